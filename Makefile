@@ -1,0 +1,52 @@
+# Glow-SVC: everything a newcomer needs, each command doing its own set-up in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATASET ?=
+SONG ?=
+KEY ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-quick lint format bench clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make demo DATASET=<folder> SONG=<file> [KEY=<semitones>]   the same with your own recordings"
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] < (3, 14) else "Glow-SVC needs Python 3.10-3.13; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing PyTorch and the other packages (a few minutes, once) ..."
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/.installed  ## install what training and converting need
+
+demo: $(VENV)/.installed  ## from recordings to a converted song in at most 10 minutes
+	@$(BIN)/python demo.py $(if $(DATASET),--dataset "$(DATASET)") $(if $(SONG),--song "$(SONG)") $(if $(KEY),--key "$(KEY)")
+
+test: $(VENV)/.installed-dev  ## lint, type check and the whole fast test suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed-dev  ## ruff and the type checker only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+format: $(VENV)/.installed-dev  ## let ruff lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed  ## measure speed and memory
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what the demo and the tests left (not your data, not .venv)
+	rm -rf demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,119 @@
+"""Reading, resampling and writing sound files: mono float32, full scale ±1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from modules.errors import AudioError
+from modules.files import replacing
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
+
+
+def find_audio(folder: str | Path) -> list[Path]:
+    """Return the sound files directly in ``folder``, sorted by name."""
+    return sorted(
+        path
+        for path in Path(folder).iterdir()
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def open_audio(path: str | Path) -> soundfile.SoundFile:
+    """Open a sound file for reading.
+
+    Raises:
+        AudioError: The file is missing, empty or in no known format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(f"{path} does not exist")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes)")
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        reason = getattr(error, "error_string", str(error))
+        raise AudioError(f"{path} cannot be read as sound: {reason}") from None
+
+
+def read_audio(path: str | Path, sampling_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Return (audio (T,) float32 mono, its sampling rate in Hz).
+
+    Args:
+        path: Any file that libsndfile reads, with any rate and channel count.
+        sampling_rate: Resample to this rate; None keeps the file's own.
+
+    Raises:
+        AudioError: Missing, unreadable or empty file, or samples that are not
+            finite numbers.
+    """
+    with open_audio(path) as file:
+        rate = file.samplerate
+        try:
+            samples = file.read(dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            reason = getattr(error, "error_string", str(error))
+            raise AudioError(f"{path} is damaged: {reason}") from None
+    audio = to_mono(samples)
+    if audio.size == 0:
+        raise AudioError(f"{path} holds no samples")
+    if not np.isfinite(audio).all():
+        raise AudioError(f"{path} holds NaN or infinite samples; export it again")
+    if sampling_rate is None:
+        return audio, rate
+    return resample(audio, rate, sampling_rate), sampling_rate
+
+
+def to_mono(samples: np.ndarray) -> np.ndarray:
+    """Return the mean (T,) of the channels of ``samples`` (T, channels), float32."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+
+
+def resampled_length(n_samples: int, from_rate: int, to_rate: int) -> int:
+    """Return how many samples ``n_samples`` become at another rate."""
+    return (n_samples * to_rate + from_rate // 2) // from_rate
+
+
+def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Return ``audio`` (T,) at another rate, with exactly :func:`resampled_length` samples."""
+    if from_rate == to_rate:
+        return audio.astype(np.float32, copy=False)
+    length = resampled_length(len(audio), from_rate, to_rate)
+    out = soxr.resample(audio.astype(np.float32, copy=False), from_rate, to_rate, quality="HQ")
+    return np.pad(out, (0, max(0, length - len(out))))[:length]
+
+
+def write_audio(
+    path: str | Path,
+    audio: np.ndarray,
+    sampling_rate: int,
+    subtype: str | None = None,
+    comment: str | None = None,
+) -> None:
+    """Write ``audio`` (T,) atomically; the suffix of ``path`` chooses the format.
+
+    Args:
+        path: Destination.
+        audio: Samples; beyond ±1 integer formats clip.
+        sampling_rate: Hz.
+        subtype: libsndfile's name of the sample format ("PCM_16"); None takes
+            the format's default.
+        comment: Text for the file's comment tag.
+
+    Raises:
+        AudioError: libsndfile cannot write this format.
+    """
+    path = Path(path)
+    with replacing(path) as temporary:
+        try:
+            with soundfile.SoundFile(temporary, "w", sampling_rate, 1, subtype=subtype) as file:
+                if comment:
+                    file.comment = comment
+                file.write(audio)
+        except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+            raise AudioError(f"{path} cannot be written: {error}") from None

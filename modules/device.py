@@ -1,0 +1,28 @@
+"""The one place where a device name becomes a torch device."""
+
+from __future__ import annotations
+
+import torch
+
+from modules.errors import ConfigError
+
+
+def resolve_device(name: str | None = None) -> torch.device:
+    """Return the device called ``name``, or the best one there is (CUDA, MPS, CPU).
+
+    Raises:
+        ConfigError: ``name`` is no device, or this machine does not have it.
+    """
+    if not name:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"unknown device {name!r}; use cpu, cuda, cuda:<number> or mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device 'mps' is not there")
+    return device

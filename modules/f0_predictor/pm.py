@@ -1,0 +1,33 @@
+"""Praat's autocorrelation pitch tracker (Boersma 1993): fast, steady, the default when converting."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import parselmouth
+
+from modules.f0_predictor.base import F0Predictor
+
+
+class PraatPredictor(F0Predictor):
+    """``Sound: To Pitch (ac)`` with the published project's settings; ``threshold`` is not used."""
+
+    def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
+        # Praat centres as many frames as fit in the sound. Silence of half a window at
+        # either end makes that exactly n_frames, each centred on its sample i * hop_length.
+        half = math.ceil(1.5 * self.sampling_rate / self.f0_min) + 1
+        padded = np.zeros(2 * half + (n_frames - 1) * self.hop_length)
+        audio = audio[: len(padded) - half]
+        padded[half : half + len(audio)] = audio
+        return self._raw(padded)
+
+    def _raw(self, audio: np.ndarray) -> np.ndarray:
+        """Return Praat's own frames: (L,) Hz, 0 where unvoiced, centred in the sound."""
+        pitch = parselmouth.Sound(audio, self.sampling_rate).to_pitch_ac(
+            time_step=self.hop_length / self.sampling_rate,
+            voicing_threshold=0.6,
+            pitch_floor=self.f0_min,
+            pitch_ceiling=self.f0_max,
+        )
+        return pitch.selected_array["frequency"]

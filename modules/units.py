@@ -1,0 +1,38 @@
+"""Speech units on the mel clock: encoders give about 50 frames a second, mels 86."""
+
+from __future__ import annotations
+
+import torch
+
+from modules.errors import AudioError, ConfigError
+
+UNIT_MODES = ("left", "nearest")  # what ``unit_interpolate_mode`` may be
+
+
+def stretch_units(units: torch.Tensor, n_frames: int, mode: str) -> torch.Tensor:
+    """Return ``units`` with ``n_frames`` frames, spread evenly over the same time.
+
+    Both modes are published names of one rule: frame i takes unit
+    floor(i * U / N). (The published "left" cuts the end off instead when there
+    are more units than frames.)
+
+    Args:
+        units: (..., U).
+        n_frames: N, frames to return.
+        mode: One of :data:`UNIT_MODES`.
+
+    Returns:
+        (..., N).
+
+    Raises:
+        ConfigError: There is no such mode.
+        AudioError: There are frames to fill and no units.
+    """
+    if mode not in UNIT_MODES:
+        raise ConfigError(f"unknown unit_interpolate_mode {mode!r}; choose one of: {', '.join(UNIT_MODES)}")
+    n_units = units.shape[-1]
+    if n_units == 0 and n_frames > 0:
+        raise AudioError(f"no speech units for {n_frames} frames: the clip is too short for the encoder")
+    # whole numbers: rounded ratios pick the wrong unit on long songs
+    source = torch.arange(n_frames, device=units.device) * n_units // max(n_frames, 1)
+    return units.index_select(-1, source)

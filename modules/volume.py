@@ -1,0 +1,27 @@
+"""Loudness per frame: what a model with volume embedding follows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def volume(audio: np.ndarray, hop_length: int) -> np.ndarray:
+    """Return the RMS around each frame, as the published project measures it.
+
+    Frame i covers ``hop_length`` samples centred on sample ``i * hop_length``;
+    before the start the squared signal is mirrored.
+
+    Args:
+        audio: (T,), full scale ±1.
+        hop_length: Samples per frame.
+
+    Returns:
+        (T // hop_length,), float32, linear.
+    """
+    n_frames = len(audio) // hop_length
+    if n_frames == 0:
+        return np.zeros(0, np.float32)
+    before = hop_length // 2
+    power = np.square(audio[: n_frames * hop_length], dtype=np.float32)
+    power = np.pad(power, (before, 0), mode="reflect")[: n_frames * hop_length]
+    return np.sqrt(power.reshape(n_frames, hop_length).mean(1))

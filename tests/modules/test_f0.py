@@ -1,0 +1,136 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from modules.f0 import (
+    f0_to_coarse,
+    fill_unvoiced,
+    hz_to_lf0,
+    lf0_to_hz,
+    normalize_lf0,
+    resample_track,
+    transpose,
+)
+from tests.golden_cases import load_case
+
+COARSE = load_case("f0_coarse")
+FILL = load_case("f0_resize_fill")
+
+
+def test_coarse_bins_are_the_published_ones():
+    f0 = COARSE["f0"]
+    bins = f0_to_coarse(torch.from_numpy(f0)).numpy()
+    mel = 1127 * np.log1p(np.maximum(f0, 0).astype(np.float64) / 700)
+    first, last = (1127 * math.log1p(f / 700) for f in (50, 1100))
+    exact = (mel - first) * 254 / (last - first) + 1
+    tie = np.abs(exact - np.floor(exact) - 0.5) < 1e-3  # either neighbour is right there
+    # the stored bins wrap to 0 above the range, where their manifest promises 255
+    published = np.where(exact > 255.5, 255, COARSE["coarse"])
+    np.testing.assert_array_equal(bins[~tie], published[~tie])
+    assert np.abs(bins - published).max() <= 1
+    assert bins.dtype == np.int64
+
+
+def test_coarse_bins_can_always_be_embedded():
+    odd = torch.tensor([0.0, -1.0, -700.0, -1e9, math.nan, 1e-30, math.inf, 50.0, 1100.0])
+    assert f0_to_coarse(odd).tolist() == [1, 1, 1, 1, 1, 1, 255, 1, 255]
+    assert f0_to_coarse(torch.full((2, 1, 3), 440.0)).shape == (2, 1, 3)
+
+
+def test_log_scale_there_and_back():
+    f0 = torch.cat([torch.zeros(1), torch.linspace(50, 1100, 500)]).double()
+    assert hz_to_lf0(f0)[0] == 0
+    torch.testing.assert_close(lf0_to_hz(hz_to_lf0(f0)), f0, rtol=0, atol=1e-9)
+    assert hz_to_lf0(torch.tensor(700.0)).item() == pytest.approx(2595 * math.log10(2) / 500)
+
+
+@pytest.mark.parametrize(
+    ("factor", "golden"),
+    [(None, "norm_out"), ((1.0, 1.0, 1.0), "norm_out"), ((0.85, 1.1, 1.2), "norm_out_scaled")],
+)
+def test_normalize_gives_the_published_values(factor, golden):
+    lf0, mask, uv = (torch.from_numpy(COARSE[f"norm_{name}"]) for name in ("lf0_in", "mask", "uv"))
+    got = normalize_lf0(lf0, mask, uv, None if factor is None else torch.tensor(factor))
+    torch.testing.assert_close(got, torch.from_numpy(COARSE[golden]), rtol=1e-4, atol=1e-5)
+
+
+def test_normalize_forgets_the_register_and_keeps_the_melody():
+    lf0 = torch.randn(2, 1, 30, generator=torch.Generator().manual_seed(0))
+    uv, mask = torch.ones(2, 30), torch.ones(2, 1, 30)
+    torch.testing.assert_close(normalize_lf0(lf0 + 0.7, mask, uv), normalize_lf0(lf0, mask, uv))
+    torch.testing.assert_close(normalize_lf0(lf0, mask, uv).mean(2), torch.zeros(2, 1))
+
+
+def test_nan_stays_in_its_item():
+    lf0 = torch.ones(2, 1, 4)
+    lf0[0, 0, 1] = math.nan
+    got = normalize_lf0(lf0, torch.ones(2, 1, 4), torch.ones(2, 4))
+    assert got[0].isnan().any() and got[1].eq(0).all()
+
+
+@pytest.mark.parametrize("n_frames", [10, 12, 13, 14])
+def test_filling_is_the_published_one(n_frames):
+    f0, uv = fill_unvoiced(FILL[f"resize_{n_frames}"])
+    np.testing.assert_allclose(f0, FILL[f"fill_{n_frames}"], atol=1e-4)
+    np.testing.assert_array_equal(uv, FILL[f"uv_{n_frames}"])
+
+
+@pytest.mark.parametrize("only", range(5))
+def test_one_voiced_frame_is_held(only):
+    track = np.zeros(5)
+    track[only] = 200.0
+    f0, uv = fill_unvoiced(track)
+    assert f0.tolist() == [200.0] * 5
+    assert uv.tolist() == (track > 0).tolist()
+
+
+@pytest.mark.parametrize("n_frames", [0, 1, 4])
+@pytest.mark.parametrize("unvoiced", [0.0, math.nan, -1.0])
+def test_nothing_voiced_is_two_arrays_of_zeros(n_frames, unvoiced):
+    f0, uv = fill_unvoiced(np.full(n_frames, unvoiced))
+    assert f0.tolist() == uv.tolist() == [0.0] * n_frames
+    assert f0.dtype == uv.dtype == np.float32
+    assert not np.shares_memory(f0, uv)
+
+
+def test_filling_leaves_its_input_alone():
+    track = np.array([0.0, 100.0, math.nan, 200.0], np.float32)
+    f0, uv = fill_unvoiced(track)
+    assert f0.tolist() == [100, 100, 150, 200] and uv.tolist() == [0, 1, 0, 1]
+    np.testing.assert_array_equal(track, np.array([0.0, 100.0, math.nan, 200.0], np.float32))
+
+
+class TestResampleTrack:
+    def test_on_its_own_clock_nothing_changes(self):
+        source = FILL["resize_src"]  # one hop per frame: the published resize eroded these edges
+        got = resample_track(source, np.arange(13) * 512 / 44100, 13, 512, 44100)
+        np.testing.assert_allclose(got, source)
+
+    @pytest.mark.parametrize("first", [0.0, 0.004, 0.0313])
+    def test_a_glide_keeps_its_time(self, first):
+        times = first + 0.01 * np.arange(400)
+        clock = np.arange(300) * 512 / 44100
+        got = resample_track(200 + 50 * times, times, 300, 512, 44100)
+        inside = clock >= first
+        np.testing.assert_allclose(got[inside], 200 + 50 * clock[inside], atol=1e-9)
+
+    def test_voicing_is_the_nearest_frames(self):
+        source = np.array([100.0, np.nan, 0.0, 300.0, 320.0])
+        times = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+        got = resample_track(source, times, 11, 4, 10)  # frames at 0, 0.4, ... 4.0 s
+        assert got == pytest.approx([100, 100, 0, 0, 0, 0, 0, 300, 304, 312, 320])
+
+    def test_nothing_is_made_up_past_the_ends(self):
+        got = resample_track(np.full(3, 200.0), np.array([2.0, 3.0, 4.0]), 8, 1, 1)
+        assert got.tolist() == [0, 0, 200, 200, 200, 0, 0, 0]
+
+    @pytest.mark.parametrize(("f0", "expected"), [([], [0, 0, 0]), ([150.0], [150, 0, 0])])
+    def test_hardly_any_frames(self, f0, expected):
+        assert resample_track(np.array(f0), np.zeros(len(f0)), 3, 1, 1).tolist() == expected
+
+
+def test_transpose():
+    np.testing.assert_allclose(transpose(np.array([0.0, 220.0]), 12), [0, 440])
+    torch.testing.assert_close(transpose(torch.tensor([440.0]), -12.0), torch.tensor([220.0]))

@@ -1,0 +1,101 @@
+"""From a timeline of phones to smooth articulation: what the synthesiser is told.
+
+Each phone has steady targets; a mouth cannot jump. Formants glide over 60 ms,
+levels switch within a few, and consonants lean towards the vowel they precede.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from singer.expression import grid_times, smooth
+from singer.phones import BREATH, PHONES, SCHWA, SILENCE, VOWELS, Bump
+from singer.score import Phone
+
+GLIDE = 0.06  # s, formants from one phone to the next
+SWITCH = 0.01  # s, levels
+ATTACK, RELEASE = 0.05, 0.09  # s, the voice after and before a silence
+EDGE = -30.0  # dB from which it rises and to which it falls
+FRICATION = tuple(dict.fromkeys(spec.spectrum for spec in PHONES.values() if spec.spectrum))
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What changes over time; every array has the 1 ms grid as its first axis."""
+
+    f0: np.ndarray  # Hz
+    formants: np.ndarray  # (grid, 4) Hz, of a 17 cm tract
+    voice: np.ndarray  # linear gain of the glottal pulses
+    aspiration: np.ndarray  # linear gain of the noise at the glottis, breathiness apart
+    frication: np.ndarray  # (grid, kinds) linear gain of each noise spectrum in FRICATION
+    lowpass: np.ndarray  # Hz
+    zero: np.ndarray  # Hz
+    loudness: np.ndarray  # dB, how loud the voice is meant to be
+
+
+def articulate(phones: tuple[Phone, ...], seconds: float, f0: np.ndarray, loudness: np.ndarray) -> Controls:
+    """Return the controls of a timeline; ``f0`` (Hz) and ``loudness`` (dB) are on the grid."""
+    times = grid_times(seconds)
+    ends = np.array([phone.end for phone in phones])
+    at = np.minimum(np.searchsorted(ends, times, side="right"), len(phones) - 1)
+    specs = [PHONES[phone.name] for phone in phones]
+    noise = np.array([_gain(spec.noise) for spec in specs])[at]
+    kinds = np.array([_kind(spec.spectrum) for spec in specs])[at]
+    frication = np.where(kinds[:, None] == np.arange(len(FRICATION)), noise[:, None], 0.0)
+    voice = np.array([_gain(spec.voice) for spec in specs])[at]
+    aspiration = np.array([_gain(spec.aspiration) for spec in specs])[at]
+    for phone, spec in zip(phones, specs, strict=True):
+        inside = slice(*np.searchsorted(times, (phone.start, phone.end)))
+        elapsed = times[inside] - phone.start
+        swell = np.sin(np.pi * elapsed / (phone.end - phone.start))
+        if phone.name == BREATH:
+            aspiration[inside] *= swell
+        elif spec.decay:
+            frication[inside] *= np.exp(-elapsed / spec.decay)[:, None]
+        else:
+            frication[inside] *= np.sqrt(swell)[:, None]
+    return Controls(
+        f0=f0,
+        formants=np.exp(smooth(np.log(_formants(phones))[at], GLIDE)),
+        voice=smooth(voice, SWITCH) * 10 ** ((_edges(phones, times) + loudness) / 20),
+        aspiration=smooth(aspiration, SWITCH),
+        frication=smooth(frication, 0.4 * SWITCH),
+        lowpass=np.exp(smooth(np.log([spec.lowpass for spec in specs])[at], 2 * SWITCH)),
+        zero=np.exp(smooth(np.log([spec.zero for spec in specs])[at], 2 * SWITCH)),
+        loudness=loudness,
+    )
+
+
+def _gain(level: float | None) -> float:
+    return 0.0 if level is None else float(10 ** (level / 20))
+
+
+def _kind(spectrum: tuple[Bump, ...]) -> int:
+    return FRICATION.index(spectrum) if spectrum else -1
+
+
+def _formants(phones: tuple[Phone, ...]) -> np.ndarray:
+    """Return the formant targets (phones, 4) in Hz, each pulled to the vowel it leads to."""
+    vowel = np.array(PHONES[SCHWA].formants)
+    targets = np.empty((len(phones), 4))
+    for index in reversed(range(len(phones))):
+        spec = PHONES[phones[index].name]
+        own = vowel if spec.formants is None else np.array(spec.formants)
+        if phones[index].name in VOWELS:
+            vowel = own
+        targets[index] = spec.pull * own + (1 - spec.pull) * vowel
+    return targets
+
+
+def _edges(phones: tuple[Phone, ...], times: np.ndarray) -> np.ndarray:
+    """Return the fade in dB of the voice at the ends of each phrase."""
+    quiet = [phone for phone in phones if phone.name in (SILENCE, BREATH)]
+    fade = np.zeros(len(times))
+    for phone in quiet:
+        after, before = (times - phone.end) / ATTACK, (phone.start - times) / RELEASE
+        for ramp in (after, before):
+            near = (ramp >= 0) & (ramp < 1)
+            fade[near] = np.minimum(fade[near], EDGE * (1 - ramp[near]) ** 2)
+    return fade

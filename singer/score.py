@@ -1,0 +1,173 @@
+"""A score: which notes and syllables are sung when, and so when each phone sounds.
+
+The timeline follows from the notes alone, never from who sings them: two
+singers of one score are parallel data, aligned to the sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from modules.errors import ConfigError
+from singer.phones import BREATH, CONSONANTS, PHONES, SILENCE, VOWELS, spoken
+
+LOWEST, HIGHEST = 28.0, 96.0  # MIDI notes, 41 to 2093 Hz
+LONGEST_BREATH = 0.4  # s
+BREATH_MARGIN = 0.1  # s of silence on both sides of a breath
+SHORTEST_BREATH = 0.25  # s
+
+
+class Phone(NamedTuple):
+    """One phone on the timeline; times in s."""
+
+    start: float
+    end: float
+    name: str
+
+
+class Syllable(NamedTuple):
+    """Consonants, a vowel, consonants."""
+
+    onset: tuple[str, ...]
+    vowel: str
+    coda: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Note:
+    """One note; its vowel starts at ``start``, the consonants before it.
+
+    ``syllable`` None holds the vowel of the note before (a melisma).
+    """
+
+    start: float  # s
+    end: float  # s
+    pitch: float  # MIDI note, 69 is 440 Hz
+    syllable: Syllable | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """Notes in order of time within ``seconds``; notes that touch make one phrase.
+
+    Raises:
+        ConfigError: notes overlap, leave the clip or the singable range, or
+            have sounds that are not in the phone table.
+    """
+
+    notes: tuple[Note, ...]
+    seconds: float
+
+    def __post_init__(self) -> None:
+        check_seconds(self.seconds)
+        end, fresh = 0.0, True
+        for number, note in enumerate(self.notes, 1):
+            where = f"note {number} ({note.start:g}-{note.end:g} s)"
+            if not end <= note.start < note.end <= self.seconds:
+                raise ConfigError(f"{where} overlaps the note before, or leaves the {self.seconds:g} s clip")
+            if not LOWEST <= note.pitch <= HIGHEST:
+                raise ConfigError(
+                    f"{where} has pitch {note.pitch:g}; MIDI notes {LOWEST:g} to {HIGHEST:g} can be sung"
+                )
+            if note.syllable is None:
+                if fresh or note.start > end:
+                    raise ConfigError(f"{where} has no syllable and no note before it to continue")
+            elif note.syllable.vowel not in VOWELS or not {
+                *note.syllable.onset,
+                *note.syllable.coda,
+            } <= set(CONSONANTS):
+                raise ConfigError(f"{where} has unknown sounds: {note.syllable}")
+            end, fresh = note.end, False
+
+    def transposed(self, semitones: float) -> Score:
+        """Return the same song higher by ``semitones``; the timeline stays."""
+        notes = tuple(replace(note, pitch=note.pitch + semitones) for note in self.notes)
+        return replace(self, notes=notes)
+
+    @property
+    def phrases(self) -> list[list[Note]]:
+        """The notes, grouped where they touch."""
+        groups: list[list[Note]] = []
+        for note in self.notes:
+            if groups and note.start == groups[-1][-1].end:
+                groups[-1].append(note)
+            else:
+                groups.append([note])
+        return groups
+
+    @cached_property
+    def phones(self) -> tuple[Phone, ...]:
+        """The timeline: phones that tile [0, seconds] without a gap."""
+        phones: list[Phone] = []
+        now = 0.0
+        for phrase in self.phrases:
+            sung = list(_sung(phrase, room=phrase[0].start - now))
+            phones += _rest(now, sung[0].start)
+            phones += sung
+            now = sung[-1].end
+        end = [Phone(now, self.seconds, SILENCE)] if now < self.seconds else []
+        return (*phones, *end)
+
+
+def check_seconds(seconds: float) -> None:
+    """Raise ConfigError unless ``seconds`` is a length that a clip can have."""
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ConfigError(f"a clip of {seconds} s cannot be sung; give a length above 0")
+
+
+def generator(seed: int, stream: int) -> np.random.Generator:
+    """Return the random numbers of one purpose (``stream``) under ``seed``."""
+    if seed < 0:
+        raise ConfigError(f"seed {seed} is negative; use 0 or more")
+    return np.random.default_rng([seed, stream])
+
+
+def _sung(phrase: list[Note], room: float) -> Iterator[Phone]:
+    """Tile one phrase; its first consonants reach at most ``room`` s back."""
+    spans: list[tuple[float, float, Syllable]] = []
+    for note in phrase:
+        if note.syllable is None:
+            start, _, syllable = spans.pop()
+            spans.append((start, note.end, syllable))
+        else:
+            spans.append((note.start, note.end, note.syllable))
+    lead = _consonants(spans[0][2].onset, room)
+    yield from _tile(lead, spans[0][0])
+    for index, (start, end, syllable) in enumerate(spans):
+        following = spans[index + 1][2].onset if index + 1 < len(spans) else ()
+        # half of the span at least is vowel, however fast the words are
+        tail = tuple(_tile(_consonants(syllable.coda + following, 0.5 * (end - start)), end))
+        yield Phone(start, tail[0].start if tail else end, syllable.vowel)
+        yield from tail
+
+
+def _consonants(written: tuple[str, ...], room: float) -> list[tuple[str, float]]:
+    """Return (phone, seconds) of consonants, shortened to fit into ``room`` s."""
+    names = [name for consonant in written for name in spoken(consonant)]
+    total = sum(PHONES[name].seconds for name in names)
+    factor = min(1.0, room / total) if total else 0.0
+    return [(name, factor * PHONES[name].seconds) for name in names] if factor > 0 else []
+
+
+def _tile(consonants: list[tuple[str, float]], end: float) -> Iterator[Phone]:
+    """Place consonants one after another so that the last one ends at ``end``."""
+    edges = [end - sum(seconds for _, seconds in consonants[index:]) for index in range(len(consonants))]
+    for (name, _), left, right in zip(consonants, edges, [*edges, end][1:], strict=True):
+        yield Phone(left, right, name)
+
+
+def _rest(start: float, end: float) -> Iterator[Phone]:
+    """Tile a rest between phrases: silence, with a breath where there is time for one."""
+    breath = min(LONGEST_BREATH, end - start - 2 * BREATH_MARGIN)
+    if start > 0 and breath >= SHORTEST_BREATH:
+        yield Phone(start, end - BREATH_MARGIN - breath, SILENCE)
+        yield Phone(end - BREATH_MARGIN - breath, end - BREATH_MARGIN, BREATH)
+        start = end - BREATH_MARGIN
+    if end > start:
+        yield Phone(start, end, SILENCE)

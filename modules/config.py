@@ -50,6 +50,7 @@ class TrainConfig:
     c_lf0: float = 1.0  # weight of the F0 predictor's loss
     ema_decay: float = 0.0  # 0: the weights as they are; else their running mean is validated and saved
     perturb_ratio: float = 0.8  # share of items whose units come from a perturbed copy, where there are any
+    mel_noise: float = 0.05  # deviation of noise on the mel, natural log: see training/dataset.py
     keep_ckpts: int = 3
     all_in_mem: bool = False
     vol_aug: bool = False

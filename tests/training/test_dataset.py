@@ -1,0 +1,110 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from modules.errors import ConfigError, FeatureError
+from modules.features import feature_path
+from tests.training.clips import CONFIG, make_clips, with_train
+from training.dataset import EpochSampler, GlowDataset, collate, read_filelist
+
+
+def test_windows_follow_from_seed_epoch_and_item_alone(tmp_path):
+    clips = make_clips(tmp_path, {"a": [40, 50]}, perturbed=2)
+    one, two = (GlowDataset(clips, CONFIG, augment=True) for _ in range(2))
+    for item in (3, 0, 2):  # any order
+        assert torch.equal(one[item].mel, two[item].mel) and torch.equal(one[item].units, two[item].units)
+    before = torch.cat([one[item].mel[..., :8] for item in range(len(one))])
+    one.epoch = 1
+    assert not torch.equal(before, torch.cat([one[item].mel[..., :8] for item in range(len(one))]))
+
+
+def test_long_clips_give_more_windows_and_all_features_stay_together(tmp_path):
+    clips = make_clips(tmp_path, {"a": [160], "b": [16]})
+    data = GlowDataset(clips, CONFIG, augment=True)
+    assert len(data) == 10 + 1
+    whole = GlowDataset(clips, CONFIG, augment=False)[0]
+    window = data[4]
+    matches = (whole.mel.unfold(2, 16, 1)[0] == window.mel[0].unsqueeze(1)).all(0).all(-1).nonzero()
+    start = int(matches[0])
+    assert torch.equal(window.units, whole.units[..., start : start + 16])
+    assert data[10].speaker_id == 1 and data[10].lengths == 16
+
+
+def test_perturbed_units_are_drawn_in_training_only(tmp_path):
+    clips = make_clips(tmp_path, {"a": [160]}, perturbed=3)
+    data = GlowDataset(clips, with_train(perturb_ratio=0.5), augment=True)
+    perturbed = [bool(data[item].units.mean() > 50) for item in range(len(data))]
+    assert 0 < sum(perturbed) < len(data)
+    assert GlowDataset(clips, CONFIG, augment=False)[0].units.mean() < 50
+
+
+def test_loudness_moves_mel_and_volume_together(tmp_path):
+    clips = make_clips(tmp_path, {"a": [16]})
+    config = replace(with_train(vol_aug=True), model=replace(CONFIG.model, vol_embedding=True))
+    whole = GlowDataset(clips, config, augment=False)[0]
+    loud = GlowDataset(clips, config, augment=True)[0]
+    gain = loud.volume / whole.volume
+    assert torch.all(gain < 1)
+    expected = (whole.mel + gain.log().unsqueeze(1)).clamp(min=math.log(1e-5))
+    torch.testing.assert_close(loud.mel, expected)
+
+
+def test_noise_is_on_the_training_mel_only(tmp_path):
+    clips = make_clips(tmp_path, {"a": [16]})
+    config = with_train(mel_noise=0.1)
+    true = GlowDataset(clips, config, augment=False)[0].mel
+    noise = GlowDataset(clips, config, augment=True)[0].mel - true
+    assert 0.08 < noise.std() < 0.12 and not torch.equal(true, true + noise)
+
+
+def test_collate_pads_with_zeros(tmp_path):
+    data = GlowDataset(make_clips(tmp_path, {"a": [9], "b": [14]}), CONFIG, augment=False)
+    batch = collate([data[0], data[1]])
+    assert batch.units.shape == (2, 12, 14) and batch.mel.shape == (2, 128, 14) and batch.f0.shape == (2, 14)
+    assert batch.lengths.tolist() == [9, 14] and batch.speaker_id.tolist() == [0, 1]
+    assert not batch.mel[0, :, 9:].any() and torch.equal(batch.mel[0, :, :9], data[0].mel[0])
+
+
+def test_an_epoch_can_start_in_its_middle():
+    sampler = EpochSampler(10, seed=3)
+    whole = list(sampler)
+    sampler.start = 4
+    assert list(sampler) == whole[4:] and sorted(whole) == list(range(10))
+    sampler.epoch, sampler.start = 1, 0
+    assert list(sampler) != whole
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_workers_do_not_change_the_data(tmp_path, in_memory):
+    data = GlowDataset(make_clips(tmp_path, {"a": [40, 50]}), with_train(all_in_mem=in_memory), augment=True)
+    loader = DataLoader(data, 2, collate_fn=collate, num_workers=1, multiprocessing_context="spawn")
+    for index, batch in enumerate(loader):
+        assert torch.equal(
+            batch.mel, collate([data[i] for i in (2 * index, 2 * index + 1) if i < len(data)]).mel
+        )
+
+
+def test_bad_data_is_named(tmp_path):
+    clips = make_clips(tmp_path, {"a": [20], "stranger": [20]})
+    with pytest.raises(ConfigError, match="stranger"):
+        GlowDataset(clips, CONFIG, augment=True)
+    feature_path(clips[0], "mel").unlink()
+    with pytest.raises(FeatureError, match=r"0\.wav\.mel\.pt"):
+        GlowDataset(clips[:1], CONFIG, augment=False)[0]
+    with pytest.raises(FeatureError, match="12 channels, the model wants 768"):
+        wide = replace(CONFIG, model=replace(CONFIG.model, ssl_dim=768))
+        GlowDataset(clips[:1], wide, augment=False)[0]
+
+
+def test_filelists(tmp_path):
+    path = tmp_path / "train.txt"
+    with pytest.raises(ConfigError, match="does not exist"):
+        read_filelist(path)
+    path.write_text("\n \n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="names no clip"):
+        read_filelist(path)
+    path.write_text("dataset/44k/声 音/a b.wav\n", encoding="utf-8")
+    assert [clip.name for clip in read_filelist(path)] == ["a b.wav"]

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from modules.checkpoint import write_checkpoint
+from modules.errors import CheckpointError
+from training.progress import CheckpointFolder, Progress, progress_of
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for step in (0, 5, 10, 200):
+        write_checkpoint(tmp_path / f"G_{step}.pth", {"model": {"w": torch.ones(1) * step}})
+    (tmp_path / "D_0.pth").write_bytes(b"of another model")
+    (tmp_path / "G_best.pth").write_bytes(b"no number")
+    return CheckpointFolder(tmp_path)
+
+
+def test_steps_are_numbers_and_strangers_are_left_alone(folder):
+    assert folder.steps() == [0, 5, 10, 200]
+    folder.prune(2)
+    assert folder.steps() == [0, 10, 200]  # the base model stays
+    folder.prune(0)
+    assert folder.steps() == [0, 10, 200]
+    assert (folder.folder / "D_0.pth").exists() and (folder.folder / "G_best.pth").exists()
+
+
+def test_a_damaged_newest_is_reported_and_the_one_before_taken(folder, caplog):
+    path = folder.path(200)
+    path.write_bytes(path.read_bytes()[:100])
+    newest, content = folder.newest()
+    assert newest == folder.path(10) and content["model"]["w"] == 10
+    assert "G_200.pth" in caplog.text
+
+
+def test_nothing_readable_is_an_error_and_nothing_at_all_is_a_fresh_start(folder, tmp_path):
+    assert CheckpointFolder(tmp_path / "new").newest() is None
+    for step in folder.steps():
+        folder.path(step).write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="none of the 4"):
+        folder.newest()
+
+
+def test_progress_survives_the_file(tmp_path):
+    path = tmp_path / "G_7.pth"
+    write_checkpoint(path, {"progress": Progress(7, 2, 3, 1.5).state()})
+    assert progress_of(path, torch.load(path, weights_only=True)) == Progress(7, 2, 3, 1.5)

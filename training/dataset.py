@@ -1,0 +1,218 @@
+"""Cached features as training batches, the same on every run.
+
+All chance in an item (window, loudness, which perturbed copy) follows from
+(seed, epoch, item), and the order of items from (seed, epoch). So a resumed run
+needs only the epoch and the position in it to go on exactly, with any number of
+worker processes.
+
+The mel gets a little noise. A likelihood has no upper bound on values that never
+change, and mels have such values: silence, and everything above 11 kHz in a
+22 050 Hz recording. Without noise the flow spends itself on them (gradients a
+hundred times larger, and a mel error that stops falling at twice the value).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset, Sampler
+
+from modules import features
+from modules.config import Config
+from modules.errors import ConfigError, FeatureError
+from modules.mel import FLOOR
+from modules.units import stretch_units
+
+_LN_FLOOR = math.log(FLOOR)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of one batch, padded with zeros to the longest.
+
+    Attributes:
+        units: (B, D, N), stretched to mel frames.
+        f0: (B, N) Hz, filled through unvoiced frames.
+        uv: (B, N), 1 = voiced.
+        mel: (B, M, N) natural log.
+        volume: (B, N) RMS, or None when the model does not use it.
+        lengths: (B,) frames.
+        speaker_id: (B,).
+        f0_factor: (B,) spread of the normalised log-F0 that the F0 predictor sees.
+    """
+
+    units: Tensor
+    f0: Tensor
+    uv: Tensor
+    mel: Tensor
+    volume: Tensor | None
+    lengths: Tensor
+    speaker_id: Tensor
+    f0_factor: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``."""
+        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if v is not None}
+        return replace(self, **moved)
+
+    def model_inputs(self) -> dict[str, Tensor | None]:
+        """Return the arguments of ``GlowSVC.forward`` that describe the clips."""
+        names = ("units", "f0", "uv", "mel", "lengths", "speaker_id", "volume")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class _Clip:
+    units: Tensor  # (1 + K, D, U): the clip's own, then its perturbed copies
+    f0: Tensor
+    uv: Tensor
+    mel: Tensor
+    volume: Tensor | None
+
+
+def read_filelist(path: str | Path) -> list[Path]:
+    """Return the clips that a file list names, one per line.
+
+    Raises:
+        ConfigError: The list is missing or empty.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; preprocess_flist_config.py writes it") from None
+    clips = [Path(line.strip()) for line in lines if line.strip()]
+    if not clips:
+        raise ConfigError(f"{path} names no clip")
+    return clips
+
+
+class GlowDataset(Dataset[Batch]):
+    """Random windows of clips; or, for validation, the clips as they are.
+
+    A clip gives as many items per epoch as windows fit into it, so long clips
+    are heard as often as short ones, second for second.
+
+    Args:
+        clips: Paths of the wavs; a clip's folder names its speaker.
+        config: Window length, augmentation, speakers.
+        augment: Windows, loudness and perturbed units; off for validation.
+
+    Raises:
+        ConfigError: A clip's folder is no speaker of the configuration.
+        FeatureError: A feature is missing or broken (when it is read).
+    """
+
+    def __init__(self, clips: list[Path], config: Config, *, augment: bool) -> None:
+        self.clips, self.config, self.augment = clips, config, augment
+        self.epoch = 0
+        self._window = config.train.max_speclen
+        self._speakers = [config.speaker_id(clip.parent.name) for clip in clips]
+        self._memory: dict[int, _Clip] = {}
+        self._items = list(range(len(clips)))
+        if augment:
+            frames = [len(features.load_f0(clip)[0]) for clip in clips]
+            self._items = [i for i, n in enumerate(frames) for _ in range(max(1, round(n / self._window)))]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, item: int) -> Batch:
+        """Return item ``item`` of the current epoch as a batch of one."""
+        index = self._items[item]
+        clip = self._clip(index)
+        rng = np.random.default_rng((self.config.train.seed, self.epoch, item))
+        units, volume, mel = clip.units[0], clip.volume, clip.mel
+        start, stop = 0, mel.shape[-1]
+        if self.augment:
+            if len(clip.units) > 1 and rng.random() < self.config.train.perturb_ratio:
+                units = clip.units[rng.integers(1, len(clip.units))]
+            start = int(rng.integers(0, max(1, stop - self._window + 1)))
+            stop = min(stop, start + self._window)
+        units = stretch_units(units, mel.shape[-1], self.config.data.unit_interpolate_mode)
+        if self.augment and self.config.train.vol_aug:
+            gain = 10.0 ** rng.uniform(-1.0, 0.0)
+            mel = (mel + math.log(gain)).clamp(min=_LN_FLOOR)
+            volume = None if volume is None else volume * gain
+        mel = mel[:, start:stop]
+        if self.augment and self.config.train.mel_noise:
+            noise = rng.standard_normal(mel.shape, dtype=np.float32)
+            mel = mel + self.config.train.mel_noise * torch.from_numpy(noise)
+        return Batch(
+            units=units[:, start:stop].unsqueeze(0),
+            f0=clip.f0[start:stop].unsqueeze(0),
+            uv=clip.uv[start:stop].unsqueeze(0),
+            mel=mel.unsqueeze(0),
+            volume=None if volume is None else volume[start:stop].unsqueeze(0),
+            lengths=torch.tensor([stop - start]),
+            speaker_id=torch.tensor([self._speakers[index]]),
+            f0_factor=torch.tensor([rng.uniform(0.8, 1.2) if self.augment else 1.0], dtype=torch.float32),
+        )
+
+    def _clip(self, index: int) -> _Clip:
+        if index in self._memory:
+            return self._memory[index]
+        clip = self._read(index)
+        if self.config.train.all_in_mem:
+            self._memory[index] = clip
+        return clip
+
+    def _read(self, index: int) -> _Clip:
+        wav, model = self.clips[index], self.config.model
+        units = features.load_units(wav).unsqueeze(0)
+        if units.shape[1] != model.ssl_dim:
+            raise FeatureError(
+                f"{wav}: its units have {units.shape[1]} channels, the model wants {model.ssl_dim}; "
+                "run preprocess_hubert_f0.py again"
+            )
+        if self.augment and features.feature_path(wav, "perturbed_units").exists():
+            units = torch.cat([units, features.load_perturbed_units(wav)])
+        f0, uv = features.load_f0(wav)
+        volume = features.load_volume(wav) if model.vol_embedding else None
+        return _Clip(units=units, f0=f0, uv=uv, mel=features.load_mel(wav), volume=volume)
+
+
+class EpochSampler(Sampler[int]):
+    """A fresh order for every epoch, that can start in the middle of one.
+
+    Args:
+        n_items: Items of an epoch.
+        seed: The run's seed.
+    """
+
+    def __init__(self, n_items: int, seed: int) -> None:
+        self.n_items, self.seed = n_items, seed
+        self.epoch, self.start = 0, 0
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_items)
+        return iter(order[self.start :].tolist())
+
+    def __len__(self) -> int:
+        return self.n_items - self.start
+
+
+def collate(items: list[Batch]) -> Batch:
+    """Return one padded batch of batches of one."""
+
+    def pad(tensors: list[Tensor]) -> Tensor:
+        frames_first = [t[0].transpose(0, -1) for t in tensors]
+        return pad_sequence(frames_first, batch_first=True).transpose(1, -1)
+
+    volumes = [item.volume for item in items if item.volume is not None]
+    return Batch(
+        units=pad([item.units for item in items]).contiguous(),
+        f0=pad([item.f0 for item in items]),
+        uv=pad([item.uv for item in items]),
+        mel=pad([item.mel for item in items]).contiguous(),
+        volume=pad(volumes) if volumes else None,
+        lengths=torch.cat([item.lengths for item in items]),
+        speaker_id=torch.cat([item.speaker_id for item in items]),
+        f0_factor=torch.cat([item.f0_factor for item in items]),
+    )

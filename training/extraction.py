@@ -1,0 +1,155 @@
+"""Turning a clip into what the models learn from, and keeping it beside the clip.
+
+One :class:`Extractor` lives in each process of step 3. It makes only the
+features that are asked for, and keeps modules/feature_record.py true at every
+moment, so the process may be killed at any of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modules.audio import read_audio, resample
+from modules.config import DataConfig
+from modules.dataset_report import measure
+from modules.errors import AudioError, FeatureError
+from modules.f0_predictor import F0_PREDICTORS
+from modules.feature_record import Recipe, Record, identify
+from modules.features import augmented, feature_path, save_feature
+from modules.mel import LogMel
+from modules.perturb import perturb_voice
+from modules.volume import volume
+from vencoder import ENCODERS
+
+KEY_SHIFT = 5.0  # semitones, how far the augmented mel is moved at most
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip and what to make of it.
+
+    Attributes:
+        wav: The clip.
+        wanted: All features it should have, see modules/feature_record.py.
+        missing: Those to be made now.
+        seed: Of what is drawn by chance; the same wherever the data set lies.
+    """
+
+    wav: Path
+    wanted: Recipe
+    missing: frozenset[str]
+    seed: int
+
+
+class Extractor:
+    """Computes and stores features; each process builds one.
+
+    Args:
+        data: Analysis settings.
+        encoder: Name of the speech encoder.
+        f0_predictor: Name of the F0 predictor.
+        device: Where the networks run.
+    """
+
+    def __init__(self, data: DataConfig, encoder: str, f0_predictor: str, device: str) -> None:
+        self.data = data
+        self.n_perturbed = ENCODERS[encoder].n_perturbed
+        self.encoder = ENCODERS.build(encoder, torch.device(device))
+        self.predictor = F0_PREDICTORS.build(
+            f0_predictor, sampling_rate=data.sampling_rate, hop_length=data.hop_length, device=device
+        )
+        self.mel = LogMel.from_config(data)
+
+    def process(self, job: Job) -> str:
+        """Make the missing features of one clip; return why that failed, or nothing.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        record = Record.load(job.wav)
+        try:
+            audio = self._read(job.wav)
+            if not record.describes(job.wav):
+                record = Record()
+            self._begin(job, record, audio)
+            self._make(job, record, audio)
+        except (AudioError, FeatureError) as error:
+            reason = str(error) if str(job.wav) in str(error) else f"{job.wav}: {error}"
+            Record(audio=identify(job.wav), failed=reason).save(job.wav)
+            return reason
+        return ""
+
+    def _read(self, wav: Path) -> np.ndarray:
+        audio, rate = read_audio(wav)
+        if rate != self.data.sampling_rate:
+            raise AudioError(f"{wav} has {rate} Hz, not {self.data.sampling_rate}; run resample.py first")
+        return audio
+
+    def _begin(self, job: Job, record: Record, audio: np.ndarray) -> None:
+        """Take the entries of what is about to be rewritten out of the record."""
+        record.audio = identify(job.wav)
+        record.clip = record.clip or measure(audio, self.data.sampling_rate)
+        record.n_frames = max(1, len(audio) // self.data.hop_length)
+        record.wanted, record.failed = sorted(job.wanted), ""
+        for kind in job.missing:
+            record.made.pop(kind, None)
+        if "perturbed_units" not in job.wanted:  # another encoder's: training would mix them in
+            record.made.pop("perturbed_units", None)
+            feature_path(job.wav, "perturbed_units").unlink(missing_ok=True)
+        record.save(job.wav)
+
+    def _make(self, job: Job, record: Record, audio: np.ndarray) -> None:
+        def store(*kinds: str, values: Sequence[Tensor | np.ndarray]) -> None:
+            for kind, value in zip(kinds, values, strict=True):
+                save_feature(job.wav, kind, value)
+            for kind in kinds:
+                record.finish(job.wav, kind, job.wanted[kind])
+
+        with torch.inference_mode():
+            if "mel" in job.missing:
+                mel = self.mel(torch.from_numpy(audio).unsqueeze(0))[0]
+                store("mel", values=[mel.T.contiguous()])
+            if "f0" in job.missing:
+                store("f0", values=[np.stack(self.predictor.predict(audio, record.n_frames))])
+            if "volume" in job.missing:
+                store("volume", values=[self._volume(audio, record.n_frames)])
+            if "units" in job.missing:
+                store("units", values=[self._units([self._speech(audio)])])
+            if "perturbed_units" in job.missing:
+                store("perturbed_units", values=[self._perturbed_units(audio, job.seed)])
+            if "aug_mel" in job.missing:
+                store("aug_mel", "aug_volume", values=self._augmented(audio, job.seed, record.n_frames))
+
+    def _volume(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
+        hop = self.data.hop_length
+        return volume(np.pad(audio, (0, max(0, n_frames * hop - len(audio)))), hop)[:n_frames]
+
+    def _speech(self, audio: np.ndarray) -> np.ndarray:
+        return resample(audio, self.data.sampling_rate, self.encoder.sampling_rate)
+
+    def _units(self, speech: Sequence[np.ndarray]) -> Tensor:
+        return torch.stack([self.encoder.encode(torch.from_numpy(audio)).cpu().float() for audio in speech])
+
+    def _perturbed_units(self, audio: np.ndarray, seed: int) -> Tensor:
+        rate = self.encoder.sampling_rate
+        rng = np.random.default_rng(seed)
+        return self._units(list(perturb_voice(self._speech(audio), rate, self.n_perturbed, rng)))
+
+    def _augmented(self, audio: np.ndarray, seed: int, n_frames: int) -> list[np.ndarray]:
+        """Return the mel and the volume of a louder or softer copy, its mel moved in pitch."""
+        rng = np.random.default_rng((seed, 1))
+        headroom = min(1.0, -math.log10(max(float(np.abs(audio).max()), 1e-5)))
+        gain = 10.0 ** rng.uniform(-1.0, max(-1.0, headroom))
+        key_shift = rng.uniform(-KEY_SHIFT, KEY_SHIFT)
+        louder = (audio * gain).astype(np.float32)
+        mel = self.mel(torch.from_numpy(louder).unsqueeze(0), key_shift=key_shift)[0].T.numpy()
+        pair_id = int.from_bytes(hashlib.blake2b(mel.tobytes(), digest_size=8).digest(), "little")
+        return [augmented(pair_id, key_shift, values) for values in (mel, self._volume(louder, n_frames))]

@@ -1,0 +1,112 @@
+"""What training the Glow model means: its losses, its validation, its pictures.
+
+The loop knows steps, files and clocks; this knows the model. Diffusion brings a
+task of its own with the same methods.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models import GlowSVC
+from modules.config import Config
+from training.board import Board
+from training.dataset import Batch, GlowDataset
+from vdecoder import VOCODERS
+
+_N_SAMPLES = 2  # validation clips that are rendered for TensorBoard
+_MAX_SAMPLE_FRAMES = 860  # 10 s of each
+
+
+class GlowTask:
+    """Training of :class:`models.GlowSVC`.
+
+    Args:
+        config: The run's configuration.
+        training_clips: Wavs to learn from.
+        validation_clips: Wavs to measure on.
+        device: Where the model lives.
+    """
+
+    prefix = "G"
+
+    def __init__(
+        self, config: Config, training_clips: list[Path], validation_clips: list[Path], device: torch.device
+    ) -> None:
+        self.config, self.device = config, device
+        self.model = GlowSVC(config.model).to(device)
+        self.training_set = GlowDataset(training_clips, config, augment=True)
+        self.validation_set = GlowDataset(validation_clips, config, augment=False)
+
+    @property
+    def d_model(self) -> int:
+        """Width that the noam schedule scales with."""
+        return self.config.model.hidden_channels
+
+    def initialise(self, batch: Batch) -> None:
+        """Set what depends on data, before the first step of a fresh run."""
+        self.model.initialise(**batch.model_inputs())
+
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss to minimise and its parts, each a scalar tensor."""
+        output = self.model(**batch.model_inputs(), f0_factor=batch.f0_factor)
+        parts = GlowSVC.losses(output)
+        total = parts["mle"]
+        if "lf0" in parts:
+            total = total + self.config.train.c_lf0 * parts["lf0"]
+        return total, parts
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module, board: Board, step: int) -> dict[str, float]:
+        """Measure ``model`` on the validation clips and render some of them.
+
+        Args:
+            model: The model, or its running mean; in eval mode.
+            board: Where scalars, pictures and sounds go.
+            step: Optimizer steps done.
+
+        Returns:
+            mle and lf0 loss, and the mean absolute difference of the mel that is
+            inferred without noise ("mel_l1", natural log).
+        """
+        sums: dict[str, float] = {}
+        frames = 0
+        for index in range(len(self.validation_set)):
+            batch = self.validation_set[index].to(self.device)
+            n = int(batch.lengths[0])
+            parts = GlowSVC.losses(model(**batch.model_inputs()))
+            mel, _ = model.infer(
+                batch.units, batch.f0, batch.uv, batch.speaker_id, batch.volume, noise_scale=0.0
+            )
+            parts["mel_l1"] = (mel - batch.mel).abs().mean()
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * n
+            frames += n
+            if index < _N_SAMPLES:
+                self._render(index, batch, mel, board, step)
+        return {name: value / frames for name, value in sums.items()}
+
+    def _render(self, index: int, batch: Batch, mel: Tensor, board: Board, step: int) -> None:
+        true, made = (m[0, :, :_MAX_SAMPLE_FRAMES].float().cpu() for m in (batch.mel, mel))
+        f0, uv = (x[0, :_MAX_SAMPLE_FRAMES].cpu() for x in (batch.f0, batch.uv))
+        board.mels(f"mel/{index}", {"recorded": true, "generated": made}, step)
+        board.f0(f"f0/{index}", {"input": f0 * uv}, step)
+        vocoder = self._vocoder()
+        if vocoder is None:
+            return
+        rate = self.config.data.sampling_rate
+        board.audio(f"audio/{index}/generated", vocoder.synthesize(made, f0, uv), rate, step)
+        if step <= self.config.train.eval_interval:
+            board.audio(f"audio/{index}/recorded", vocoder.synthesize(true, f0, uv), rate, step)
+
+    def _vocoder(self):  # noqa: ANN202 - any vocoder of the table
+        name = self.config.model.vocoder_name
+        spec = VOCODERS[name]
+        if spec.weights and not Path(spec.weights).exists():
+            return None
+        if not hasattr(self, "_built_vocoder"):
+            self._built_vocoder = VOCODERS.build(name, self.config.data, torch.device("cpu"))
+        return self._built_vocoder

@@ -1,0 +1,100 @@
+"""Where a run stands, and the checkpoint files that let it go on from there."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.checkpoint import read_checkpoint
+from modules.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+BASE_STEP = 0  # G_0.pth is a base model: read, never written, never deleted
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: Optimizer steps done.
+        epoch: Index of the current epoch.
+        position: Items of the current epoch that were used.
+        seconds: Time spent in training steps so far.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    position: int = 0
+    seconds: float = 0.0
+
+    def state(self) -> dict[str, float]:
+        """Return the values to save."""
+        return asdict(self)
+
+
+class CheckpointFolder:
+    """The numbered checkpoints of one run: ``<prefix>_<step><suffix>``.
+
+    Args:
+        folder: Where they lie.
+        prefix: "G" for the Glow model.
+        suffix: ".pth".
+    """
+
+    def __init__(self, folder: str | Path, prefix: str = "G", suffix: str = ".pth") -> None:
+        self.folder = Path(folder)
+        self._pattern = re.compile(rf"{re.escape(prefix)}_(\d+){re.escape(suffix)}")
+        self._name = f"{prefix}_{{}}{suffix}"
+
+    def path(self, step: int) -> Path:
+        """Return the file of ``step``."""
+        return self.folder / self._name.format(step)
+
+    def steps(self) -> list[int]:
+        """Return the steps that have a checkpoint, in order; other files are no matter."""
+        if not self.folder.is_dir():
+            return []
+        found = (self._pattern.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match.group(1)) for match in found if match)
+
+    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """Return the newest checkpoint that can be read, and what it holds; None without any.
+
+        A damaged one is reported and the one before it taken.
+
+        Raises:
+            CheckpointError: There are checkpoints, and none can be read.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            path = self.path(step)
+            try:
+                return path, read_checkpoint(path)
+            except CheckpointError as error:
+                logger.warning("%s; trying the checkpoint before it", error)
+        if steps:
+            raise CheckpointError(f"none of the {len(steps)} checkpoints in {self.folder} can be read")
+        return None
+
+    def prune(self, keep: int) -> None:
+        """Delete all but the ``keep`` newest; 0 keeps all. The base model always stays."""
+        own = [step for step in self.steps() if step != BASE_STEP]
+        for step in own[:-keep] if keep else []:
+            self.path(step).unlink(missing_ok=True)
+
+
+def progress_of(path: Path, content: dict[str, Any]) -> Progress:
+    """Return where the run stood when ``path`` was written.
+
+    A published checkpoint names only its step, and was written after one step
+    more than its name says; its epoch starts anew.
+    """
+    saved = content.get("progress")
+    if isinstance(saved, dict):
+        return Progress(**{k: saved[k] for k in asdict(Progress()) if k in saved})
+    return Progress(step=int(path.stem.rpartition("_")[2]) + 1)

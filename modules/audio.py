@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from modules.errors import AudioError
 from modules.files import replacing
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
+_LEAST_FREE = 2**16  # bytes; less is a full disk
 
 
 def find_audio(folder: str | Path) -> list[Path]:
@@ -107,6 +110,7 @@ def write_audio(
 
     Raises:
         AudioError: libsndfile cannot write this format.
+        OSError: The disk is full.
     """
     path = Path(path)
     with replacing(path) as temporary:
@@ -116,4 +120,11 @@ def write_audio(
                     file.comment = comment
                 file.write(audio)
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:
-            raise AudioError(f"{path} cannot be written: {error}") from None
+            raise write_error(path, error) from None
+
+
+def write_error(path: str | Path, error: Exception) -> Exception:
+    """Return what to raise when writing sound failed: libsndfile does not say that the disk is full."""
+    if shutil.disk_usage(Path(path).parent).free < _LEAST_FREE:
+        return OSError(errno.ENOSPC, "no space left on the disk", str(path))
+    return AudioError(f"{path} cannot be written: {error}")

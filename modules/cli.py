@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modules.errors import GlowSVCError
 
-Main = Callable[[Sequence[str] | None], int]
+Main = Callable[..., int]  # main(argv: Sequence[str] | None = None)
 
 
 def entry_point(main: Main) -> Main:

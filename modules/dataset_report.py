@@ -1,0 +1,107 @@
+"""What a data set holds, so that a bad recording is found before a day of training is spent on it.
+
+Each step adds its part to ``report.json`` in the data set's folder and prints it as a table.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modules.files import write_json
+from modules.loudness import integrated_loudness
+
+_CLIPPED_RUN = 4  # samples in a row at full scale; sound itself rarely stays there for more than two
+_FULL_SCALE = 32766 / 32768
+
+
+def measure(audio: np.ndarray, sampling_rate: int) -> dict[str, Any]:
+    """Return the facts of one clip ``audio`` (T,): seconds, LUFS (None if silent), whether it clips."""
+    lufs = integrated_loudness(audio, sampling_rate)
+    return {
+        "seconds": round(len(audio) / sampling_rate, 3),
+        "lufs": round(lufs, 1) if math.isfinite(lufs) else None,
+        "clipped": is_clipped(audio),
+    }
+
+
+def is_clipped(audio: np.ndarray) -> bool:
+    """Tell whether ``audio`` (T,) stays at full scale for several samples in a row."""
+    quiet = np.flatnonzero(np.abs(audio) < _FULL_SCALE)
+    edges = np.concatenate([[-1], quiet, [len(audio)]])
+    return bool(np.diff(edges).max() > _CLIPPED_RUN)
+
+
+def summarize(
+    clips: Mapping[str, Sequence[Mapping[str, Any]]],
+    skipped: Iterable[str] = (),
+    f0_ranges: Mapping[str, Sequence[float]] | None = None,
+    voiced: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Return the report as JSON values.
+
+    Args:
+        clips: Per speaker the facts of its clips, from :func:`measure`.
+        skipped: A line for each recording left out: which, and why.
+        f0_ranges: Per speaker the 5th, 50th and 95th percentile of its F0, Hz.
+        voiced: Per speaker the share of voiced frames.
+    """
+    speakers = {}
+    for name, facts in clips.items():
+        seconds = [clip["seconds"] for clip in facts]
+        loudness = [clip["lufs"] for clip in facts if clip["lufs"] is not None]
+        if not seconds:
+            continue
+        speakers[name] = {
+            "clips": len(facts),
+            "minutes": round(sum(seconds) / 60, 2),
+            "seconds": [min(seconds), round(statistics.median(seconds), 3), max(seconds)],
+            "lufs": round(statistics.median(loudness), 1) if loudness else None,
+            "clipped": sum(clip["clipped"] for clip in facts),
+        }
+        if f0_ranges is not None:
+            speakers[name]["f0"] = f0_ranges.get(name)
+        if voiced is not None:
+            speakers[name]["voiced"] = voiced.get(name)
+    return {"speakers": speakers, "skipped": sorted(skipped)}
+
+
+def as_text(report: Mapping[str, Any], max_skipped: int = 20) -> str:
+    """Return the report as a table; names stand last, so that wide letters do not break its columns."""
+    with_f0 = any("f0" in facts for facts in report["speakers"].values())
+    lines = ["clips  minutes  shortest/median/longest s   LUFS  clipped"]
+    lines[0] += "   F0 5/50/95 % Hz  voiced  speaker" if with_f0 else "  speaker"
+    for name, facts in report["speakers"].items():
+        lengths = " / ".join(f"{seconds:.1f}" for seconds in facts["seconds"])
+        lufs = "-" if facts["lufs"] is None else f"{facts['lufs']:.1f}"
+        line = (
+            f"{facts['clips']:5d}  {facts['minutes']:7.1f}  {lengths:>25}  {lufs:>5}  {facts['clipped']:7d}"
+        )
+        if with_f0:
+            f0 = " / ".join(f"{hz:.0f}" for hz in facts["f0"]) if facts["f0"] else "-"
+            line += f"  {f0:>16}  {facts['voiced']:>5.0%} "
+        lines.append(f"{line}  {name}")
+    skipped = report["skipped"]
+    if skipped:
+        lines.append(f"left out: {len(skipped)}")
+        lines += [f"  {line}" for line in skipped[:max_skipped]]
+        if len(skipped) > max_skipped:
+            lines.append(f"  and {len(skipped) - max_skipped} more")
+    return "\n".join(lines)
+
+
+def save_report(folder: str | Path, step: str, report: Mapping[str, Any]) -> Path:
+    """Write the part of ``step`` into ``<folder>/report.json``, beside the parts of other steps."""
+    path = Path(folder) / "report.json"
+    try:
+        parts = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        parts = {}
+    write_json(path, {**parts, step: dict(report)})
+    return path

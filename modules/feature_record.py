@@ -1,0 +1,207 @@
+"""What made the features of a clip: kept beside it, so that a stale one is never taken for a good one.
+
+``x.wav.cache.json`` holds an entry for each finished feature: the settings it
+was made with and the stamp of its file. The entry goes before its file is
+rewritten and comes back after, so a run that is killed anywhere leaves either
+a finished feature or one without an entry, and the next run makes only those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modules.config import Config
+from modules.errors import FeatureError
+from modules.features import SUFFIXES, feature_path, n_frames
+from modules.files import write_json
+
+Recipe = dict[str, dict[str, Any]]  # kind of feature -> the settings that make it
+# counts up when a feature's computation changes; older files are then made again
+_VERSIONS = {"units": 1, "perturbed_units": 1, "f0": 1, "volume": 1, "mel": 1, "aug_mel": 1, "aug_volume": 1}
+
+
+def record_path(wav: str | Path) -> Path:
+    """Return where the record of ``wav`` lies."""
+    return Path(wav).with_name(Path(wav).name + ".cache.json")
+
+
+@dataclass
+class Record:
+    """All that is known of a clip and its features.
+
+    Attributes:
+        audio: Size, time and hash of the recording itself.
+        n_frames: N of its features.
+        wanted: Kinds that step 3 was asked for.
+        made: For each finished kind its settings and the stamp of its file.
+        clip: Facts for the report (modules/dataset_report.py).
+        failed: Why step 3 gave the clip up, with its name; empty if it did not.
+    """
+
+    audio: dict[str, Any] = field(default_factory=dict)
+    n_frames: int = 0
+    wanted: list[str] = field(default_factory=list)
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
+    clip: dict[str, Any] = field(default_factory=dict)
+    failed: str = ""
+
+    @classmethod
+    def load(cls, wav: str | Path) -> Record:
+        """Return the record of ``wav``; an empty one if there is none that can be read."""
+        try:
+            return cls(**json.loads(record_path(wav).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return cls()
+
+    def save(self, wav: str | Path) -> None:
+        """Write the record of ``wav`` atomically."""
+        write_json(record_path(wav), asdict(self))
+
+    def describes(self, wav: str | Path) -> bool:
+        """Tell whether ``wav`` still is the recording that this record is about."""
+        if not self.audio or not Path(wav).is_file():
+            return False
+        if {key: self.audio.get(key) for key in ("bytes", "mtime_ns")} == _stamp(wav):
+            return True
+        return self.audio.get("blake2b") == _digest(wav)
+
+    def finish(self, wav: str | Path, kind: str, settings: Mapping[str, Any]) -> None:
+        """Enter that the file of ``kind`` is complete, and write the record."""
+        self.made[kind] = {"settings": dict(settings), **_stamp(feature_path(wav, kind))}
+        self.save(wav)
+
+
+def identify(wav: str | Path) -> dict[str, Any]:
+    """Return what identifies a recording: its size, time and content hash."""
+    return {**_stamp(wav), "blake2b": _digest(wav)}
+
+
+def recipe(
+    config: Config,
+    f0_predictor: str | None = None,
+    use_diff: bool = False,
+    *,
+    encoder_weights: str | None = None,
+    n_perturbed: int = 0,
+) -> Recipe:
+    """Return which features a clip needs, and the settings that make each.
+
+    Args:
+        config: Encoder, analysis and whether volume is used.
+        f0_predictor: Its name; None accepts any, as training does.
+        use_diff: With what the diffusion model learns from.
+        encoder_weights: Identifies the encoder's weights; None accepts any.
+        n_perturbed: Copies of the clip in other voices whose units are kept too.
+    """
+    data = config.data
+    clock = {"sampling_rate": data.sampling_rate, "hop_length": data.hop_length}
+    names = ("n_fft", "win_length", "n_mels", "f_min", "f_max")
+    mel = {**clock, **{name: getattr(data, name) for name in names}}
+    units = {"encoder": config.model.speech_encoder}
+    if encoder_weights is not None:
+        units["encoder_weights"] = encoder_weights
+    wanted: Recipe = {"units": units, "f0": dict(clock), "mel": mel}
+    if f0_predictor is not None:
+        wanted["f0"]["f0_predictor"] = f0_predictor
+    if n_perturbed:
+        wanted["perturbed_units"] = {**units, "n_perturbed": n_perturbed}
+    if use_diff or config.model.vol_embedding:
+        wanted["volume"] = dict(clock)
+    if use_diff:
+        wanted["aug_mel"] = wanted["aug_volume"] = mel
+    return {kind: {"version": _VERSIONS[kind], **settings} for kind, settings in wanted.items()}
+
+
+def stale(wav: str | Path, wanted: Recipe) -> dict[str, str]:
+    """Return which features of ``wav`` must be made, each with the reason."""
+    record = Record.load(wav)
+    if not record.describes(wav):
+        if record.audio:
+            reason = "the recording changed"
+        elif any(feature_path(wav, kind).exists() for kind in SUFFIXES):
+            reason = "no record of what made them"
+        else:
+            reason = "new"
+        return dict.fromkeys(wanted, reason)
+    reasons = {kind: reason for kind in wanted if (reason := _fault(wav, record, kind, wanted[kind]))}
+    if reasons.keys() & {"aug_mel", "aug_volume"}:  # one draw of chance makes both
+        reason = reasons.get("aug_mel") or reasons["aug_volume"]
+        reasons |= {kind: reason for kind in ("aug_mel", "aug_volume") if kind in wanted}
+    return reasons
+
+
+def problems(wavs: list[Path], config: Config, use_diff: bool = False) -> list[str]:
+    """Return one line for each clip whose features cannot be trained on as ``config`` says.
+
+    Files that still are as step 3 wrote them, and checked them, are taken as
+    good; any other is read in full.
+
+    Args:
+        wavs: Clips of a file list.
+        config: What training is about to use.
+        use_diff: Ask for what the diffusion model needs too.
+    """
+    wanted = recipe(config, use_diff=use_diff)
+    lines = []
+    for wav in wavs:
+        if not Path(wav).is_file():
+            lines.append(f"{wav}: there is no such file; run preprocess_flist_config.py again")
+            continue
+        record = Record.load(wav)
+        if record.failed and record.describes(wav):
+            lines.append(record.failed)
+            continue
+        reasons = stale(wav, wanted)
+        reasons |= {kind: "not finished" for kind in record.wanted if kind not in record.made | reasons}
+        if reasons:
+            lines.append(f"{wav}: {_join(reasons)}")
+    return lines
+
+
+def failed(wav: str | Path) -> str:
+    """Return why step 3 could make nothing of this recording; empty if it could, or never tried."""
+    record = Record.load(wav)
+    return record.failed if record.failed and record.describes(wav) else ""
+
+
+def _join(reasons: Mapping[str, str]) -> str:
+    kinds: dict[str, list[str]] = {}
+    for kind, reason in reasons.items():
+        kinds.setdefault(reason, []).append(kind)
+    return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in kinds.items())
+
+
+def _fault(wav: str | Path, record: Record, kind: str, settings: Mapping[str, Any]) -> str:
+    """Return why the file of ``kind`` does not count, or nothing."""
+    entry = record.made.get(kind)
+    if entry is None:
+        return "not made yet"
+    for name, value in settings.items():
+        before = entry["settings"].get(name)
+        if before != value:
+            return f"{name.replace('_', ' ')} changed from {before} to {value}"
+    try:
+        stamp = _stamp(feature_path(wav, kind))
+        if stamp["bytes"] != entry["bytes"]:
+            return "cut short or overwritten"
+        if stamp["mtime_ns"] != entry["mtime_ns"] and n_frames(wav, kind) not in (None, record.n_frames):
+            return "of another length"
+    except FileNotFoundError:
+        return "deleted"
+    except FeatureError:
+        return "damaged"
+    return ""
+
+
+def _stamp(path: str | Path) -> dict[str, int]:
+    status = Path(path).stat()
+    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _digest(path: str | Path) -> str:
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()

@@ -1,0 +1,180 @@
+"""The feature files beside a clip: how each is written, and how it is read without running code.
+
+Beside ``x.wav`` lie ``x.wav.soft.pt``, ``x.wav.f0.npy`` and so on. All features
+of one clip have the same N frames, those of its mel; only units keep the rate
+of their encoder. What made each file is told by modules/feature_record.py.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modules.errors import FeatureError
+from modules.files import replacing
+
+SUFFIXES = {
+    "units": ".soft.pt",  # (1, D, U)
+    "perturbed_units": ".soft_perturbed.pt",  # (K, D, U), of copies in other voices
+    "f0": ".f0.npy",  # (2, N): Hz, filled; 1 = voiced
+    "volume": ".vol.npy",  # (N,)
+    "mel": ".mel.pt",  # (N, M)
+    "aug_mel": ".aug_mel.npy",  # AUGMENTED, values (N, M)
+    "aug_volume": ".aug_vol.npy",  # AUGMENTED, values (N,)
+}
+
+
+def feature_path(wav: str | Path, kind: str) -> Path:
+    """Return where the feature ``kind`` (a key of SUFFIXES) of ``wav`` lies."""
+    wav = Path(wav)
+    return wav.with_name(wav.name + SUFFIXES[kind])
+
+
+def save_feature(wav: str | Path, kind: str, values: Tensor | np.ndarray) -> None:
+    """Write one feature atomically.
+
+    Raises:
+        FeatureError: It holds NaN or Inf.
+    """
+    path = feature_path(wav, kind)
+    numbers = values["values"] if isinstance(values, np.ndarray) and values.dtype.names else values
+    if not torch.isfinite(torch.as_tensor(numbers)).all():
+        raise FeatureError(f"{wav}: its {kind} came out as NaN or infinite")
+    content = io.BytesIO()  # torch and numpy do not pass on that the disk is full
+    if path.suffix == ".pt":
+        torch.save(torch.as_tensor(values), content)
+    else:
+        np.save(content, np.asarray(values), allow_pickle=False)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def augmented(pair_id: int, key_shift: float, values: np.ndarray) -> np.ndarray:
+    """Return one half of an augmented pair as a scalar record, storable without pickle.
+
+    Args:
+        pair_id: Equal in both halves, below 2**64.
+        key_shift: Semitones.
+        values: The mel (N, M) or the volume (N,).
+    """
+    kind = [("id", "u8"), ("key_shift", "f4"), ("values", "f4", values.shape)]
+    return np.array((pair_id, key_shift, values), dtype=kind)
+
+
+def load_units(wav: str | Path) -> Tensor:
+    """Return units (D, U). Raises FeatureError, as every reader here: missing, broken or unsafe."""
+    units = _load(wav, "units", 3)
+    if units.shape[0] != 1:
+        raise _broken(wav, "units", f"its shape is {tuple(units.shape)}, not (1, D, U)")
+    return units[0]
+
+
+def load_perturbed_units(wav: str | Path) -> Tensor:
+    """Return the units (K, D, U) of the clip's copies in other voices."""
+    return _load(wav, "perturbed_units", 3)
+
+
+def load_f0(wav: str | Path) -> tuple[Tensor, Tensor]:
+    """Return F0 (N,) in Hz, filled through rests, and uv (N,), 1 = voiced."""
+    tracks = _load(wav, "f0", 2)
+    if tracks.shape[0] != 2:
+        raise _broken(wav, "f0", f"its shape is {tuple(tracks.shape)}, not (2, N)")
+    return tracks[0], tracks[1]
+
+
+def load_volume(wav: str | Path) -> Tensor:
+    """Return the RMS volume (N,)."""
+    return _load(wav, "volume", 1)
+
+
+def load_mel(wav: str | Path) -> Tensor:
+    """Return the natural-log mel (M, N)."""
+    return _load(wav, "mel", 2).T.contiguous()
+
+
+def load_augmented(wav: str | Path) -> tuple[Tensor, Tensor, float]:
+    """Return the shifted mel (M, N), its volume (N,) and the shift in semitones.
+
+    Raises:
+        FeatureError: Also when the two files are not of one pair.
+    """
+    mel, volume = _read_half(wav, "aug_mel"), _read_half(wav, "aug_volume")
+    if mel["id"] != volume["id"]:
+        raise _broken(wav, "aug_mel", f"it is of another pair than {feature_path(wav, 'aug_volume').name}")
+    values = _checked(wav, "aug_mel", mel["values"], 2).T.contiguous()
+    return values, _checked(wav, "aug_volume", volume["values"], 1), float(mel["key_shift"])
+
+
+def n_frames(wav: str | Path, kind: str) -> int | None:
+    """Read a feature in full and return its N; None for units, which have their own rate."""
+    if kind in ("units", "perturbed_units"):
+        _load(wav, kind, 3)
+        return None
+    if kind in ("aug_mel", "aug_volume"):
+        mel, volume, _ = load_augmented(wav)
+        return mel.shape[-1] if kind == "aug_mel" else volume.shape[-1]
+    values = {"f0": lambda: load_f0(wav)[0], "volume": lambda: load_volume(wav), "mel": lambda: load_mel(wav)}
+    return values[kind]().shape[-1]
+
+
+def f0_ranges(wavs: Iterable[str | Path]) -> dict[str, list[float]]:
+    """Return per speaker (a clip's folder) the 5th, 50th and 95th percentile of voiced F0, Hz.
+
+    A speaker without a voiced frame is left out.
+    """
+    voiced = defaultdict(list)
+    for wav in wavs:
+        f0, uv = load_f0(wav)
+        voiced[Path(wav).parent.name].append(f0[uv > 0].numpy())
+    joined = {speaker: np.concatenate(tracks) for speaker, tracks in voiced.items()}
+    return {
+        speaker: [round(float(hz), 1) for hz in np.percentile(f0, [5, 50, 95])]
+        for speaker, f0 in joined.items()
+        if len(f0)
+    }
+
+
+def _broken(wav: str | Path, kind: str, reason: str) -> FeatureError:
+    path = feature_path(wav, kind)
+    return FeatureError(f"{path} cannot be used: {reason}. Run preprocess_hubert_f0.py again")
+
+
+def _read(wav: str | Path, kind: str) -> Tensor | np.ndarray:
+    path = feature_path(wav, kind)
+    try:
+        if path.suffix == ".pt":
+            return torch.load(path, map_location="cpu", weights_only=True)
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise FeatureError(f"{path} is missing; run preprocess_hubert_f0.py") from None
+    except Exception as error:  # a broken file can make the readers raise nearly anything
+        made_elsewhere = "allow_pickle" in str(error) or "weights_only" in str(error)
+        reason = "made by the published project" if made_elsewhere else "damaged or cut short"
+        raise _broken(wav, kind, reason) from error
+
+
+def _read_half(wav: str | Path, kind: str) -> np.ndarray:
+    half = _read(wav, kind)
+    if not isinstance(half, np.ndarray) or half.dtype.names != ("id", "key_shift", "values"):
+        raise _broken(wav, kind, "it is no augmented feature")
+    return half
+
+
+def _load(wav: str | Path, kind: str, n_dims: int) -> Tensor:
+    return _checked(wav, kind, _read(wav, kind), n_dims)
+
+
+def _checked(wav: str | Path, kind: str, values: Tensor | np.ndarray, n_dims: int) -> Tensor:
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        values = torch.from_numpy(values)
+    if not isinstance(values, Tensor) or not values.is_floating_point() or values.ndim != n_dims:
+        raise _broken(wav, kind, f"it is no array of {n_dims} dimensions")
+    if values.numel() == 0 or not torch.isfinite(values).all():
+        raise _broken(wav, kind, "it is empty, or holds NaN or infinite values")
+    return values.float()

@@ -1,0 +1,74 @@
+"""One clip after another, or several at a time in processes of their own.
+
+Processes are spawned, not forked, so that it works alike on every system and
+with CUDA. Each gets one thread: as many processes as cores use the machine
+fully, and more threads would only get in each other's way.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from modules.errors import GlowSVCError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def process_count(wanted: int, n_items: int) -> int:
+    """Return how many processes to use for ``n_items``; ``wanted`` 0 means one per core."""
+    return max(1, min(n_items, wanted if wanted > 0 else os.cpu_count() or 1))
+
+
+def run(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_processes: int,
+    setup: Callable[..., None] | None = None,
+    setup_args: tuple[Any, ...] = (),
+) -> Iterator[Result]:
+    """Yield ``work(item)`` for every item, in the order in which they are finished.
+
+    When the caller stops early (Ctrl-C, an error), items in work are finished
+    and the rest is dropped.
+
+    Args:
+        work: A function at the top level of its module.
+        items: What it is called with.
+        num_processes: 1 works here, in order; 0 uses every core.
+        setup: Called once in each process before any work.
+        setup_args: Its arguments.
+
+    Raises:
+        GlowSVCError: A process died. Errors of ``work`` are raised as they are.
+    """
+    count = process_count(num_processes, len(items))
+    if count == 1:
+        if setup:
+            setup(*setup_args)
+        yield from map(work, items)
+        return
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _start, (setup, setup_args))
+    try:
+        for future in as_completed([pool.submit(work, item) for item in items]):
+            yield future.result()
+    except BrokenProcessPool:
+        raise GlowSVCError(
+            "a worker process died, most likely for want of memory; what was finished is kept. "
+            "Run the same command with a smaller --num_processes"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(setup: Callable[..., None] | None, setup_args: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: only the parent acts on it
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later
+    if setup:
+        setup(*setup_args)

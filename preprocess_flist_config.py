@@ -1,0 +1,235 @@
+"""Step 2: list the clips of a data set and write the configurations.
+
+Reads dataset/44k/<speaker>/*.wav; writes filelists/train.txt, filelists/val.txt,
+configs/config.json (train.py) and configs/diffusion.yaml (train_diff.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.cli import entry_point
+from vdecoder import VOCODERS
+from vencoder import ENCODERS
+
+if TYPE_CHECKING:
+    from vdecoder import VocoderSpec
+    from vencoder import EncoderSpec
+
+EPILOG = """\
+examples:
+  python preprocess_flist_config.py
+  python preprocess_flist_config.py --speech_encoder mfcc --tiny     a small model, for a CPU
+
+A configuration that differs from the new one is kept beside it as <name>.bak.
+Next step:  python preprocess_hubert_f0.py
+"""
+TEMPLATES = Path(__file__).parent / "configs_template"
+SEED = 1234  # which clips are for validation does not change from run to run
+N_VALIDATION = 2  # clips per speaker
+SHORTEST = 0.3  # s
+PLAIN_NAME = re.compile(r"[A-Za-z0-9._/-]+")
+
+logger = logging.getLogger(__name__)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--train_list", default="./filelists/train.txt", help="list of training clips (%(default)s)")
+    add("--val_list", default="./filelists/val.txt", help="list of validation clips (%(default)s)")
+    add("--source_dir", default="./dataset/44k", help="the data set, from step 1 (%(default)s)")
+    add("--config_dir", default="./configs", help="where the configurations go (%(default)s)")
+    add("--speech_encoder", default="vec768l12", help=f"{', '.join(ENCODERS)} (default: %(default)s)")
+    add("--vocoder", default="nsf-hifigan", help=f"{', '.join(VOCODERS)} (default: %(default)s)")
+    add(
+        "--vol_aug",
+        action="store_true",
+        help="the voice follows the loudness of the song, else that of the data set",
+    )
+    add("--tiny", action="store_true", help="small models: faster, for little data or no GPU")
+    return parser
+
+
+def usable(clips: Sequence[Path]) -> dict[Path, float]:
+    """Return the length in s of each clip that can be used; the others are named in a warning."""
+    from modules.audio import open_audio
+    from modules.errors import AudioError
+
+    seconds = {}
+    for clip in clips:
+        try:
+            with open_audio(clip) as file:
+                length = file.frames / file.samplerate
+        except AudioError as error:
+            logger.warning("skipped: %s", error)
+            continue
+        if length < SHORTEST:
+            logger.warning("skipped: %s lasts %.2f s, shorter than %s s", clip, length, SHORTEST)
+        else:
+            seconds[clip] = length
+    return seconds
+
+
+def split(clips: Sequence[Path], speaker: str) -> tuple[list[Path], list[Path]]:
+    """Return sorted (training, validation) clips of one speaker; training is never empty.
+
+    Two clips are for validation, one if there are two in all. A single clip is
+    learnt from and measured on: its validation loss says nothing about new songs.
+    """
+    if len(clips) <= N_VALIDATION:
+        logger.warning(
+            "speaker %s: few usable clips (%d); resample.py --slice makes more", speaker, len(clips)
+        )
+    if len(clips) == 1:
+        return list(clips), list(clips)
+    shuffled = sorted(clips)
+    random.Random(f"{SEED} {speaker}").shuffle(shuffled)
+    n_validation = min(N_VALIDATION, len(clips) - 1)
+    return sorted(shuffled[n_validation:]), sorted(shuffled[:n_validation])
+
+
+def fill_config(
+    config: dict[str, Any], spk: dict[str, int], args: argparse.Namespace, encoder: EncoderSpec
+) -> None:
+    """Enter the choices of this run into the template of config.json."""
+    config["data"] |= {
+        "training_files": Path(args.train_list).as_posix(),
+        "validation_files": Path(args.val_list).as_posix(),
+    }
+    config["train"]["vol_aug"] = args.vol_aug
+    config["model"] |= {
+        "n_speakers": len(spk),
+        "speech_encoder": args.speech_encoder,
+        "vocoder_name": args.vocoder,
+        "vol_embedding": args.vol_aug,
+        "ssl_dim": encoder.ssl_dim,
+    }
+    if not args.tiny:
+        # published: both follow the units, but 256 channels keep a filter of 768. Units of
+        # fewer channels, which only this project has, are treated as if they had 256.
+        config["model"] |= {
+            "gin_channels": max(256, encoder.ssl_dim),
+            "filter_channels": encoder.ssl_dim if encoder.ssl_dim > 256 else 768,
+        }
+    config["spk"] = spk
+
+
+def fill_diffusion(
+    config: dict[str, Any],
+    spk: dict[str, int],
+    args: argparse.Namespace,
+    encoder: EncoderSpec,
+    vocoder: VocoderSpec,
+) -> None:
+    """Enter the choices of this run into the template of diffusion.yaml."""
+    config["data"] |= {
+        "training_files": Path(args.train_list).as_posix(),
+        "validation_files": Path(args.val_list).as_posix(),
+        "encoder": args.speech_encoder,
+        "encoder_out_channels": encoder.ssl_dim,
+    }
+    config["model"]["n_spk"] = len(spk)
+    config["vocoder"]["type"] = args.vocoder
+    if vocoder.weights is None:
+        config["vocoder"]["ckpt"] = ""
+    config["spk"] = spk
+
+
+def write_config(path: Path, text: str) -> None:
+    """Write a configuration; one that differs is kept as .bak, since users edit these files."""
+    from modules.files import write_text
+
+    if path.is_file():
+        before = path.read_bytes()
+        if before != text.encode():
+            backup = path.with_name(path.name + ".bak")
+            number = 1
+            while backup.exists() and backup.read_bytes() != before:
+                number += 1
+                backup = path.with_name(f"{path.name}.{number}.bak")
+            path.replace(backup)
+            print(f"{path} was there before with other settings: kept as {backup}")
+    write_text(path, text)
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write lists and configurations; return the exit code."""
+    args = get_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    encoder, vocoder = ENCODERS[args.speech_encoder], VOCODERS[args.vocoder]
+
+    import json
+
+    import yaml
+
+    from modules.dataset_layout import find_clips
+    from modules.errors import AudioError
+    from modules.files import write_text
+
+    training: list[Path] = []
+    validation: list[Path] = []
+    spk: dict[str, int] = {}
+    seconds: dict[Path, float] = {}
+    for speaker, files in find_clips(args.source_dir).items():
+        found = usable(files)
+        if not found:
+            logger.warning("speaker %s has no usable clip and is left out", speaker)
+            continue
+        odd = [path.as_posix() for path in found if not PLAIN_NAME.fullmatch(f"{speaker}/{path.name}")]
+        if odd:
+            logger.warning(
+                "%d names hold more than A-Z a-z 0-9 . _ -, for example %s: they work here, other "
+                "tools may stumble over them",
+                len(odd),
+                odd[0],
+            )
+        spk[speaker] = len(spk)
+        seconds |= found
+        for all_clips, some in zip((training, validation), split(list(found), speaker), strict=True):
+            all_clips += some
+    if not spk:
+        raise AudioError(f"{args.source_dir} holds no usable clip; run resample.py, then this step again")
+
+    template = "_tiny_template" if args.tiny else "_template"
+    config = json.loads((TEMPLATES / f"config{template}.json").read_text(encoding="utf-8"))
+    fill_config(config, spk, args, encoder)
+    diffusion = yaml.safe_load((TEMPLATES / f"diffusion{template}.yaml").read_text(encoding="utf-8"))
+    fill_diffusion(diffusion, spk, args, encoder, vocoder)
+
+    for path, clips in ((args.train_list, training), (args.val_list, validation)):
+        write_text(path, "".join(f"{clip.as_posix()}\n" for clip in clips))
+    config_dir = Path(args.config_dir)
+    write_config(config_dir / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    write_config(
+        config_dir / "diffusion.yaml", yaml.safe_dump(diffusion, sort_keys=False, allow_unicode=True)
+    )
+
+    window = diffusion["data"]["duration"]
+    short = sum(length <= window for length in seconds.values())
+    if short:
+        print(
+            f"{short} of {len(seconds)} clips are not longer than data.duration in diffusion.yaml, "
+            f"{window} s: train_diff.py leaves them out unless you lower it"
+        )
+    print(
+        f"{len(spk)} speakers, {len(training)} clips to learn from, {len(validation)} to measure on; "
+        f"{args.speech_encoder} units, {args.vocoder} vocoder\n"
+        f"written: {args.train_list}, {args.val_list}, {config_dir}/config.json, {config_dir}/diffusion.yaml"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Step 3: compute what the models learn from: units, F0, mel and volume of every clip.
+
+Reads dataset/44k/<speaker>/*.wav and configs/config.json; writes the features
+beside each clip. Nothing needs a vocoder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.cli import entry_point
+from modules.f0_predictor import F0_PREDICTORS
+
+if TYPE_CHECKING:
+    from modules.feature_record import Recipe
+    from training.extraction import Extractor, Job
+
+EPILOG = """\
+examples:
+  python preprocess_hubert_f0.py
+  python preprocess_hubert_f0.py --f0_predictor crepe --use_diff    noisy recordings, with diffusion
+
+Run it again to continue after an interruption, after new clips or another setting in
+config.json: only what is missing or was made otherwise is computed.
+Next step:  python train.py        (and, after --use_diff, python train_diff.py)
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("-c", "--config", default="configs/config.json", help="configuration, from step 2 (%(default)s)")
+    add("--in_dir", default="dataset/44k", help="the data set, from step 1 (%(default)s)")
+    add(
+        "--f0_predictor",
+        default="dio",
+        help=f"{', '.join(F0_PREDICTORS)}; crepe is slow, and best where it is noisy (default: %(default)s)",
+    )
+    add("--use_diff", action="store_true", help="also what the diffusion model learns from")
+    add("--num_processes", type=int, default=1, help="clips at a time; 0: one per core (%(default)s)")
+    add("-d", "--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
+    return parser
+
+
+_extractor: Extractor  # of this process
+
+
+def _set_up(*args: Any) -> None:
+    global _extractor
+    from training.extraction import Extractor
+
+    _extractor = Extractor(*args)
+
+
+def _process(job: Job) -> tuple[Path, str]:
+    return job.wav, _extractor.process(job)
+
+
+def plan(wavs: Sequence[Path], in_dir: Path, wanted: Recipe) -> tuple[list[Job], dict[str, dict[str, int]]]:
+    """Return the clips that lack features, and how many lack each kind for which reason."""
+    from modules.feature_record import stale
+    from training.extraction import Job
+
+    jobs = []
+    reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for wav in wavs:
+        missing = stale(wav, wanted)
+        if missing:
+            place = wav.relative_to(in_dir).as_posix().encode()
+            seed = int.from_bytes(hashlib.blake2b(place, digest_size=8).digest(), "little")
+            jobs.append(Job(wav, wanted, frozenset(missing), seed))
+        for kind, reason in missing.items():
+            reasons[reason][kind] += 1
+    return jobs, reasons
+
+
+def describe_weights(name: str | None) -> str:
+    """Return what tells an encoder's weights, a file under pretrain/, from others of the same name."""
+    if name is None:
+        return "none"
+    path = Path("pretrain", name)
+    if not path.is_file():
+        return name
+    status = path.stat()
+    return (
+        f"{name} ({status.st_size} bytes, {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(status.st_mtime))})"
+    )
+
+
+def announce(reasons: Mapping[str, Mapping[str, int]]) -> None:
+    """Say in a line per reason what is going to be computed."""
+    for reason, kinds in reasons.items():
+        names = ", ".join(kind.replace("_", " ") for kind in kinds)
+        print(f"{reason}: making {names} of {max(kinds.values())} clips")
+
+
+def make_report(clips: Mapping[str, Sequence[Path]], skipped: Mapping[Path, str]) -> dict[str, Any]:
+    """Return what the data set holds, see modules/dataset_report.py."""
+    from modules.dataset_report import summarize
+    from modules.feature_record import Record
+    from modules.features import f0_ranges, load_f0
+
+    good = {speaker: [wav for wav in wavs if wav not in skipped] for speaker, wavs in clips.items()}
+    facts = {speaker: [Record.load(wav).clip for wav in wavs] for speaker, wavs in good.items()}
+    voiced = {}
+    for speaker, wavs in good.items():
+        tracks = [load_f0(wav)[1] for wav in wavs]
+        n_frames = sum(len(uv) for uv in tracks)
+        voiced[speaker] = round(sum(float(uv.sum()) for uv in tracks) / max(1, n_frames), 3)
+    ranges = f0_ranges(wav for wavs in good.values() for wav in wavs)
+    return summarize(facts, skipped.values(), ranges, voiced)
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the features that are missing; return the exit code."""
+    args = get_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    F0_PREDICTORS[args.f0_predictor]
+
+    from tqdm import tqdm
+
+    from modules.config import load_config
+    from modules.dataset_layout import find_clips
+    from modules.dataset_report import as_text, save_report
+    from modules.device import resolve_device
+    from modules.errors import AudioError
+    from modules.feature_record import recipe
+    from modules.parallel import run
+    from vencoder import ENCODERS
+
+    config = load_config(args.config)
+    encoder = ENCODERS[config.model.speech_encoder]
+    device = str(resolve_device(args.device))
+    in_dir = Path(args.in_dir)
+    clips = find_clips(in_dir)
+    wanted = recipe(
+        config,
+        args.f0_predictor,
+        args.use_diff,
+        encoder_weights=describe_weights(encoder.weights),
+        n_perturbed=encoder.n_perturbed,
+    )
+    jobs, reasons = plan([wav for wavs in clips.values() for wav in wavs], in_dir, wanted)
+    announce(reasons)
+    setup_args = (config.data, config.model.speech_encoder, args.f0_predictor, device)
+    skipped: dict[Path, str] = {}
+    with tqdm(total=len(jobs), desc="features", unit="clip", disable=not jobs) as progress:
+        for wav, reason in run(_process, jobs, args.num_processes, _set_up, setup_args):
+            if reason:
+                skipped[wav] = reason
+                progress.write(f"skipped: {reason}", file=sys.stderr)
+            progress.update()
+
+    report = make_report(clips, skipped)
+    print(as_text(report))
+    print(f"report: {save_report(in_dir, 'features', report)}")
+    if not report["speakers"]:
+        raise AudioError(f"no clip in {in_dir} could be used; the reasons are listed above")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

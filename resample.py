@@ -1,0 +1,270 @@
+"""Step 1: make a data set of recordings: mono, trimmed, of one rate and level.
+
+Reads dataset_raw/<speaker>/*, any format, rate and channel count, and writes
+dataset/44k/<speaker>/*.wav with 16 bits. Recordings that cannot be used are
+skipped and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.cli import entry_point
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EPILOG = """\
+examples:
+  python resample.py
+  python resample.py --loudnorm lufs --slice      long recordings of singing
+
+Run it again to continue after an interruption, or to add recordings: files that are
+done already, with the same settings, are kept. Only files directly in a speaker's
+folder are read, not those in folders within it.
+Next step:  python preprocess_flist_config.py
+"""
+JOURNAL = ".resample.jsonl"  # in the output folder: one line for each recording that is done
+VERSION = 1  # counts up when the processing changes; older outputs are then made again
+SILENCE = 1e-3  # a recording whose highest peak is below -60 dBFS holds nothing to learn from
+SHORTEST, LONGEST = 5.0, 15.0  # s, of the clips that --slice cuts
+USELESS = 0.3  # s; shorter cuttings are dropped, step 2 would skip them
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--sr2", type=int, default=44100, help="sampling rate to write, Hz (%(default)s)")
+    add("--in_dir", default="./dataset_raw", help="recordings, a folder for each speaker (%(default)s)")
+    add("--out_dir2", default="./dataset/44k", help="where the data set goes (%(default)s)")
+    add("--skip_loudnorm", action="store_true", help="leave loudness as it is")
+    add(
+        "--loudnorm",
+        choices=("peak", "lufs"),
+        default="peak",
+        help="match the highest peak to full scale, or the loudness to -20 LUFS with true peaks "
+        "of at most -1 dB: steadier where clips hold clicks or shouts (%(default)s)",
+    )
+    add("--slice", action="store_true", help="cut recordings over 15 s at silences into clips of 5 to 15 s")
+    add("--num_processes", type=int, default=0, help="recordings at a time; 0: one per core (%(default)s)")
+    return parser
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides how an output sounds."""
+
+    sampling_rate: int
+    loudnorm: str  # peak, lufs or none
+    slice: bool
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording: where it lies, where its clips go (without suffix)."""
+
+    source: Path
+    target: Path
+    settings: Settings
+
+
+@dataclass
+class Done:
+    """One line of the journal: a finished recording, and the clips that were made of it."""
+
+    source: str  # <speaker>/<file>
+    target: str  # name of its clips, without number and suffix
+    bytes: int
+    mtime_ns: int
+    settings: dict[str, Any]
+    clips: dict[str, dict[str, Any]] = field(default_factory=dict)  # facts by file name
+    skipped: str = ""
+
+    def holds(self, job: Job, folder: Path) -> bool:
+        """Tell whether ``job`` would only make again what lies in ``folder``."""
+        status = job.source.stat()
+        return (
+            not self.skipped
+            and self.target == job.target.name
+            and (self.bytes, self.mtime_ns) == (status.st_size, status.st_mtime_ns)
+            and self.settings == asdict(job.settings)
+            and all(_size(folder / name) == facts["bytes"] for name, facts in self.clips.items())
+        )
+
+
+def convert(job: Job) -> Done:
+    """Make the clips of one recording; a bad one is reported, not raised."""
+    from modules.audio import read_audio, resample, write_audio
+    from modules.dataset_report import is_clipped, measure
+    from modules.errors import AudioError
+    from modules.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
+
+    settings = job.settings
+    status = job.source.stat()
+    name = f"{job.source.parent.name}/{job.source.name}"
+    done = Done(name, job.target.name, status.st_size, status.st_mtime_ns, asdict(settings))
+    try:
+        audio, rate = read_audio(job.source)
+    except AudioError as error:
+        done.skipped = str(error)
+        return done
+    if abs(audio).max() < SILENCE:
+        done.skipped = f"{job.source} is silent"
+        return done
+    clipped = is_clipped(audio)
+    audio = trim_silence(audio)
+    pieces = [trim_silence(piece) for piece in cut(audio, rate)] if settings.slice else [audio]
+    for number, piece in enumerate(pieces):
+        piece = below_full_scale(resample(piece, rate, settings.sampling_rate))
+        if settings.loudnorm == "peak":
+            piece = match_peak(piece)
+        elif settings.loudnorm == "lufs":
+            piece = match_lufs(piece, settings.sampling_rate)
+        ending = f"_{number:03d}.wav" if settings.slice else ".wav"
+        path = job.target.with_name(job.target.name + ending)
+        write_audio(path, to_int16(piece), settings.sampling_rate, subtype="PCM_16")
+        facts = {**measure(piece, settings.sampling_rate), "clipped": clipped, "bytes": _size(path)}
+        done.clips[f"{path.parent.name}/{path.name}"] = facts
+    return done
+
+
+def cut(audio: np.ndarray, rate: int) -> list[np.ndarray]:
+    """Return the pieces of ``audio`` (T,) between its silences, none longer than 15 s.
+
+    Silence is what lies 40 dB below the recording's own peak. Singers leave
+    shorter gaps than speakers do, hence the interval of 0.1 s. A recording of
+    at most 15 s stays whole.
+    """
+    if len(audio) <= LONGEST * rate:
+        return [audio]
+    from inference.slicer import SliceRule, measure, slice_ranges
+    from modules.loudness import match_peak
+
+    rule = SliceRule(min_length=SHORTEST, min_interval=0.1, max_kept=0.5)
+    rms = measure(match_peak(audio), rate, rule)
+    hop = rule.hop_length(rate)
+    pieces = []
+    for part in slice_ranges(rms, len(audio), rate, rule):
+        start = part.start
+        while not part.silent and part.end - start > LONGEST * rate:
+            first = round(start + SHORTEST * rate) // hop
+            last = round(min(start + LONGEST * rate, part.end - SHORTEST * rate)) // hop
+            quietest = (first + int(rms[first : last + 1].argmin())) * hop
+            pieces.append(audio[start:quietest])
+            start = quietest
+        if not part.silent:
+            pieces.append(audio[start : part.end])
+    return [piece for piece in pieces if len(piece) >= USELESS * rate] or [audio]
+
+
+def plan(clips: dict[str, list[Path]], out_dir: Path, settings: Settings) -> list[Job]:
+    """Return the jobs for all recordings; no two write to the same name.
+
+    Of recordings that differ only in suffix the wav keeps its name, the others
+    get the suffix into theirs: ``song.wav`` and ``song.flac`` give ``song.wav``
+    and ``song_flac.wav``.
+    """
+    jobs = []
+    for speaker, files in clips.items():
+        taken: set[str] = set()
+        for source in sorted(files, key=lambda path: (path.suffix.lower() != ".wav", path.name)):
+            stem = source.stem
+            if stem.casefold() in taken:
+                stem = f"{source.stem}_{source.suffix[1:].lower()}"
+            while stem.casefold() in taken:
+                stem += "_2"
+            taken.add(stem.casefold())
+            jobs.append(Job(source, out_dir / speaker / stem, settings))
+    return jobs
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _read_journal(path: Path) -> dict[str, Done]:
+    entries = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = Done(**json.loads(line))
+            except (ValueError, TypeError):
+                continue  # cut short by a kill
+            entries[entry.source] = entry
+    return entries
+
+
+def _remove_clips(done: Done, folder: Path) -> None:
+    """Remove what an earlier run made of a recording, unless somebody has changed it since."""
+    for name, facts in done.clips.items():
+        if _size(folder / name) == facts["bytes"]:
+            (folder / name).unlink()
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert what is not converted yet; return the exit code."""
+    args = get_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+    from tqdm import tqdm
+
+    from modules.dataset_layout import find_clips
+    from modules.dataset_report import as_text, save_report, summarize
+    from modules.errors import AudioError, ConfigError
+    from modules.files import write_text
+    from modules.parallel import run
+
+    if args.sr2 < 8000:
+        raise ConfigError(
+            f"--sr2 {args.sr2}: a sampling rate is given in Hz, 44100 for every published model"
+        )
+    settings = Settings(args.sr2, "none" if args.skip_loudnorm else args.loudnorm, args.slice)
+    out_dir = Path(args.out_dir2)
+    jobs = plan(find_clips(args.in_dir), out_dir, settings)
+    journal = out_dir / JOURNAL
+    entries = _read_journal(journal)
+    names = {f"{job.source.parent.name}/{job.source.name}": job for job in jobs}
+    kept = {name for name, job in names.items() if name in entries and entries[name].holds(job, out_dir)}
+    todo = [job for name, job in names.items() if name not in kept]
+    if kept:
+        print(f"{len(kept)} of {len(jobs)} recordings are done already and kept")
+    for name in names.keys() & entries.keys() - kept:  # else other settings' clips would be learnt from too
+        _remove_clips(entries.pop(name), out_dir)
+
+    # one line per entry again; then lines are added, so a killed run loses none
+    write_text(journal, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries.values()))
+    with (
+        open(journal, "a", encoding="utf-8") as log,
+        tqdm(total=len(todo), desc="resample", unit="file", disable=not todo) as progress,
+    ):
+        for done in run(convert, todo, args.num_processes):
+            entries[done.source] = done
+            log.write(json.dumps(asdict(done)) + "\n")
+            log.flush()
+            progress.update()
+
+    made: dict[str, list[dict[str, Any]]] = {}
+    for name, job in names.items():
+        made.setdefault(job.source.parent.name, []).extend(entries[name].clips.values())
+    report = summarize(made, [entries[name].skipped for name in names if entries[name].skipped])
+    print(as_text(report))
+    print(f"report: {save_report(out_dir, 'resample', report)}")
+    if not report["speakers"]:
+        raise AudioError(f"not one recording in {args.in_dir} could be used; the reasons are listed above")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

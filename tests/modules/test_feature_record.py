@@ -1,0 +1,148 @@
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from modules import feature_record, features
+from modules.config import Config, DataConfig, ModelConfig
+from modules.feature_record import Record, failed, identify, problems, recipe, stale
+from tests.golden_cases import signal
+
+CONFIG = Config(data=DataConfig(n_mels=4), model=ModelConfig(speech_encoder="mfcc", vol_embedding=True))
+WANTED = recipe(CONFIG, "dio", use_diff=True, encoder_weights="none", n_perturbed=2)
+N = 6
+
+
+def values(kind: str, n: int = N):
+    track = np.abs(signal("track", (n,)))
+    return {
+        "units": torch.ones(1, 3, 4),
+        "perturbed_units": torch.ones(2, 3, 4),
+        "f0": np.stack([track, track]),
+        "volume": track,
+        "mel": torch.ones(n, 4),
+        "aug_mel": features.augmented(5, 0.5, np.ones((n, 4), np.float32)),
+        "aug_volume": features.augmented(5, 0.5, track),
+    }[kind]
+
+
+@pytest.fixture
+def wav(tmp_path):
+    """A clip with all features and a record of them."""
+    wav = tmp_path / "x.wav"
+    wav.write_bytes(b"sound")
+    record = Record(audio=identify(wav), n_frames=N, wanted=sorted(WANTED))
+    for kind, settings in WANTED.items():
+        features.save_feature(wav, kind, values(kind))
+        record.finish(wav, kind, settings)
+    return wav
+
+
+def touch(path):
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+
+
+def test_a_finished_clip_has_nothing_stale_and_no_problem(wav):
+    assert stale(wav, WANTED) == {}
+    assert problems([wav], CONFIG) == problems([wav], CONFIG, use_diff=True) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (recipe(CONFIG, "pm", True, n_perturbed=2), {"f0": "f0 predictor changed from dio to pm"}),
+        (
+            recipe(CONFIG, "dio", encoder_weights="new.pt", n_perturbed=2),
+            dict.fromkeys(("units", "perturbed_units"), "encoder weights changed from none to new.pt"),
+        ),
+        (
+            recipe(CONFIG, "dio", n_perturbed=3),
+            {"perturbed_units": "n perturbed changed from 2 to 3"},
+        ),
+        (
+            recipe(replace(CONFIG, data=DataConfig(n_mels=4, f_max=8000.0)), "dio", True, n_perturbed=2),
+            dict.fromkeys(("mel", "aug_mel", "aug_volume"), "f max changed from 16000.0 to 8000.0"),
+        ),
+    ],
+    ids=["predictor", "weights", "copies", "mel"],
+)
+def test_a_changed_setting_is_named_and_touches_only_what_it_makes(wav, wanted, expected):
+    assert stale(wav, wanted) == expected
+
+
+def test_a_changed_recording_makes_all_stale_but_a_new_date_does_not(wav):
+    touch(wav)
+    assert stale(wav, WANTED) == {}
+    wav.write_bytes(b"Sound")
+    assert stale(wav, WANTED) == dict.fromkeys(WANTED, "the recording changed")
+    assert "the recording changed" in problems([wav], CONFIG)[0]
+
+
+def test_features_without_record_are_published_ones_or_new(tmp_path, wav):
+    feature_record.record_path(wav).write_text("{cut sh")
+    assert set(stale(wav, WANTED).values()) == {"no record of what made them"}
+    other = tmp_path / "other.wav"
+    other.write_bytes(b"sound")
+    assert stale(other, WANTED) == dict.fromkeys(WANTED, "new")
+    assert problems([other], CONFIG) == [f"{other}: new (units, f0, mel, volume)"]
+
+
+@pytest.mark.parametrize("kind", WANTED)
+@pytest.mark.parametrize("damage", ["deleted", "cut short", "damaged", "of another length"])
+def test_a_damaged_file_is_found_also_by_training(wav, kind, damage):
+    path = features.feature_path(wav, kind)
+    if damage == "deleted":
+        path.unlink()
+    elif damage == "cut short":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == "damaged":  # same size, so only reading it tells
+        path.write_bytes(bytes(path.stat().st_size))
+        touch(path)
+    else:
+        features.save_feature(wav, kind, values(kind, N + 1))
+        record = json.loads(feature_record.record_path(wav).read_text())
+        record["made"][kind]["bytes"] = path.stat().st_size
+        feature_record.record_path(wav).write_text(json.dumps(record))
+        touch(path)
+        if "units" in kind:
+            assert stale(wav, WANTED) == {}  # they have a rate of their own
+            return
+    found = stale(wav, WANTED)
+    pair = {"aug_mel", "aug_volume"}
+    assert found.keys() == (pair if kind in pair else {kind})
+    assert damage in found[kind]
+    asked = recipe(CONFIG, use_diff=True)
+    assert bool(problems([wav], CONFIG, use_diff=True)) == (kind in asked)
+
+
+def test_a_copied_data_set_is_read_once_more_and_found_good(wav):
+    for kind in WANTED:
+        touch(features.feature_path(wav, kind))
+    assert stale(wav, WANTED) == {}
+
+
+def test_training_refuses_what_was_made_for_another_configuration(tmp_path, wav):
+    other = replace(CONFIG, model=replace(CONFIG.model, speech_encoder="vec768l12"))
+    assert problems([wav], other) == [f"{wav}: encoder changed from mfcc to vec768l12 (units)"]
+    assert "no such file" in problems([tmp_path / "gone.wav"], CONFIG)[0]
+
+
+def test_an_unfinished_clip_is_a_problem_even_if_training_could_do_without(wav):
+    record = Record.load(wav)
+    del record.made["perturbed_units"]
+    record.save(wav)
+    assert problems([wav], CONFIG) == [f"{wav}: not finished (perturbed_units)"]
+
+
+def test_a_clip_that_failed_says_why_until_it_is_replaced(wav):
+    Record(audio=identify(wav), failed="x.wav is noise").save(wav)
+    assert failed(wav) == "x.wav is noise"
+    assert problems([wav], CONFIG) == ["x.wav is noise"]
+    assert set(stale(wav, WANTED).values()) == {"not made yet"}
+    wav.write_bytes(b"better")
+    assert failed(wav) == ""
+    assert "the recording changed" in problems([wav], CONFIG)[0]

@@ -1,0 +1,97 @@
+import pytest
+import torch
+
+from modules.flow import ActNorm, Flow, InvConvNear, squeeze, unsqueeze
+from modules.masks import length_mask
+
+
+def flow64(n_sqz=2, channels=4, **changes):
+    """Return a small float64 flow whose every step does something."""
+    torch.manual_seed(0)
+    flow = Flow(channels, 6, n_blocks=2, n_layers=2, gin_channels=3, n_sqz=n_sqz, **changes).double()
+    for parameter in flow.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    for step in flow.flows:
+        if isinstance(step, InvConvNear):
+            step.weight.data += torch.eye(4)
+    return flow
+
+
+def test_squeeze_stacks_neighbouring_frames():
+    x = torch.arange(12.0).view(1, 2, 6)
+    assert squeeze(x, 2).tolist() == [[[0, 2, 4], [6, 8, 10], [1, 3, 5], [7, 9, 11]]]
+    for n_sqz in (1, 2, 3):
+        assert torch.equal(unsqueeze(squeeze(x, n_sqz), n_sqz), x)
+
+
+@pytest.mark.parametrize("n_sqz", [1, 2, 4])
+@pytest.mark.parametrize("changes", [{}, {"share": True}, {"depthwise": True}])
+@pytest.mark.parametrize("tracks", [1, 12])
+@torch.no_grad()
+def test_the_flow_inverts(n_sqz, changes, tracks):
+    flow = flow64(n_sqz, **changes)
+    x, g = torch.randn(2, 4, 12).double(), torch.randn(2, 3, tracks).double()
+    mask = length_mask(torch.tensor([12, 8]), 12).double()
+    z, _ = flow(x, mask, g)
+    assert not z[1, :, 8:].any() and not torch.allclose(z, x)
+    # float64: only rounding is left, so the bound can be tight
+    torch.testing.assert_close(flow.inverse(z, mask, g), x * mask, rtol=0, atol=1e-10)
+    torch.testing.assert_close(flow(flow.inverse(x, mask, g), mask, g)[0], x * mask, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_sqz", [1, 2])
+def test_the_log_determinant_is_that_of_the_jacobian(n_sqz):
+    flow, g = flow64(n_sqz), torch.randn(1, 3, 1).double()
+    x, mask = torch.randn(1, 4, 6).double(), length_mask(torch.tensor([4]), 6).double()
+    real = torch.autograd.functional.jacobian(
+        lambda part: flow(torch.cat((part, x[:, :, 4:]), 2), mask, g)[0][:, :, :4].flatten(),
+        x[:, :, :4],
+    )
+    want = torch.linalg.slogdet(real.reshape(16, 16)).logabsdet
+    torch.testing.assert_close(flow(x, mask, g)[1], want[None], rtol=1e-10, atol=1e-10)
+
+
+def test_a_matrix_that_turned_over_has_a_finite_determinant():
+    step, x, mask = InvConvNear(), torch.randn(1, 4, 3), torch.ones(1, 1, 3)
+    assert torch.linalg.det(step.weight).item() == pytest.approx(1, abs=1e-5)  # starts as a rotation
+    step.weight.data[0] *= -2
+    z, logdet = step(x, mask, mask)
+    assert logdet.item() == pytest.approx(3 * torch.log(torch.tensor(2.0)).item(), abs=1e-5)
+    torch.testing.assert_close(step.inverse(z, mask, mask), x, rtol=1e-5, atol=1e-5)
+
+
+def test_mixing_pairs_neighbours_of_both_halves():
+    step = InvConvNear()
+    step.weight.data = torch.tensor([[0.0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]])
+    x = torch.arange(8.0).view(1, 8, 1)  # groups: 0 1 4 5 and 2 3 6 7
+    assert step(x, torch.ones(1, 1, 1), x)[0].flatten().tolist() == [5, 1, 7, 3, 4, 0, 6, 2]
+
+
+def test_actnorm_learns_mean_and_deviation_of_real_frames():
+    torch.manual_seed(0)
+    x, mask = torch.randn(3, 5, 400) * 2 - 7, length_mask(torch.tensor([400, 300, 1]), 400)
+    x = torch.where(mask > 0, x, 1e6)
+    step = ActNorm(5)
+    step.initialise(x, mask)
+    z = step(x, mask, mask)[0].transpose(1, 2)[mask[:, 0] > 0]
+    torch.testing.assert_close(z.mean(0), torch.zeros(5), rtol=0, atol=1e-4)
+    # one frame in 701 is made up, so that a constant channel has a deviation
+    torch.testing.assert_close(z.std(0), torch.ones(5), rtol=0, atol=2e-3)
+
+
+def test_the_mixing_stays_exact_under_autocast():
+    torch.manual_seed(0)
+    step, x, mask = InvConvNear(), torch.randn(1, 8, 5), torch.ones(1, 1, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z, logdet = step(x, mask, mask)
+        back = step.inverse(z, mask, mask)
+    assert z.dtype == logdet.dtype == torch.float32
+    torch.testing.assert_close(back, x, rtol=1e-5, atol=1e-5)
+
+
+def test_a_fresh_flow_only_rotates():
+    torch.manual_seed(0)
+    flow, x = Flow(8, 6, n_blocks=3, n_layers=1, gin_channels=3), torch.randn(1, 8, 10)
+    z, logdet = flow(x, torch.ones(1, 1, 10), torch.randn(1, 3, 1))
+    torch.testing.assert_close(z.square().sum(), x.square().sum())
+    torch.testing.assert_close(logdet, torch.zeros(1), rtol=0, atol=1e-4)

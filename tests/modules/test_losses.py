@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from modules.losses import lf0_loss, mle_loss
+from modules.masks import length_mask
+
+
+def test_mle_is_the_likelihood_of_a_gaussian_seen_through_the_flow():
+    torch.manual_seed(0)
+    mask = length_mask(torch.tensor([6, 4]), 6)
+    z, m, logs = (torch.randn(2, 3, 6) * mask for _ in range(3))
+    logdet = torch.tensor([1.5, -0.5])
+    log_p = (torch.distributions.Normal(m, logs.exp()).log_prob(z) * mask).sum() + logdet.sum()
+    torch.testing.assert_close(mle_loss(z, m, logs, logdet, mask), -log_p / (10 * 3))
+
+
+def test_mle_ignores_the_latent_behind_the_end():
+    torch.manual_seed(0)
+    mask = length_mask(torch.tensor([4]), 6)
+    z, m, logs = torch.randn(1, 3, 6), torch.randn(1, 3, 6) * mask, torch.randn(1, 3, 6) * mask
+    logdet = torch.zeros(1)
+    torch.testing.assert_close(mle_loss(z, m, logs, logdet, mask), mle_loss(z * mask, m, logs, logdet, mask))
+
+
+def test_an_empty_batch_has_a_finite_loss():
+    zero = torch.zeros(1, 3, 2)
+    assert mle_loss(zero, zero, zero, torch.zeros(1), zero[:, :1]).isfinite()
+    assert lf0_loss(zero[:, :1], zero[:, :1], zero[:, :1]) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_mle_is_float32_whatever_comes_in(dtype):
+    z, mask = torch.full((1, 128, 400), 3.0, dtype=dtype), torch.ones(1, 1, 400)
+    zero = torch.zeros_like(z)
+    loss = mle_loss(z, zero, zero, torch.zeros(1), mask)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(4.5 + 0.91894, abs=1e-3)  # float16 would overflow in the sum
+
+
+def test_lf0_counts_real_frames_with_a_pitch():
+    lf0 = torch.tensor([[[0.5, 0.6, 0.0, 0.7, 0.8]]])
+    error = torch.tensor([[[0.1, -0.2, 9.0, 0.3, 9.0]]])
+    mask = length_mask(torch.tensor([4]), 5)
+    want = (0.01 + 0.04 + 0.09) / 3
+    assert lf0_loss(lf0 + error, lf0, mask).item() == pytest.approx(want, rel=1e-5)

@@ -1,0 +1,50 @@
+import os
+
+import pytest
+
+from modules.errors import AudioError, GlowSVCError
+from modules.parallel import process_count, run
+
+offset = 0
+
+
+def set_up(value):
+    global offset
+    offset = value
+
+
+def add(item):
+    return item + offset
+
+
+def fail(item):
+    raise AudioError(f"item {item}")
+
+
+def die(item):
+    os._exit(9)
+
+
+def test_one_process_keeps_the_order():
+    assert list(run(add, [1, 2, 3], 1, set_up, (10,))) == [11, 12, 13]
+
+
+def test_several_processes_are_set_up_too():
+    assert sorted(run(add, [1, 2, 3], 2, set_up, (10,))) == [11, 12, 13]
+
+
+def test_nothing_to_do():
+    assert list(run(add, [], 0)) == []
+
+
+def test_errors_pass_and_a_dead_process_is_explained():
+    with pytest.raises(AudioError, match="item"):
+        list(run(fail, [1, 2], 2))
+    with pytest.raises(GlowSVCError, match="num_processes"):
+        list(run(die, [1, 2], 2))
+
+
+def test_process_count():
+    assert process_count(0, 1000) == os.cpu_count()
+    assert process_count(8, 3) == 3
+    assert process_count(0, 0) == 1

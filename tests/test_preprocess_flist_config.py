@@ -1,0 +1,216 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+import preprocess_flist_config as step
+from modules.config import load_config
+from modules.registry import Registry
+
+TEMPLATE = json.loads((step.TEMPLATES / "config_template.json").read_text(encoding="utf-8"))
+TINY = json.loads((step.TEMPLATES / "config_tiny_template.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Spec:
+    target: str = ""
+    ssl_dim: int = 0
+    weights: str | None = None
+    n_perturbed: int = 0
+
+
+ENCODERS = Registry("speech encoder", {f"{dim}": Spec(ssl_dim=dim) for dim in (12, 256, 768, 1024)})
+VOCODERS = Registry("vocoder", {"world": Spec(), "nsf-hifigan": Spec(weights="nsf-hifigan")})
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys, caplog):
+    """Run the script with encoders of several sizes; return (exit code, everything it said)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(step, "ENCODERS", ENCODERS)
+    monkeypatch.setattr(step, "VOCODERS", VOCODERS)
+
+    def call(*args: str, encoder: str = "768"):
+        caplog.clear()
+        code = step.main(["--speech_encoder", encoder, *args])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err + caplog.text
+
+    return call
+
+
+def put(speaker: str, *names: str, seconds: float = 0.5):
+    folder = Path("dataset/44k", speaker)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        soundfile.write(folder / name, np.zeros(round(seconds * 8000)), 8000, subtype="PCM_16")
+
+
+def numbered(n: int) -> list[str]:
+    return [f"{i:02d}.wav" for i in range(n)]
+
+
+def lists() -> tuple[list[str], list[str]]:
+    train, val = (Path(f"filelists/{name}.txt").read_text(encoding="utf-8") for name in ("train", "val"))
+    return train.splitlines(), val.splitlines()
+
+
+def test_the_template_is_the_published_one():
+    values = {key: value for section in TEMPLATE.values() for key, value in section.items()}
+    expected = {
+        "learning_rate": 0.7, "scheduler": "noam", "warmup_steps": 4000, "betas": [0.8, 0.99], "eps": 1e-9,
+        "batch_size": 6, "max_speclen": 512, "c_mel": 45, "c_kl": 1.0, "keep_ckpts": 3, "port": "8001",
+        "filter_length": 2048, "hop_length": 512, "n_mel_channels": 128, "mel_fmin": 40, "mel_fmax": 16000,
+        "hidden_channels": 192, "filter_channels": 768, "n_flow_block_layer": 12, "n_sqz": 2,
+        "use_automatic_f0_prediction": True, "eval_interval": 800, "log_interval": 200, "epochs": 10000,
+    }  # fmt: skip
+    assert {key: values[key] for key in expected} == expected
+
+
+def test_two_clips_per_speaker_are_kept_for_validation(run):
+    put("b", *numbered(10))
+    put("a", *numbered(5))
+    code, said = run()
+    assert code == 0 and "next" not in said.lower()
+    train, val = lists()
+    assert len(train) == 11 and len(val) == 4 and not set(train) & set(val)
+    assert train == sorted(train) and val == sorted(val)
+    assert train[0].startswith("dataset/44k/a/") and all(Path(line).is_file() for line in train + val)
+    config = load_config("configs/config.json")
+    assert config.spk == {"a": 0, "b": 1} and config.model.n_speakers == 2
+    diffusion = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))
+    assert diffusion["spk"] == {"a": 0, "b": 1} and diffusion["model"]["n_spk"] == 2
+    assert diffusion["train"]["lr"] == 1e-4
+
+
+def test_a_second_run_writes_the_same_and_a_new_speaker_moves_no_other(run):
+    put("b", *numbered(10))
+    run()
+    files = [Path("filelists/train.txt"), Path("filelists/val.txt"), Path("configs/diffusion.yaml")]
+    first = [path.read_bytes() for path in files]
+    _, val = lists()
+    run()
+    assert [path.read_bytes() for path in files] == first
+    assert not list(Path("configs").glob("*.bak"))
+    put("a", *numbered(4))
+    run()
+    assert lists()[1][2:] == val
+
+
+@pytest.mark.parametrize(("n", "n_train", "n_val"), [(1, 1, 1), (2, 1, 1), (3, 1, 2), (4, 2, 2)])
+def test_few_clips_leave_something_to_learn_from(run, n, n_train, n_val):
+    put("solo", *numbered(n))
+    code, said = run()
+    assert code == 0 and ("few usable clips" in said) == (n <= 2)
+    assert tuple(map(len, lists())) == (n_train, n_val)
+
+
+def test_clips_that_cannot_be_used_are_named_and_ids_stay_dense(run):
+    put("a", *numbered(3))
+    put("a", "blink.wav", seconds=0.29)
+    Path("dataset/44k/a/empty.wav").touch()
+    Path("dataset/44k/a/text.wav").write_text("words")
+    Path("dataset/44k/a/two\nlines.wav").write_bytes(Path("dataset/44k/a/00.wav").read_bytes())
+    put("nobody", "blink.wav", seconds=0.05)
+    put("z", *numbered(3))
+    code, said = run()
+    assert code == 0
+    for part in (
+        "blink.wav lasts 0.29 s",
+        "empty.wav is empty",
+        "text.wav cannot be read",
+        "no line of text",
+    ):
+        assert part in said
+    assert "speaker nobody has no usable clip" in said
+    assert load_config("configs/config.json").spk == {"a": 0, "z": 1}
+    assert sum(map(len, lists())) == 6
+
+
+def test_unusual_names_are_warned_of_and_work(run):
+    put("歌手 一", "あの 歌.wav", "b.wav", "c.wav", "[d] é.wav")
+    code, said = run()
+    assert code == 0 and "names hold more than" in said
+    train, val = lists()
+    assert sorted(Path(line).name for line in train + val) == sorted(
+        ["あの 歌.wav", "b.wav", "c.wav", "[d] é.wav"]
+    )
+    assert "歌手 一" in Path("configs/config.json").read_text(encoding="utf-8")
+    assert "歌手 一" in Path("configs/diffusion.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "gin", "width"),
+    [("12", 256, 768), ("256", 256, 768), ("768", 768, 768), ("1024", 1024, 1024)],
+)
+def test_sizes_follow_the_encoder(run, encoder, gin, width):
+    put("a", *numbered(4))
+    run(encoder=encoder)
+    model = load_config("configs/config.json").model
+    assert (model.speech_encoder, model.ssl_dim) == (encoder, int(encoder))
+    assert (model.gin_channels, model.filter_channels) == (gin, width)
+    data = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))["data"]
+    assert (data["encoder"], data["encoder_out_channels"]) == (encoder, int(encoder))
+
+    run("--tiny", encoder=encoder)
+    model = load_config("configs/config.json").model
+    assert model.ssl_dim == int(encoder)
+    assert model.gin_channels == TINY["model"]["gin_channels"]
+    assert model.filter_channels == TINY["model"]["filter_channels"]
+    tiny = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))
+    assert tiny["data"]["encoder_out_channels"] == int(encoder) and tiny["model"]["n_layers"] < 20
+
+
+def test_flags(run):
+    put("a", *numbered(4))
+    run("--vocoder", "world", "--vol_aug", "--train_list", "lists/t.txt", "--val_list", "lists/v.txt")
+    config = load_config("configs/config.json")
+    assert config.train.vol_aug and config.model.vol_embedding and config.model.vocoder_name == "world"
+    assert (config.data.training_files, config.data.validation_files) == ("lists/t.txt", "lists/v.txt")
+    assert len(Path("lists/t.txt").read_text().splitlines()) == 2
+    diffusion = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))
+    assert diffusion["vocoder"] == {"type": "world", "ckpt": ""}
+
+
+def test_an_edited_configuration_is_kept_each_time(run):
+    put("a", *numbered(4))
+    run()
+    config = Path("configs/config.json")
+    for edit in ("one", "two"):
+        config.write_text(edit)
+        code, said = run()
+        assert code == 0 and "kept as" in said
+    assert {path.read_text() for path in config.parent.glob("config.json*.bak")} == {"one", "two"}
+    assert load_config(config).spk == {"a": 0}
+
+
+def test_clips_too_short_for_diffusion_are_counted(run):
+    put("a", *numbered(3), seconds=0.5)
+    put("a", *[f"long{i}.wav" for i in range(3)], seconds=3.0)
+    assert "3 of 6 clips are not longer than data.duration" in run()[1]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "args", "message"),
+    [
+        (lambda: None, {}, "there is no folder dataset/44k"),
+        (lambda: Path("dataset/44k").mkdir(parents=True), {}, "holds no recordings"),
+        (lambda: put("a", "x.wav", seconds=0.05), {}, "holds no usable clip"),
+        (lambda: put("a", "x.wav"), {"encoder": "hal9000"}, "choose one of: 12, 256, 768, 1024"),
+    ],
+)
+def test_mistakes_are_one_line(run, prepare, args, message):
+    prepare()
+    code, said = run(**args)
+    assert code == 2 and message in said
+    assert not Path("configs").exists() and not Path("filelists").exists()
+
+
+def test_an_unknown_vocoder_lists_those_there_are(run):
+    put("a", "x.wav")
+    code, said = run("--vocoder", "theremin")
+    assert code == 2 and "choose one of: world, nsf-hifigan" in said

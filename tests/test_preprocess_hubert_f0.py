@@ -1,0 +1,324 @@
+import errno
+import json
+import shutil
+import signal as signals
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import preprocess_hubert_f0 as step
+from modules import features
+from modules.config import load_config
+from modules.feature_record import failed, problems, record_path
+from modules.mel import LogMel
+from modules.volume import volume
+from tests.golden_cases import voice
+from vencoder import ENCODERS
+
+RATE, HOP = 44100, 512
+ROOT = Path(step.__file__).parent
+ALWAYS = {"units", "f0", "mel"} | ({"perturbed_units"} if ENCODERS["mfcc"].n_perturbed else set())
+ALL = ALWAYS | {"volume", "aug_mel", "aug_volume"}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the script in a folder of its own; return (exit code, what it printed)."""
+    monkeypatch.chdir(tmp_path)
+    write_config()
+
+    def call(*args: str):
+        code = step.main(["--device", "cpu", *args])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return call
+
+
+def write_config(**model):
+    values = {"data": {}, "model": {"speech_encoder": "mfcc", "ssl_dim": 12, **model}}
+    Path("configs").mkdir(exist_ok=True)
+    Path("configs/config.json").write_text(json.dumps(values))
+
+
+def put(name: str, audio=None, rate: int = RATE, subtype: str = "PCM_16") -> Path:
+    path = Path("dataset/44k", name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, voice(0.6, rate) if audio is None else audio, rate, subtype=subtype)
+    return path
+
+
+def contents(folder: str = "dataset/44k") -> dict[str, bytes]:
+    """Return all feature files, but not the records: those hold times."""
+    ends = tuple(features.SUFFIXES.values())
+    root = Path(folder)
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.name.endswith(ends) and not path.name.startswith(".")
+    }
+
+
+def kinds(wav: Path) -> set[str]:
+    return {kind for kind in features.SUFFIXES if features.feature_path(wav, kind).exists()}
+
+
+def test_features_of_a_known_voice(run):
+    t = np.arange(int(0.8 * RATE) + 77) / RATE
+    tone = 0.2 * sum(np.sin(2 * np.pi * 220 * k * t) / k for k in range(1, 9))
+    wav = put("the singer/あの 歌.wav", tone)
+    code, said = run("--use_diff", "--f0_predictor", "harvest")
+    assert code == 0, said
+    assert kinds(wav) == ALL
+    audio = soundfile.read(wav, dtype="float32")[0]
+    n = len(audio) // HOP
+    mel = features.load_mel(wav)
+    torch.testing.assert_close(mel, LogMel()(torch.from_numpy(audio)[None])[0], rtol=0, atol=0)
+    np.testing.assert_array_equal(features.load_volume(wav), volume(audio, HOP))
+    f0, uv = features.load_f0(wav)
+    assert len(f0) == n and float(f0.median()) == pytest.approx(220, rel=0.01) and uv.mean() > 0.8
+    assert features.load_units(wav).shape[0] == 12
+    if "perturbed_units" in ALL:
+        copies = features.load_perturbed_units(wav)
+        assert copies.shape == (ENCODERS["mfcc"].n_perturbed, *features.load_units(wav).shape)
+        assert not torch.equal(copies[0], copies[1])
+    aug_mel, aug_volume, key_shift = features.load_augmented(wav)
+    assert aug_mel.shape == mel.shape and aug_volume.shape == (n,)
+    assert abs(key_shift) <= 5
+    gain = aug_volume / features.load_volume(wav)
+    torch.testing.assert_close(gain, gain[:1].expand(n))
+    assert 0.1 <= gain[0] <= 1 / np.abs(audio).max()
+    louder = LogMel()(torch.from_numpy(audio)[None] * gain[0], key_shift=key_shift)[0]
+    torch.testing.assert_close(aug_mel, louder, rtol=0, atol=1e-3)
+    assert problems([wav], load_config("configs/config.json"), use_diff=True) == []
+    report = json.loads(Path("dataset/44k/report.json").read_text(encoding="utf-8"))["features"]
+    assert report["speakers"]["the singer"]["f0"][1] == pytest.approx(220, rel=0.01)
+
+
+def test_volume_is_kept_when_the_model_uses_it(run):
+    wav = put("a/1.wav")
+    assert run()[0] == 0 and kinds(wav) == ALWAYS
+    write_config(vol_embedding=True)
+    code, said = run()
+    assert kinds(wav) == ALWAYS | {"volume"} and "not made yet: making volume of 1 clips" in said
+
+
+def test_all_formats_lengths_and_levels(run):
+    wavs = [
+        put("a/8 bit.wav", subtype="PCM_U8"),
+        put("a/24.wav", subtype="PCM_24"),
+        put("a/float.wav", 3 * voice(0.6, RATE), subtype="FLOAT"),
+        put("a/stereo.flac", np.stack([voice(0.6, RATE)] * 2, axis=1)),
+        put("a/50ms.wav", voice(0.05, RATE)),
+        put("a/5ms.wav", voice(0.005, RATE)),
+        put("a/silent.wav", np.zeros(RATE // 2)),
+    ]
+    code, said = run("--use_diff")
+    assert code == 0, said
+    for wav in wavs:
+        if failed(wav):  # an encoder may refuse what is far too short, but then says so
+            assert "ms.wav" in wav.name and failed(wav) in said
+            continue
+        n = max(1, soundfile.info(wav).frames // HOP)
+        lengths = {features.n_frames(wav, kind) for kind in ALL}
+        assert lengths == {None, n}
+
+
+def test_bad_clips_are_named_and_the_rest_is_done(run):
+    good = [put("a/1.wav"), put("a/9.wav")]
+    nan = put("a/2.wav", np.array([0.1, np.nan] * 5000), subtype="FLOAT")
+    empty, text = Path("dataset/44k/a/3.wav"), Path("dataset/44k/a/4.wav")
+    empty.touch()
+    text.write_text("words")
+    slow = put("a/5.wav", rate=22050)
+    code, said = run()
+    assert code == 0
+    config = load_config("configs/config.json")
+    for wav, reason in ((nan, "NaN"), (empty, "0 bytes"), (text, "cannot be read"), (slow, "22050 Hz")):
+        assert f"skipped: {wav}" in said and reason in failed(wav)
+        assert problems([wav], config) == [failed(wav)]
+    assert "left out: 4" in said
+    assert problems(good, config) == [] and not any(map(failed, good))
+
+    put("a/2.wav")  # repaired
+    assert "the recording changed: making" in run()[1]
+    assert problems([nan], config) == []
+
+
+def test_nothing_usable_is_an_error(run):
+    Path("dataset/44k/a").mkdir(parents=True)
+    Path("dataset/44k/a/x.wav").touch()
+    code, said = run()
+    assert code == 2 and said.splitlines()[-1].startswith("preprocess_hubert_f0.py: no clip in")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "there is no folder dataset/44k"),
+        (("-c", "nowhere.json"), "nowhere.json does not exist; preprocess_flist_config.py writes it"),
+        (("--f0_predictor", "ear"), "unknown F0 predictor 'ear'"),
+        (("--device", "abacus"), "unknown device"),
+    ],
+)
+def test_mistakes_are_one_line(run, args, message):
+    code, said = run(*args)
+    assert code == 2 and message in said and len(said.splitlines()) == 1
+
+
+def test_an_encoder_that_is_not_there_is_named(run):
+    write_config(speech_encoder="hal9000")
+    put("a/1.wav")
+    code, said = run()
+    assert code == 2 and "unknown speech encoder 'hal9000'" in said and "mfcc" in said
+
+
+def test_a_second_run_makes_nothing_and_a_changed_setting_only_its_own(run):
+    wavs = [put("a/1.wav"), put("a/2.wav")]
+    run("--use_diff")
+
+    def times():
+        paths = [features.feature_path(wav, kind) for wav in wavs for kind in ALL]
+        return {path: path.stat().st_mtime_ns for path in paths}
+
+    first = times()
+    code, said = run("--use_diff")
+    assert code == 0 and times() == first and "making" not in said and "F0 5/50/95" in said
+    code, said = run("--use_diff", "--f0_predictor", "pm")
+    assert "f0 predictor changed from dio to pm: making f0 of 2 clips" in said
+    assert {path.name for path, stamp in times().items() if stamp != first[path]} == {
+        "1.wav.f0.npy",
+        "2.wav.f0.npy",
+    }
+    assert run("--f0_predictor", "pm")[1].count("making") == 0  # less is wanted: nothing is stale
+
+
+def test_copies_of_another_encoder_do_not_stay(run, monkeypatch):
+    plain = replace(ENCODERS["mfcc"], n_perturbed=0)
+    monkeypatch.setitem(ENCODERS._specs, "plain", plain)
+    wav = put("a/1.wav")
+    run()
+    write_config(speech_encoder="plain")
+    code, said = run()
+    assert "encoder changed from mfcc to plain: making units of 1 clips" in said
+    assert kinds(wav) == {"units", "f0", "mel"}
+    assert problems([wav], load_config("configs/config.json")) == []
+
+
+def test_other_weights_of_the_same_encoder_are_noticed(run, monkeypatch):
+    monkeypatch.setitem(ENCODERS._specs, "mfcc", replace(ENCODERS["mfcc"], n_perturbed=0, weights="w.pt"))
+    put("a/1.wav")
+    Path("pretrain").mkdir()
+    Path("pretrain/w.pt").write_bytes(b"1")
+    run()
+    assert "making" not in run()[1]
+    Path("pretrain/w.pt").write_bytes(b"22")
+    assert "encoder weights changed from w.pt (1 bytes" in run()[1]
+
+
+def test_published_caches_are_named_and_made_anew(run):
+    wav = put("a/1.wav")
+    pair = np.empty(2, dtype=object)
+    pair[:] = [np.zeros(5), np.ones(5)]
+    np.save(features.feature_path(wav, "f0"), pair, allow_pickle=True)
+    code, said = run()
+    assert code == 0 and "no record of what made them: making" in said and "f0" in said
+    assert len(features.load_f0(wav)[0]) == soundfile.info(wav).frames // HOP
+
+
+def test_chance_follows_from_the_place_in_the_data_set_alone(run):
+    put("a/1.wav")
+    put("a/2.wav")
+    run("--use_diff")
+    here = contents()
+    aug = features.SUFFIXES["aug_mel"]
+    assert here[f"a/1.wav{aug}"] != here[f"a/2.wav{aug}"]
+    Path("elsewhere/a").mkdir(parents=True)
+    for name in ("1.wav", "2.wav"):
+        shutil.copy(f"dataset/44k/a/{name}", "elsewhere/a")
+    run("--use_diff", "--in_dir", "elsewhere")
+    assert contents("elsewhere") == here
+
+
+def test_two_processes_make_what_one_makes(run):
+    for number in range(3):
+        put(f"a/{number}.wav", voice(0.4 + 0.1 * number, RATE))
+    run("--use_diff")
+    one = contents()
+    for path in Path("dataset/44k/a").glob("*.wav.*"):
+        path.unlink()
+    code, said = run("--use_diff", "--num_processes", "2")
+    assert code == 0, said
+    assert contents() == one
+
+
+def test_a_killed_run_is_continued_to_the_same_end(run):
+    for number in range(20):
+        put(f"a/{number:02d}.wav", voice(1.0 + 0.02 * number, RATE))
+    command = [sys.executable, str(ROOT / "preprocess_hubert_f0.py"), "--use_diff", "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    patience = time.monotonic() + 60
+    while not record_path("dataset/44k/a/03.wav").exists():
+        assert process.poll() is None and time.monotonic() < patience
+        time.sleep(0.002)
+    process.send_signal(signals.SIGKILL)
+    assert process.wait() == -signals.SIGKILL
+    halfway = contents()
+    wavs = sorted(Path("dataset/44k/a").glob("*.wav"))
+    assert problems(wavs, load_config("configs/config.json"), use_diff=True)
+
+    code, said = run("--use_diff")
+    assert code == 0 and "making" in said
+    continued = contents()
+    assert continued.keys() == {
+        f"a/{wav.name}{end}" for wav in wavs for kind, end in features.SUFFIXES.items() if kind in ALL
+    }
+    assert all(continued[name] == content for name, content in halfway.items() if "/00." in name)
+    assert problems(wavs, load_config("configs/config.json"), use_diff=True) == []
+    for path in Path("dataset/44k/a").glob("*.wav.*"):
+        path.unlink()
+    run("--use_diff")
+    assert contents() == continued
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(run, monkeypatch):
+    wavs = [put("a/1.wav"), put("a/2.wav")]
+    write_bytes = Path.write_bytes
+
+    def full(path, data):
+        if path.name.startswith(".2.wav.f0"):
+            write_bytes(path, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write_bytes(path, data)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_bytes", full)
+        code, said = run()
+    assert code == 2 and "no space left on the disk" in said.splitlines()[-1]
+    assert not list(Path("dataset").rglob(".*"))
+    assert problems(wavs[:1], load_config("configs/config.json")) == []
+    assert run()[0] == 0
+    assert problems(wavs, load_config("configs/config.json")) == []
+
+
+def test_ctrl_c_keeps_what_is_finished(run, monkeypatch):
+    wavs = [put("a/1.wav"), put("a/2.wav")]
+    write_bytes = Path.write_bytes
+
+    def interrupted(path, data):
+        if path.name.startswith(".2.wav"):
+            raise KeyboardInterrupt
+        return write_bytes(path, data)
+
+    with monkeypatch.context() as keyboard:
+        keyboard.setattr(Path, "write_bytes", interrupted)
+        code, said = run()
+    assert code == 130 and "run the same command to continue" in said
+    assert problems(wavs[:1], load_config("configs/config.json")) == []

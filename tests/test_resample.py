@@ -1,0 +1,227 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import resample
+from modules.loudness import integrated_loudness, true_peak
+from tests.golden_cases import voice
+
+FORMATS = {
+    "8 bit.wav": (8000, 1, "PCM_U8"),
+    "16bit.wav": (22050, 2, "PCM_16"),
+    "24bit.wav": (48000, 1, "PCM_24"),
+    "float.wav": (96000, 2, "FLOAT"),
+    "あの 歌.flac": (44100, 1, "PCM_24"),
+    "歌.ogg": (32000, 1, "VORBIS"),
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the script in a folder of its own; return (exit code, what it printed)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: str):
+        code = resample.main(["--num_processes", "1", *args])
+        return code, capsys.readouterr()
+
+    return call
+
+
+def put(name, audio, rate=44100, subtype="PCM_16"):
+    path = os.path.join("dataset_raw", name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    soundfile.write(path, audio, rate, subtype=subtype)
+
+
+def read(name):
+    audio, rate = soundfile.read(os.path.join("dataset/44k", name), dtype="int16")
+    assert rate == 44100 and audio.ndim == 1
+    return audio
+
+
+def report_of():
+    return json.loads(Path("dataset/44k/report.json").read_text(encoding="utf-8"))["resample"]
+
+
+def test_every_format_becomes_mono_16_bit_at_full_scale(run):
+    for name, (rate, channels, subtype) in FORMATS.items():
+        audio = np.tile(0.3 * voice(0.7, rate)[:, None], (1, channels))
+        put(f"the singer/{name}", audio, rate, subtype)
+    code, printed = run()
+    assert code == 0, printed.err
+    for name in FORMATS:
+        clip = read(f"the singer/{name.rpartition('.')[0]}.wav")
+        # the voice rests between 0.45 and 0.5 of every half second only: nothing is trimmed
+        assert len(clip) == pytest.approx(0.7 * 44100, abs=1)
+        assert np.abs(clip.astype(int)).max() >= 32767
+    report = report_of()
+    assert report["speakers"]["the singer"]["clips"] == len(FORMATS)
+
+
+def test_samples_of_a_fitting_file_stay_as_they_are(run):
+    audio = voice(0.5, 44100)
+    put("a/1.wav", audio)
+    assert run("--skip_loudnorm")[0] == 0
+    np.testing.assert_array_equal(read("a/1.wav"), soundfile.read("dataset_raw/a/1.wav", dtype="int16")[0])
+
+
+def test_silence_goes_and_the_middle_keeps_its_place(run):
+    audio = voice(0.4, 44100)
+    put("a/1.wav", np.concatenate([np.zeros(44100), audio, np.zeros(22050)]), subtype="FLOAT")
+    assert run("--skip_loudnorm")[0] == 0
+    clip = read("a/1.wav")
+    assert len(audio) <= len(clip) <= len(audio) + 2 * 2048
+    assert np.correlate(clip / 32768, audio, "valid").max() == pytest.approx(np.sum(audio**2), rel=1e-3)
+
+
+def test_what_is_over_full_scale_is_scaled_not_wrapped(run):
+    put("a/loud.wav", 5 * voice(0.4, 48000), 48000, "FLOAT")
+    assert run("--skip_loudnorm")[0] == 0
+    assert np.abs(read("a/loud.wav").astype(int)).max() == round(0.98 * 32768)
+
+
+def test_lufs(run):
+    put("a/long.wav", 0.1 * voice(1.4, 44100))
+    put("a/short.wav", 0.1 * voice(0.3, 44100))
+    assert run("--loudnorm", "lufs")[0] == 0
+    for name in ("a/long.wav", "a/short.wav"):
+        clip = read(name) / np.float32(32768)
+        at_ceiling = true_peak(clip, 44100) == pytest.approx(10 ** (-1 / 20), rel=0.02)
+        assert at_ceiling or integrated_loudness(clip, 44100) == pytest.approx(-20, abs=0.3)
+
+
+def test_bad_files_are_named_and_the_rest_is_done(run):
+    put("a/good.wav", voice(0.4, 44100))
+    put("a/tiny.wav", voice(0.05, 44100))
+    put("a/nan.wav", np.array([0.1, np.nan, 0.2]), subtype="FLOAT")
+    put("a/silent.wav", np.zeros(44100))
+    open("dataset_raw/a/empty.wav", "w").close()
+    with open("dataset_raw/a/text.wav", "w") as file:
+        file.write("these are words")
+    code, printed = run()
+    assert code == 0
+    assert sorted(os.listdir("dataset/44k/a")) == ["good.wav", "tiny.wav"]
+    report = report_of()
+    for name, reason in {
+        "nan": "NaN",
+        "silent": "silent",
+        "empty": "0 bytes",
+        "text": "cannot be read",
+    }.items():
+        (line,) = [line for line in report["skipped"] if f"{name}.wav" in line]
+        assert reason in line and line in printed.out
+
+
+def test_nothing_usable_is_an_error_in_one_line(run):
+    put("a/silent.wav", np.zeros(4410))
+    code, printed = run()
+    assert code == 2
+    assert printed.err.splitlines()[-1].startswith("resample.py: not one recording")
+
+
+@pytest.mark.parametrize("folder", [None, "empty", "flat"])
+def test_a_folder_that_is_not_there_or_flat(run, folder):
+    if folder == "empty":
+        os.mkdir("dataset_raw")
+    elif folder == "flat":
+        put("song.wav", voice(0.2, 8000), 8000)
+    code, printed = run()
+    assert code == 2 and "<speaker>" in printed.err and not os.path.exists("dataset")
+
+
+def test_equal_names_of_other_formats_do_not_overwrite_each_other(run):
+    put("a/x.wav", voice(0.4, 44100))
+    put("a/x.flac", voice(0.5, 44100))
+    put("a/x_flac.ogg", voice(0.6, 44100), subtype="VORBIS")
+    assert run()[0] == 0
+    lengths = {name: len(read(f"a/{name}")) / 44100 for name in os.listdir("dataset/44k/a")}
+    assert sorted(round(length, 1) for length in lengths.values()) == [0.4, 0.5, 0.6]
+    assert lengths["x.wav"] == pytest.approx(0.4, abs=0.01)
+
+
+def test_a_later_wav_takes_its_name_back(run):
+    put("a/x.flac", voice(0.5, 44100))
+    run()
+    assert len(read("a/x.wav")) == 22050
+    put("a/x.wav", voice(0.4, 44100))
+    assert run()[0] == 0
+    assert len(read("a/x.wav")) == pytest.approx(0.4 * 44100, abs=1)
+    assert len(read("a/x_flac.wav")) == 22050
+
+
+def times():
+    return {entry.name: entry.stat().st_mtime_ns for entry in os.scandir("dataset/44k/a")}
+
+
+def test_a_second_run_makes_only_what_is_missing_or_changed(run):
+    for number in range(4):
+        put(f"a/{number}.wav", voice(0.3 + number / 100, 44100))
+    run()
+    first = times()
+    code, printed = run()
+    assert code == 0 and "4 of 4 recordings are done already" in printed.out and times() == first
+    assert "clips  minutes" in printed.out  # kept clips are in the report
+
+    put("a/1.wav", voice(0.5, 44100))
+    os.remove("dataset/44k/a/2.wav")
+    with open("dataset/44k/a/3.wav", "r+b") as file:
+        file.truncate(100)
+    with open("dataset/44k/.resample.jsonl", "a") as file:
+        file.write('{"source": "a/0.wav", "by')  # a kill in the middle of a line
+    code, printed = run()
+    assert "1 of 4 recordings are done already" in printed.out
+    assert {name for name, time in times().items() if time != first[name]} == {"1.wav", "2.wav", "3.wav"}
+
+    code, printed = run("--loudnorm", "lufs")
+    assert "done already" not in printed.out and not set(times().values()) & set(first.values())
+
+
+def test_slices(run):
+    phrase = voice(6.9, 16000)  # rests at 1.5 to 2 s, 3.5 to 4 s and 5.5 to 6 s
+    song = np.concatenate([phrase, np.zeros(8000), phrase, np.zeros(48000), phrase])
+    put("a/song.wav", song, 16000)
+    put("a/hum.wav", 0.5 * np.sin(np.arange(40 * 8000) / 6), 8000)  # no silence anywhere
+    put("a/short.wav", voice(3.0, 16000), 16000)
+    assert run("--slice")[0] == 0
+    names = sorted(os.listdir("dataset/44k/a"))
+    lengths = {name: len(read(f"a/{name}")) / 44100 for name in names}
+    assert max(lengths.values()) <= 15.0
+    assert lengths["short_000.wav"] == pytest.approx(3.0, abs=0.1)
+    hum = [length for name, length in lengths.items() if name.startswith("hum")]
+    assert sum(hum) == pytest.approx(40, abs=0.01) and min(hum) >= 4.9
+    sung = [length for name, length in lengths.items() if name.startswith("song")]
+    assert len(sung) > 1 and 3 * 4.5 <= sum(sung) < len(song) / 16000 - 2
+
+    assert run()[0] == 0  # other settings: the slices make room for whole recordings
+    assert sorted(os.listdir("dataset/44k/a")) == ["hum.wav", "short.wav", "song.wav"]
+
+
+def test_two_processes_write_what_one_writes(run):
+    for number in range(4):
+        put(f"a/{number}.wav", voice(0.3 + number / 100, 22050), 22050)
+    run()
+    one = {name: read(f"a/{name}") for name in os.listdir("dataset/44k/a")}
+    shutil.rmtree("dataset")
+    assert run("--num_processes", "2")[0] == 0
+    assert one.keys() == set(os.listdir("dataset/44k/a"))
+    for name, clip in one.items():
+        np.testing.assert_array_equal(read(f"a/{name}"), clip)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(run, monkeypatch):
+    import errno
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device", "x.wav")
+
+    put("a/1.wav", voice(0.3, 44100))
+    monkeypatch.setattr("os.replace", full)
+    code, printed = run()
+    assert code == 2 and "no space left" in printed.err
+    assert not [name for _, _, names in os.walk("dataset") for name in names if name.endswith(".wav")]

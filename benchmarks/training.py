@@ -1,0 +1,69 @@
+"""A training step: its time, its operations, and the share of the machine's peak that it reaches."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.machine import peak_flops
+from benchmarks.measure import seconds, table
+from models import GlowSVC
+from modules.config import Config, parse_config
+
+_TEMPLATES = Path(__file__).parent.parent / "configs_template"
+
+
+def template(name: str) -> Config:
+    """Return one of the configurations that step 2 starts from, for one speaker of 12-channel units."""
+    values = json.loads((_TEMPLATES / name).read_text(encoding="utf-8"))
+    values["model"] |= {"n_speakers": 1, "ssl_dim": 12 if "tiny" in name else 768}
+    return parse_config(values)
+
+
+def main() -> None:
+    """Print a row for each template and number format."""
+    rows = []
+    for label, name in (("tiny", "config_tiny_template.json"), ("published size", "config_template.json")):
+        config = template(name)
+        for dtype in (torch.float32, torch.bfloat16):
+            rows.append(_row(label, config, dtype))
+    table(["model", "batch × frames", "format", "GFLOP a step", "ms", "share of peak", "over float32"], rows)
+
+
+def _row(label: str, config: Config, dtype: torch.dtype, known: dict[str, float] = {}) -> list[str]:  # noqa: B006
+    model = GlowSVC(config.model)
+    n_clips, n_frames = config.train.batch_size, config.train.max_speclen
+    batch = {
+        "units": torch.randn(n_clips, config.model.ssl_dim, n_frames),
+        "f0": torch.full((n_clips, n_frames), 220.0),
+        "uv": torch.ones(n_clips, n_frames),
+        "mel": torch.randn(n_clips, config.data.n_mels, n_frames) - 5,
+        "lengths": torch.full((n_clips,), n_frames),
+        "speaker_id": torch.zeros(n_clips, dtype=torch.long),
+    }
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+
+    def step() -> None:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = torch.stack(list(model.losses(model(**batch)).values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    operations = counter.get_total_flops()
+    spent = seconds(step, 5)
+    known.setdefault(label, spent)
+    return [
+        f"{label}, {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M",
+        f"{n_clips} × {n_frames}",
+        str(dtype).removeprefix("torch."),
+        f"{operations / 1e9:.1f}",
+        f"{spent * 1000:.0f}",
+        f"{operations / spent / peak_flops(dtype):.0%}",
+        f"{known[label] / spent:.2f}×",
+    ]

@@ -1,0 +1,55 @@
+"""A conversion at a glance: mel and F0, the source above the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modules.files import replacing
+from modules.mel import LogMel
+
+_MAX_SECONDS = 30
+
+
+def write_comparison(
+    path: str | Path,
+    panels: dict[str, tuple[np.ndarray, np.ndarray]],
+    sampling_rate: int,
+    hop_length: int = 512,
+) -> None:
+    """Draw each panel's log-mel with its F0 over it, one below the other.
+
+    Args:
+        path: The PNG to write; longer songs show their first 30 s.
+        panels: By title: audio (T,) and F0 (N,) in Hz, 0 where unvoiced.
+        sampling_rate: Hz.
+        hop_length: Samples per F0 frame.
+    """
+    from matplotlib.figure import Figure
+
+    mel = LogMel(sampling_rate=sampling_rate, hop_length=hop_length)
+    figure = Figure(figsize=(12, 3.4 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axis, (title, (audio, f0)) in zip(axes, panels.items(), strict=True):
+        samples = torch.from_numpy(audio[: _MAX_SECONDS * sampling_rate].astype(np.float32))
+        image = mel(samples.unsqueeze(0))[0].numpy()
+        seconds = image.shape[1] * hop_length / sampling_rate
+        axis.imshow(
+            image, origin="lower", aspect="auto", cmap="magma", vmin=-10, vmax=1, extent=(0, seconds, 0, 1)
+        )
+        axis.set_yticks([])
+        axis.set_ylabel("mel, 40 Hz – 16 kHz")
+        axis.set_title(title)
+        overlay = axis.twinx()
+        track = f0[: image.shape[1]]
+        times = np.arange(len(track)) * hop_length / sampling_rate
+        overlay.plot(times, np.where(track > 0, track, np.nan), color="cyan", linewidth=1.5)
+        overlay.set_ylabel("F0, Hz")
+        overlay.set_yscale("log", base=2)
+        overlay.yaxis.set_major_formatter("{x:.0f}")
+        overlay.set_ylim(60, 1200)
+    axes[-1].set_xlabel("seconds")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)

@@ -1,0 +1,91 @@
+"""The rules of the house that a machine can check."""
+
+import ast
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = {
+    "modules": 0,
+    "singer": 1,
+    "vencoder": 1,
+    "vdecoder": 1,
+    "cluster": 1,
+    "models": 2,
+    "diffusion": 2,
+    "inference": 3,
+    "training": 3,
+    "evaluation": 3,
+}
+SCRIPTS = sorted(
+    path.stem for path in ROOT.glob("*.py") if path.stem not in ROOMS and "entry_point" in path.read_text()
+)
+SOURCES = sorted(
+    path
+    for path in ROOT.rglob("*.py")
+    if path.relative_to(ROOT).parts[0] in {*ROOMS, "models.py", *(f"{s}.py" for s in SCRIPTS)}
+)
+
+
+def rank(name: str) -> int | None:
+    """Return the rank of a module by its first name; None for other people's."""
+    return 4 if name in SCRIPTS else ROOMS.get(name)
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_imports_only_from_lower_ranks_or_its_own_room(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    own = rank(room)
+    for name in imports(path):
+        other = rank(name)
+        if other is not None and name != room:
+            assert other < own, f"{path.name} (rank {own}) imports {name} (rank {other})"
+
+
+def test_every_script_is_known():
+    assert SCRIPTS == [
+        "demo",
+        "inference_main",
+        "preprocess_flist_config",
+        "preprocess_hubert_f0",
+        "resample",
+        "train",
+    ]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_teaches_without_loading_anything_heavy(script):
+    code = (
+        f"import sys, contextlib, {script}\n"
+        f"with contextlib.suppress(SystemExit): {script}.main(['--help'])\n"
+        "heavy = {'torch', 'librosa', 'scipy', 'matplotlib', 'pyworld'} & set(sys.modules)\n"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout and "example" in done.stdout
+    assert time.monotonic() - began < 20  # a hang, not a benchmark
+
+
+def test_nothing_reads_a_pickle_outside_the_safe_readers():
+    risky = re.compile(
+        r"pickle\.loads?\(|weights_only=False|allow_pickle=True|yaml\.load\(|[^.\w]eval\(|[^.\w]exec\("
+    )
+    for path in SOURCES:
+        assert not risky.search(path.read_text(encoding="utf-8")), path

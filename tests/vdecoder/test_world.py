@@ -1,0 +1,224 @@
+import math
+
+import numpy as np
+import pytest
+import soxr
+import torch
+
+from modules.config import DataConfig
+from modules.errors import ConfigError
+from modules.mel import FLOOR, LogMel
+from tests.golden_cases import signal, voice
+from vdecoder.world import WorldVocoder, minimum_phase, overlap_add, pulse_train, running_mean, soft_limit
+
+DATA = DataConfig()
+HOP, RATE = DATA.hop_length, DATA.sampling_rate
+log_mel = LogMel.from_config(DATA)
+
+
+@pytest.fixture(scope="module")
+def vocoder():
+    return WorldVocoder(DATA)
+
+
+def constant(n_frames, f0, voiced=1.0):
+    return torch.full((n_frames,), float(f0)), torch.full((n_frames,), float(voiced))
+
+
+def harmonics(f0, seconds=1.0, n_harmonics=10, amplitude=0.05):
+    time = torch.arange(round(seconds * RATE) // HOP * HOP, dtype=torch.float64) / RATE
+    order = torch.arange(1, n_harmonics + 1)[:, None]
+    return (amplitude * torch.sin(2 * math.pi * f0 * order * time)).sum(0).float()
+
+
+def glide(n_frames, hop_length=HOP, rate=RATE):
+    """Return the F0 and voicing of tests.golden_cases.voice."""
+    time = torch.arange(n_frames) * (hop_length / rate)
+    return 220.0 * 2.0 ** (0.5 + 0.5 * torch.sin(math.pi * time)), (time % 0.5 < 0.45).float()
+
+
+def share_above(audio, hertz):
+    power = torch.fft.rfft(audio).abs().square()
+    return decibels_of(power[torch.arange(len(power)) * RATE / len(audio) > hertz].sum() / power.sum())
+
+
+def decibels_of(power):
+    return 10 * math.log10(float(power) + 1e-30)
+
+
+def decibels(audio):
+    return decibels_of(audio.double().square().mean())
+
+
+@pytest.mark.parametrize("f0", [60.0, 130.0, 220.0, 700.0, 1100.0])
+def test_voiced_level(vocoder, f0):
+    audio = harmonics(f0)
+    mel = log_mel(audio[None])[0]
+    again = vocoder.synthesize(mel, *constant(mel.shape[1], f0))
+    # straight lines in the log between bands lose some of the highest pitches
+    assert abs(decibels(again[4 * HOP : -4 * HOP]) - decibels(audio)) < (1.0 if f0 < 500 else 2.0)
+
+
+def test_unvoiced_level(vocoder):
+    audio = torch.from_numpy(signal("hiss", (86 * HOP,), 0.1))
+    # what is above the last band is not in the mel
+    spectrum = torch.fft.rfft(audio)
+    spectrum[torch.arange(len(spectrum)) * RATE / len(audio) > 15500] = 0
+    audio = torch.fft.irfft(spectrum)
+    again = vocoder.synthesize(log_mel(audio[None])[0], *constant(86, 0, 0))
+    assert abs(decibels(again) - decibels(audio)) < 1.0
+
+
+@pytest.mark.parametrize("f0", [55.0, 220.0, 1090.0])
+def test_the_energy_is_on_the_harmonics(vocoder, f0):
+    mel = log_mel(harmonics(f0)[None])[0]
+    again = vocoder.synthesize(mel, *constant(mel.shape[1], f0))[4 * HOP : -4 * HOP]
+    power = torch.fft.rfft(again * torch.hann_window(len(again))).abs().square()
+    cycles = torch.arange(len(power)) * RATE / len(again) / f0
+    on_harmonics = (cycles - cycles.round()).abs() * f0 < 8.0
+    assert power[on_harmonics].sum() / power.sum() > 0.97
+
+
+def test_the_mel_comes_back(vocoder):
+    audio = torch.from_numpy(voice(1.4, RATE))[: 120 * HOP]
+    mel = log_mel(audio[None])[0]
+    again = log_mel(vocoder.synthesize(mel, *glide(120))[None])[0]
+    heard = mel > -6
+    # random noise alone differs from its own mean spectrum by about 0.3
+    assert (again - mel)[heard].abs().mean() < 0.35
+    assert abs((again - mel)[heard].mean()) < 0.15
+
+
+@pytest.mark.parametrize("voiced", [0.0, 1.0])
+def test_sound_is_where_it_was(vocoder, voiced):
+    """Bursts at odd places: the centre of gravity of each must not move."""
+    audio = torch.zeros(100 * HOP)
+    starts = [10_000, 25_300, 40_777]
+    carrier = harmonics(200.0, 2.0) if voiced else torch.from_numpy(signal("burst", (88200,), 0.1))
+    shape = torch.hann_window(6000)
+    for start in starts:
+        audio[start : start + 6000] = carrier[start : start + 6000] * shape
+    again = vocoder.synthesize(log_mel(audio[None])[0], *constant(100, 200.0, voiced))
+    for start in starts:
+        window = slice(start - 2000, start + 8000)
+        clock = torch.arange(10_000).double()
+        before, after = (
+            (x[window].double().square() * clock).sum() / x[window].double().square().sum()
+            for x in (audio, again)
+        )
+        assert abs(after - before) < 0.25 * HOP
+
+
+@pytest.mark.parametrize("voiced", [0.0, 1.0])
+def test_silence_stays_silent(vocoder, voiced):
+    audio = vocoder.synthesize(torch.full((128, 50), math.log(FLOOR)), *constant(50, 200, voiced))
+    assert decibels(audio) < -90
+    # a model may predict less than the floor, which no recording has
+    lower = vocoder.synthesize(torch.full((128, 50), -30.0), *constant(50, 200, voiced))
+    assert torch.equal(audio, lower)
+
+
+def test_a_rest_after_a_note_is_silent(vocoder):
+    audio = torch.zeros(80 * HOP)
+    note = harmonics(220.0, 0.5)
+    audio[: len(note)] = note
+    mel = log_mel(audio[None])[0]
+    again = vocoder.synthesize(mel, *constant(80, 220))
+    assert decibels(again[len(note) + 3 * HOP :]) < -85
+
+
+def test_a_recording_without_treble_gains_none(vocoder):
+    low = voice(1.0, 22050) + signal("room", (22050,), 0.003)
+    audio = torch.from_numpy(soxr.resample(low, 22050, RATE).astype(np.float32))[: 86 * HOP]
+    again = vocoder.synthesize(log_mel(audio[None])[0], *glide(86))
+    assert share_above(again, 12000) < share_above(audio, 12000) + 1
+
+
+def test_changes_of_voicing_do_not_click(vocoder):
+    mel = log_mel(harmonics(220.0, 1.0, n_harmonics=6)[None])[0]  # nothing above 1320 Hz
+    f0, uv = constant(mel.shape[1], 220)
+    as_noise = vocoder.synthesize(mel, f0, torch.zeros_like(uv))
+    uv[::2] = 0
+    assert share_above(vocoder.synthesize(mel, f0, uv), 5500) < share_above(as_noise, 5500)
+
+
+def test_zeros_in_f0_are_unvoiced_frames(vocoder):
+    mel = log_mel(torch.from_numpy(voice(0.5, RATE))[None, : 40 * HOP])[0]
+    f0, uv = constant(40, 220)
+    rest = f0.clone()
+    rest[20:] = 0
+    gap = uv.clone()
+    gap[20:] = 0
+    assert torch.equal(vocoder.synthesize(mel, rest, uv), vocoder.synthesize(mel, f0, gap))
+
+
+def test_another_grid():
+    """The grid of the mel is the config's business, not a constant of the vocoder."""
+    data = DataConfig(
+        sampling_rate=16000, n_fft=1024, win_length=1024, hop_length=200, n_mels=80, f_max=8000.0
+    )
+    mel = LogMel.from_config(data)
+    audio = torch.from_numpy(voice(0.4, 16000))[: 30 * 200]
+    again = WorldVocoder(data).synthesize(mel(audio[None])[0], *glide(30, 200, 16000))
+    assert again.shape == (6000,)
+    assert abs(decibels(again) - decibels(audio)) < 1
+
+
+def test_a_window_shorter_than_the_fft_is_refused():
+    with pytest.raises(ConfigError, match="win_length"):
+        WorldVocoder(DataConfig(win_length=1024))
+
+
+def test_running_mean_is_the_mean():
+    values = torch.from_numpy(signal("spectrum", (3, 40))).square()
+    width = torch.tensor([1.0, 5.0, 9.0])  # odd: whole columns
+    padded = torch.cat([values[:, 1:9].flip(1), values, values[:, -9:-1].flip(1)], 1)
+    for row, n in enumerate([1, 5, 9]):
+        wanted = padded[row].unfold(0, n, 1).mean(1)[8 - n // 2 :][:40]
+        torch.testing.assert_close(running_mean(values, width)[row], wanted)
+    # a fraction of a column counts by its share
+    between = running_mean(values[:1], torch.tensor([2.0]))[0, 1:-1]
+    wanted = (values[0, :-2] / 2 + values[0, 1:-1] + values[0, 2:] / 2) / 2
+    torch.testing.assert_close(between, wanted)
+
+
+def test_running_mean_keeps_quiet_columns():
+    values = torch.full((1, 1025), 1e-6)
+    values[0, :50] = 100.0
+    torch.testing.assert_close(running_mean(values, torch.tensor([10.0]))[0, 100:], values[0, 100:])
+
+
+def test_minimum_phase():
+    """Oracle: a filter with its zero inside the unit circle is minimum phase already."""
+    response = torch.fft.rfft(torch.tensor([[1.0, -0.7, 0.2] + 61 * [0.0]]))
+    torch.testing.assert_close(minimum_phase(response.abs()), response, rtol=0, atol=1e-5)
+
+
+def test_pulses_are_between_samples_and_do_not_drift():
+    rate = np.full(44100, 441.3 / 44100)
+    pulses = pulse_train(rate)
+    spectrum = np.abs(np.fft.rfft(pulses * np.hanning(44100)))
+    freqs = np.arange(len(spectrum))
+    cycles = freqs / 441.3
+    far = np.abs(cycles - np.round(cycles)) * 441.3 > 20
+    # 50 dB: what the short sinc leaves between the lines
+    assert spectrum[far & (freqs < 15000)].max() < 3e-3 * spectrum.max()
+    # the last of 441 pulses is still on time: its position is the centre of its lobe
+    last = 441 / (441.3 / 44100) - 1
+    lobe = slice(round(last) - 4, round(last) + 5)
+    centre = (np.arange(44100)[lobe] * pulses[lobe]).sum() / pulses[lobe].sum()
+    assert abs(centre - last) < 0.2
+
+
+def test_overlap_add():
+    frames = torch.arange(12.0).view(3, 4)
+    assert overlap_add(frames, 2).tolist() == [0, 1, 2 + 4, 3 + 5, 6 + 8, 7 + 9, 10, 11]
+    assert overlap_add(frames[:, :3], 2).tolist() == [0, 1, 2 + 4, 5, 6 + 8, 9, 10, 0]
+
+
+def test_soft_limit():
+    audio = torch.tensor([-50.0, -1.0, -0.9, 0.0, 0.5, 0.9, 0.95, 3.0])
+    limited = soft_limit(audio)
+    assert limited.abs().max() <= 1.0
+    torch.testing.assert_close(limited[2:6], audio[2:6])
+    assert (limited.diff() >= 0).all()

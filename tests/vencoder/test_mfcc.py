@@ -1,0 +1,131 @@
+import librosa
+import numpy as np
+import pytest
+import torch
+from scipy.fft import dct
+
+from modules.errors import AudioError
+from tests.golden_cases import signal, voice
+from vencoder.mfcc import MfccEncoder
+
+RATE, HOP = 16000, 320
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return MfccEncoder()
+
+
+@pytest.fixture(scope="module")
+def speech():
+    """Three seconds of changing vowels: noise through resonators that move, with rests."""
+    source = torch.from_numpy(voice(3.0, RATE, 110.0) + signal("breath", (3 * RATE,), 0.01))
+    frames = torch.stft(source, 512, 160, window=torch.hann_window(512), return_complex=True)
+    bins, time = torch.arange(257.0)[:, None], torch.arange(frames.shape[1])[None]
+    gain = torch.zeros(257, frames.shape[1])
+    for centre, depth, rate in ((18, 8, 0.05), (45, 18, 0.083), (85, 10, 0.031)):
+        gain = gain + torch.exp(-((bins - centre - depth * torch.sin(rate * time)) ** 2) / 60)
+    return torch.istft(frames * (gain + 0.01), 512, 160, window=torch.hann_window(512), length=3 * RATE)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_units"), [(1, 1), (479, 1), (480, 2), (640, 2), (799, 2), (800, 3), (16000, 50)]
+)
+def test_number_of_units(encoder, n_samples, n_units):
+    assert encoder.encode(torch.ones(n_samples)).shape == (12, n_units)
+
+
+def test_against_librosa_and_scipy(encoder, speech):
+    """On a clip that is loud throughout, the floor aside, it is textbook MFCC, normalised."""
+    noise = speech[:16000] + torch.from_numpy(signal("loud", (16000,), 0.02))
+    padded = np.pad(noise.double().numpy(), (96, 512))
+    frames = librosa.util.frame(padded, frame_length=512, hop_length=HOP)[:, :50]
+    power = np.abs(np.fft.rfft(frames * np.hanning(513)[:-1, None], axis=0)) ** 2
+    bands = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=40, norm=None) @ power
+    wanted = dct(np.log(bands), axis=0, norm="ortho")[1:13]
+    units = encoder.encode(noise).numpy()
+    for row, want in zip(units, wanted, strict=True):
+        assert np.corrcoef(row, want)[0, 1] > 0.99
+
+
+def test_unit_u_is_at_the_middle_of_its_20_ms(encoder):
+    """A click midway in unit 20 changes its neighbours equally."""
+    audio = torch.from_numpy(signal("hum", (16000,), 0.1))
+    smooth = torch.cat([audio[:1], 0.5 * audio[1:] + 0.5 * audio[:-1]])
+    for unit in (20, 21):
+        changed = audio.clone()
+        middle = round((unit + 0.5) * HOP)
+        changed[middle - 40 : middle + 40] = smooth[middle - 40 : middle + 40] * 3
+        difference = (encoder.encode(changed) - encoder.encode(audio)).abs().mean(0)
+        assert difference.argmax() == unit
+        assert difference[unit - 1] < 0.5 * difference[unit] > difference[unit + 1]
+
+
+def test_voices_are_centred_and_scaled(encoder, speech):
+    units = encoder.encode(speech)
+    heard = units.abs().sum(0) > 0.5
+    assert units[:, heard].mean(1).abs().max() < 0.3
+    # the prior of half a second pulls scales towards those of speech
+    assert 0.3 < units[:, heard].std(1).min() and units[:, heard].std(1).max() < 1.6
+
+
+@pytest.mark.parametrize("gain", [1e-3, 0.1, 30.0, 32768.0])
+def test_loudness_has_no_influence(encoder, speech, gain):
+    torch.testing.assert_close(encoder.encode(speech * gain), encoder.encode(speech), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.5, 10.0])
+def test_silence_around_the_voice_has_no_influence(encoder, speech, seconds):
+    n_units = round(seconds * 50)
+    pad = torch.zeros(n_units * HOP)
+    units = encoder.encode(torch.cat([pad, speech, pad]))
+    # one more unit at either end touches the voice with the tip of its window
+    torch.testing.assert_close(units[:, n_units:-n_units], encoder.encode(speech), rtol=0, atol=0.01)
+    outside = units[:, : n_units - 1]
+    assert outside.numel() == 0 or outside.abs().max() < 0.25, "silence is near the average"
+
+
+def test_a_faint_room_around_the_voice_has_little(encoder, speech):
+    pad = 25 * HOP
+    room = torch.from_numpy(signal("room", (len(speech) + 2 * pad,), 1e-5))
+    room[pad:-pad] += speech
+    units = encoder.encode(room)[:, 25:-25]
+    assert (units - encoder.encode(speech)).abs().mean() < 0.05
+
+
+def test_rests_inside_are_like_rests_outside(encoder, speech):
+    quarter = len(speech) // 4 // HOP * HOP
+    rest = torch.zeros(50 * HOP)
+    units = encoder.encode(torch.cat([speech[:quarter], rest, speech[quarter:]]))
+    plain, n = encoder.encode(speech), quarter // HOP
+    # units whose window reaches over the cut differ, and move the statistics a little
+    torch.testing.assert_close(units[:, : n - 1], plain[:, : n - 1], rtol=0, atol=0.1)
+    torch.testing.assert_close(units[:, n + 51 :], plain[:, n + 1 :], rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-6])
+def test_a_silent_clip_has_no_content(encoder, level):
+    units = encoder.encode(level * torch.from_numpy(signal("dither", (16000,))))
+    assert torch.equal(units, torch.zeros(12, 50))
+
+
+def test_a_held_vowel_is_not_blown_up(encoder):
+    time = torch.arange(RATE) / RATE
+    tone = sum(torch.sin(2 * torch.pi * 150 * k * time) / k for k in range(1, 20))
+    vowel = 0.1 * tone + torch.from_numpy(signal("breath", (RATE,), 1e-3))
+    assert encoder.encode(vowel)[:, 2:-2].std(1).max() < 0.5
+
+
+def test_nothing_is_far_out(encoder, speech):
+    click = torch.zeros(16000)
+    click[8000] = 1.0
+    for audio in (click, torch.cat([speech, 100 * click])):
+        assert encoder.encode(audio).abs().max() <= 5.0
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_numbers_that_are_none_are_refused(encoder, value):
+    audio = torch.zeros(16000)
+    audio[77] = value
+    with pytest.raises(AudioError, match="NaN"):
+        encoder.encode(audio)

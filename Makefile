@@ -7,7 +7,7 @@ SONG ?=
 KEY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick lint format bench clean
+.PHONY: help install demo test lint format bench quality clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,13 @@ format: $(VENV)/.installed-dev  ## let ruff lay the code out
 
 bench: $(VENV)/.installed  ## measure speed and memory
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.installed-quality: requirements-quality.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -r requirements-quality.txt
+	@touch $@
+
+quality: $(VENV)/.installed-quality  ## judge a result: RESULT=<file> TARGET=<folder> SOURCE=<file>
+	@$(BIN)/python -m benchmarks.quality "$(RESULT)" --target "$(TARGET)" --source "$(SOURCE)"
 
 clean:  ## remove what the demo and the tests left (not your data, not .venv)
 	rm -rf demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,299 @@
+"""The acoustic model: from what is sung, how high and by whom, to a mel spectrogram.
+
+A text encoder turns the units of a speech encoder into the mean and deviation
+of a Gaussian per mel bin and frame; a normalizing flow connects that Gaussian
+to the mel (Glow-TTS, Kim et al., 2020, as in the published Glow-SVC). Training
+runs the flow forwards on a real mel and maximises its exact likelihood;
+conversion draws from the Gaussian and runs the flow backwards.
+
+Module names are those of the published checkpoints: they are the file format.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modules.config import ModelConfig
+from modules.errors import ConfigError, FeatureError
+from modules.f0 import F0_MAX, F0_MIN, hz_to_lf0, lf0_to_hz, normalize_lf0
+from modules.f0_decoder import F0Decoder
+from modules.flow import Flow
+from modules.losses import lf0_loss, mle_loss
+from modules.masks import hold_last, length_mask, round_up
+from modules.text_encoder import ConvReluNorm, TextEncoder
+
+
+class GlowOutput(NamedTuple):
+    """What :meth:`GlowSVC.forward` returns. N' is N rounded up to a multiple of ``n_sqz``.
+
+    Attributes:
+        z: (B, M, N'), latent of the mel.
+        m_p: (B, M, N'), mean of the prior.
+        logs_p: (B, M, N'), natural log of the prior's deviation.
+        logdet: (B,), log-determinant of the flow, nats.
+        mask: (B, 1, N'), frames that the flow models: each length, rounded up.
+        pred_lf0: (B, 1, N), predicted log F0; None without an F0 decoder, like the next two.
+        norm_lf0: (B, 1, N), log F0 about its mean, the F0 decoder's input.
+        lf0: (B, 1, N), log F0 of the recording.
+        frame_mask: (B, 1, N), frames of the recording.
+    """
+
+    z: Tensor
+    m_p: Tensor
+    logs_p: Tensor
+    logdet: Tensor
+    mask: Tensor
+    pred_lf0: Tensor | None
+    norm_lf0: Tensor | None
+    lf0: Tensor | None
+    frame_mask: Tensor
+
+
+class GlowSVC(nn.Module):
+    """The acoustic model of Glow-SVC; see :class:`modules.config.ModelConfig` for its sizes.
+
+    ``n_flow_block_layer`` counts the blocks of the flow and ``n_flow_layer``
+    the layers of each WaveNet: so the published checkpoints have it.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.hidden_channels
+        # in the order of the published checkpoints, which their optimizer states rely on
+        self.emb_g = nn.Embedding(config.n_speakers, config.gin_channels)
+        self.emb_vol = nn.Linear(1, channels) if config.vol_embedding else None
+        self.pre: nn.Module = (
+            ConvReluNorm(config.ssl_dim, channels, 5)
+            if config.use_crn_pre
+            else nn.Conv1d(config.ssl_dim, channels, 5, padding=2)
+        )
+        self.enc_p = TextEncoder(config)
+        self.flow = Flow(
+            config.inter_channels,
+            channels,
+            n_blocks=config.n_flow_block_layer,
+            n_layers=config.n_flow_layer,
+            gin_channels=config.gin_channels,
+            n_sqz=config.n_sqz,
+            share=config.flow_share_parameter,
+            depthwise=config.use_depthwise_conv,
+        )
+        self.f0_decoder = F0Decoder(config) if config.use_automatic_f0_prediction else None
+        self.emb_uv = nn.Embedding(2, channels)
+        self.spk_emb = nn.Embedding(config.n_speakers, channels)
+
+    def embed_speaker(self, speaker: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the condition of the flow (B, gin_channels, 1 or N) and of the encoder (B, C, 1 or N).
+
+        Args:
+            speaker: Ids, int64 (B,); or shares of each speaker, float (B, S), or (B, N, S) frame by frame.
+
+        Raises:
+            ConfigError: The shares are not those of ``n_speakers`` speakers.
+        """
+        if not speaker.is_floating_point():
+            return self.emb_g(speaker).unsqueeze(2), self.spk_emb(speaker).unsqueeze(2)
+        if speaker.size(-1) != self.config.n_speakers:
+            raise ConfigError(
+                f"the mix has {speaker.size(-1)} speakers, but the model has {self.config.n_speakers}"
+            )
+        shares = speaker if speaker.dim() == 3 else speaker.unsqueeze(1)
+        return (shares @ self.emb_g.weight).transpose(1, 2), (shares @ self.spk_emb.weight).transpose(1, 2)
+
+    def embed(self, units: Tensor, uv: Tensor, speaker: Tensor, volume: Tensor | None) -> Tensor:
+        """Return the encoder's input (B, C, N), not masked.
+
+        Args:
+            units: (B, D, N).
+            uv: (B, N), 1 where voiced.
+            speaker: (B, C, 1 or N), see :meth:`embed_speaker`.
+            volume: (B, N); ignored by a model without ``vol_embedding``.
+
+        Raises:
+            ConfigError: The units have another number of channels, or a model
+                that follows the volume was given none.
+        """
+        if units.size(1) != self.config.ssl_dim:
+            raise ConfigError(
+                f"the units have {units.size(1)} channels, but the model wants {self.config.ssl_dim} "
+                f"(speech encoder {self.config.speech_encoder!r})"
+            )
+        x = self.pre(units) + self.emb_uv(uv.long()).transpose(1, 2) + speaker
+        if self.emb_vol is not None:
+            if volume is None:
+                raise ConfigError("this model follows the volume (vol_embedding): the volume is missing")
+            x = x + self.emb_vol(volume.unsqueeze(2)).transpose(1, 2)
+        return x
+
+    def forward(
+        self,
+        units: Tensor,
+        f0: Tensor,
+        uv: Tensor,
+        mel: Tensor,
+        lengths: Tensor,
+        speaker_id: Tensor,
+        volume: Tensor | None = None,
+        *,
+        f0_factor: Tensor | None = None,
+    ) -> GlowOutput:
+        """Return everything the losses need of a batch of recordings.
+
+        NaN in ``f0`` is not looked for, since a GPU would have to wait for the
+        answer at every step; it counts as unvoiced in the encoder, and reaches
+        the F0 loss, if there is one.
+
+        Args:
+            units: (B, D, N), stretched to the mel's frames.
+            f0: (B, N), Hz, filled through unvoiced frames.
+            uv: (B, N), 1 where voiced, 0 past the end of an item.
+            mel: (B, M, N), natural log.
+            lengths: (B,), frames of each item. Behind them the units must be 0,
+                as if the recording ended there; the rest is not read.
+            speaker_id: (B,), int64.
+            volume: (B, N), for a model with ``vol_embedding``.
+            f0_factor: (B,), stretches the melody that the F0 decoder sees.
+
+        Raises:
+            ConfigError: See :meth:`embed`.
+        """
+        mask = length_mask(lengths, mel.size(2))
+        g, speaker = self.embed_speaker(speaker_id)
+        x = self.embed(units, uv, speaker, volume) * mask
+
+        pred_lf0 = norm_lf0 = lf0 = None
+        if self.f0_decoder is not None:
+            lf0 = hz_to_lf0(f0).unsqueeze(1)
+            norm_lf0 = normalize_lf0(lf0, mask, uv, f0_factor)
+            pred_lf0 = self.f0_decoder(x, norm_lf0, mask, g)
+
+        m_p, logs_p = self.enc_p(x, f0, mask)
+        m_p, logs_p, mel, flow_mask = self._whole_groups(lengths, m_p, logs_p, mel)
+        z, logdet = self.flow(mel, flow_mask, g)
+        return GlowOutput(
+            z, m_p * flow_mask, logs_p * flow_mask, logdet, flow_mask, pred_lf0, norm_lf0, lf0, mask
+        )
+
+    def _whole_groups(self, lengths: Tensor, *tracks: Tensor) -> tuple[Tensor, ...]:
+        """Return the tracks (B, C, N) rounded up to whole groups of the flow, and their mask."""
+        n_sqz = self.config.n_sqz
+        frames = round_up(tracks[0].size(2), n_sqz)
+        held = tracks if n_sqz == 1 else tuple(hold_last(track, lengths, frames) for track in tracks)
+        return *held, length_mask(round_up(lengths, n_sqz), frames)
+
+    @staticmethod
+    def losses(output: GlowOutput) -> dict[str, Tensor]:
+        """Return the losses by name: ``mle`` (nats per mel bin) and, with an F0 decoder, ``lf0``."""
+        losses = {"mle": mle_loss(output.z, output.m_p, output.logs_p, output.logdet, output.mask)}
+        if output.pred_lf0 is not None and output.lf0 is not None:
+            losses["lf0"] = lf0_loss(output.pred_lf0, output.lf0, output.frame_mask)
+        return losses
+
+    @torch.no_grad()
+    def initialise(
+        self,
+        units: Tensor,
+        f0: Tensor,
+        uv: Tensor,
+        mel: Tensor,
+        lengths: Tensor,
+        speaker_id: Tensor,
+        volume: Tensor | None = None,
+    ) -> None:
+        """Set the flow's normalizations from a batch of real recordings.
+
+        For a model that starts from nothing, before the first step; the
+        published project has the code and never runs it. It takes a batch as
+        :meth:`forward` does; only the mel and the speaker matter.
+        """
+        g, _ = self.embed_speaker(speaker_id)
+        mel, mask = self._whole_groups(lengths, mel)
+        self.flow.initialise(mel, mask, g)
+
+    @torch.inference_mode()
+    def infer(
+        self,
+        units: Tensor,
+        f0: Tensor,
+        uv: Tensor,
+        speaker: Tensor,
+        volume: Tensor | None = None,
+        *,
+        noise_scale: float = 0.4,
+        predict_f0: bool = False,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Convert.
+
+        Args:
+            units: (B, D, N), stretched to N frames.
+            f0: (B, N), Hz.
+            uv: (B, N), 1 where voiced.
+            speaker: Ids (B,), or shares (B, S) or (B, N, S); see :meth:`embed_speaker`.
+            volume: (B, N), for a model with ``vol_embedding``.
+            noise_scale: How far to stray from the mean of the prior; 0 is the mean.
+            predict_f0: Replace ``f0`` by what the speaker would sing.
+            noise: (B, M, N), standard normal, instead of drawing it.
+            generator: Where noise is drawn from; None is one of its own that
+                starts anew at each call, so the same input gives the same mel.
+
+        Returns:
+            The mel (B, M, N), natural log, and F0 (B, N) in Hz.
+
+        Raises:
+            ConfigError: See :meth:`embed` and :meth:`embed_speaker`; unknown
+                speaker id; no F0 decoder.
+            FeatureError: ``f0`` is not finite.
+        """
+        if not torch.isfinite(f0).all():
+            raise FeatureError("the F0 holds NaN or infinity; use another F0 predictor")
+        if (
+            not speaker.is_floating_point()
+            and not ((speaker >= 0) & (speaker < self.config.n_speakers)).all()
+        ):
+            raise ConfigError(
+                f"speaker ids must be 0 to {self.config.n_speakers - 1}, not {speaker.tolist()}"
+            )
+        if noise is None:
+            # drawn on the generator's device: a CPU and a GPU then convert alike
+            generator = generator or torch.Generator().manual_seed(0)
+            shape = (len(units), self.config.inter_channels, units.size(2))
+            noise = torch.randn(shape, generator=generator, device=generator.device)
+        return self.convert(units, f0, uv, speaker, volume, noise.to(units) * noise_scale, predict_f0)
+
+    def convert(
+        self,
+        units: Tensor,
+        f0: Tensor,
+        uv: Tensor,
+        speaker: Tensor,
+        volume: Tensor | None,
+        noise: Tensor,
+        predict_f0: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Do the tensor work of :meth:`infer`; nothing is checked, and ``noise`` (B, M, N) is scaled."""
+        mask = torch.ones_like(f0).unsqueeze(1)
+        g, shift = self.embed_speaker(speaker)
+        x = self.embed(units, uv, shift, volume)
+        if predict_f0:
+            f0 = self._predict_f0(x, f0, uv, mask, g)
+        m_p, logs_p = self.enc_p(x, f0, mask)
+        z = m_p + noise * logs_p.float().exp()
+        frames = z.size(2)
+        padding = (0, round_up(frames, self.config.n_sqz) - frames)
+        z, mask = (F.pad(track, padding, mode="replicate") for track in (z, mask))
+        return self.flow.inverse(z, mask, g)[:, :, :frames], f0
+
+    def _predict_f0(self, x: Tensor, f0: Tensor, uv: Tensor, mask: Tensor, g: Tensor) -> Tensor:
+        """Return F0 (B, N) in Hz for every frame, unvoiced ones included, within the range of the bins."""
+        if self.f0_decoder is None:
+            raise ConfigError("this model cannot predict F0 (use_automatic_f0_prediction is off)")
+        norm_lf0 = normalize_lf0(hz_to_lf0(f0).unsqueeze(1), mask, uv)
+        lf0 = self.f0_decoder(x, norm_lf0, mask, g).squeeze(1).float()
+        return lf0_to_hz(lf0).clamp(F0_MIN, F0_MAX)

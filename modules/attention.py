@@ -1,0 +1,201 @@
+"""Transformers over frames: the text encoder's, which sees both ways, and the F0 decoder's, which looks back.
+
+The encoder knows how far apart two frames are, up to a window (Shaw et al.,
+2018): each of the nearest distances has a vector that is added to the key and
+one that is added to the value. Only that band of the attention matrix is
+touched, so no table of all distances is ever built.
+
+Tensors are (B, C, N) throughout; 1-tap convolutions are the linear layers.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modules.norm import ChannelNorm
+
+WINDOW = 4  # frames to either side, as published
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention; the subclasses say who sees whom.
+
+    Written out, not left to torch's fused kernel: that has no place for the
+    relative values, and its backward pass in bfloat16 is many times slower on a CPU.
+
+    Args:
+        channels: C, a multiple of ``n_heads``.
+        n_heads: Heads.
+        p_dropout: Dropout of the attention weights.
+    """
+
+    def __init__(self, channels: int, n_heads: int, p_dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.conv_q = nn.Conv1d(channels, channels, 1)
+        self.conv_k = nn.Conv1d(channels, channels, 1)
+        self.conv_v = nn.Conv1d(channels, channels, 1)
+        self.conv_o = nn.Conv1d(channels, channels, 1)
+        for conv in (self.conv_q, self.conv_k, self.conv_v):
+            nn.init.xavier_uniform_(conv.weight)
+        self.drop = nn.Dropout(p_dropout)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries (B, heads, N, d), scaled, and keys and values (B, heads, d, N)."""
+        convs = (self.conv_q, self.conv_k, self.conv_v)
+        weight = torch.cat([conv.weight for conv in convs])
+        bias = torch.cat([conv.bias for conv in convs])  # type: ignore[misc]
+        q, k, v = F.conv1d(x, weight, bias).unflatten(1, (3, self.n_heads, -1)).unbind(1)
+        return (q * q.size(2) ** -0.5).transpose(2, 3), k, v
+
+    def _weights(self, scores: Tensor, hidden: Tensor) -> Tensor:
+        """Return the attention weights of ``scores`` (B, heads, N, N), which are overwritten."""
+        # a large finite number: an item without a real frame must not become NaN
+        return self.drop(scores.masked_fill_(hidden, -1e4).softmax(3))
+
+
+class CausalAttention(SelfAttention):
+    """Self-attention to the present and the past."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, N) from ``x`` (B, C, N)."""
+        q, k, v = self._project(x)
+        ahead = torch.ones(x.size(2), x.size(2), dtype=torch.bool, device=x.device).triu(1)
+        weights = self._weights(q @ k, ahead)
+        return self.conv_o((v @ weights.transpose(2, 3)).flatten(1, 2))
+
+
+class RelativeAttention(SelfAttention):
+    """Self-attention that knows distances up to ``WINDOW`` frames; the heads share them."""
+
+    def __init__(self, channels: int, n_heads: int, p_dropout: float) -> None:
+        super().__init__(channels, n_heads, p_dropout)
+        depth = channels // n_heads
+        self.emb_rel_k = nn.Parameter(torch.randn(1, 2 * WINDOW + 1, depth) * depth**-0.5)
+        self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * WINDOW + 1, depth) * depth**-0.5)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, C, N).
+
+        Args:
+            x: (B, C, N).
+            mask: (B, 1, N), 1 on real frames; the others are not attended to.
+        """
+        q, k, v = self._project(x)
+        frames = torch.arange(x.size(2), device=x.device)
+        neighbours = frames[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=x.device)
+        inside = (neighbours >= 0) & (neighbours < x.size(2))
+        band = neighbours.clamp(0, x.size(2) - 1).expand(len(x), self.n_heads, -1, -1)
+
+        scores = (q @ k).scatter_add_(3, band, (q @ self.emb_rel_k.transpose(1, 2)) * inside)
+        weights = self._weights(scores, mask[:, None] == 0)
+        near = weights.gather(3, band) * inside
+        out = v @ weights.transpose(2, 3) + (near @ self.emb_rel_v).transpose(2, 3)
+        return self.conv_o(out.flatten(1, 2))
+
+
+class FeedForward(nn.Module):
+    """Two convolutions with a ReLU between them.
+
+    Args:
+        channels: C.
+        filter_channels: Channels between the two.
+        kernel_size: Taps.
+        p_dropout: Dropout after the ReLU.
+        causal: The taps look back, instead of both ways.
+    """
+
+    def __init__(
+        self, channels: int, filter_channels: int, kernel_size: int, p_dropout: float, causal: bool = False
+    ) -> None:
+        super().__init__()
+        # one convolution pads both sides, which is cheaper than padding one; what looks too far is cut off
+        self.causal = causal
+        padding = kernel_size - 1 if causal else kernel_size // 2
+        self.conv_1 = nn.Conv1d(channels, filter_channels, kernel_size, padding=padding)
+        self.conv_2 = nn.Conv1d(filter_channels, channels, kernel_size, padding=padding)
+        self.drop = nn.Dropout(p_dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
+        frames = slice(x.size(2)) if self.causal else slice(-x.size(2), None)
+        hidden = self.drop(torch.relu(self.conv_1(x * mask)[:, :, frames]))
+        return self.conv_2(hidden * mask)[:, :, frames] * mask
+
+
+class Encoder(nn.Module):
+    """The text encoder's transformer: relative positions, normalization after each residual.
+
+    Args:
+        channels: C.
+        filter_channels: Channels inside the feed-forward part.
+        n_heads: Heads.
+        n_layers: Layers.
+        kernel_size: Taps of the feed-forward part.
+        p_dropout: Dropout.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        filter_channels: int,
+        n_heads: int,
+        n_layers: int,
+        kernel_size: int,
+        p_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        layers = range(n_layers)
+        self.attn_layers = nn.ModuleList(RelativeAttention(channels, n_heads, p_dropout) for _ in layers)
+        self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in layers)
+        self.ffn_layers = nn.ModuleList(
+            FeedForward(channels, filter_channels, kernel_size, p_dropout) for _ in layers
+        )
+        self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels) for _ in layers)
+        self.drop = nn.Dropout(p_dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
+        x = x * mask
+        layers = zip(self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2, strict=True)
+        for attention, norm_1, feed_forward, norm_2 in layers:
+            x = norm_1(x + self.drop(attention(x, mask)))
+            x = norm_2(x + self.drop(feed_forward(x, mask)))
+        return x * mask
+
+
+class Decoder(nn.Module):
+    """The F0 decoder's transformer: a frame depends on itself and the past; arguments as :class:`Encoder`."""
+
+    def __init__(
+        self,
+        channels: int,
+        filter_channels: int,
+        n_heads: int,
+        n_layers: int,
+        kernel_size: int,
+        p_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        layers = range(n_layers)
+        self.self_attn_layers = nn.ModuleList(CausalAttention(channels, n_heads, p_dropout) for _ in layers)
+        self.norm_layers_0 = nn.ModuleList(ChannelNorm(channels) for _ in layers)
+        self.ffn_layers = nn.ModuleList(
+            FeedForward(channels, filter_channels, kernel_size, p_dropout, causal=True) for _ in layers
+        )
+        self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in layers)
+        self.drop = nn.Dropout(p_dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
+        x = x * mask
+        layers = zip(
+            self.self_attn_layers, self.norm_layers_0, self.ffn_layers, self.norm_layers_1, strict=True
+        )
+        for attention, norm_0, feed_forward, norm_1 in layers:
+            # padding lies behind every real frame, so looking back never meets it
+            x = norm_0(x + self.drop(attention(x)))
+            x = norm_1(x + self.drop(feed_forward(x, mask)))
+        return x * mask

@@ -1,0 +1,40 @@
+"""The F0 decoder: automatic prediction of the melody, for speech."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from modules.attention import Decoder
+from modules.config import ModelConfig
+
+
+class F0Decoder(nn.Module):
+    """Predicts the F0 that a speaker would sing, from the units and the shape of the melody."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.hidden_channels
+        self.prenet = nn.Conv1d(channels, channels, 3, padding=1)
+        self.decoder = Decoder(
+            channels,
+            config.filter_channels,
+            config.n_heads,
+            config.n_layers,
+            config.kernel_size,
+            config.p_dropout,
+        )
+        self.proj = nn.Conv1d(channels, 1, 1)
+        self.f0_prenet = nn.Conv1d(1, channels, 3, padding=1)
+        self.cond = nn.Conv1d(config.gin_channels, channels, 1)
+
+    def forward(self, x: Tensor, norm_lf0: Tensor, mask: Tensor, g: Tensor) -> Tensor:
+        """Return log F0 (B, 1, N), zero outside the mask.
+
+        Args:
+            x: (B, C, N), embedded units; they are not trained from here.
+            norm_lf0: (B, 1, N), see :func:`modules.f0.normalize_lf0`.
+            mask: (B, 1, N).
+            g: (B, gin_channels, 1 or N), the speaker.
+        """
+        x = x.detach() + self.cond(g) + self.f0_prenet(norm_lf0)
+        return self.proj(self.decoder(self.prenet(x) * mask, mask)) * mask

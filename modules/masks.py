@@ -1,0 +1,38 @@
+"""Which frames of a padded batch are real, and how a recording is rounded up.
+
+The flow works on groups of ``n_sqz`` frames. The published project rounds
+lengths down, which loses the last frame of odd recordings and all of very
+short ones; here they are rounded up, and the last frame is held.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Count = TypeVar("Count", int, Tensor)
+
+
+def round_up(count: Count, multiple: int) -> Count:
+    """Return the smallest multiple of ``multiple`` that is not below ``count``."""
+    return -(-count // multiple) * multiple
+
+
+def length_mask(lengths: Tensor, n_frames: int) -> Tensor:
+    """Return the float mask (B, 1, N) that is 1 on the first ``lengths`` (B,) frames."""
+    return (torch.arange(n_frames, device=lengths.device) < lengths[:, None]).unsqueeze(1).float()
+
+
+def hold_last(x: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
+    """Return (B, C, n_frames): each item of ``x`` (B, C, N) with its last real frame held to the end.
+
+    Args:
+        x: (B, C, N).
+        lengths: (B,), real frames per item.
+        n_frames: Frames wanted, N or more.
+    """
+    last = (lengths - 1).clamp(min=0)[:, None]
+    index = torch.arange(n_frames, device=x.device).minimum(last)
+    return x.gather(2, index[:, None].expand(-1, x.size(1), -1))

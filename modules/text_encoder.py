@@ -1,0 +1,62 @@
+"""The text encoder: what is sung and how high becomes the prior of the mel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from modules.attention import Encoder
+from modules.config import ModelConfig
+from modules.f0 import F0_BINS, f0_to_coarse
+from modules.norm import ChannelNorm
+
+
+class ConvReluNorm(nn.Module):
+    """The deeper alternative to the convolution that reads the units (``use_crn_pre``)."""
+
+    def __init__(self, in_channels: int, channels: int, kernel_size: int, n_layers: int = 3) -> None:
+        super().__init__()
+        self.conv_layers = nn.ModuleList(
+            nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2) for _ in range(n_layers)
+        )
+        self.norm_layers = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
+        self.pre = nn.Conv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
+        self.proj = nn.Conv1d(channels, channels, 1)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, channels, N) from ``x`` (B, in_channels, N)."""
+        entry = x = self.pre(x)
+        for conv, norm in zip(self.conv_layers, self.norm_layers, strict=True):
+            x = self.drop(torch.relu(norm(conv(x))))
+        return entry + self.proj(x)
+
+
+class TextEncoder(nn.Module):
+    """From embedded units and F0 to the prior of the mel."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.hidden_channels
+        self.proj = nn.Conv1d(channels, 2 * config.inter_channels, 1)
+        self.f0_emb = nn.Embedding(F0_BINS, channels)
+        self.enc_ = Encoder(
+            channels,
+            config.filter_channels,
+            config.n_heads,
+            config.n_layers,
+            config.kernel_size,
+            config.p_dropout,
+        )
+
+    def forward(self, x: Tensor, f0: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log deviation, each (B, M, N), zero outside the mask.
+
+        Args:
+            x: (B, C, N).
+            f0: (B, N), Hz.
+            mask: (B, 1, N).
+        """
+        x = x + self.f0_emb(f0_to_coarse(f0)).transpose(1, 2)
+        m_p, logs_p = (self.proj(self.enc_(x, mask)) * mask).chunk(2, 1)
+        return m_p, logs_p

@@ -1,0 +1,116 @@
+"""The WaveNet that drives the couplings of the flow, with weight normalization.
+
+Weight norm is written out here, since its two tensors, ``weight_g`` and
+``weight_v``, are part of the published file format: torch's own version
+stores them under other names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+KERNEL_SIZE = 5  # the published flow never had another
+
+
+class WeightNormConv1d(nn.Module):
+    """A convolution whose kernels are a length times a direction (Salimans and Kingma, 2016).
+
+    Files written with ``torch.nn.utils.parametrizations.weight_norm`` load too.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Odd; the output has as many frames as the input.
+        groups: As in ``nn.Conv1d``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, groups: int = 1) -> None:
+        super().__init__()
+        conv = nn.Conv1d(in_channels, out_channels, kernel_size, groups=groups)
+        assert conv.bias is not None
+        self.padding = kernel_size // 2
+        self.groups = groups
+        self.bias = nn.Parameter(conv.bias.detach())
+        self.weight_g = nn.Parameter(self._length(conv.weight.detach()))
+        self.weight_v = nn.Parameter(conv.weight.detach())
+        self.register_load_state_dict_pre_hook(self._accept_torch_names)
+
+    @staticmethod
+    def _length(weight: Tensor) -> Tensor:
+        return torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True)
+
+    @staticmethod
+    def _accept_torch_names(_: nn.Module, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        for number, name in enumerate(("weight_g", "weight_v")):
+            other = f"{prefix}parametrizations.weight.original{number}"
+            if other in state:
+                state[prefix + name] = state.pop(other)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out_channels, N) from ``x`` (B, in_channels, N)."""
+        weight = self.weight_v * (self.weight_g / self._length(self.weight_v))
+        return F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
+
+
+class DepthwiseSeparableConv1d(nn.Module):
+    """One filter per channel, then a mix of the channels: a lighter convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.depth_conv = WeightNormConv1d(in_channels, in_channels, kernel_size, groups=in_channels)
+        self.point_conv = WeightNormConv1d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out_channels, N) from ``x`` (B, in_channels, N)."""
+        return self.point_conv(self.depth_conv(x))
+
+
+class WaveNet(nn.Module):
+    """Gated convolutions with residual and skip paths (van den Oord et al., 2016), no dilation.
+
+    Args:
+        hidden_channels: C.
+        n_layers: Gated convolutions.
+        gin_channels: Channels of the condition.
+        depthwise: Use the lighter convolution inside.
+    """
+
+    def __init__(
+        self, hidden_channels: int, n_layers: int, gin_channels: int, depthwise: bool = False
+    ) -> None:
+        super().__init__()
+        conv = DepthwiseSeparableConv1d if depthwise else WeightNormConv1d
+        wide = 2 * hidden_channels
+        self.in_layers = nn.ModuleList(conv(hidden_channels, wide, KERNEL_SIZE) for _ in range(n_layers))
+        # the last layer has no residual path
+        self.res_skip_layers = nn.ModuleList(
+            WeightNormConv1d(hidden_channels, wide if i < n_layers - 1 else hidden_channels, 1)
+            for i in range(n_layers)
+        )
+        self.cond_layer = WeightNormConv1d(gin_channels, wide * n_layers, 1)
+
+    def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> Tensor:
+        """Return the sum of the skip paths.
+
+        Args:
+            x: (B, C, N), zero outside the mask.
+            mask: (B, 1, N).
+            g: (B, gin_channels, 1 or N), the condition.
+
+        Returns:
+            (B, C, N); not masked.
+        """
+        conditions = self.cond_layer(g).chunk(len(self.in_layers), 1)
+        skips: list[Tensor] = []
+        for conv, mix, condition in zip(self.in_layers, self.res_skip_layers, conditions, strict=True):
+            filtered, gate = (conv(x) + condition).chunk(2, 1)
+            out = mix(torch.tanh(filtered) * torch.sigmoid(gate))
+            if len(skips) < len(conditions) - 1:
+                residual, out = out.chunk(2, 1)
+                x = (x + residual) * mask
+            skips.append(out)
+        return sum(skips[1:], skips[0])

@@ -1,0 +1,83 @@
+"""Does a song lie where the voice can sing, and if not, by how much should it be shifted?
+
+A voice is heard as itself only in the range that it was trained on; beyond it
+the model guesses. Outside that range the remedy is the key, and for a cover the
+best change is an octave: everything else is out of key with the accompaniment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+OCTAVE_BONUS = 3.0  # semitones that may stick out further for the sake of a whole octave
+_WIDEST = 36  # semitones, the largest shift considered
+
+
+def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
+    """Return the key change, in semitones, that brings a song into a voice's range.
+
+    The song's central range (5th to 95th percentile, in semitones) and its
+    median are compared with the trained ones. A shift's misfit is how far the
+    shifted central range sticks out, at both ends together, plus how far its
+    median lies outside.
+
+    1. The smallest whole octave, 0 first, that brings the median inside and whose
+       misfit is at most 3 semitones above the least that any shift has.
+    2. If there is none, the smallest shift with the least misfit.
+
+    Args:
+        f0: (V,), the voiced frames' pitch, Hz; others (0, NaN) are left out.
+        f0_range: 5th, 50th and 95th percentile of the training recordings, Hz.
+
+    Returns:
+        -36 to 36; 0 for a song without a voiced frame.
+    """
+    voiced = _voiced(f0)
+    if len(voiced) == 0:
+        return 0
+    low, middle, high = 12 * np.log2(np.percentile(voiced, [5, 50, 95]))
+    floor, _, ceiling = (12 * math.log2(hz) for hz in f0_range)
+
+    def outside(note: float) -> float:
+        return max(floor - note, note - ceiling, 0.0)
+
+    def misfit(key: int) -> float:
+        ends = max(floor - (low + key), 0.0) + max(high + key - ceiling, 0.0)
+        return ends + outside(middle + key)
+
+    shifts = sorted(range(-_WIDEST, _WIDEST + 1), key=abs)
+    least = min(misfit(key) for key in shifts)
+    for key in shifts:
+        if key % 12 == 0 and misfit(key) <= least + OCTAVE_BONUS and outside(middle + key) == 0:
+            return key
+    return next(key for key in shifts if misfit(key) <= least + 1e-9)
+
+
+def range_advice(f0: np.ndarray, f0_range: Sequence[float], key: float, speaker: str) -> str | None:
+    """Return a sentence on a song that, shifted by ``key``, lies outside the voice's range, or None.
+
+    Args:
+        f0: (V,), the song's own voiced pitch, Hz.
+        f0_range: See :func:`suggest_key`.
+        key: Semitones it is shifted by.
+        speaker: Name of the voice.
+    """
+    voiced = _voiced(f0)
+    shifted = voiced * 2.0 ** (key / 12)
+    better = suggest_key(voiced, f0_range)
+    if better == key or suggest_key(shifted, f0_range) == 0:
+        return None
+    low, high = np.percentile(shifted, [5, 95])
+    where = f"{low:.0f}–{high:.0f} Hz" + (f" with -t {key:g}" if key else "")
+    return (
+        f"the song lies at {where}, but {speaker} learnt {f0_range[0]:.0f}–{f0_range[2]:.0f} Hz; "
+        f"-t {better} would fit better"
+    )
+
+
+def _voiced(f0: np.ndarray) -> np.ndarray:
+    f0 = np.asarray(f0, np.float64)
+    return f0[np.isfinite(f0) & (f0 > 0)]

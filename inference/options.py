@@ -1,0 +1,206 @@
+"""Every setting of a conversion: name, flag, default, range and help, in this one place.
+
+The command line is generated from :class:`ConvertOptions`; the WebUI and the
+API read the same fields. Nothing heavy is imported here, so ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+from modules.errors import ConfigError
+from modules.f0_predictor import F0_PREDICTORS
+
+
+def _option(*flags: str, default: Any, help: str, choices: Mapping[str, Any] | None = None) -> Any:
+    """Return a field with what the command line and the WebUI need to know about it."""
+    metadata = {"flags": flags, "help": help, "choices": tuple(choices) if choices else None}
+    return field(default=default, metadata=types.MappingProxyType(metadata))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """What to convert, into whose voice, and how.
+
+    Every field's ``metadata`` holds its ``flags``, ``help`` and ``choices``.
+
+    Raises:
+        ConfigError: A value is out of its range; names the flag.
+    """
+
+    model_path: str = _option(
+        "-m", "--model_path", default="logs/44k/G_37600.pth", help="the trained voice model"
+    )
+    config_path: str = _option(
+        "-c", "--config_path", default="logs/44k/config.json", help="its configuration, saved beside it"
+    )
+    clean_names: tuple[str, ...] = _option(
+        "-n",
+        "--clean_names",
+        default=(),
+        help="songs: names in raw/, with or without extension, or paths; dry vocals convert best",
+    )
+    trans: tuple[float, ...] = _option(
+        "-t", "--trans", default=(0.0,), help="key change in semitones, one for all songs or one for each"
+    )
+    spk_list: tuple[str, ...] = _option(
+        "-s",
+        "--spk_list",
+        default=(),
+        help="target speakers, by name or id; not needed if the model has only one",
+    )
+    clip: float = _option(
+        "-cl",
+        "--clip",
+        default=0.0,
+        help="length of forced slices, s; 0 cuts at silences only. More than 30 is cut at quiet places",
+    )
+    linear_gradient: float = _option(
+        "-lg",
+        "--linear_gradient",
+        default=0.0,
+        help="cross-fade of two forced slices, s; 0 to --clip. Try 1 if words break at the seams",
+    )
+    linear_gradient_retain: float = _option(
+        "-lgr",
+        "--linear_gradient_retain",
+        default=0.75,
+        help="share of the cross-fade that is blended, above 0 to 1",
+    )
+    f0_predictor: str = _option(
+        "-f0p", "--f0_predictor", default="pm", help="how pitch is tracked", choices=F0_PREDICTORS
+    )
+    f0_filter_threshold: float = _option(
+        "-ft",
+        "--f0_filter_threshold",
+        default=0.05,
+        help="voicing threshold of crepe, 0 to 1; higher hears less as singing",
+    )
+    auto_predict_f0: bool = _option(
+        "-a",
+        "--auto_predict_f0",
+        default=False,
+        help="let the model choose the pitch: for speech only, singing goes out of tune",
+    )
+    slice_db: float = _option(
+        "-sd",
+        "--slice_db",
+        default=-40.0,
+        help="loudness of silence, dB below 0; -30 for noisy recordings, -50 to keep breaths",
+    )
+    pad_seconds: float = _option(
+        "-p",
+        "--pad_seconds",
+        default=0.5,
+        help="sound rendered around every slice and dropped again, s, 0 to 10; keeps its ends clean",
+    )
+    noise_scale: float = _option(
+        "-ns",
+        "--noise_scale",
+        "--noice_scale",  # the published spelling
+        default=0.4,
+        help="variety of articulation, 0 to 2; lower is steadier and duller",
+    )
+    wav_format: str = _option(
+        "-wf", "--wav_format", default="flac", help="format of the result: flac, wav, mp3, ogg ..."
+    )
+    device: str | None = _option(
+        "-d", "--device", default=None, help="cpu, cuda, cuda:1 or mps; default: the best there is"
+    )
+
+    def __post_init__(self) -> None:
+        check_clips(self.clip, self.linear_gradient, self.linear_gradient_retain)
+        F0_PREDICTORS[self.f0_predictor]  # raises if there is no such predictor
+        _within("-ft", self.f0_filter_threshold, 0.0, 1.0)
+        _within("-sd", self.slice_db, -200.0, 0.0)
+        _within("-p", self.pad_seconds, 0.0, 10.0)
+        _within("-ns", self.noise_scale, 0.0, 2.0)
+        for key in self.trans:
+            _within("-t", key, -60.0, 60.0)
+
+    def keys(self, n_songs: int) -> tuple[float, ...]:
+        """Return one key change per song, semitones.
+
+        Raises:
+            ConfigError: There is neither one for all nor one for each.
+        """
+        if len(self.trans) not in (1, n_songs):
+            raise ConfigError(
+                f"-t has {len(self.trans)} keys for {n_songs} song(s); give one for all, or one for each"
+            )
+        return self.trans * n_songs if len(self.trans) == 1 else self.trans
+
+
+def check_clips(clip: float, linear_gradient: float, linear_gradient_retain: float) -> None:
+    """Refuse forced slices that cannot be assembled; all in seconds, the last a share.
+
+    Raises:
+        ConfigError: Something is negative, the cross-fade is longer than the
+            slices (0 stands for no forced slices), or its share is not in (0, 1].
+    """
+    _within("-cl", clip, 0.0, 3600.0)
+    _within("-lg", linear_gradient, 0.0, 3600.0)
+    if 0 < clip < linear_gradient:
+        raise ConfigError(
+            f"-lg: a cross-fade of {linear_gradient} s does not fit into slices of {clip} s; "
+            "shorten it or lengthen --clip"
+        )
+    if not 0 < linear_gradient_retain <= 1:
+        raise ConfigError(f"-lgr must be above 0 and at most 1, not {linear_gradient_retain}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every option; :func:`from_arguments` reads them back."""
+    kinds = get_type_hints(ConvertOptions)
+    for option in fields(ConvertOptions):
+        flags, text = option.metadata["flags"], option.metadata["help"]
+        kind, several = kinds[option.name], get_origin(kinds[option.name]) is tuple
+        settings: dict[str, Any] = {"dest": option.name, "default": option.default, "help": text}
+        if kind is bool:
+            parser.add_argument(*flags, action="store_true", **settings)
+            continue
+        shown = " ".join(
+            f"{value:g}" if isinstance(value, float) else str(value) for value in _all(option.default)
+        )
+        if shown:
+            settings["help"] += f" ({shown})"
+        item = get_args(kind)[0] if several or get_origin(kind) is types.UnionType else kind
+        parser.add_argument(
+            *flags,
+            type=item,
+            nargs="+" if several else None,
+            choices=option.metadata["choices"],
+            metavar=None if option.metadata["choices"] else _METAVARS.get(item),
+            **settings,
+        )
+
+
+def from_arguments(arguments: argparse.Namespace) -> ConvertOptions:
+    """Return the options of a parsed command line.
+
+    Raises:
+        ConfigError: See :class:`ConvertOptions`.
+    """
+    values: dict[str, Any] = {}
+    for option in fields(ConvertOptions):
+        value = getattr(arguments, option.name)
+        values[option.name] = tuple(value) if isinstance(value, list) else value
+    return ConvertOptions(**values)
+
+
+_METAVARS = {float: "NUMBER", str: "NAME"}
+
+
+def _all(value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _within(flag: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # NaN is refused too
+        raise ConfigError(f"{flag} must be between {low:g} and {high:g}, not {value}")

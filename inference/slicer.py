@@ -1,0 +1,197 @@
+"""Where a song may be cut: at its silences, or else where it is quietest.
+
+All decisions are made on the loudness curve, 50 values a second, which a
+:class:`LoudnessMeter` collects block by block. So a song of any length is
+sliced without being held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from modules.errors import ConfigError
+
+LONGEST = 30.0  # s; what is rendered at once, so memory does not follow the song
+SHORTEST = 5.0  # s; what a cut for length leaves at least
+
+
+@dataclass(frozen=True)
+class Range:
+    """Samples ``start`` to ``end`` (excluded) of a song, and whether they are silence."""
+
+    start: int
+    end: int
+    silent: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceRule:
+    """What counts as a silence worth cutting at; the defaults are the published ones.
+
+    Attributes:
+        threshold: Below this loudness a frame is silent, dB below full scale.
+        min_length: A song this short is left whole, and slices between two
+            silences are not made shorter, s.
+        min_interval: Shortest silence that is cut, s.
+        max_kept: Of a longer silence at most this much stays with the singing
+            on either side, s.
+        hop: Distance of two loudness frames, s.
+
+    Raises:
+        ConfigError: The times contradict each other.
+    """
+
+    threshold: float = -40.0
+    min_length: float = 5.0
+    min_interval: float = 0.3
+    max_kept: float = 5.0
+    hop: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not self.min_length >= self.min_interval >= self.hop > 0 or self.max_kept < self.hop:
+            raise ConfigError(
+                "slicing wants min_length ≥ min_interval ≥ hop > 0 and max_kept ≥ hop, not "
+                f"{self.min_length}, {self.min_interval}, {self.hop} and {self.max_kept} s"
+            )
+
+    def hop_length(self, sampling_rate: int) -> int:
+        """Return samples per loudness frame."""
+        return max(1, round(sampling_rate * self.hop))
+
+    def frames(self, seconds: float, sampling_rate: int) -> int:
+        """Return ``seconds`` in loudness frames."""
+        return round(sampling_rate * seconds / self.hop_length(sampling_rate))
+
+
+class LoudnessMeter:
+    """The loudness curve of a recording that comes in blocks.
+
+    Frame i is the RMS of the four hops centred on sample ``i * hop_length``
+    (two hops when shorter silences are looked for), with silence assumed
+    beyond both ends; T samples give ``T // hop_length + 1`` frames.
+
+    Args:
+        sampling_rate: Hz.
+        rule: Gives the hop.
+    """
+
+    def __init__(self, sampling_rate: int, rule: SliceRule | None = None) -> None:
+        rule = rule or SliceRule()
+        self.hop_length = rule.hop_length(sampling_rate)
+        self._span = 4 if rule.min_interval >= 4 * rule.hop else 2  # hops per frame
+        self._rest = np.zeros(0, np.float32)
+        self._energies: list[np.ndarray] = []
+
+    def feed(self, audio: np.ndarray) -> None:
+        """Take the next samples (T,), any number of them."""
+        audio = np.concatenate([self._rest, audio])
+        whole = len(audio) // self.hop_length * self.hop_length
+        hops = audio[:whole].reshape(-1, self.hop_length).astype(np.float64)
+        self._energies.append(np.einsum("ij,ij->i", hops, hops))
+        self._rest = audio[whole:]
+
+    def rms(self) -> np.ndarray:
+        """Return the curve (R,) of everything fed so far, float64."""
+        last = np.square(self._rest, dtype=np.float64).sum(keepdims=True)
+        half = self._span // 2
+        energy = np.pad(np.concatenate([*self._energies, last]), (half, half - 1))
+        windows = np.lib.stride_tricks.sliding_window_view(energy, self._span)
+        return np.sqrt(windows.sum(axis=1) / (self._span * self.hop_length))
+
+
+def measure(audio: np.ndarray, sampling_rate: int, rule: SliceRule | None = None) -> np.ndarray:
+    """Return the loudness curve (R,) of ``audio`` (T,), see :class:`LoudnessMeter`."""
+    meter = LoudnessMeter(sampling_rate, rule)
+    meter.feed(audio)
+    return meter.rms()
+
+
+def slice_ranges(
+    rms: np.ndarray, n_samples: int, sampling_rate: int, rule: SliceRule | None = None
+) -> list[Range]:
+    """Return the ranges that tile a song, cut at its silences as in the published project.
+
+    Two published defects are not kept: there a song counts as too short to be
+    sliced when its *samples* number less than the *frames* of ``min_length``,
+    and silence before the singing is only cut when longer than ``max_kept``.
+    And a song that is silent throughout is one silent range.
+
+    Args:
+        rms: (R,), from :class:`LoudnessMeter` with the same rule.
+        n_samples: T, samples of the song.
+        sampling_rate: Hz.
+        rule: What to cut at.
+    """
+    rule = rule or SliceRule()
+    hop = rule.hop_length(sampling_rate)
+    silent = rms < 10.0 ** (rule.threshold / 20.0)
+    if silent.all() or n_samples <= rule.frames(rule.min_length, sampling_rate) * hop:
+        return [Range(0, n_samples, bool(silent.all()))] if n_samples else []
+    edges = []
+    for left, right in _cuts(rms, silent, rule, sampling_rate):
+        edges += [min(left * hop, n_samples), min(right * hop, n_samples)]
+    bounds = [0, *edges, n_samples]
+    tiles = [Range(bounds[i], bounds[i + 1], i % 2 == 1) for i in range(len(bounds) - 1)]
+    return [tile for tile in tiles if tile.end > tile.start]
+
+
+def _cuts(rms: np.ndarray, silent: np.ndarray, rule: SliceRule, sampling_rate: int) -> list[tuple[int, int]]:
+    """Return (first, last) frame of what each silence gives up; equal where it is merely cut."""
+    min_length, min_interval, kept = (
+        rule.frames(seconds, sampling_rate) for seconds in (rule.min_length, rule.min_interval, rule.max_kept)
+    )
+
+    def quietest(first: int, last: int) -> int:
+        return first + int(rms[first : last + 1].argmin())
+
+    changes = np.flatnonzero(np.diff(silent.astype(np.int8), prepend=0, append=0))
+    slice_start = 0
+    cuts = []
+    for start, end in changes.reshape(-1, 2).tolist():
+        if end - start < min_interval:
+            continue
+        if end == len(rms):
+            left, right = quietest(start, start + kept), end
+        elif start == 0 and end > kept:
+            left, right = 0, quietest(end - kept, end)
+        elif start == 0:
+            # of equal frames the last: digital silence is cut where the singing begins
+            left, right = 0, end - 1 - int(rms[end - 1 :: -1].argmin())
+        elif end - slice_start < min_length:
+            continue
+        elif end - start <= kept:
+            left = right = quietest(start, end)
+        else:
+            left, right = quietest(start, start + kept), quietest(end - kept, end)
+            if end - start <= 2 * kept:  # both sides see the middle: nothing is given up twice
+                middle = quietest(end - kept, start + kept)
+                left, right = min(left, middle), max(right, middle)
+        cuts.append((left, right))
+        slice_start = right
+    return cuts
+
+
+def limit_length(
+    ranges: Sequence[Range], rms: np.ndarray, sampling_rate: int, rule: SliceRule | None = None
+) -> list[Range]:
+    """Return ``ranges`` with every singing one of more than 30 s cut where it is quietest.
+
+    A cut falls between 15 and 30 s after the last one and leaves at least 5 s,
+    so no piece is too short to be understood by the encoder.
+    """
+    hop = (rule or SliceRule()).hop_length(sampling_rate)
+    longest, shortest = round(LONGEST * sampling_rate), round(SHORTEST * sampling_rate)
+    pieces = []
+    for piece in ranges:
+        start = piece.start
+        while not piece.silent and piece.end - start > longest:
+            first = -(-(start + longest // 2) // hop)
+            last = min(start + longest, piece.end - shortest) // hop
+            cut = (first + int(rms[first : last + 1].argmin())) * hop
+            pieces.append(Range(start, cut, False))
+            start = cut
+        pieces.append(Range(start, piece.end, piece.silent))
+    return pieces

@@ -1,0 +1,152 @@
+"""The song that is converted: found by name, and read without ever being held in memory.
+
+Once, block by block, it becomes mono at the model's rate in a scratch file;
+from then on any part of it can be read. The loudness curve, which slicing
+needs, is measured on the way.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from inference.slicer import LoudnessMeter, SliceRule
+from modules.audio import AUDIO_SUFFIXES, find_audio, open_audio, resampled_length, to_mono
+from modules.errors import AudioError, ConfigError
+
+_BLOCK = 1 << 16  # samples per channel
+
+
+class Source:
+    """A song as mono float32 at the model's rate. A context manager: leaving it frees the disk.
+
+    Args:
+        path: Any file that libsndfile reads, with any rate and channel count.
+        sampling_rate: Rate to read at, Hz.
+        scratch: Existing folder for the scratch file (4 bytes per sample), which
+            has no name there where the system allows it, and never outlives the
+            program.
+        rule: Gives the resolution of the loudness curve.
+
+    Attributes:
+        n_samples: T, exactly the file's duration at ``sampling_rate``, rounded.
+        rms: (R,), the loudness curve, see :class:`inference.slicer.LoudnessMeter`.
+
+    Raises:
+        AudioError: The file is missing, unreadable, damaged or empty, or holds
+            NaN or Inf.
+    """
+
+    def __init__(
+        self, path: str | Path, sampling_rate: int, scratch: str | Path, rule: SliceRule | None = None
+    ) -> None:
+        self.path, self.sampling_rate = Path(path), sampling_rate
+        meter = LoudnessMeter(sampling_rate, rule)
+        self._file = tempfile.TemporaryFile(dir=scratch, prefix=".glow_svc.")  # noqa: SIM115
+        try:
+            self.n_samples = 0
+            for block in _blocks(self.path, sampling_rate):
+                self._file.write(block.tobytes())
+                meter.feed(block)
+                self.n_samples += len(block)
+        except BaseException:
+            self._file.close()
+            raise
+        self.rms = meter.rms()
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.n_samples / self.sampling_rate
+
+    def read(self, start: int, end: int) -> np.ndarray:
+        """Return samples ``start`` to ``end`` (excluded); zeros where the song does not reach."""
+        audio = np.zeros(end - start, np.float32)
+        first, last = max(start, 0), min(end, self.n_samples)
+        if first < last:
+            self._file.seek(first * audio.itemsize)
+            content = self._file.read((last - first) * audio.itemsize)
+            audio[first - start : last - start] = np.frombuffer(content, np.float32)
+        return audio
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
+    """Yield the song (T,) in pieces, mono, at ``sampling_rate``."""
+    with open_audio(path) as file:
+        rate = file.samplerate
+        resampler = soxr.ResampleStream(rate, sampling_rate, 1, dtype="float32", quality="HQ")
+        n_read = n_given = 0
+        while True:
+            try:
+                samples = file.read(_BLOCK, dtype="float32", always_2d=True)
+            except (soundfile.LibsndfileError, RuntimeError) as error:
+                reason = getattr(error, "error_string", str(error))
+                raise AudioError(f"{path} is damaged: {reason}") from None
+            block = to_mono(samples)
+            if not np.isfinite(block).all():
+                second = (n_read + int(np.flatnonzero(~np.isfinite(block))[0])) / rate
+                raise AudioError(
+                    f"{path} holds NaN or infinite samples, first at {second:.2f} s; export it again"
+                )
+            n_read += len(block)
+            if rate != sampling_rate:
+                block = resampler.resample_chunk(np.ascontiguousarray(block), last=len(samples) == 0)
+            if len(samples) == 0:
+                break
+            n_given += len(block)
+            yield block
+    if n_read == 0:
+        raise AudioError(f"{path} holds no samples")
+    missing = resampled_length(n_read, rate, sampling_rate) - n_given
+    yield np.pad(block, (0, max(0, missing - len(block))))[:missing]
+
+
+def find_songs(names: Sequence[str], folder: str | Path = "raw") -> list[Path]:
+    """Return the file that each name means.
+
+    A name is a file in ``folder`` or a path of its own, with or without the
+    extension of a known sound format.
+
+    Raises:
+        ConfigError: No name was given; says what ``folder`` holds.
+        AudioError: A name means no file, or several.
+    """
+    if not names:
+        there = [path.name for path in find_audio(folder)] if Path(folder).is_dir() else []
+        raise ConfigError(
+            f"name the songs to convert with -n; {folder}/ holds: {', '.join(there) or 'no sound files'}"
+        )
+    return [_find_song(name, Path(folder)) for name in names]
+
+
+def _find_song(name: str, folder: Path) -> Path:
+    places = [folder / name, Path(name)]  # an absolute name stays as it is when joined
+    for path in places:
+        if path.is_file():
+            return path
+    for path in places:
+        candidates = [
+            other
+            for other in (find_audio(path.parent) if path.parent.is_dir() else [])
+            if other.stem == path.name
+        ]
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            shown = ", ".join(str(candidate) for candidate in candidates)
+            raise AudioError(f"{name!r} could be any of {shown}; give its extension too")
+    raise AudioError(
+        f"there is no song {name!r} in {folder}/, with or without one of the extensions "
+        f"{' '.join(sorted(AUDIO_SUFFIXES))}"
+    )

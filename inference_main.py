@@ -1,0 +1,136 @@
+"""Step 5: convert songs into the voice of a trained model.
+
+Songs lie in raw/ (or are given as paths), results go to results/. Use vocals
+without accompaniment and without reverb; stereo, any sampling rate and any
+length will do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modules.cli import entry_point
+
+if TYPE_CHECKING:
+    from inference.converter import Converter
+    from inference.options import ConvertOptions
+    from modules.config import Config
+
+Job = tuple[Path, str, float]  # song, speaker, key
+BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} s of song, {remaining} left"
+EPILOG = """\
+examples:
+  python inference_main.py -m logs/44k/G_20000.pth -n song -s anna
+  python inference_main.py -m logs/44k/G_20000.pth -n song -s anna -t 12     an octave higher
+  python inference_main.py -n one two three -t 0 -12 5 -s anna bob           3 songs x 2 voices
+  python inference_main.py -n "C:/music/my song.mp3" -s 0 -wf mp3 -f0p crepe
+
+A man's song in a woman's voice usually wants -t 12, the reverse -t -12; both stay
+in key with the accompaniment. You are told when a song lies outside the range that
+the voice was trained on.
+Result: results/<song>_<key>key_<speaker>_glow_<f0>.<format>; the file's comment tag
+says that it is a conversion.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    from inference.options import add_arguments
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert every song into every voice; return the exit code."""
+    args = get_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+    from inference.options import from_arguments
+    from inference.source import find_songs
+    from modules.config import load_config
+
+    options = from_arguments(args)
+    songs = find_songs(options.clean_names)
+    config = load_config(options.config_path)
+    jobs = _jobs(songs, options, config)
+    _check_model(Path(options.model_path))
+    if options.auto_predict_f0 and any(options.trans):
+        print("-a lets the model choose the pitch: -t has no effect", file=sys.stderr)
+
+    from inference.converter import Converter
+    from modules.device import resolve_device
+    from modules.errors import GlowSVCError
+
+    converter = Converter(config, options.model_path, options, resolve_device(options.device))
+    failed = 0
+    for result, (song, speaker, key) in jobs.items():
+        try:
+            _convert(converter, song, result, speaker, key)
+        except GlowSVCError as error:
+            print(f"inference_main.py: {error}", file=sys.stderr)
+            failed += 1
+    if failed:
+        print(f"inference_main.py: {failed} of {len(jobs)} conversions failed", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dict[Path, Job]:
+    """Return what to convert, by the file it becomes."""
+    from inference.output import check_format, result_name
+    from modules.errors import ConfigError
+
+    check_format(options.wav_format)
+    speakers = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
+    if not speakers:
+        raise ConfigError(f"name the target speaker with -s; the model knows: {', '.join(config.spk)}")
+    jobs: dict[Path, Job] = {}
+    for song, key in zip(songs, options.keys(len(songs)), strict=True):
+        for speaker in map(config.speaker_name, speakers):
+            name = result_name(
+                song.stem, key, speaker, options.f0_predictor, options.wav_format, options.auto_predict_f0
+            )
+            job = jobs.setdefault(Path("results") / name, (song, speaker, key))
+            if job != (song, speaker, key):
+                raise ConfigError(f"{job[0]} and {song} would both become results/{name}; rename one of them")
+    return jobs
+
+
+def _check_model(path: Path) -> None:
+    from modules.errors import CheckpointError
+
+    if not path.is_file():
+        there = ", ".join(sorted(other.name for other in path.parent.glob("G_*.pth")))
+        raise CheckpointError(
+            f"there is no model {path}; give one with -m. {path.parent}/ holds: {there or 'no G_*.pth'}"
+        )
+
+
+def _convert(converter: Converter, song: Path, result: Path, speaker: str, key: float) -> None:
+    """Convert one song under a progress bar and say what came of it."""
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    with logging_redirect_tqdm(), tqdm(desc=song.name, bar_format=BAR, leave=False) as bar:
+
+        def show(done: float, total: float) -> None:
+            bar.n, bar.total = round(done), max(1, round(total))
+            bar.refresh()
+
+        converted = converter.convert(song, result, speaker, key, show)
+    print(f"{result}: {converted.seconds:.1f} s, real-time factor {converted.real_time_factor:.2f}")
+    if converted.advice:
+        print(f"  {converted.advice}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

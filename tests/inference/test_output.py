@@ -1,0 +1,98 @@
+"""Results: published names, a tag that lasts, peaks that never wrap, no half files."""
+
+import logging
+
+import numpy as np
+import pytest
+import soundfile
+
+from inference.output import KNEE, LONGEST_TAG, TAGGED_FORMATS, check_format, result_name, soft_clip, writing
+from modules.errors import AudioError, ConfigError
+from tests.golden_cases import voice
+
+RATE = 44100
+TAG = "Voice conversion by Glow-SVC; speaker anna"
+
+
+@pytest.mark.parametrize("form", TAGGED_FORMATS)
+def test_every_offered_format_keeps_length_and_tag(tmp_path, form):
+    path = tmp_path / "new" / f"x.{form.lower()}"
+    audio = voice(0.3, RATE)
+    with writing(path, RATE, form.lower(), TAG) as file:
+        for block in np.split(audio, [1, 1, 5000]):
+            file.write(block)
+    with soundfile.SoundFile(path) as file:
+        assert (file.format, file.frames, file.samplerate, file.channels) == (form, len(audio), RATE, 1)
+        assert file.comment == TAG
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("form", TAGGED_FORMATS)
+@pytest.mark.parametrize("name", ["花子 " * 8, "x" * 5000, "花" * 5000])
+def test_long_and_foreign_tags(tmp_path, form, name):
+    with writing(tmp_path / "x", RATE, form, f"{TAG}: {name}") as file:
+        file.write(np.zeros(100, np.float32))
+    with soundfile.SoundFile(tmp_path / "x", format=None) as file:
+        assert file.comment.startswith(TAG)
+        assert len(file.comment) <= LONGEST_TAG
+
+
+def test_published_names():
+    assert result_name("song", 0, "anna", "pm", "flac") == "song_0key_anna_glow_pm.flac"
+    assert result_name("my song", -12.0, "花子", "crepe", "WAV") == "my song_-12key_花子_glow_crepe.wav"
+    assert result_name("x", 0.5, "a/b", "dio", "mp3") == "x_0.5key_a_b_glow_dio.mp3"
+    assert result_name("x", 3, "anna", "pm", "flac", True) == "x_auto_anna_glow_pm.flac"
+
+
+@pytest.mark.parametrize("name", ["m4a", "raw", "w64", "", "flac24"])
+def test_other_formats_are_refused_with_a_list(name):
+    with pytest.raises(ConfigError, match=r"-wf: .*flac, wav, mp3, ogg"):
+        check_format(name)
+
+
+def test_peaks_bend_and_are_reported(tmp_path, caplog):
+    audio = np.linspace(-2, 2, 40001, dtype=np.float32)
+    with caplog.at_level(logging.WARNING), writing(tmp_path / "x.wav", RATE, "wav", TAG) as file:
+        file.write(audio)
+    found = soundfile.read(tmp_path / "x.wav", dtype="float32")[0]
+    quiet = np.abs(audio) <= KNEE
+    np.testing.assert_allclose(found[quiet], audio[quiet], atol=1 / 32767)
+    assert (np.diff(found) >= 0).all()  # a wrapped sample would jump back
+    assert "6.0 dB above full scale" in caplog.text
+
+
+def test_float_formats_keep_peaks(tmp_path):
+    audio = np.array([0.0, 1.5, -2.0], np.float32)
+    with writing(tmp_path / "x.wav", RATE, "wav", TAG, subtype="FLOAT") as file:
+        file.write(audio)
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "x.wav", dtype="float32")[0], audio)
+
+
+def test_soft_clip_is_smooth_and_odd():
+    audio = np.linspace(-3, 3, 60001)
+    bent = soft_clip(audio)
+    np.testing.assert_allclose(bent, -bent[::-1], atol=1e-12)
+    slope = np.diff(bent) / np.diff(audio)
+    assert np.abs(np.diff(slope)).max() < 0.01
+    assert np.abs(bent).max() <= 1
+    quiet = audio[np.abs(audio) <= KNEE]
+    np.testing.assert_array_equal(soft_clip(quiet), quiet)
+
+
+def test_failure_leaves_the_old_result(tmp_path):
+    path = tmp_path / "x.flac"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), writing(path, RATE, "flac", TAG) as file:
+        file.write(voice(0.1, RATE))
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rates_that_a_format_lacks(tmp_path):
+    with (
+        pytest.raises(AudioError, match=r"x\.mp3 cannot be written"),
+        writing(tmp_path / "x.mp3", 384000, "mp3", TAG),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,150 @@
+"""Reading a song: any format and rate, exact lengths, nothing held, nothing left behind."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from inference.slicer import measure
+from inference.source import Source, find_songs
+from modules.audio import resample, resampled_length
+from modules.errors import AudioError, ConfigError
+from tests.golden_cases import voice
+
+RATE = 44100
+
+
+def write(path, audio, rate=RATE, **settings):
+    soundfile.write(path, audio, rate, **settings)
+    return path
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("n", [1, 2, 777, 65536, 150001])
+def test_any_rate_in_blocks_is_the_whole_resampled(tmp_path, rate, n):
+    audio = np.random.default_rng(0).uniform(-0.5, 0.5, n).astype(np.float32)
+    path = write(tmp_path / "song.wav", audio, rate, subtype="FLOAT")
+    with Source(path, RATE, tmp_path) as source:
+        assert source.n_samples == resampled_length(n, rate, RATE)
+        found = source.read(0, source.n_samples)
+        np.testing.assert_allclose(found, resample(audio, rate, RATE), atol=1e-6)
+        np.testing.assert_allclose(source.rms, measure(found, RATE))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "step"),
+    [
+        ("8 bit.wav", {"subtype": "PCM_U8"}, 1 / 128),
+        ("16.wav", {"subtype": "PCM_16"}, 1 / 32768),
+        ("24.wav", {"subtype": "PCM_24"}, 1e-6),
+        ("32.wav", {"subtype": "FLOAT"}, 1e-7),
+        ("64.wav", {"subtype": "DOUBLE"}, 1e-7),
+        ("夜に駆ける.flac", {}, 1 / 32768),
+        ("a song.ogg", {}, 0.2),  # lossy: the same song at the same place
+        ("a song.mp3", {}, 0.2),
+    ],
+)
+def test_formats(tmp_path, name, settings, step):
+    audio = voice(0.5, RATE)
+    with Source(write(tmp_path / name, audio, **settings), RATE, tmp_path) as source:
+        assert source.n_samples == len(audio)
+        np.testing.assert_allclose(source.read(0, len(audio)), audio, atol=step)
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = voice(0.2, RATE), voice(0.2, RATE, 300.0)
+    path = write(tmp_path / "stereo.wav", np.stack([left, right], 1), subtype="FLOAT")
+    with Source(path, RATE, tmp_path) as source:
+        np.testing.assert_allclose(source.read(0, len(left)), (left + right) / 2, atol=1e-6)
+
+
+def test_reading_beyond_the_ends_gives_zeros(tmp_path):
+    audio = np.arange(1, 11, dtype=np.float32) / 16
+    with Source(write(tmp_path / "x.wav", audio, subtype="FLOAT"), RATE, tmp_path) as source:
+        np.testing.assert_array_equal(source.read(-3, 13), np.pad(audio, 3))
+        np.testing.assert_array_equal(source.read(4, 6), audio[4:6])
+        assert not source.read(20, 30).any()
+        assert not source.read(-30, -20).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_unsound_samples_are_refused_by_name_and_place(tmp_path, value):
+    audio = np.zeros(3 * RATE, np.float32)
+    audio[2 * RATE] = value
+    with pytest.raises(AudioError, match=r"broken\.wav holds NaN or infinite samples, first at 2\.00 s"):
+        Source(write(tmp_path / "broken.wav", audio, subtype="FLOAT"), RATE, tmp_path)
+
+
+def test_unreadable_songs_are_refused_by_name(tmp_path):
+    (tmp_path / "text.wav").write_text("not a sound at all")
+    (tmp_path / "none.wav").touch()
+    write(tmp_path / "headless.wav", np.zeros(0))
+    for name, message in [
+        ("text.wav", "cannot be read as sound"),
+        ("none.wav", "0 bytes"),
+        ("headless.wav", "holds no samples"),
+        ("missing.wav", "does not exist"),
+    ]:
+        with pytest.raises(AudioError, match=f"{name}.*{message}"):
+            Source(tmp_path / name, RATE, tmp_path)
+
+
+def test_a_song_cut_short_is_an_error_or_what_there_is(tmp_path):
+    path = write(tmp_path / "x.flac", voice(3, RATE))
+    path.write_bytes(path.read_bytes()[:20000])
+    with pytest.raises(AudioError, match=r"x\.flac"):
+        Source(path, RATE, tmp_path)
+
+
+def test_scratch_file_goes_in_every_case(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    path = write(tmp_path / "x.wav", voice(0.2, RATE))
+    with pytest.raises(KeyboardInterrupt), Source(path, RATE, scratch):
+        raise KeyboardInterrupt
+    write(path, np.full(1000, np.nan), subtype="FLOAT")
+    with pytest.raises(AudioError):
+        Source(path, RATE, scratch)
+    assert not list(scratch.iterdir())
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for name in ["one.wav", "two.wav", "two.flac", "v1.5.MP3", "夜 に.ogg", "notes.txt", "odd.m4a"]:
+        (folder / name).touch()
+    (tmp_path / "here.wav").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("one", "one.wav"),
+        ("one.wav", "one.wav"),
+        ("two.flac", "two.flac"),
+        ("v1.5", "v1.5.MP3"),
+        ("夜 に", "夜 に.ogg"),
+        ("odd.m4a", "odd.m4a"),
+        ("raw/one", "one.wav"),
+        ("./raw/one.wav", "one.wav"),
+        ("here", "../here.wav"),
+        ("raw/../here", "../here.wav"),
+    ],
+)
+def test_songs_are_found_by_name(raw, name, found):
+    (path,) = find_songs([name])
+    assert path.samefile(raw / found)
+    assert find_songs([str((raw / found).resolve())]) == [(raw / found).resolve()]
+
+
+def test_names_that_mean_nothing_or_too_much(raw):
+    with pytest.raises(AudioError, match=r"no song 'three' in raw/"):
+        find_songs(["one", "three"])
+    with pytest.raises(AudioError, match=r"'two' could be any of .*two\.flac, .*two\.wav"):
+        find_songs(["two"])
+    with pytest.raises(AudioError, match="no song 'notes'"):
+        find_songs(["notes"])
+    with pytest.raises(ConfigError, match=r"-n; raw/ holds: one\.wav, two\.flac"):
+        find_songs([])

@@ -1,0 +1,44 @@
+"""A voice model of a few thousand random weights, as files on disk: enough to run every real part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from models import GlowSVC
+from modules.checkpoint import write_checkpoint
+from modules.config import parse_config
+
+RATE, HOP = 44100, 512
+SPEAKERS = {"anna": 0, "花子": 1}
+
+
+def write_model(folder: Path, **model: object) -> tuple[Path, Path]:
+    """Write G_8.pth and config.json into ``folder``; return their paths."""
+    values = {
+        "model": {
+            "hidden_channels": 16,
+            "filter_channels": 32,
+            "n_layers": 1,
+            "n_flow_block_layer": 2,
+            "n_flow_layer": 1,
+            "gin_channels": 8,
+            "ssl_dim": 12,
+            "n_speakers": 2,
+            "speech_encoder": "mfcc",
+            "vocoder_name": "world",
+            **model,
+        },
+        "spk": SPEAKERS,
+        "f0_range": {"anna": [300.0, 440.0, 600.0]},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    network = GlowSVC(parse_config(values).model)
+    state = network.state_dict()
+    state["enc_p.proj.bias"][:128] = -5.0  # about as loud as speech
+    write_checkpoint(folder / "G_8.pth", {"model": state, "iteration": 8})
+    (folder / "config.json").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+    return folder / "G_8.pth", folder / "config.json"

@@ -1,0 +1,120 @@
+"""The command: from names to files, several at a time, and every mistake on one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import inference_main
+from tests.golden_cases import voice
+from tests.inference.tiny import RATE, write_model
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path / "logs" / "44k")
+    (tmp_path / "raw").mkdir()
+    soundfile.write("raw/my song.wav", voice(0.3, 22050), 22050)
+    soundfile.write("raw/歌.flac", voice(0.3, RATE), RATE)
+    return tmp_path
+
+
+def run(*argv: str) -> int:
+    return inference_main.main(["-m", "logs/44k/G_8.pth", "-d", "cpu", *argv])
+
+
+def results(project) -> list[str]:
+    folder = project / "results"
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_songs_times_voices_with_a_key_each(project, capsys):
+    assert run("-n", "my song", "歌.flac", "-t", "12", "-3", "-s", "anna", "1", "anna") == 0
+    assert results(project) == [
+        "my song_12key_anna_glow_pm.flac",
+        "my song_12key_花子_glow_pm.flac",
+        "歌_-3key_anna_glow_pm.flac",
+        "歌_-3key_花子_glow_pm.flac",
+    ]
+    shown = capsys.readouterr()
+    assert shown.out.count("0.3 s, real-time factor") == 4
+    assert soundfile.info(project / "results/my song_12key_anna_glow_pm.flac").frames == round(0.3 * RATE)
+
+
+def test_automatic_pitch_formats_and_the_published_spelling(project, capsys):
+    options = ["-a", "-t", "5", "-wf", "mp3", "-f0p", "dio", "--noice_scale", "0.1"]
+    assert run("-n", str(project / "raw" / "歌"), "-s", "0", *options) == 0
+    assert results(project) == ["歌_auto_anna_glow_dio.mp3"]
+    assert "-t has no effect" in capsys.readouterr().err
+
+
+def test_one_bad_song_does_not_stop_the_others(project, capsys):
+    (project / "raw" / "bad.wav").write_text("words")
+    assert run("-n", "bad", "歌", "-s", "anna") == 2
+    assert results(project) == ["歌_0key_anna_glow_pm.flac"]
+    shown = capsys.readouterr().err
+    assert "bad.wav cannot be read as sound" in shown
+    assert "1 of 2 conversions failed" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["-n", "歌", "nothing", "-s", "anna"], "no song 'nothing' in raw/"),
+        (["-s", "anna"], "raw/ holds: my song.wav, 歌.flac"),
+        (["-n", "歌"], "-s; the model knows: anna, 花子"),
+        (["-n", "歌", "-s", "bob"], "no speaker 'bob'"),
+        (["-n", "歌", "-s", "2"], "no speaker '2'"),
+        (["-n", "歌", "-s", "anna", "-t", "1", "2"], "2 keys for 1 song"),
+        (["-n", "歌", "-s", "anna", "-wf", "m4a"], "cannot write 'm4a'"),
+        (["-n", "歌", "-s", "anna", "-cl", "1", "-lg", "2"], "does not fit"),
+        (["-n", "歌", "-s", "anna", "-m", "G_1.pth"], "no model G_1.pth"),
+        (["-n", "歌", "-s", "anna", "-m", "logs/44k/G_9.pth"], "holds: G_8.pth"),
+        (["-n", "歌", "-s", "anna", "-c", "config.json"], "config.json does not exist"),
+        (["-n", "歌", "-s", "anna", "-d", "tpu"], "device 'tpu'"),
+        (["-n", "歌", "raw/../歌.wav", "-s", "anna"], "both become results/歌_0key_anna_glow_pm.flac"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_runs(project, capsys, argv, message):
+    soundfile.write("歌.wav", np.zeros(10), RATE)
+    assert run(*argv) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+    assert results(project) == []
+
+
+def test_the_only_speaker_needs_no_name(project):
+    import json
+
+    path = project / "logs/44k/config.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**values, "spk": {"anna": 0}}), encoding="utf-8")
+    assert run("-n", "歌") == 0
+    assert results(project) == ["歌_0key_anna_glow_pm.flac"]
+
+
+def test_interrupting_leaves_no_half_file(project, monkeypatch, capsys):
+    from inference.stitch import Stitcher
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stitcher, "push", interrupt)
+    assert run("-n", "歌", "-s", "anna") == 130
+    assert results(project) == []
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_help_teaches_and_imports_nothing_heavy():
+    code = (
+        "import sys, inference_main; text = inference_main.get_parser().format_help();"
+        "assert 'examples:' in text and '--clip' in text and '(0.75)' in text, text;"
+        "heavy = {'torch', 'numpy', 'soundfile', 'librosa'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(inference_main.__file__).parent)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -26,7 +29,7 @@ def main() -> None:
     length = len(audio) / RATE
     low = resample(audio, RATE, 16000)
     wave, mel = torch.from_numpy(audio).unsqueeze(0), LogMel()
-    work = {
+    work: dict[str, Callable[[], object]] = {
         "log-mel": lambda: mel(wave),
         "resampling 48 → 44.1 kHz": lambda: resample(audio, 48000, RATE),
         "synthetic singer": lambda: sing(compose(singer, SECONDS, 1), singer, seed=1),
@@ -34,12 +37,11 @@ def main() -> None:
     for name, spec in ENCODERS.items():
         if spec.weights is None:
             encoder = ENCODERS.build(name, torch.device("cpu"))
-            work[f"units {name}"] = lambda encoder=encoder: encoder.encode(torch.from_numpy(low))
+            work[f"units {name}"] = partial(encoder.encode, torch.from_numpy(low))
     work["3 perturbed copies"] = lambda: perturb_voice(low, 16000, 3, np.random.default_rng(0))
     for name, predictor in F0_PREDICTORS.items():
         if predictor.weights is None:
-            built = F0_PREDICTORS.build(name)
-            work[f"F0 {name}"] = lambda built=built: built.predict(audio)
+            work[f"F0 {name}"] = partial(F0_PREDICTORS.build(name).predict, audio)
     rows = []
     baseline = None
     for name, job in work.items():

@@ -24,7 +24,8 @@ _RATE = 16000
 
 def main() -> None:
     """Print one line for each result, and one for the source as it is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("results", nargs="+", type=Path, help="converted songs")
     parser.add_argument("--target", required=True, type=Path, help="folder with recordings of the voice")
     parser.add_argument("--source", required=True, type=Path, help="the song before conversion")

@@ -1,17 +1,21 @@
 """The converted song as a file: its name, its format, its peaks and its tag.
 
-It is written as it is made, beside its destination, and moved there when it is
-whole. Every result says in its comment tag that it is a conversion, so formats
-that have no such tag are not offered.
+Samples are kept as they are made, in a scratch file, and encoded when the song
+is whole: only then is its highest peak known. A song that would clip is made
+softer as a whole, since bending its peaks one by one is heard as crackle. Every
+result says in its comment tag that it is a conversion, so formats that have no
+such tag are not offered.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import soundfile
@@ -22,7 +26,8 @@ from modules.files import replacing
 
 TAGGED_FORMATS = ("FLAC", "WAV", "MP3", "OGG", "AIFF", "CAF", "RF64", "WAVEX")
 LONGEST_TAG = 200  # characters; libsndfile loses longer ones in some formats, and crashes in one
-KNEE = 0.95  # full scale is 1; below it samples are left alone
+HIGHEST = 0.99  # of full scale, the peak of a song that was made softer
+_BLOCK = 2**18  # samples that are encoded at a time
 
 logger = logging.getLogger(__name__)
 
@@ -48,33 +53,23 @@ def result_name(
     return name.replace("/", "_").replace("\\", "_")
 
 
-def soft_clip(audio: np.ndarray) -> np.ndarray:
-    """Return ``audio`` (T,) within ±1: what exceeds 0.95 bends towards 1, the rest is untouched.
-
-    Each sample depends on itself alone, so slices keep their levels and seams stay invisible.
-    """
-    over = np.abs(audio) > KNEE
-    if not over.any():
-        return audio
-    audio = audio.copy()
-    room = 1.0 - KNEE
-    bent = KNEE + room * np.tanh((np.abs(audio[over]) - KNEE) / room)
-    audio[over] = np.copysign(bent, audio[over])
-    return audio
-
-
 class SongWriter:
     """Takes finished samples, in order. Made by :func:`writing`."""
 
-    def __init__(self, file: soundfile.SoundFile) -> None:
-        self._file = file
-        self._holds_more = file.subtype in ("FLOAT", "DOUBLE")
+    def __init__(self, scratch: IO[bytes]) -> None:
+        self._scratch = scratch
         self.peak = 0.0
 
     def write(self, audio: np.ndarray) -> None:
-        """Append ``audio`` (T,), full scale ±1."""
+        """Append ``audio`` (T,), full scale ±1 and beyond."""
         self.peak = max(self.peak, float(np.abs(audio).max(initial=0.0)))
-        self._file.write(audio if self._holds_more else soft_clip(audio))
+        self._scratch.write(np.ascontiguousarray(audio, np.float32).tobytes())
+
+    def blocks(self, gain: float) -> Iterator[np.ndarray]:
+        """Yield all that was written, in pieces (T,), times ``gain``."""
+        self._scratch.seek(0)
+        while block := self._scratch.read(4 * _BLOCK):
+            yield np.frombuffer(block, np.float32) * np.float32(gain)
 
 
 @contextmanager
@@ -83,8 +78,8 @@ def writing(
 ) -> Iterator[SongWriter]:
     """Open a result for writing; it appears at ``path`` when the block ends well.
 
-    Peaks above full scale bend (:func:`soft_clip`) in all but float formats, and
-    are reported: no gain is changed, and nothing wraps.
+    If the highest peak lies above full scale, one gain for the whole song brings
+    it there, and is reported; float formats keep it.
 
     Args:
         path: Destination; its folder is made.
@@ -101,12 +96,15 @@ def writing(
     comment = comment[:LONGEST_TAG]
     if form == "MP3":  # libsndfile stores other letters there as nonsense
         comment = comment.encode("ascii", "replace").decode()
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as scratch:
+        writer = SongWriter(scratch)
+        yield writer
         try:
             with soundfile.SoundFile(temporary, "w", sampling_rate, 1, subtype=subtype, format=form) as file:
                 file.comment = comment
-                writer = SongWriter(file)
-                yield writer
+                gain = _gain(writer.peak, file.subtype, path)
+                for block in writer.blocks(gain):
+                    file.write(block)
             with soundfile.SoundFile(temporary) as file:
                 kept = file.comment == comment
         except (soundfile.LibsndfileError, ValueError) as error:
@@ -115,7 +113,10 @@ def writing(
             raise AudioError(
                 f"{path}: this build of libsndfile lost the tag of a {form} file; use another -wf"
             )
-    if writer.peak > 1.0:
-        logger.warning(
-            "%s: peaks were %.1f dB above full scale and were rounded off", path, 20 * math.log10(writer.peak)
-        )
+
+
+def _gain(peak: float, subtype: str, path: str | Path) -> float:
+    if peak <= 1.0 or subtype in ("FLOAT", "DOUBLE"):
+        return 1.0
+    logger.warning("%s: made %.1f dB softer, so that its peaks fit", path, 20 * math.log10(peak / HIGHEST))
+    return HIGHEST / peak

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from modules.errors import CheckpointError
 from modules.files import replacing
 
-_NUMPY_SCALAR = [
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),
+_SCALAR = np.float64(0).__reduce__()[0]  # the function that rebuilds numpy scalars
+_NUMPY_SCALAR: list[Any] = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),  # numpy 1
+    (_SCALAR, "numpy._core.multiarray.scalar"),  # numpy 2
     np.dtype,
     *{type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32")},
 ]

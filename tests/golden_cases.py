@@ -31,6 +31,7 @@ def fill(name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarra
         return np.zeros(shape, dtype)
     noise = _generator(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
     leaf = name.rpartition(".")[2]
+    values: np.ndarray
     if leaf in ("weight_g", "running_var"):
         values = 1.0 + 0.1 * np.abs(noise)
     elif shape == (4, 4):

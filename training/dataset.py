@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ class Batch:
         moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if v is not None}
         return replace(self, **moved)
 
-    def model_inputs(self) -> dict[str, Tensor | None]:
+    def model_inputs(self) -> dict[str, Any]:
         """Return the arguments of ``GlowSVC.forward`` that describe the clips."""
         names = ("units", "f0", "uv", "mel", "lengths", "speaker_id", "volume")
         return {name: getattr(self, name) for name in names}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import GlowSVC
 from modules.config import Config
@@ -60,7 +60,7 @@ class GlowTask:
         return total, parts
 
     @torch.no_grad()
-    def validate(self, model: nn.Module, board: Board, step: int) -> dict[str, float]:
+    def validate(self, model: GlowSVC, board: Board, step: int) -> dict[str, float]:
         """Measure ``model`` on the validation clips and render some of them.
 
         Args:

@@ -39,14 +39,15 @@ class Task(Protocol):
     """What the loop asks of a model."""
 
     prefix: str
-    model: nn.Module
     training_set: GlowDataset
 
+    @property
+    def model(self) -> nn.Module: ...  # noqa: D102
     @property
     def d_model(self) -> int: ...  # noqa: D102
     def initialise(self, batch: Batch) -> None: ...  # noqa: D102
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]: ...  # noqa: D102
-    def validate(self, model: nn.Module, board: Board, step: int) -> dict[str, float]: ...  # noqa: D102
+    def validate(self, model: Any, board: Board, step: int) -> dict[str, float]: ...  # noqa: D102
 
 
 class Trainer:
@@ -184,7 +185,8 @@ class Trainer:
         step = self.progress.step
         decay = min(self.config.train.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            mean, now = list(self.mean_model.parameters()), list(self.task.model.parameters())
+            mean: list[Tensor] = [*self.mean_model.parameters()]
+            now: list[Tensor] = [*self.task.model.parameters()]
             torch._foreach_lerp_(mean, now, 1 - decay)
 
     def _reset_mean(self) -> None:
@@ -200,7 +202,7 @@ class Trainer:
         curves = {f"train/{name}": value for name, value in numbers.items()}
         curves |= {"train/grad_norm": norm, "train/learning_rate": self.optimizer.param_groups[0]["lr"]}
         self.board.scalars(curves, self.progress.step)
-        bar.set_postfix(epoch=self.progress.epoch, **{k: f"{v:.3f}" for k, v in numbers.items()})
+        bar.set_postfix({"epoch": self.progress.epoch, **{k: f"{v:.3f}" for k, v in numbers.items()}})
 
     def _check_finite(self, values: dict[str, Tensor]) -> None:
         """Refuse to go on, and above all to save, once the loss is no number."""

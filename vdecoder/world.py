@@ -29,7 +29,6 @@ _LOUDEST = 10.0  # ln; far above any recording, and exp() of it is still harmles
 _UNVOICED_WIDTH = 60.0  # Hz, smoothing where there is no F0
 _ROLL_OFF = 0.7e-3  # ln per Hz, fall of the envelope above the last mel band
 _STRONGEST_CORRECTION = 1.0  # ln, 9 dB; more is no better, and worse where F0 is wrong
-_KNEE = 0.9  # samples above it are bent so that none reaches full scale
 
 
 class WorldVocoder:
@@ -66,7 +65,7 @@ class WorldVocoder:
 
     @torch.no_grad()
     def synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
-        """Return the sound (N * hop_length,), within ±1.
+        """Return the sound (N * hop_length,); loud mels give peaks beyond ±1.
 
         Args:
             mel: (M, N), natural log.
@@ -93,7 +92,7 @@ class WorldVocoder:
         missing = (target - got).clamp(-_STRONGEST_CORRECTION, _STRONGEST_CORRECTION) @ self._spread
         # averaged over one F0 as well, so that valleys between harmonics are not stamped onto peaks
         gain = running_mean(missing * magnitude, smoothing) / envelope
-        return soft_limit(self._inverse(spectrum * gain.exp())).to(self.device)
+        return self._inverse(spectrum * gain.exp()).to(self.device)
 
     def _checked(self, mel: Tensor, f0: Tensor, uv: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
         """Return mel (N, M) within bounds, f0 (N,) without gaps in Hz, and voicing (N,)."""
@@ -219,9 +218,3 @@ def pulse_train(rate: np.ndarray) -> np.ndarray:
     shape = np.sinc(distance) * np.cos(np.pi * distance / (2 * reach)) ** 2
     places = before[:, None] + offsets + reach
     return np.bincount(places.ravel(), shape.ravel(), len(rate) + 2 * reach)[reach : reach + len(rate)]
-
-
-def soft_limit(audio: Tensor) -> Tensor:
-    """Bend what exceeds the knee, so that nothing leaves ±1; the rest stays as it is."""
-    excess = (audio.abs() - _KNEE).clamp(min=0) / (1 - _KNEE)
-    return torch.where(excess > 0, audio.sign() * (_KNEE + (1 - _KNEE) * excess.tanh()), audio)

@@ -45,7 +45,7 @@ def with_train(**changes) -> Config:
 
 def make_clips(folder: Path, lengths: dict[str, list[int]], perturbed: int = 0) -> list[Path]:
     """Write features of clips, each of so many frames; return their wavs (which are not there)."""
-    clips = []
+    clips: list[Path] = []
     for speaker, frames in lengths.items():
         (folder / speaker).mkdir(parents=True)
         for index, n in enumerate(frames):

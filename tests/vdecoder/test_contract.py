@@ -41,7 +41,7 @@ def test_one_hop_of_sound_per_frame(vocoder, inputs):
     audio = vocoder.synthesize(*inputs)
     assert audio.shape == (N * DATA.hop_length,)
     assert audio.dtype == torch.float32
-    assert audio.abs().max() <= 1.0
+    assert torch.isfinite(audio).all()
     assert 0.02 < audio.square().mean().sqrt() < 0.3
 
 

@@ -9,7 +9,7 @@ from modules.config import DataConfig
 from modules.errors import ConfigError
 from modules.mel import FLOOR, LogMel
 from tests.golden_cases import signal, voice
-from vdecoder.world import WorldVocoder, minimum_phase, overlap_add, pulse_train, running_mean, soft_limit
+from vdecoder.world import WorldVocoder, minimum_phase, overlap_add, pulse_train, running_mean
 
 DATA = DataConfig()
 HOP, RATE = DATA.hop_length, DATA.sampling_rate
@@ -214,11 +214,3 @@ def test_overlap_add():
     frames = torch.arange(12.0).view(3, 4)
     assert overlap_add(frames, 2).tolist() == [0, 1, 2 + 4, 3 + 5, 6 + 8, 7 + 9, 10, 11]
     assert overlap_add(frames[:, :3], 2).tolist() == [0, 1, 2 + 4, 5, 6 + 8, 9, 10, 0]
-
-
-def test_soft_limit():
-    audio = torch.tensor([-50.0, -1.0, -0.9, 0.0, 0.5, 0.9, 0.95, 3.0])
-    limited = soft_limit(audio)
-    assert limited.abs().max() <= 1.0
-    torch.testing.assert_close(limited[2:6], audio[2:6])
-    assert (limited.diff() >= 0).all()

@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 DATASET ?=
 SONG ?=
 KEY ?=
+SPEAKER ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format bench quality clean
@@ -12,7 +13,7 @@ KEY ?=
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo
-	@echo "  make demo DATASET=<folder> SONG=<file> [KEY=<semitones>]   the same with your own recordings"
+	@echo "  make demo DATASET=<folder> SONG=<file> [KEY=<semitones>] [SPEAKER=<name>]   the same with your own recordings"
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] < (3, 14) else "Glow-SVC needs Python 3.10-3.13; name one with: make PYTHON=python3.12 ...")'
@@ -28,7 +29,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 install: $(VENV)/.installed  ## install what training and converting need
 
 demo: $(VENV)/.installed  ## from recordings to a converted song in at most 10 minutes
-	@$(BIN)/python demo.py $(if $(DATASET),--dataset "$(DATASET)") $(if $(SONG),--song "$(SONG)") $(if $(KEY),--key "$(KEY)")
+	@$(BIN)/python demo.py $(if $(DATASET),--dataset "$(DATASET)") $(if $(SONG),--song "$(SONG)") $(if $(KEY),--key "$(KEY)") $(if $(SPEAKER),--speaker "$(SPEAKER)")
 
 test: $(VENV)/.installed-dev  ## lint, type check and the whole fast test suite
 	$(BIN)/ruff check .

@@ -13,10 +13,18 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modules.cli import entry_point
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modules.config import Config
 
 ROOT = Path(__file__).resolve().parent
 F0_PREDICTOR = "pm"
@@ -24,12 +32,13 @@ RATE = 44100  # Hz
 TARGET, GUEST = "sofia", "bruno"  # the synthetic voice that is learnt, and the one that sings the song
 DATASET_SECONDS, SONG_SECONDS = 150.0, 20.0
 MAX_JUDGED_SECONDS = 120
+ORIGIN = "origin.txt"  # in the workspace: what it was made of
 
 EPILOG = """\
 examples:
   make demo
   make demo DATASET=recordings/anna SONG=song.wav
-  make demo DATASET=recordings SONG=song.wav KEY=-3
+  make demo DATASET=recordings SONG=song.wav SPEAKER=anna KEY=-3
 
 DATASET is a folder of audio (one speaker, named after it) or a folder of such folders.
 Run it again to continue where it stopped; delete demo/<dataset> to start over.
@@ -50,6 +59,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--minutes", type=float, default=6.5, help="longest training time (%(default)s); more sounds better"
     )
+    parser.add_argument(
+        "--workspace", type=Path, default=ROOT / "demo", help="folder for everything it makes (demo)"
+    )
     return parser
 
 
@@ -60,67 +72,130 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     began = time.monotonic()
 
-    workspace = ROOT / "demo" / (args.dataset.resolve().name if args.dataset else "synthetic")
-    workspace.mkdir(parents=True, exist_ok=True)
-    in_dir = _arrange(args.dataset.resolve(), workspace) if args.dataset else _sing_dataset(workspace)
-    song = args.song.resolve() if args.song else _sing_song(workspace)
-    _check_song(song)
+    # every mistake is told now, not after the training
+    dataset = args.dataset.resolve() if args.dataset else None
+    one_speaker = dataset is not None and _is_one_speaker(dataset)
+    if args.song:
+        _check_song(args.song)
+    workspace = args.workspace.resolve() / (dataset.name if dataset else "synthetic")
+    _claim(workspace, dataset)
+    if dataset is None:
+        in_dir = _sing_dataset(workspace)
+    else:
+        in_dir = _linked(dataset, workspace) if one_speaker else dataset
+    song = Song.hear(args.song.resolve() if args.song else _sing_song(workspace), workspace)
 
-    steps = [
-        ["resample.py", "--in_dir", str(in_dir)],
-        ["preprocess_flist_config.py", "--speech_encoder", "mfcc", "--vocoder", "world", "--tiny"],
-        ["preprocess_hubert_f0.py", "--f0_predictor", F0_PREDICTOR, "--num_processes", "0"],
-        ["train.py", "--max_minutes", str(args.minutes)],
-    ]
-    for step in steps:
-        code = _run(step, workspace)
-        if code:
-            return code
-
-    from modules.config import load_config
-
-    config = load_config(workspace / "logs/44k/config.json")
-    speaker = config.speaker_name(args.speaker) if args.speaker else sorted(config.spk)[0]
-    source, f0, uv = _analyse(song)
-    key = args.key
-    if key is None:
-        from inference.key import suggest_key
-
-        key = suggest_key(f0[uv > 0], config.f0_range[speaker])
-        print(
-            f"key: {key:+d} semitones brings the song into the range of {speaker} (KEY=<n> chooses another)"
-        )
-    model = _newest_model(workspace)
-    code = _run(
-        ["inference_main.py", "-m", str(model), "-n", str(song), "-t", str(key), "-s", speaker]
-        + ["-f0p", F0_PREDICTOR, "-wf", "wav"],
-        workspace,
+    code = _run(["resample.py", "--in_dir", str(in_dir), "--slice"], workspace) or _run(
+        ["preprocess_flist_config.py", "--speech_encoder", "mfcc", "--vocoder", "world", "--tiny"], workspace
     )
     if code:
         return code
-    result = workspace / "results" / f"{song.stem}_{key}key_{speaker}_glow_{F0_PREDICTOR}.wav"
-    _report(song, source, f0, uv, key, speaker, result, time.monotonic() - began)
-    return 0
+
+    from modules.config import load_config
+
+    config = load_config(workspace / "configs/config.json")
+    speaker = config.speaker_name(args.speaker) if args.speaker else sorted(config.spk)[0]
+    code = _run(
+        ["preprocess_hubert_f0.py", "--f0_predictor", F0_PREDICTOR, "--num_processes", "0"], workspace
+    ) or _run(["train.py", "--max_minutes", str(args.minutes)], workspace)
+    if code:
+        return code
+
+    config = load_config(workspace / "logs/44k/config.json")
+    key = _suggested_key(song, config, speaker) if args.key is None else args.key
+    code = _run(
+        ["inference_main.py", "-m", str(_newest_model(workspace)), "-n", str(song.path)]
+        + ["-t", str(key), "-s", speaker, "-f0p", F0_PREDICTOR, "-wf", "wav"],
+        workspace,
+    )
+    if not code:
+        _report(song, key, speaker, workspace, time.monotonic() - began)
+    return code
 
 
-def _arrange(dataset: Path, workspace: Path) -> Path:
-    """Return a folder that holds one folder per speaker."""
+@dataclass(frozen=True, eq=False)
+class Song:
+    """What is judged of a song: its first two minutes.
+
+    Attributes:
+        path: The file.
+        n_samples: Of the whole song, at 44 100 Hz.
+        audio: (T,), its beginning.
+        f0: (N,), Hz, gaps filled.
+        uv: (N,), 1 where voiced.
+    """
+
+    path: Path
+    n_samples: int
+    audio: np.ndarray
+    f0: np.ndarray
+    uv: np.ndarray
+
+    @classmethod
+    def hear(cls, path: Path, scratch: Path) -> Song:
+        """Read a song; raises AudioError if that is impossible."""
+        from inference.source import Source
+        from modules.f0_predictor import F0_PREDICTORS
+
+        with Source(path, RATE, scratch) as source:
+            audio = source.read(0, min(source.n_samples, MAX_JUDGED_SECONDS * RATE))
+            n_samples = source.n_samples
+        f0, uv = F0_PREDICTORS.build(F0_PREDICTOR, sampling_rate=RATE).predict(audio)
+        return cls(path, n_samples, audio, f0, uv)
+
+
+def _is_one_speaker(dataset: Path) -> bool:
+    """Tell whether a folder holds recordings itself, and not only in its folders."""
     from modules.audio import find_audio
     from modules.errors import AudioError
 
     if not dataset.is_dir():
         raise AudioError(f"{dataset} is no folder; give a folder of recordings")
-    if not find_audio(dataset):
-        if not any(find_audio(folder) for folder in dataset.iterdir() if folder.is_dir()):
-            raise AudioError(f"{dataset} holds no audio, and neither do the folders in it")
-        return dataset
-    speaker = workspace / "dataset_raw" / dataset.name
-    if not speaker.exists():
-        speaker.parent.mkdir(exist_ok=True)
+    if find_audio(dataset):
+        return True
+    if not any(find_audio(folder) for folder in dataset.iterdir() if folder.is_dir()):
+        raise AudioError(f"{dataset} holds no audio, and neither do the folders in it")
+    return False
+
+
+def _check_song(song: Path) -> None:
+    from modules.audio import open_audio
+
+    open_audio(song).close()
+
+
+def _claim(workspace: Path, dataset: Path | None) -> None:
+    """Make the workspace; refuse one that holds the work on another data set of the same name."""
+    from modules.errors import ConfigError
+    from modules.files import write_text
+
+    note, link = workspace / ORIGIN, _link(workspace)
+    origin = str(dataset) if dataset else "the synthetic singer"
+    before = origin
+    if note.is_file():
+        before = note.read_text(encoding="utf-8")
+    elif link.is_symlink():
+        before = os.readlink(link)
+    if before != origin:
+        raise ConfigError(
+            f"{workspace} was made of {before}, not of {origin}; delete it, or rename one of the folders"
+        )
+    write_text(note, origin)
+
+
+def _link(workspace: Path) -> Path:
+    return workspace / "dataset_raw" / workspace.name
+
+
+def _linked(dataset: Path, workspace: Path) -> Path:
+    """Return a folder in which the data set, of one speaker, is the folder of that speaker."""
+    speaker = _link(workspace)
+    speaker.parent.mkdir(exist_ok=True)
+    if not speaker.is_symlink():
         try:
             os.symlink(dataset, speaker, target_is_directory=True)
-        except OSError:  # no permission for links, or a file system without them
-            shutil.copytree(dataset, speaker)
+        except OSError:  # no permission for links, a file system without them, or copied before
+            shutil.copytree(dataset, speaker, dirs_exist_ok=True)
     return speaker.parent
 
 
@@ -150,58 +225,65 @@ def _sing_song(workspace: Path) -> Path:
     return path
 
 
-def _check_song(song: Path) -> None:
-    from modules.audio import open_audio
-
-    open_audio(song).close()
-
-
 def _run(command: list[str], workspace: Path) -> int:
+    """Run one step; return its exit code. Ctrl-C, which it gets too, waits until it has saved its work."""
     shown = " ".join(f'"{part}"' if " " in part else part for part in command)
     print(f"\n$ python {shown}", flush=True)
-    return subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], cwd=workspace).returncode
+    step = subprocess.Popen([sys.executable, str(ROOT / command[0]), *command[1:]], cwd=workspace)
+    try:
+        return step.wait()
+    except KeyboardInterrupt:
+        step.wait()
+        raise
 
 
-def _analyse(song: Path):  # noqa: ANN202 - three arrays
-    """Return (audio (T,), f0 (N,), uv (N,)) of the part of the song that is judged."""
-    from modules.audio import read_audio
-    from modules.f0_predictor import F0_PREDICTORS
+def _suggested_key(song: Song, config: Config, speaker: str) -> int:
+    from inference.key import suggest_key
 
-    audio, _ = read_audio(song, RATE)
-    audio = audio[: MAX_JUDGED_SECONDS * RATE]
-    return audio, *F0_PREDICTORS.build(F0_PREDICTOR, sampling_rate=RATE).predict(audio)
+    trained = config.f0_range.get(speaker)
+    if trained is None:
+        print(f"key: 0, since no recording of {speaker} holds a sung note (KEY=<n> chooses another)")
+        return 0
+    key = suggest_key(song.f0[song.uv > 0], trained)
+    print(f"key: {key:+d} semitones brings the song into the range of {speaker} (KEY=<n> chooses another)")
+    return key
 
 
 def _newest_model(workspace: Path) -> Path:
+    """Return the newest model that can be read, as training does when it continues."""
+    from modules.errors import CheckpointError
     from training.progress import CheckpointFolder
 
-    folder = CheckpointFolder(workspace / "logs/44k")
-    return folder.path(folder.steps()[-1])
+    found = CheckpointFolder(workspace / "logs/44k").newest()
+    if found is None:
+        raise CheckpointError(f"there is no model in {workspace / 'logs/44k'}; train for longer: --minutes")
+    return found[0]
 
 
-def _report(song, source, f0, uv, key, speaker, result, seconds) -> None:  # noqa: ANN001
-    import soundfile
-
+def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float) -> None:
+    """Draw the picture, and print where everything is and how well the melody was kept."""
     from evaluation.metrics import pitch_score
     from evaluation.picture import write_comparison
-    from modules.audio import read_audio, resampled_length
+    from inference.output import result_name
+    from modules.f0 import transpose
 
-    audio, _ = read_audio(result, RATE)
-    score = pitch_score(source, audio[: len(source)], f0, uv, key, RATE)
-    before = soundfile.info(song)
-    expected = resampled_length(before.frames, before.samplerate, RATE)
-    difference = soundfile.info(result).frames - expected
-    picture = result.with_suffix(".png")
-    shifted = f0 * (uv > 0) * 2.0 ** (key / 12)
-    write_comparison(
-        picture,
-        {f"{song.name} (source)": (source, f0 * (uv > 0)), f"in the voice of {speaker}": (audio, shifted)},
-        RATE,
-    )
+    name = result_name(song.path.stem, key, speaker, F0_PREDICTOR, "wav")
+    result = Song.hear(workspace / "results" / name, workspace)
+    score = pitch_score(song.audio, result.audio, song.f0, song.uv, key, RATE)
+    difference = result.n_samples - song.n_samples
+    picture = result.path.with_suffix(".png")
+    sung = song.f0 * (song.uv > 0)
+    panels = {
+        f"{song.path.name} (source)": (song.audio, sung),
+        f"in the voice of {speaker}": (result.audio, transpose(sung, key)),
+    }
+    with warnings.catch_warnings():  # of letters that matplotlib's own font lacks, and draws as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        write_comparison(picture, panels, RATE)
     print(
-        f"\nresult   {result}\npicture  {picture}\n"
+        f"\nresult   {result.path}\npicture  {picture}\n"
         f"F0 within 50 cents: {score.conversion:.3f} (WORLD resynthesis of the source: {score.ceiling:.3f}); "
-        f"length: {expected} samples {'as the source' if not difference else f'{difference:+d}'}; "
+        f"length: {song.n_samples} samples {f'{difference:+d}' if difference else 'as the source'}; "
         f"key {key:+d}; whole run {seconds / 60:.1f} min"
     )
 

@@ -70,15 +70,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     from inference.converter import Converter
     from modules.device import resolve_device
     from modules.errors import GlowSVCError
+    from modules.parallel import failure
 
     converter = Converter(config, options.model_path, options, resolve_device(options.device))
     failed = 0
     for result, (song, speaker, key) in jobs.items():
         try:
             _convert(converter, song, result, speaker, key)
+            continue
         except GlowSVCError as error:
-            print(f"inference_main.py: {error}", file=sys.stderr)
-            failed += 1
+            reason = str(error)
+        except OSError as error:
+            reason = failure(song, error)
+        print(f"inference_main.py: {reason}", file=sys.stderr)
+        failed += 1
     if failed:
         print(f"inference_main.py: {failed} of {len(jobs)} conversions failed", file=sys.stderr)
     return 2 if failed else 0

@@ -1,7 +1,7 @@
 """Step 2: list the clips of a data set and write the configurations.
 
 Reads dataset/44k/<speaker>/*.wav; writes filelists/train.txt, filelists/val.txt,
-configs/config.json (train.py) and configs/diffusion.yaml (train_diff.py).
+configs/config.json, and configs/diffusion.yaml, which a later version will use.
 """
 
 from __future__ import annotations
@@ -64,10 +64,14 @@ def get_parser() -> argparse.ArgumentParser:
 def usable(clips: Sequence[Path]) -> dict[Path, float]:
     """Return the length in s of each clip that can be used; the others are named in a warning."""
     from modules.audio import open_audio
+    from modules.dataset_layout import LONGEST_NAME
     from modules.errors import AudioError
 
     seconds = {}
     for clip in clips:
+        if len(clip.name.encode()) > LONGEST_NAME:  # its features could not be named after it
+            logger.warning("skipped: %s has a name of more than %d bytes; rename it", clip, LONGEST_NAME)
+            continue
         try:
             with open_audio(clip) as file:
                 length = file.frames / file.samplerate
@@ -221,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if short:
         print(
             f"{short} of {len(seconds)} clips are not longer than data.duration in diffusion.yaml, "
-            f"{window} s: train_diff.py leaves them out unless you lower it"
+            f"{window} s: diffusion, of a later version, will leave them out unless you lower it"
         )
     print(
         f"{len(spk)} speakers, {len(training)} clips to learn from, {len(validation)} to measure on; "

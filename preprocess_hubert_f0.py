@@ -13,6 +13,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   python preprocess_hubert_f0.py
-  python preprocess_hubert_f0.py --f0_predictor crepe --use_diff    noisy recordings, with diffusion
+  python preprocess_hubert_f0.py --f0_predictor crepe --num_processes 0    noisy recordings, all cores
 
 Run it again to continue after an interruption, after new clips or another setting in
 config.json: only what is missing or was made otherwise is computed.
-Next step:  python train.py        (and, after --use_diff, python train_diff.py)
+Next step:  python train.py
 """
 
 
@@ -47,7 +48,7 @@ def get_parser() -> argparse.ArgumentParser:
         default="dio",
         help=f"{', '.join(F0_PREDICTORS)}; crepe is slow, and best where it is noisy (default: %(default)s)",
     )
-    add("--use_diff", action="store_true", help="also what the diffusion model learns from")
+    add("--use_diff", action="store_true", help="also what diffusion, of a later version, learns from")
     add("--num_processes", type=int, default=1, help="clips at a time; 0: one per core (%(default)s)")
     add("-d", "--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
     return parser
@@ -64,7 +65,17 @@ def _set_up(*args: Any) -> None:
 
 
 def _process(job: Job) -> tuple[Path, str]:
-    return job.wav, _extractor.process(job)
+    """Return the clip, and why it could not be used, or nothing."""
+    from modules.feature_record import Record, identify
+    from modules.parallel import failure
+
+    try:
+        return job.wav, _extractor.process(job)
+    except OSError as error:
+        reason = failure(job.wav, error)
+        with suppress(OSError):  # then training finds the features missing, instead of the reason
+            Record(audio=identify(job.wav), failed=reason).save(job.wav)
+        return job.wav, reason
 
 
 def plan(wavs: Sequence[Path], in_dir: Path, wanted: Recipe) -> tuple[list[Job], dict[str, dict[str, int]]]:

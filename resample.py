@@ -8,6 +8,7 @@ skipped and named.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import sys
@@ -32,10 +33,14 @@ folder are read, not those in folders within it.
 Next step:  python preprocess_flist_config.py
 """
 JOURNAL = ".resample.jsonl"  # in the output folder: one line for each recording that is done
-VERSION = 1  # counts up when the processing changes; older outputs are then made again
+FACTS = {"seconds", "lufs", "clipped", "bytes"}  # what a line tells of each clip
+VERSION = 2  # counts up when the processing changes; older outputs are then made again
 SILENCE = 1e-3  # a recording whose highest peak is below -60 dBFS holds nothing to learn from
 SHORTEST, LONGEST = 5.0, 15.0  # s, of the clips that --slice cuts
 USELESS = 0.3  # s; shorter cuttings are dropped, step 2 would skip them
+LONGEST_STEM = 200  # bytes; what is added to it stays below modules/dataset_layout.py:LONGEST_NAME
+
+logger = logging.getLogger(__name__)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -105,23 +110,33 @@ class Done:
 
 def convert(job: Job) -> Done:
     """Make the clips of one recording; a bad one is reported, not raised."""
-    from modules.audio import read_audio, resample, write_audio
+    from modules.errors import AudioError
+    from modules.parallel import failure
+
+    status = job.source.stat()
+    name = f"{job.source.parent.name}/{job.source.name}"
+    done = Done(name, job.target.name, status.st_size, status.st_mtime_ns, asdict(job.settings))
+    try:
+        _make_clips(job, done)
+    except AudioError as error:
+        done.skipped = str(error)
+    except OSError as error:
+        done.skipped = failure(job.source, error)
+    return done
+
+
+def _make_clips(job: Job, done: Done) -> None:
+    """Write the clips of one recording, and enter each."""
+    from modules.audio import check_length, read_audio, resample, resampled_length, write_audio
     from modules.dataset_report import is_clipped, measure
     from modules.errors import AudioError
     from modules.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
 
     settings = job.settings
-    status = job.source.stat()
-    name = f"{job.source.parent.name}/{job.source.name}"
-    done = Done(name, job.target.name, status.st_size, status.st_mtime_ns, asdict(settings))
-    try:
-        audio, rate = read_audio(job.source)
-    except AudioError as error:
-        done.skipped = str(error)
-        return done
+    audio, rate = read_audio(job.source)
+    check_length(job.source, resampled_length(len(audio), rate, settings.sampling_rate))
     if abs(audio).max() < SILENCE:
-        done.skipped = f"{job.source} is silent"
-        return done
+        raise AudioError(f"{job.source} is silent")
     clipped = is_clipped(audio)
     audio = trim_silence(audio)
     pieces = [trim_silence(piece) for piece in cut(audio, rate)] if settings.slice else [audio]
@@ -136,7 +151,6 @@ def convert(job: Job) -> Done:
         write_audio(path, to_int16(piece), settings.sampling_rate, subtype="PCM_16")
         facts = {**measure(piece, settings.sampling_rate), "clipped": clipped, "bytes": _size(path)}
         done.clips[f"{path.parent.name}/{path.name}"] = facts
-    return done
 
 
 def cut(audio: np.ndarray, rate: int) -> list[np.ndarray]:
@@ -148,23 +162,13 @@ def cut(audio: np.ndarray, rate: int) -> list[np.ndarray]:
     """
     if len(audio) <= LONGEST * rate:
         return [audio]
-    from inference.slicer import SliceRule, measure, slice_ranges
+    from inference.slicer import SliceRule, limit_length, measure, slice_ranges
     from modules.loudness import match_peak
 
     rule = SliceRule(min_length=SHORTEST, min_interval=0.1, max_kept=0.5)
     rms = measure(match_peak(audio), rate, rule)
-    hop = rule.hop_length(rate)
-    pieces = []
-    for part in slice_ranges(rms, len(audio), rate, rule):
-        start = part.start
-        while not part.silent and part.end - start > LONGEST * rate:
-            first = round(start + SHORTEST * rate) // hop
-            last = round(min(start + LONGEST * rate, part.end - SHORTEST * rate)) // hop
-            quietest = (first + int(rms[first : last + 1].argmin())) * hop
-            pieces.append(audio[start:quietest])
-            start = quietest
-        if not part.silent:
-            pieces.append(audio[start : part.end])
+    ranges = limit_length(slice_ranges(rms, len(audio), rate, rule), rms, rate, rule, SHORTEST, LONGEST)
+    pieces = [audio[part.start : part.end] for part in ranges if not part.silent]
     return [piece for piece in pieces if len(piece) >= USELESS * rate] or [audio]
 
 
@@ -173,20 +177,29 @@ def plan(clips: dict[str, list[Path]], out_dir: Path, settings: Settings) -> lis
 
     Of recordings that differ only in suffix the wav keeps its name, the others
     get the suffix into theirs: ``song.wav`` and ``song.flac`` give ``song.wav``
-    and ``song_flac.wav``.
+    and ``song_flac.wav``. A name that leaves no room for those of the features is cut short.
     """
     jobs = []
     for speaker, files in clips.items():
         taken: set[str] = set()
         for source in sorted(files, key=lambda path: (path.suffix.lower() != ".wav", path.name)):
-            stem = source.stem
+            stem = _shortened(source.stem)
             if stem.casefold() in taken:
-                stem = f"{source.stem}_{source.suffix[1:].lower()}"
+                stem = f"{stem}_{source.suffix[1:].lower()}"
             while stem.casefold() in taken:
                 stem += "_2"
             taken.add(stem.casefold())
             jobs.append(Job(source, out_dir / speaker / stem, settings))
     return jobs
+
+
+def _shortened(stem: str) -> str:
+    """Return ``stem``, or a beginning of it that a digest keeps apart from others with the same."""
+    content = stem.encode()
+    if len(content) <= LONGEST_STEM:
+        return stem
+    digest = hashlib.blake2b(content, digest_size=4).hexdigest()
+    return f"{content[: LONGEST_STEM - 9].decode(errors='ignore')}_{digest}"
 
 
 def _size(path: Path) -> int:
@@ -196,13 +209,24 @@ def _size(path: Path) -> int:
 def _read_journal(path: Path) -> dict[str, Done]:
     entries = {}
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 entry = Done(**json.loads(line))
-            except (ValueError, TypeError):
+                whole = all(FACTS <= facts.keys() for facts in entry.clips.values())
+            except (ValueError, TypeError, AttributeError):
                 continue  # cut short by a kill
-            entries[entry.source] = entry
+            if not all(map(_is_clip_name, entry.clips)):  # data sets come from strangers too
+                logger.warning("ignored: a line of %s names files that are no clips of this data set", path)
+            elif whole:
+                entries[str(entry.source)] = entry
     return entries
+
+
+def _is_clip_name(name: str) -> bool:
+    """Tell whether ``name`` is <speaker>/<clip>.wav, and nothing that leads elsewhere."""
+    parts = name.split("/")
+    plain = all(part not in ("", "..") and Path(part).name == part for part in parts)
+    return plain and len(parts) == 2 and name.endswith(".wav")
 
 
 def _remove_clips(done: Done, folder: Path) -> None:

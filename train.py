@@ -35,7 +35,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("-m", "--model", default="44k", help="name of the run: logs/<model> (%(default)s)")
     parser.add_argument("-d", "--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
     parser.add_argument(
-        "--max_minutes", type=float, default=0.0, help="stop after this much training time; 0: no limit"
+        "--max_minutes",
+        type=float,
+        default=0.0,
+        help="stop when the run has taken this long, its earlier parts included; 0: no limit",
     )
     return parser
 
@@ -69,11 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
         raise FeatureError(f"{len(found)} clips cannot be used; run step 3 again:\n  {shown}{more}")
 
-    values = read_json(args.config)
-    values["f0_range"] = f0_ranges(training)
-    write_json(folder / "config.json", values)
     task = GlowTask(config, training, validation, device)
     trainer = Trainer(task, config, folder, device, args.max_minutes)
+    # only now is it sure that the configuration fits the checkpoints that are there
+    write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_ranges(training)})
     n_parameters = sum(p.numel() for p in task.model.parameters())
     print(
         f"{len(training)} clips to learn from, {len(validation)} to measure on; "

@@ -43,7 +43,8 @@ def _write_song(path: Path, minutes: int) -> None:
 
 def _peak() -> int:
     """Return the largest resident size of this process so far, kB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 1024 if sys.platform == "darwin" else peak  # macOS counts bytes
 
 
 def _convert(song: Path) -> None:

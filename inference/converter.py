@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from inference import rests
+from inference.context import widened
 from inference.key import range_advice
 from inference.options import ConvertOptions
 from inference.output import check_format, writing
@@ -29,6 +31,7 @@ from modules.checkpoint import load_model
 from modules.config import Config, load_config
 from modules.device import resolve_device
 from modules.errors import CheckpointError, ConfigError
+from modules.f0 import transpose
 from modules.f0_predictor import F0_PREDICTORS
 from modules.units import stretch_units
 from modules.volume import volume
@@ -176,6 +179,7 @@ class Converter:
             ranges, self.sampling_rate, options.clip, options.linear_gradient, options.linear_gradient_retain
         )
 
+    @torch.inference_mode()
     def _render(
         self,
         source: Source,
@@ -197,30 +201,51 @@ class Converter:
         here = slice(mine.start - first, mine.stop - first)
         song_f0[mine], song_uv[mine] = f0[here] * uv[here], uv[here]
 
+        loudness = None
+        if self.config.model.vol_embedding:
+            loudness = torch.from_numpy(volume(audio, hop)).to(self.device)[None]
+        units = self._units(source, first, n_frames)
         noise = frame_noise(first, n_frames, self.config.data.n_mels)
-        voice = self._sing(audio, f0 * np.float32(2 ** (key / 12)), uv, speaker_id, noise)
+        voice = self._sing(units, transpose(f0, key), uv, speaker_id, loudness, noise)
         skip = chunk.start - first * hop
-        return voice[skip : skip + len(chunk)]
+        return voice[skip : skip + len(chunk)] * self._gain(source, chunk)
 
-    @torch.inference_mode()
+    def _gain(self, source: Source, chunk: Chunk) -> np.ndarray:
+        """Return the gain (len(chunk),) that keeps the song's own digital silence."""
+        margin = round(rests.CONTEXT * self.sampling_rate)
+        heard = source.read(chunk.start - margin, chunk.end + margin)
+        return rests.rest_gain(heard, self.sampling_rate)[margin : margin + len(chunk)]
+
+    def _units(self, source: Source, first: int, n_frames: int) -> torch.Tensor:
+        """Return the units (D, N) of N frames, heard with as much of the song as the encoder asks for."""
+        data, encoder = self.config.data, self.encoder
+        wanted = round(getattr(encoder, "context_seconds", 0.0) * self.sampling_rate / data.hop_length)
+        start, length = widened(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
+        audio = source.read(start * data.hop_length, (start + length) * data.hop_length)
+        heard = torch.from_numpy(resample(audio, self.sampling_rate, encoder.sampling_rate))
+        units = stretch_units(encoder.encode(heard.to(self.device)), length, data.unit_interpolate_mode)
+        return units[:, first - start : first - start + n_frames]
+
     def _sing(
-        self, audio: np.ndarray, f0: np.ndarray, uv: np.ndarray, speaker_id: int, noise: torch.Tensor
+        self,
+        units: torch.Tensor,
+        f0: np.ndarray,
+        uv: np.ndarray,
+        speaker_id: int,
+        loudness: torch.Tensor | None,
+        noise: torch.Tensor,
     ) -> np.ndarray:
-        """Return ``audio`` (N * hop_length,) in the voice ``speaker_id``, as long.
+        """Return N * hop_length samples in the voice ``speaker_id``.
 
         Args:
-            audio: What is sung.
+            units: (D, N), what is sung.
             f0: (N,), the pitch to sing at, Hz, without gaps.
             uv: (N,), 1 where voiced.
             speaker_id: Who sings.
+            loudness: (1, N), for models that follow it.
             noise: (1, M, N), standard normal.
         """
-        data, device, rate = self.config.data, self.device, self.encoder.sampling_rate
-        heard = torch.from_numpy(resample(audio, self.sampling_rate, rate)).to(device)
-        units = stretch_units(self.encoder.encode(heard), len(f0), data.unit_interpolate_mode)
-        loudness = None
-        if self.config.model.vol_embedding:
-            loudness = torch.from_numpy(volume(audio, data.hop_length)).to(device)[None]
+        device = self.device
         voicing = torch.from_numpy(uv).to(device)
         mel, pitch = self.model.infer(
             units.to(device)[None],

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from modules.f0 import transpose
+
 OCTAVE_BONUS = 3.0  # semitones that may stick out further for the sake of a whole octave
 _WIDEST = 36  # semitones, the largest shift considered
 
@@ -66,7 +68,7 @@ def range_advice(f0: np.ndarray, f0_range: Sequence[float], key: float, speaker:
         speaker: Name of the voice.
     """
     voiced = _voiced(f0)
-    shifted = voiced * 2.0 ** (key / 12)
+    shifted = transpose(voiced, key)
     better = suggest_key(voiced, f0_range)
     if better == key or suggest_key(shifted, f0_range) == 0:
         return None

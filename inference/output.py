@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from modules.files import replacing
 
 TAGGED_FORMATS = ("FLAC", "WAV", "MP3", "OGG", "AIFF", "CAF", "RF64", "WAVEX")
 LONGEST_TAG = 200  # characters; libsndfile loses longer ones in some formats, and crashes in one
+LONGEST_NAME = 240  # bytes; file systems allow 255, and while it is written a file is called by some more
 HIGHEST = 0.99  # of full scale, the peak of a song that was made softer
 _BLOCK = 2**18  # samples that are encoded at a time
 
@@ -47,10 +49,16 @@ def check_format(name: str) -> str:
 def result_name(
     stem: str, key: float, speaker: str, f0_predictor: str, wav_format: str, auto_predict_f0: bool = False
 ) -> str:
-    """Return the published name of a result: <stem>_<key>key|auto_<speaker>_glow_<f0>.<format>."""
+    """Return the published name of a result: <stem>_<key>key|auto_<speaker>_glow_<f0>.<format>.
+
+    A stem that would make it longer than file systems allow is cut short.
+    """
     change = "auto" if auto_predict_f0 else f"{key:g}key"
-    name = f"{stem}_{change}_{speaker}_glow_{f0_predictor}.{wav_format.lower()}"
-    return name.replace("/", "_").replace("\\", "_")
+    ending = f"_{change}_{speaker}_glow_{f0_predictor}.{wav_format.lower()}"
+    room = max(1, LONGEST_NAME - len(os.fsencode(ending)))
+    if len(os.fsencode(stem)) > room:
+        stem = os.fsencode(stem)[:room].decode(errors="ignore")
+    return f"{stem}{ending}".replace("/", "_").replace("\\", "_")
 
 
 class SongWriter:

@@ -15,7 +15,7 @@ import numpy as np
 from modules.errors import ConfigError
 
 LONGEST = 30.0  # s; what is rendered at once, so memory does not follow the song
-SHORTEST = 5.0  # s; what a cut for length leaves at least
+SHORTEST = 5.0  # s; what a cut for length leaves at least, so that an encoder understands it
 
 
 @dataclass(frozen=True)
@@ -175,21 +175,31 @@ def _cuts(rms: np.ndarray, silent: np.ndarray, rule: SliceRule, sampling_rate: i
 
 
 def limit_length(
-    ranges: Sequence[Range], rms: np.ndarray, sampling_rate: int, rule: SliceRule | None = None
+    ranges: Sequence[Range],
+    rms: np.ndarray,
+    sampling_rate: int,
+    rule: SliceRule | None = None,
+    shortest: float = SHORTEST,
+    longest: float = LONGEST,
 ) -> list[Range]:
-    """Return ``ranges`` with every singing one of more than 30 s cut where it is quietest.
+    """Return ``ranges`` with every singing one of more than ``longest`` s cut where it is quietest.
 
-    A cut falls between 15 and 30 s after the last one and leaves at least 5 s,
-    so no piece is too short to be understood by the encoder.
+    Args:
+        ranges: From :func:`slice_ranges`.
+        rms: (R,), from :class:`LoudnessMeter` with the same rule.
+        sampling_rate: Hz.
+        rule: Gives the hop of ``rms``.
+        shortest: What a cut leaves at least, s; at most a third of ``longest``.
+        longest: The bound on every piece, s. A cut falls in the second half of it.
     """
     hop = (rule or SliceRule()).hop_length(sampling_rate)
-    longest, shortest = round(LONGEST * sampling_rate), round(SHORTEST * sampling_rate)
+    most, least = round(longest * sampling_rate), round(shortest * sampling_rate)
     pieces = []
     for piece in ranges:
         start = piece.start
-        while not piece.silent and piece.end - start > longest:
-            first = -(-(start + longest // 2) // hop)
-            last = min(start + longest, piece.end - shortest) // hop
+        while not piece.silent and piece.end - start > most:
+            first = -(-(start + most // 2) // hop)
+            last = min(start + most, piece.end - least) // hop
             cut = (first + int(rms[first : last + 1].argmin())) * hop
             pieces.append(Range(start, cut, False))
             start = cut

@@ -12,11 +12,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
 from inference.slicer import LoudnessMeter, SliceRule
-from modules.audio import AUDIO_SUFFIXES, find_audio, open_audio, resampled_length, to_mono
+from modules.audio import (
+    AUDIO_SUFFIXES,
+    check_length,
+    find_audio,
+    open_audio,
+    read_samples,
+    resampled_length,
+    to_mono,
+)
 from modules.errors import AudioError, ConfigError
 
 _BLOCK = 1 << 16  # samples per channel
@@ -38,8 +45,8 @@ class Source:
         rms: (R,), the loudness curve, see :class:`inference.slicer.LoudnessMeter`.
 
     Raises:
-        AudioError: The file is missing, unreadable, damaged or empty, or holds
-            NaN or Inf.
+        AudioError: The file is missing, unreadable, damaged or empty, lasts no
+            sample at this rate, or holds NaN or Inf.
     """
 
     def __init__(
@@ -88,11 +95,7 @@ def _blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
         resampler = soxr.ResampleStream(rate, sampling_rate, 1, dtype="float32", quality="HQ")
         n_read = n_given = 0
         while True:
-            try:
-                samples = file.read(_BLOCK, dtype="float32", always_2d=True)
-            except (soundfile.LibsndfileError, RuntimeError) as error:
-                reason = getattr(error, "error_string", str(error))
-                raise AudioError(f"{path} is damaged: {reason}") from None
+            samples = read_samples(file, _BLOCK)
             block = to_mono(samples)
             if not np.isfinite(block).all():
                 second = (n_read + int(np.flatnonzero(~np.isfinite(block))[0])) / rate
@@ -106,9 +109,9 @@ def _blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
                 break
             n_given += len(block)
             yield block
-    if n_read == 0:
-        raise AudioError(f"{path} holds no samples")
-    missing = resampled_length(n_read, rate, sampling_rate) - n_given
+    n_samples = resampled_length(n_read, rate, sampling_rate)
+    check_length(path, n_samples)
+    missing = n_samples - n_given
     yield np.pad(block, (0, max(0, missing - len(block))))[:missing]
 
 

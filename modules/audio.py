@@ -52,24 +52,36 @@ def read_audio(path: str | Path, sampling_rate: int | None = None) -> tuple[np.n
         sampling_rate: Resample to this rate; None keeps the file's own.
 
     Raises:
-        AudioError: Missing, unreadable or empty file, or samples that are not
-            finite numbers.
+        AudioError: Missing, unreadable or empty file, one that lasts no sample
+            at this rate, or samples that are not finite numbers.
     """
     with open_audio(path) as file:
         rate = file.samplerate
-        try:
-            samples = file.read(dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, RuntimeError) as error:
-            reason = getattr(error, "error_string", str(error))
-            raise AudioError(f"{path} is damaged: {reason}") from None
-    audio = to_mono(samples)
-    if audio.size == 0:
-        raise AudioError(f"{path} holds no samples")
+        audio = to_mono(read_samples(file))
     if not np.isfinite(audio).all():
         raise AudioError(f"{path} holds NaN or infinite samples; export it again")
-    if sampling_rate is None:
-        return audio, rate
-    return resample(audio, rate, sampling_rate), sampling_rate
+    wanted = sampling_rate or rate
+    check_length(path, resampled_length(len(audio), rate, wanted))
+    return resample(audio, rate, wanted), wanted
+
+
+def read_samples(file: soundfile.SoundFile, n_samples: int = -1) -> np.ndarray:
+    """Return the next samples (T, channels) float32 of an open file; -1 reads to its end.
+
+    Raises:
+        AudioError: The file is damaged there.
+    """
+    try:
+        return file.read(n_samples, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        reason = getattr(error, "error_string", str(error))
+        raise AudioError(f"{file.name} is damaged: {reason}") from None
+
+
+def check_length(path: str | Path, n_samples: int) -> None:
+    """Raise AudioError if a recording has no sample, or too few for a single one at the rate wanted."""
+    if n_samples == 0:
+        raise AudioError(f"{path} holds no samples, or too few to be a sound")
 
 
 def to_mono(samples: np.ndarray) -> np.ndarray:
@@ -91,13 +103,7 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return np.pad(out, (0, max(0, length - len(out))))[:length]
 
 
-def write_audio(
-    path: str | Path,
-    audio: np.ndarray,
-    sampling_rate: int,
-    subtype: str | None = None,
-    comment: str | None = None,
-) -> None:
+def write_audio(path: str | Path, audio: np.ndarray, sampling_rate: int, subtype: str | None = None) -> None:
     """Write ``audio`` (T,) atomically; the suffix of ``path`` chooses the format.
 
     Args:
@@ -106,7 +112,6 @@ def write_audio(
         sampling_rate: Hz.
         subtype: libsndfile's name of the sample format ("PCM_16"); None takes
             the format's default.
-        comment: Text for the file's comment tag.
 
     Raises:
         AudioError: libsndfile cannot write this format.
@@ -116,8 +121,6 @@ def write_audio(
     with replacing(path) as temporary:
         try:
             with soundfile.SoundFile(temporary, "w", sampling_rate, 1, subtype=subtype) as file:
-                if comment:
-                    file.comment = comment
                 file.write(audio)
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:
             raise write_error(path, error) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,48 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
-    """Write ``content`` (tensors and plain values) atomically."""
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    """Write ``content`` (tensors and plain values) atomically.
+
+    Raises:
+        OSError: It cannot be written; above all, the disk is full.
+    """
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # torch closes its archive first, and complains of that instead
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
-def load_weights(module: nn.Module, state: dict[str, Tensor], source: str | Path) -> None:
+def load_weights(
+    module: nn.Module, state: dict[str, Tensor], source: str | Path, tables: Collection[str] = ()
+) -> list[str]:
     """Copy ``state`` into ``module``, by name and shape, in the module's own precision.
+
+    Args:
+        module: Where to.
+        state: Tensors by name.
+        source: The file they are from, for messages.
+        tables: Names of tensors with a row for each speaker: with another
+            number of rows, the module keeps its own.
+
+    Returns:
+        The tables that were kept.
 
     Raises:
         CheckpointError: Tensors are missing, unknown or of another shape; at
             most five are named.
     """
     wanted = module.state_dict()
+    kept = [
+        name
+        for name in tables
+        if name in wanted.keys() & state.keys()
+        and len(state[name]) != len(wanted[name])
+        and state[name].shape[1:] == wanted[name].shape[1:]
+    ]
+    state = {**state, **{name: wanted[name] for name in kept}}
     wrong = [f"{name} is missing" for name in wanted.keys() - state.keys()]
     wrong += [f"{name} is unknown" for name in state.keys() - wanted.keys()]
     wrong += [
@@ -85,6 +115,7 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], source: str | Path
             f"{'; '.join(sorted(wrong)[:5])}{more}. Use the config.json saved beside the checkpoint."
         )
     module.load_state_dict(state)
+    return kept
 
 
 def load_model(module: nn.Module, path: str | Path) -> None:

@@ -16,8 +16,9 @@ Main = Callable[..., int]  # main(argv: Sequence[str] | None = None)
 def entry_point(main: Main) -> Main:
     """Wrap ``main(argv)``: a user's mistake is one line on stderr and exit code 2.
 
-    Ctrl-C ends with 130 and says that the next run continues; a full disk is
-    a one-line error too. Any other exception is a bug and keeps its traceback.
+    So is a file that the system refuses: no permission, in use, no space left.
+    Ctrl-C ends with 130 and says that the next run continues. Any other
+    exception is a bug and keeps its traceback.
     """
 
     @wraps(main)
@@ -35,13 +36,17 @@ def entry_point(main: Main) -> Main:
             )
             return 130
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            path = error.filename2 or error.filename  # of a move, where it went to
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                message = (
+                    f"no space left on the disk while writing {path or 'a file'}. "
+                    "What was finished is kept; free some space and run the same command again."
+                )
+            elif path is None:
                 raise
-            print(
-                f"{program}: no space left on the disk while writing {error.filename or 'a file'}. "
-                "What was finished is kept; free some space and run the same command again.",
-                file=sys.stderr,
-            )
+            else:
+                message = f"{path}: {error.strerror or error}"
+            print(f"{program}: {message}", file=sys.stderr)
             return 2
 
     return wrapper

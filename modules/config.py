@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from modules.errors import ConfigError
 
+_WHO_WRITES = "preprocess_flist_config.py writes configs/config.json, train.py a copy beside its models"
 # spelling in the file -> our name, by section
 LEGACY_KEYS = {
     "data": {
@@ -27,6 +28,7 @@ LEGACY_KEYS = {
     "model": {"use_crn_pre ": "use_crn_pre"},  # a published template has the trailing blank
 }
 SCHEDULERS = ("noam", "cosine")
+UNIT_MODES = ("left", "nearest")  # see modules/units.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class TrainConfig:
     ema_decay: float = 0.0  # 0: the weights as they are; else their running mean is validated and saved
     perturb_ratio: float = 0.8  # share of items whose units come from a perturbed copy, where there are any
     mel_noise: float = 0.05  # deviation of noise on the mel, natural log: see training/dataset.py
+    unit_noise: float = 0.0  # deviation of noise on the units: small data sets are learnt by heart without
     keep_ckpts: int = 3
     all_in_mem: bool = False
     vol_aug: bool = False
@@ -82,9 +85,10 @@ class DataConfig:
     unit_interpolate_mode: str = "nearest"
 
     def __post_init__(self) -> None:
-        if self.unit_interpolate_mode not in ("left", "nearest"):
+        if self.unit_interpolate_mode not in UNIT_MODES:
             raise ConfigError(
-                f"data.unit_interpolate_mode {self.unit_interpolate_mode!r} is unknown; use left or nearest"
+                f"data.unit_interpolate_mode {self.unit_interpolate_mode!r} is unknown; "
+                f"use {' or '.join(UNIT_MODES)}"
             )
         _positive(self, "data", "sampling_rate", "n_fft", "hop_length", "win_length", "n_mels", "f_max")
 
@@ -221,6 +225,11 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         spk=spk,
         f0_range=ranges,
     )
+    if config.model.inter_channels != config.data.n_mels:
+        raise ConfigError(
+            f"model.inter_channels is {config.model.inter_channels}, but data.n_mel_channels is "
+            f"{config.data.n_mels}: both are the number of mel bins"
+        )
     for name, number in spk.items():
         if not 0 <= number < config.model.n_speakers:
             raise ConfigError(f"spk.{name} is {number}, but model.n_speakers is {config.model.n_speakers}")
@@ -236,7 +245,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; preprocess_flist_config.py writes it") from None
+        raise ConfigError(f"{path} does not exist; {_WHO_WRITES}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(values, dict):

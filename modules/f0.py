@@ -86,7 +86,7 @@ def normalize_lf0(
 
 def transpose(f0: Track, semitones: float) -> Track:
     """Return ``f0`` (Hz, any shape) moved by ``semitones``; 0 stays 0."""
-    return f0 * 2.0 ** (semitones / 12.0)
+    return f0 * 2.0 ** (float(semitones) / 12.0)  # a numpy number would make float32 float64
 
 
 def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,39 +105,3 @@ def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(voiced) == 0:
         return np.zeros(len(f0), np.float32), uv
     return np.interp(np.arange(len(f0)), voiced, f0[voiced]).astype(np.float32), uv
-
-
-def resample_track(
-    f0: np.ndarray, times: np.ndarray, n_frames: int, hop_length: int, sampling_rate: int
-) -> np.ndarray:
-    """Read a predictor's track, taken at its own ``times``, on the project's frame clock.
-
-    The nearest source frame decides whether a frame is voiced, so voiced
-    regions neither grow nor shrink; between two voiced frames the pitch is
-    linear in Hz. Past either end of the source by more than half its last step
-    a frame is unvoiced.
-
-    Args:
-        f0: (L,), Hz, 0 or NaN where unvoiced.
-        times: (L,), seconds, increasing.
-        n_frames: N, how many frames to return.
-        hop_length: Samples per frame.
-        sampling_rate: Hz.
-
-    Returns:
-        (N,), Hz, 0 where unvoiced; frame i at ``i * hop_length / sampling_rate`` seconds.
-    """
-    if len(f0) == 0:
-        return np.zeros(n_frames)
-    clock = np.arange(n_frames) * (hop_length / sampling_rate)
-    edges = (times[1:] + times[:-1]) / 2
-    nearest = np.searchsorted(edges, clock, side="right")
-    filled, uv = fill_unvoiced(f0)
-    # an unvoiced neighbour has no pitch of its own: its voiced neighbour's value stands in for it
-    below = np.clip(np.searchsorted(times, clock, side="right") - 1, 0, len(f0) - 1)
-    above = np.minimum(below + 1, len(f0) - 1)
-    both = (uv[below] > 0) & (uv[above] > 0)
-    pitch = np.where(both, np.interp(clock, times, filled), filled[nearest])
-    step = np.diff(times[-2:]).sum() if len(times) > 1 else hop_length / sampling_rate
-    inside = (clock >= times[0] - step / 2) & (clock <= times[-1] + step / 2)
-    return np.where(inside & (uv[nearest] > 0), pitch, 0.0)

@@ -7,6 +7,7 @@ fully, and more threads would only get in each other's way.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,17 @@ Result = TypeVar("Result")
 def process_count(wanted: int, n_items: int) -> int:
     """Return how many processes to use for ``n_items``; ``wanted`` 0 means one per core."""
     return max(1, min(n_items, wanted if wanted > 0 else os.cpu_count() or 1))
+
+
+def failure(item: object, error: OSError) -> str:
+    """Return why ``item`` could not be read or written, for a run that goes on without it.
+
+    Raises:
+        OSError: The disk is full, so every other item would fail too.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    return f"{item}: {error}"
 
 
 def run(

@@ -22,7 +22,7 @@ def perturb_voice(
     sampling_rate: int,
     n_copies: int,
     rng: np.random.Generator,
-    formant_range: tuple[float, float] = (1.06, 1.2),
+    formant_range: tuple[float, float] = (1.05, 1.25),
     max_semitones: float = 4.0,
 ) -> np.ndarray:
     """Return copies (n_copies, T) of ``audio``, float32, with the same timing.
@@ -30,7 +30,7 @@ def perturb_voice(
     Each copy moves all formants by one factor, drawn log-uniformly from
     ``formant_range`` and applied upwards and downwards in turn (which comes
     first is drawn), and the pitch by a uniform number of semitones. Vocal tracts
-    of women and men differ by about 1.2; less than 1.06 is nobody else.
+    of women and men differ by about 1.2; less than 1.05 is nobody else.
 
     Args:
         audio: (T,), mono.

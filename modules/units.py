@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from modules.config import UNIT_MODES
 from modules.errors import AudioError, ConfigError
-
-UNIT_MODES = ("left", "nearest")  # what ``unit_interpolate_mode`` may be
 
 
 def stretch_units(units: torch.Tensor, n_frames: int, mode: str) -> torch.Tensor:
@@ -19,7 +18,7 @@ def stretch_units(units: torch.Tensor, n_frames: int, mode: str) -> torch.Tensor
     Args:
         units: (..., U).
         n_frames: N, frames to return.
-        mode: One of :data:`UNIT_MODES`.
+        mode: One of :data:`modules.config.UNIT_MODES`.
 
     Returns:
         (..., N).

@@ -62,6 +62,14 @@ def test_one_bad_song_does_not_stop_the_others(project, capsys):
     assert "Traceback" not in shown
 
 
+def test_a_result_that_cannot_be_written_does_not_stop_the_others(project, capsys):
+    (project / "results/my song_0key_anna_glow_pm.flac").mkdir(parents=True)
+    assert run("-n", "my song", "歌", "-s", "anna") == 2
+    assert "歌_0key_anna_glow_pm.flac" in results(project)
+    shown = capsys.readouterr().err
+    assert "my song.wav: " in shown and "1 of 2 conversions failed" in shown and "Traceback" not in shown
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -131,6 +131,15 @@ def test_clips_that_cannot_be_used_are_named_and_ids_stay_dense(run):
     assert sum(map(len, lists())) == 6
 
 
+def test_names_too_long_for_their_features_are_left_out(run):
+    longest = "夜" * 72 + ".wav"  # 220 bytes
+    put("a", *numbered(3), longest, "x" + longest)
+    code, said = run()
+    assert code == 0 and f"skipped: dataset/44k/a/x{longest} has a name of more than 220 bytes" in said
+    train, val = lists()
+    assert f"dataset/44k/a/{longest}" in train + val and len(train + val) == 4
+
+
 def test_unusual_names_are_warned_of_and_work(run):
     put("歌手 一", "あの 歌.wav", "b.wav", "c.wav", "[d] é.wav")
     code, said = run()

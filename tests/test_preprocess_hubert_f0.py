@@ -152,6 +152,32 @@ def test_bad_clips_are_named_and_the_rest_is_done(run):
     assert problems([nan], config) == []
 
 
+def test_a_name_too_long_for_its_features_is_that_clips_matter(run):
+    good = [put("a/1.wav"), put("a/9.wav")]
+    long = put(f"a/2{'夜' * 76}.wav")  # 233 bytes; the longest feature would be called by more than 255
+    code, said = run()
+    assert code == 0, said
+    assert f"skipped: {long}: " in said and "File name too long" in said and "left out: 1" in said
+    assert failed(long) in said and problems(good, load_config("configs/config.json")) == []
+    assert run()[0] == 0  # and again: the record of the failure can be read
+
+
+def test_what_the_system_refuses_for_one_clip_is_that_clips_matter(run, monkeypatch):
+    good, bad = put("a/1.wav"), put("a/2.wav")
+    write_bytes = Path.write_bytes
+
+    def refuse(path, data):
+        if path.name.startswith(".2.wav.f0"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    code, said = run()
+    assert code == 0 and f"skipped: {bad}: " in said
+    assert "Permission denied" in failed(bad) and not failed(good)
+    assert problems([good], load_config("configs/config.json")) == []
+
+
 def test_nothing_usable_is_an_error(run):
     Path("dataset/44k/a").mkdir(parents=True)
     Path("dataset/44k/a/x.wav").touch()
@@ -163,7 +189,7 @@ def test_nothing_usable_is_an_error(run):
     ("args", "message"),
     [
         ((), "there is no folder dataset/44k"),
-        (("-c", "nowhere.json"), "nowhere.json does not exist; preprocess_flist_config.py writes it"),
+        (("-c", "nowhere.json"), "nowhere.json does not exist"),
         (("--f0_predictor", "ear"), "unknown F0 predictor 'ear'"),
         (("--device", "abacus"), "unknown device"),
     ],

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 
 import resample
+from modules.dataset_layout import LONGEST_NAME
 from modules.loudness import integrated_loudness, true_peak
 from tests.golden_cases import voice
 
@@ -118,6 +120,45 @@ def test_bad_files_are_named_and_the_rest_is_done(run):
         assert reason in line and line in printed.out
 
 
+def test_what_lasts_no_sample_at_the_new_rate_is_named(run):
+    put("a/good.wav", voice(0.4, 44100))
+    put("a/blip.wav", np.ones(1), 192000)
+    code, printed = run("--sr2", "44100")
+    assert code == 0 and "blip.wav holds no samples, or too few" in printed.out
+    assert os.listdir("dataset/44k/a") == ["good.wav"]
+
+
+def test_one_unreadable_or_unwritable_recording_does_not_stop_the_rest(run, monkeypatch):
+    """What the system refuses for one file is that file's matter, unless the disk is full."""
+    for number in range(3):
+        put(f"a/{number}.wav", voice(0.3, 44100))
+    replace = os.replace
+
+    def refuse(source, destination):
+        if Path(destination).name == "1.wav":
+            raise PermissionError(errno.EACCES, "Permission denied", str(destination))
+        replace(source, destination)
+
+    monkeypatch.setattr("os.replace", refuse)
+    code, printed = run()
+    assert code == 0 and "dataset_raw/a/1.wav: " in printed.out and "Permission denied" in printed.out
+    assert sorted(os.listdir("dataset/44k/a")) == ["0.wav", "2.wav"]
+
+
+def test_long_names_leave_room_for_those_of_the_features(run):
+    title = "夜" * 79  # 237 bytes, and different only beyond what is kept of them
+    for name in (f"{title}一.wav", f"{title}二.wav", f"{title}二.flac", "夜.wav"):
+        put(f"a/{name}", voice(0.4, 16000), 16000)
+    assert run("--slice")[0] == 0
+    names = sorted(os.listdir("dataset/44k/a"))
+    assert len(names) == 4 and names[0] == "夜_000.wav"
+    assert all(name.startswith("夜" * 60) and len(name.encode()) <= LONGEST_NAME for name in names[1:])
+    stamps = times()
+    assert "4 of 4 recordings are done already" in run("--slice")[1].out and times() == stamps
+    assert run()[0] == 0  # other settings: the old clips go, by their shortened names
+    assert len(os.listdir("dataset/44k/a")) == 4
+
+
 def test_nothing_usable_is_an_error_in_one_line(run):
     put("a/silent.wav", np.zeros(4410))
     code, printed = run()
@@ -182,6 +223,43 @@ def test_a_second_run_makes_only_what_is_missing_or_changed(run):
     assert "done already" not in printed.out and not set(times().values()) & set(first.values())
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../precious.wav",
+        "../../precious.wav",
+        "a/../../../precious.wav",
+        "{folder}/precious.wav",
+        "precious.wav",
+    ],
+)
+def test_a_strangers_journal_removes_nothing_outside_the_data_set(run, tmp_path, name):
+    put("a/1.wav", voice(0.3, 44100))
+    run()
+    for place in (tmp_path, tmp_path / "dataset", tmp_path / "dataset/44k"):
+        (place / "precious.wav").write_bytes(b"mine")
+    journal = Path("dataset/44k/.resample.jsonl")
+    entry = json.loads(journal.read_text())
+    (facts,) = entry["clips"].values()
+    entry["clips"] |= {name.format(folder=tmp_path): {**facts, "bytes": 4}}
+    journal.write_text(json.dumps(entry) + "\n")
+    code, printed = run("--loudnorm", "lufs")  # other settings: what the journal names is removed
+    assert code == 0 and len(list(tmp_path.rglob("precious.wav"))) == 3
+    assert sorted(os.listdir("dataset/44k/a")) == ["1.wav"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"clips": []}, {"clips": {"a/1.wav": {}}}, {"clips": {"a/1.wav": 3}}, {"source": 7}, {"x": 1}]
+)
+def test_nonsense_in_the_journal_is_passed_over(run, change):
+    put("a/1.wav", voice(0.3, 44100))
+    run()
+    journal = Path("dataset/44k/.resample.jsonl")
+    journal.write_text(json.dumps({**json.loads(journal.read_text()), **change}) + "\nnull\n\xff\n")
+    code, printed = run()
+    assert code == 0 and "done already" not in printed.out
+
+
 def test_slices(run):
     phrase = voice(6.9, 16000)  # rests at 1.5 to 2 s, 3.5 to 4 s and 5.5 to 6 s
     song = np.concatenate([phrase, np.zeros(8000), phrase, np.zeros(48000), phrase])
@@ -215,8 +293,6 @@ def test_two_processes_write_what_one_writes(run):
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_file(run, monkeypatch):
-    import errno
-
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device", "x.wav")
 

@@ -14,7 +14,6 @@ hundred times larger, and a mel error that stops falling at twice the value).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from modules import features
 from modules.config import Config
@@ -32,6 +31,7 @@ from modules.mel import FLOOR
 from modules.units import stretch_units
 
 _LN_FLOOR = math.log(FLOOR)
+_VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,10 @@ class Batch:
     lengths: Tensor
     speaker_id: Tensor
     f0_factor: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.lengths)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
@@ -95,7 +99,7 @@ def read_filelist(path: str | Path) -> list[Path]:
 
 
 class GlowDataset(Dataset[Batch]):
-    """Random windows of clips; or, for validation, the clips as they are.
+    """Random windows of clips; or, for validation, the first 20 s of the clips as they are.
 
     A clip gives as many items per epoch as windows fit into it, so long clips
     are heard as often as short ones, second for second.
@@ -136,17 +140,20 @@ class GlowDataset(Dataset[Batch]):
                 units = clip.units[rng.integers(1, len(clip.units))]
             start = int(rng.integers(0, max(1, stop - self._window + 1)))
             stop = min(stop, start + self._window)
+        else:
+            data = self.config.data
+            stop = min(stop, round(_VALIDATION_SECONDS * data.sampling_rate / data.hop_length))
         units = stretch_units(units, mel.shape[-1], self.config.data.unit_interpolate_mode)
         if self.augment and self.config.train.vol_aug:
             gain = 10.0 ** rng.uniform(-1.0, 0.0)
             mel = (mel + math.log(gain)).clamp(min=_LN_FLOOR)
             volume = None if volume is None else volume * gain
-        mel = mel[:, start:stop]
-        if self.augment and self.config.train.mel_noise:
-            noise = rng.standard_normal(mel.shape, dtype=np.float32)
-            mel = mel + self.config.train.mel_noise * torch.from_numpy(noise)
+        mel, units = mel[:, start:stop], units[:, start:stop]
+        if self.augment:
+            mel = _noisy(mel, self.config.train.mel_noise, rng)
+            units = _noisy(units, self.config.train.unit_noise, rng)
         return Batch(
-            units=units[:, start:stop].unsqueeze(0),
+            units=units.unsqueeze(0),
             f0=clip.f0[start:stop].unsqueeze(0),
             uv=clip.uv[start:stop].unsqueeze(0),
             mel=mel.unsqueeze(0),
@@ -179,26 +186,6 @@ class GlowDataset(Dataset[Batch]):
         return _Clip(units=units, f0=f0, uv=uv, mel=features.load_mel(wav), volume=volume)
 
 
-class EpochSampler(Sampler[int]):
-    """A fresh order for every epoch, that can start in the middle of one.
-
-    Args:
-        n_items: Items of an epoch.
-        seed: The run's seed.
-    """
-
-    def __init__(self, n_items: int, seed: int) -> None:
-        self.n_items, self.seed = n_items, seed
-        self.epoch, self.start = 0, 0
-
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_items)
-        return iter(order[self.start :].tolist())
-
-    def __len__(self) -> int:
-        return self.n_items - self.start
-
-
 def collate(items: list[Batch]) -> Batch:
     """Return one padded batch of batches of one."""
 
@@ -217,3 +204,9 @@ def collate(items: list[Batch]) -> Batch:
         speaker_id=torch.cat([item.speaker_id for item in items]),
         f0_factor=torch.cat([item.f0_factor for item in items]),
     )
+
+
+def _noisy(values: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
+    if not deviation:
+        return values
+    return values + deviation * torch.from_numpy(rng.standard_normal(values.shape, dtype=np.float32))

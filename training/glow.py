@@ -6,16 +6,23 @@ task of its own with the same methods.
 
 from __future__ import annotations
 
+import logging
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from models import GlowSVC
+from models import GlowOutput, GlowSVC
+from modules.audio import read_audio
 from modules.config import Config
+from modules.f0 import F0_MAX, F0_MIN, lf0_to_hz
 from training.board import Board
-from training.dataset import Batch, GlowDataset
+from training.dataset import Batch, GlowDataset, collate
 from vdecoder import VOCODERS
+
+logger = logging.getLogger(__name__)
 
 _N_SAMPLES = 2  # validation clips that are rendered for TensorBoard
 _MAX_SAMPLE_FRAMES = 860  # 10 s of each
@@ -29,17 +36,28 @@ class GlowTask:
         training_clips: Wavs to learn from.
         validation_clips: Wavs to measure on.
         device: Where the model lives.
+
+    Raises:
+        ConfigError: A clip's speaker, or the vocoder, is unknown.
     """
 
-    prefix = "G"
+    checkpoints = ("G", ".pth")
+    speaker_tables: tuple[str, ...] = ("emb_g.weight", "spk_emb.weight")
+    collate = staticmethod(collate)
 
     def __init__(
         self, config: Config, training_clips: list[Path], validation_clips: list[Path], device: torch.device
     ) -> None:
         self.config, self.device = config, device
+        torch.manual_seed(config.train.seed)
         self.model = GlowSVC(config.model).to(device)
         self.training_set = GlowDataset(training_clips, config, augment=True)
         self.validation_set = GlowDataset(validation_clips, config, augment=False)
+        self._recorded: set[int] = set()  # validation clips whose recording this process has shown
+        weights = VOCODERS[config.model.vocoder_name].weights
+        self._has_vocoder = weights is None or Path("pretrain", weights).exists()
+        if not self._has_vocoder:
+            logger.warning("pretrain/%s is missing: TensorBoard gets no generated audio", weights)
 
     @property
     def d_model(self) -> int:
@@ -77,7 +95,8 @@ class GlowTask:
         for index in range(len(self.validation_set)):
             batch = self.validation_set[index].to(self.device)
             n = int(batch.lengths[0])
-            parts = GlowSVC.losses(model(**batch.model_inputs()))
+            output = model(**batch.model_inputs())
+            parts = GlowSVC.losses(output)
             mel, _ = model.infer(
                 batch.units, batch.f0, batch.uv, batch.speaker_id, batch.volume, noise_scale=0.0
             )
@@ -86,27 +105,30 @@ class GlowTask:
                 sums[name] = sums.get(name, 0.0) + float(value) * n
             frames += n
             if index < _N_SAMPLES:
-                self._render(index, batch, mel, board, step)
+                self._render(index, batch, output, mel, board, step)
         return {name: value / frames for name, value in sums.items()}
 
-    def _render(self, index: int, batch: Batch, mel: Tensor, board: Board, step: int) -> None:
+    def _render(
+        self, index: int, batch: Batch, output: GlowOutput, mel: Tensor, board: Board, step: int
+    ) -> None:
         true, made = (m[0, :, :_MAX_SAMPLE_FRAMES].float().cpu() for m in (batch.mel, mel))
         f0, uv = (x[0, :_MAX_SAMPLE_FRAMES].cpu() for x in (batch.f0, batch.uv))
         board.mels(f"mel/{index}", {"recorded": true, "generated": made}, step)
-        board.f0(f"f0/{index}", {"input": f0 * uv}, step)
-        vocoder = self._vocoder()
-        if vocoder is None:
-            return
+        tracks = {"input": f0 * uv}
+        if output.pred_lf0 is not None:
+            predicted = lf0_to_hz(output.pred_lf0[0, 0, :_MAX_SAMPLE_FRAMES].float().cpu())
+            tracks["predicted"] = predicted.clamp(F0_MIN, F0_MAX) * uv
+        board.f0(f"f0/{index}", tracks, step)
         rate = self.config.data.sampling_rate
-        board.audio(f"audio/{index}/generated", vocoder.synthesize(made, f0, uv), rate, step)
-        if step <= self.config.train.eval_interval:
-            board.audio(f"audio/{index}/recorded", vocoder.synthesize(true, f0, uv), rate, step)
+        wav = self.validation_set.clips[index]
+        if index not in self._recorded and wav.exists():
+            self._recorded.add(index)
+            audio, _ = read_audio(wav, rate)
+            audio = audio[: true.shape[-1] * self.config.data.hop_length]
+            board.audio(f"audio/{index}/recorded", torch.from_numpy(audio), rate, step)
+        if self._has_vocoder:
+            board.audio(f"audio/{index}/generated", self._vocoder.synthesize(made, f0, uv), rate, step)
 
-    def _vocoder(self):  # noqa: ANN202 - any vocoder of the table
-        name = self.config.model.vocoder_name
-        spec = VOCODERS[name]
-        if spec.weights and not Path(spec.weights).exists():
-            return None
-        if not hasattr(self, "_built_vocoder"):
-            self._built_vocoder = VOCODERS.build(name, self.config.data, torch.device("cpu"))
-        return self._built_vocoder
+    @cached_property
+    def _vocoder(self) -> Any:
+        return VOCODERS.build(self.config.model.vocoder_name, self.config.data, torch.device("cpu"))

@@ -24,7 +24,7 @@ class Progress:
         step: Optimizer steps done.
         epoch: Index of the current epoch.
         position: Items of the current epoch that were used.
-        seconds: Time spent in training steps so far.
+        seconds: Time the run has taken so far: loading, steps, validation, saving.
     """
 
     step: int = 0
@@ -81,9 +81,15 @@ class CheckpointFolder:
             raise CheckpointError(f"none of the {len(steps)} checkpoints in {self.folder} can be read")
         return None
 
-    def prune(self, keep: int) -> None:
-        """Delete all but the ``keep`` newest; 0 keeps all. The base model always stays."""
-        own = [step for step in self.steps() if step != BASE_STEP]
+    def prune(self, keep: int, written: int) -> None:
+        """Delete all but the ``keep`` newest; 0 keeps all. The base model always stays.
+
+        Args:
+            keep: How many.
+            written: The step that was just written. Later ones do not count:
+                they were damaged, or the run would have gone on from them.
+        """
+        own = [step for step in self.steps() if BASE_STEP < step <= written]
         for step in own[:-keep] if keep else []:
             self.path(step).unlink(missing_ok=True)
 

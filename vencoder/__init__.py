@@ -32,6 +32,6 @@ ENCODERS: Registry[EncoderSpec] = Registry(
     "speech encoder",
     {
         # its features follow the formants, so training must see every clip in other voices too
-        "mfcc": EncoderSpec(target="vencoder.mfcc:MfccEncoder", ssl_dim=12, weights=None, n_perturbed=3),
+        "mfcc": EncoderSpec(target="vencoder.mfcc:MfccEncoder", ssl_dim=12, weights=None, n_perturbed=6),
     },
 )

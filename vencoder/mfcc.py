@@ -40,6 +40,7 @@ class MfccEncoder:
 
     sampling_rate = 16000  # Hz
     hop_length = 320  # samples per unit
+    context_seconds = 12.0  # a short slice's mean and scale are those of the song around it
     ssl_dim = 12
 
     def __init__(self, device: torch.device | str = "cpu") -> None:

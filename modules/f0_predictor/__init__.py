@@ -17,7 +17,7 @@ class F0Spec:
 
     Attributes:
         target: "module:Class", imported on first use.
-        weights: Key of its file in modules/weights.py; None if it needs no download.
+        weights: What it needs under pretrain/; None: nothing.
     """
 
     target: str

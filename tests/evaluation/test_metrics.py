@@ -1,8 +1,6 @@
 import numpy as np
-import pytest
 
 from evaluation.metrics import pitch_score, raw_pitch_accuracy
-from evaluation.picture import write_comparison
 from singer import SINGERS, compose, sing
 
 
@@ -24,11 +22,3 @@ def test_a_true_copy_scores_high_and_a_wrong_key_scores_nothing():
     assert score.conversion > 0.9 and score.ceiling > 0.9
     wrong = pitch_score(*arguments, key=3, sampling_rate=44100)  # it was never moved
     assert wrong.conversion < 0.05 and wrong.ceiling > 0.85
-
-
-@pytest.mark.parametrize("seconds", [0.02, 1.0])
-def test_the_picture_is_written(tmp_path, seconds):
-    audio = np.sin(np.arange(int(44100 * seconds)) / 20).astype(np.float32)
-    f0 = np.full(len(audio) // 512, 350.0)
-    write_comparison(tmp_path / "图 1.png", {"source": (audio, f0), "result": (audio, f0 * 0)}, 44100)
-    assert (tmp_path / "图 1.png").read_bytes().startswith(b"\x89PNG")

@@ -9,6 +9,7 @@ import torch
 
 from inference.converter import Converter, frame_noise
 from inference.options import ConvertOptions
+from inference.source import Source
 from modules.audio import resampled_length
 from modules.errors import AudioError, CheckpointError, ConfigError
 from tests.golden_cases import voice
@@ -77,6 +78,29 @@ def test_rests_become_digital_silence_and_singing_does_not(converter, tmp_path):
     assert np.abs(out[:RATE]).max() > 1e-3
     assert np.abs(out[-RATE:]).max() > 1e-3
     assert not result.uv[110:600].any()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"clip": 0.7, "linear_gradient": 0.2}, {"pad_seconds": 0.0}], ids=str
+)
+def test_silence_that_stays_with_the_singing_is_silent_too(converter, tmp_path, monkeypatch, changes):
+    """Up to 5 s of a rest are rendered with the singing beside them; the model hums there."""
+    monkeypatch.setattr("inference.output._gain", lambda *_: 1e-3)  # random weights roar; here alike
+    phrase = voice(1.4, RATE) + np.float32(0.01)  # the voice itself rests now and then
+    rest = slice(len(phrase), len(phrase) + 4 * RATE)
+    path = write(tmp_path / "x.wav", np.concatenate([phrase, np.zeros(4 * RATE, np.float32), phrase]))
+    configure(converter, **changes)
+    out = read(converter.convert(path, tmp_path / "1.wav", "anna").path)
+    monkeypatch.setattr("inference.rests.rest_gain", lambda audio, rate: np.ones(len(audio), np.float32))
+    without = read(converter.convert(path, tmp_path / "2.wav", "anna").path)
+    fade = round(0.01 * RATE)
+    assert not out[rest.start + fade : rest.stop - fade].any()
+    assert without[rest.start + fade : rest.stop - fade].any()
+    np.testing.assert_array_equal(out[: rest.start], without[: rest.start])
+    np.testing.assert_array_equal(out[rest.stop :], without[rest.stop :])
+    for edge in (slice(rest.start, rest.start + fade), slice(rest.stop - fade, rest.stop)):
+        assert np.abs(out[edge]).max() <= np.abs(without[edge]).max()
+        assert np.abs(np.diff(out[edge])).max() <= 1.1 * np.abs(np.diff(without[edge])).max() + 2e-4
 
 
 def test_the_same_song_gives_the_same_samples(converter, song, tmp_path):
@@ -151,6 +175,56 @@ def test_slices_do_not_change_what_is_sung(converter, song, tmp_path, monkeypatc
     configure(converter, clip=0.9, linear_gradient=0.1)
     cut = read(converter.convert(song, tmp_path / "2.wav", "anna").path)
     assert np.mean(np.abs(cut - whole) < 0.01) > 0.97
+
+
+class TimeAsUnits:
+    """An encoder that hears a song of rising level, and so says which second each unit stands for."""
+
+    sampling_rate, hop_length = 16000, 320
+
+    def __init__(self, context_seconds: float | None) -> None:
+        if context_seconds is not None:
+            self.context_seconds = context_seconds
+        self.heard: list[float] = []
+
+    def encode(self, audio):
+        self.heard.append(len(audio) / 16000)
+        centres = audio[160::320]
+        return centres.expand(12, -1) * 100
+
+
+@pytest.mark.parametrize(
+    ("context", "heard"), [(None, 2.0), (0.0, 2.0), (10.0, 10.0), (1.0, 2.0), (60.0, 20.0)]
+)
+@pytest.mark.parametrize("begin", [-0.5, 0.0, 9.3, 17.5, 18.4])
+def test_an_encoder_hears_the_context_it_asks_for(converter, tmp_path, monkeypatch, context, heard, begin):
+    ramp = np.arange(20 * RATE, dtype=np.float32) / RATE / 100
+    encoder = TimeAsUnits(context)
+    monkeypatch.setattr(converter, "encoder", encoder)
+    first, n_frames = round(begin * RATE / HOP), round(2 * RATE / HOP)
+    with Source(write(tmp_path / "ramp.wav", ramp, subtype="FLOAT"), RATE, tmp_path) as source:
+        units = converter._units(source, first, n_frames)
+    assert units.shape == (12, n_frames)
+    assert encoder.heard == [
+        pytest.approx(heard, abs=0.52)
+    ]  # a slice may reach half a second beyond the song
+    seconds = (first + np.arange(n_frames) + 0.5) * HOP / RATE
+    inside = (seconds > 0.05) & (seconds < 19.95)  # resampling rings at the ends of the ramp
+    # a frame takes a unit of the same time: half a unit of 20 ms, and half a frame of 12 ms
+    np.testing.assert_allclose(units[0].numpy()[inside], seconds[inside], atol=0.02)
+
+
+def test_slices_are_converted_with_the_context(converter, song, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(converter.encoder), "context_seconds", 1.5, raising=False)
+    lengths = []
+    encode = converter.encoder.encode
+    monkeypatch.setattr(
+        converter.encoder, "encode", lambda audio: lengths.append(len(audio)) or encode(audio)
+    )
+    configure(converter, clip=0.4, pad_seconds=0.1)
+    converter.convert(song, tmp_path / "1.wav", "anna")
+    assert len(lengths) == 5
+    assert min(lengths) >= 1.49 * 16000
 
 
 def test_noise_belongs_to_the_frame():

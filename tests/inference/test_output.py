@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from inference.output import HIGHEST, LONGEST_TAG, TAGGED_FORMATS, check_format, result_name, writing
+from inference.output import (
+    HIGHEST,
+    LONGEST_NAME,
+    LONGEST_TAG,
+    TAGGED_FORMATS,
+    check_format,
+    result_name,
+    writing,
+)
 from modules.errors import AudioError, ConfigError
 from tests.golden_cases import voice
 
@@ -42,6 +50,14 @@ def test_published_names():
     assert result_name("my song", -12.0, "花子", "crepe", "WAV") == "my song_-12key_花子_glow_crepe.wav"
     assert result_name("x", 0.5, "a/b", "dio", "mp3") == "x_0.5key_a_b_glow_dio.mp3"
     assert result_name("x", 3, "anna", "pm", "flac", True) == "x_auto_anna_glow_pm.flac"
+
+
+def test_names_too_long_for_a_file_are_cut_within_the_song(tmp_path):
+    name = result_name("夜" * 80, 0, "花子", "pm", "flac")
+    assert name == "夜" * 71 + "_0key_花子_glow_pm.flac" and len(name.encode()) <= LONGEST_NAME
+    with writing(tmp_path / name, RATE, "flac", TAG) as file:
+        file.write(voice(0.1, RATE))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", ["m4a", "raw", "w64", "", "flac24"])

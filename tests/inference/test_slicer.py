@@ -129,6 +129,11 @@ def test_pieces_are_neither_too_long_nor_too_short(seconds):
     assert sum(lengths) == pytest.approx(seconds)
     assert max(lengths) <= 30
     assert min(lengths) >= 5
+    short = limit_length([Range(0, len(audio), False)], measure(audio, rate), rate, shortest=2, longest=6)
+    lengths = [(piece.end - piece.start) / rate for piece in short]
+    assert sum(lengths) == pytest.approx(seconds)
+    assert max(lengths) <= 6
+    assert min(lengths) >= 2
 
 
 @pytest.mark.parametrize(

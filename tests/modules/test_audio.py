@@ -74,10 +74,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_comment_is_in_the_file(tmp_path):
-    write_audio(tmp_path / "a.flac", tone(0.1), RATE, comment="a conversion")
-    with soundfile.SoundFile(tmp_path / "a.flac") as file:
-        assert file.comment == "a conversion"
+def test_what_lasts_no_sample_at_the_wanted_rate_is_refused(tmp_path):
+    write_audio(tmp_path / "blip.wav", np.ones(1, np.float32), 192000, "FLOAT")
+    assert len(read_audio(tmp_path / "blip.wav")[0]) == 1
+    with pytest.raises(AudioError, match=r"blip\.wav holds no samples, or too few"):
+        read_audio(tmp_path / "blip.wav", RATE)
 
 
 def test_find_audio_is_sorted_and_passes_over_the_rest(tmp_path):

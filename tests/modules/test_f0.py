@@ -10,7 +10,6 @@ from modules.f0 import (
     hz_to_lf0,
     lf0_to_hz,
     normalize_lf0,
-    resample_track,
     transpose,
 )
 from tests.golden_cases import load_case
@@ -100,35 +99,6 @@ def test_filling_leaves_its_input_alone():
     f0, uv = fill_unvoiced(track)
     assert f0.tolist() == [100, 100, 150, 200] and uv.tolist() == [0, 1, 0, 1]
     np.testing.assert_array_equal(track, np.array([0.0, 100.0, math.nan, 200.0], np.float32))
-
-
-class TestResampleTrack:
-    def test_on_its_own_clock_nothing_changes(self):
-        source = FILL["resize_src"]  # one hop per frame: the published resize eroded these edges
-        got = resample_track(source, np.arange(13) * 512 / 44100, 13, 512, 44100)
-        np.testing.assert_allclose(got, source)
-
-    @pytest.mark.parametrize("first", [0.0, 0.004, 0.0313])
-    def test_a_glide_keeps_its_time(self, first):
-        times = first + 0.01 * np.arange(400)
-        clock = np.arange(300) * 512 / 44100
-        got = resample_track(200 + 50 * times, times, 300, 512, 44100)
-        inside = clock >= first
-        np.testing.assert_allclose(got[inside], 200 + 50 * clock[inside], atol=1e-9)
-
-    def test_voicing_is_the_nearest_frames(self):
-        source = np.array([100.0, np.nan, 0.0, 300.0, 320.0])
-        times = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
-        got = resample_track(source, times, 11, 4, 10)  # frames at 0, 0.4, ... 4.0 s
-        assert got == pytest.approx([100, 100, 0, 0, 0, 0, 0, 300, 304, 312, 320])
-
-    def test_nothing_is_made_up_past_the_ends(self):
-        got = resample_track(np.full(3, 200.0), np.array([2.0, 3.0, 4.0]), 8, 1, 1)
-        assert got.tolist() == [0, 0, 200, 200, 200, 0, 0, 0]
-
-    @pytest.mark.parametrize(("f0", "expected"), [([], [0, 0, 0]), ([150.0], [150, 0, 0])])
-    def test_hardly_any_frames(self, f0, expected):
-        assert resample_track(np.array(f0), np.zeros(len(f0)), 3, 1, 1).tolist() == expected
 
 
 def test_transpose():

@@ -1,6 +1,7 @@
 """Files, registry, command line and device: each small enough to share a page."""
 
 import errno
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from modules.cli import entry_point
 from modules.device import resolve_device
 from modules.errors import AudioError, ConfigError
-from modules.files import replacing, write_json
+from modules.files import replacing, write_json, write_text
 from modules.registry import Registry
 
 
@@ -42,6 +43,8 @@ def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
         (AudioError("a.wav is empty"), 2, "a.wav is empty"),
         (KeyboardInterrupt(), 130, "run the same command to continue"),
         (OSError(errno.ENOSPC, "full", "b.pt"), 2, "no space left on the disk while writing b.pt"),
+        (PermissionError(errno.EACCES, "Permission denied", "b.pt"), 2, "b.pt: Permission denied"),
+        (PermissionError(errno.EACCES, "In use", ".b.tmp", None, "b.pt"), 2, " b.pt: In use"),
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(capsys, error, code, words):
@@ -54,13 +57,45 @@ def test_a_mistake_is_one_line_and_an_exit_code(capsys, error, code, words):
     assert words in message and "\n" not in message
 
 
-def test_a_bug_keeps_its_traceback():
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a file/x.json", "a file"),
+        ("x" * 300, "File name too long"),
+        ("full.json", "no space left on the disk while writing"),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_one_line_with_its_own_name(tmp_path, capsys, name, words):
+    (tmp_path / "a file").touch()
+    if name == "full.json":
+        if not os.path.exists("/dev/full"):
+            pytest.skip("needs /dev/full, a disk that is always full")
+        with replacing(tmp_path / name) as temporary:  # learn its name
+            temporary.touch()
+        temporary.symlink_to("/dev/full")
+
     @entry_point
     def main(argv=None):
-        raise ZeroDivisionError
+        write_json(tmp_path / name, {})
 
-    with pytest.raises(ZeroDivisionError):
+    assert main([]) == 2
+    message = capsys.readouterr().err.strip()
+    assert words in message and str(tmp_path) in message and "tmp." not in message and "\n" not in message
+
+
+@pytest.mark.parametrize("bug", [ZeroDivisionError(), OSError(errno.EINVAL, "of no file")])
+def test_a_bug_keeps_its_traceback(bug):
+    @entry_point
+    def main(argv=None):
+        raise bug
+
+    with pytest.raises(type(bug)):
         main([])
+
+
+def test_text_has_the_same_line_ends_on_every_system(tmp_path):
+    write_text(tmp_path / "list.txt", "一\nb\n")
+    assert (tmp_path / "list.txt").read_bytes() == "一\nb\n".encode()
 
 
 def test_devices():

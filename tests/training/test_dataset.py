@@ -6,9 +6,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from modules.errors import ConfigError, FeatureError
-from modules.features import feature_path
+from modules.features import feature_path, load_mel, load_units
+from modules.units import stretch_units
 from tests.training.clips import CONFIG, make_clips, with_train
-from training.dataset import EpochSampler, GlowDataset, collate, read_filelist
+from training.dataset import GlowDataset, collate, read_filelist
 
 
 def test_windows_follow_from_seed_epoch_and_item_alone(tmp_path):
@@ -52,12 +53,25 @@ def test_loudness_moves_mel_and_volume_together(tmp_path):
     torch.testing.assert_close(loud.mel, expected)
 
 
-def test_noise_is_on_the_training_mel_only(tmp_path):
+@pytest.mark.parametrize(("name", "field"), [("mel_noise", "mel"), ("unit_noise", "units")])
+def test_noise_is_on_training_items_only(tmp_path, name, field):
     clips = make_clips(tmp_path, {"a": [16]})
-    config = with_train(mel_noise=0.1)
-    true = GlowDataset(clips, config, augment=False)[0].mel
-    noise = GlowDataset(clips, config, augment=True)[0].mel - true
-    assert 0.08 < noise.std() < 0.12 and not torch.equal(true, true + noise)
+    config = with_train(**{name: 0.1})
+    true = getattr(GlowDataset(clips, config, augment=False)[0], field)
+    assert torch.equal(true, getattr(GlowDataset(clips, CONFIG, augment=False)[0], field))
+    noise = getattr(GlowDataset(clips, config, augment=True)[0], field) - true
+    assert 0.08 < noise.std() < 0.12
+
+
+def test_validation_takes_the_first_20_seconds(tmp_path):
+    """Attention over a whole song would need gigabytes."""
+    (wav,) = make_clips(tmp_path, {"a": [2000]})
+    config = replace(CONFIG, model=replace(CONFIG.model, vol_embedding=True))
+    item = GlowDataset([wav], config, augment=False)[0]
+    n = round(20 * 44100 / 512)
+    assert item.lengths == n and item.volume.shape == item.f0.shape == item.uv.shape == (1, n)
+    assert torch.equal(item.mel[0], load_mel(wav)[:, :n])
+    assert torch.equal(item.units[0], stretch_units(load_units(wav), 2000, "nearest")[:, :n])
 
 
 def test_collate_pads_with_zeros(tmp_path):
@@ -66,15 +80,6 @@ def test_collate_pads_with_zeros(tmp_path):
     assert batch.units.shape == (2, 12, 14) and batch.mel.shape == (2, 128, 14) and batch.f0.shape == (2, 14)
     assert batch.lengths.tolist() == [9, 14] and batch.speaker_id.tolist() == [0, 1]
     assert not batch.mel[0, :, 9:].any() and torch.equal(batch.mel[0, :, :9], data[0].mel[0])
-
-
-def test_an_epoch_can_start_in_its_middle():
-    sampler = EpochSampler(10, seed=3)
-    whole = list(sampler)
-    sampler.start = 4
-    assert list(sampler) == whole[4:] and sorted(whole) == list(range(10))
-    sampler.epoch, sampler.start = 1, 0
-    assert list(sampler) != whole
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

@@ -1,9 +1,10 @@
-import json
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.errors import CheckpointError, TrainingError
 from modules.files import replacing
 from tests.training.clips import CONFIG, make_clips, with_train
+from tests.training.events import Events
 from training.glow import GlowTask
 from training.loop import Trainer
 
@@ -25,9 +27,8 @@ def clips(tmp_path):
     return make_clips(tmp_path / "dataset", {"a": [40, 50], "b": [60]}, perturbed=1)
 
 
-def trainer(clips, folder, config=CONFIG) -> Trainer:
-    torch.manual_seed(0)  # the model's first weights
-    return Trainer(GlowTask(config, clips, clips[:1], CPU), config, folder, CPU)
+def trainer(clips, folder, config=CONFIG, max_minutes=0.0) -> Trainer:
+    return Trainer(GlowTask(config, clips, clips[:1], CPU), config, folder, CPU, max_minutes)
 
 
 def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
@@ -50,14 +51,22 @@ def test_the_loss_falls_and_validation_is_written(clips, tmp_path):
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9}, {"fp16_run": True, "half_type": "bf16"}])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(clips, tmp_path, changes):
+@pytest.mark.parametrize(
+    ("changes", "model"),
+    [
+        ({"ema_decay": 0.9}, {}),
+        ({"fp16_run": True, "half_type": "bf16"}, {}),
+        ({}, {"p_dropout": 0.1, "use_crn_pre": True}),
+    ],
+)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(clips, tmp_path, changes, model):
     """Exact on one CPU: chance follows from (seed, epoch, item), the rest is in the checkpoint."""
-    config = with_train(**changes)
+    train = with_train(max_steps=20, eval_interval=20, **changes).train
+    config = replace(CONFIG, train=train, model=replace(CONFIG.model, **model))
     trainer(clips, tmp_path / "straight", config).run()
-    _run_until(clips, tmp_path / "stopped", config, 17)
+    _run_until(clips, tmp_path / "stopped", config, 8)  # in the middle of an epoch
     trainer(clips, tmp_path / "stopped", config).run()
-    straight, resumed = (read_checkpoint(tmp_path / name / "G_40.pth") for name in ("straight", "stopped"))
+    straight, resumed = (read_checkpoint(tmp_path / name / "G_20.pth") for name in ("straight", "stopped"))
     assert same(straight["model"], resumed["model"])
     assert straight["progress"]["epoch"] == resumed["progress"]["epoch"]
 
@@ -113,6 +122,24 @@ def test_a_base_model_is_a_start_and_stays(clips, tmp_path):
     assert (folder / "G_0.pth").read_bytes() == before
 
 
+def test_a_base_model_of_other_speakers_is_a_start(clips, tmp_path, caplog):
+    """Published base models know hundreds of speakers."""
+    known = replace(CONFIG, model=replace(CONFIG.model, n_speakers=7))
+    base = GlowTask(known, clips, clips[:1], CPU).model.state_dict()
+    folder = tmp_path / "run"
+    write_checkpoint(folder / "G_0.pth", {"model": base, "optimizer": None, "iteration": 0})
+    config = with_train(max_steps=2, ema_decay=0.5)
+    run = trainer(clips, folder, config)
+    assert sum("emb_g.weight and spk_emb.weight start anew" in line for line in caplog.messages) == 1
+    own = GlowTask(config, clips, clips[:1], CPU).model.state_dict()
+    for name, value in run.task.model.state_dict().items():
+        assert torch.equal(value, (own if name in ("emb_g.weight", "spk_emb.weight") else base)[name]), name
+    assert same(run.task.model.state_dict(), run.mean_model.state_dict())
+    run.run()
+    with pytest.raises(CheckpointError, match="emb_g.weight"):  # what was trained is not thrown away so
+        trainer(clips, folder, known)
+
+
 def test_a_compressed_or_published_checkpoint_is_a_valid_start(clips, tmp_path):
     trainer(clips, tmp_path / "run", with_train(max_steps=10)).run()
     path = tmp_path / "run" / "G_10.pth"
@@ -125,8 +152,6 @@ def test_a_compressed_or_published_checkpoint_is_a_valid_start(clips, tmp_path):
 
 
 def test_another_model_size_is_refused_and_nothing_is_lost(clips, tmp_path):
-    from dataclasses import replace
-
     trainer(clips, tmp_path / "run", with_train(max_steps=10)).run()
     before = (tmp_path / "run" / "G_10.pth").read_bytes()
     other = replace(CONFIG, model=replace(CONFIG.model, hidden_channels=32))
@@ -141,7 +166,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(clips, tmp_path
 
     def poisoned(batch):
         total, parts = losses(batch)
-        return (total * float("nan"), parts) if run.progress.step == 12 else (total, parts)
+        return (total * float("nan"), parts) if run.progress.step >= 12 else (total, parts)
 
     run.task.losses = poisoned
     with pytest.raises(TrainingError, match="learning_rate"):
@@ -149,19 +174,104 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(clips, tmp_path
     assert run.checkpoints.steps() == [10]
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(clips, tmp_path, monkeypatch):
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_gradient_that_is_no_number_changes_nothing_and_is_told(clips, tmp_path, caplog, fused):
+    """The loss itself is fine: only the norm of the gradient shows it."""
     run = trainer(clips, tmp_path / "run")
+    run.optimizer.param_groups[0]["fused"] = fused  # devices without the fused kernel
+    losses, take = run.task.losses, run._step
+    moved = {}
 
-    def full(path, content):
-        if run.progress.step == 10:
-            return write_checkpoint(path, content)
-        with replacing(path) as temporary:
-            temporary.write_bytes(b"half")
-            raise OSError(28, "No space left on device", str(path))
+    def poisoned(batch):
+        total, parts = losses(batch)
+        if run.progress.step in (12, 13):
+            weight = next(run.task.model.parameters())
+            total = total + (0 * weight.sum()).sqrt()  # 0, of infinite slope
+        return total, parts
 
-    monkeypatch.setattr("training.loop.write_checkpoint", full)
-    with pytest.raises(OSError, match="No space"):
+    def watched(batch):
+        step, before = run.progress.step, run.task.model.state_dict()["pre.weight"].clone()
+        values = take(batch)
+        moved[step] = not torch.equal(before, run.task.model.state_dict()["pre.weight"])
+        assert values["total"].isfinite()
+        return values
+
+    run.task.losses, run._step = poisoned, watched
+    run.run()
+    assert [step for step, did in moved.items() if not did] == [12, 13]
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run", 40).values())
+    assert sum("the gradient of 2 steps" in line for line in caplog.messages) == 1
+    assert (15, 2.0) in Events(tmp_path / "run").scalar("train/skipped_steps")
+
+
+def test_gradients_are_unscaled_before_they_are_clipped(clips, tmp_path):
+    """A power of two as the scale: the scaled step must then be the plain one, bit for bit."""
+    plain, scaled = (trainer(clips, tmp_path / name) for name in ("plain", "scaled"))
+    scaled.precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    one, two = (run._step(next(run._batches())) for run in (plain, scaled))
+    assert one["grad_norm"] == two["grad_norm"] > 5.0  # it is clipped, or this would prove nothing
+    assert same(plain.task.model.state_dict(), scaled.task.model.state_dict())
+
+
+def test_an_overflow_halves_the_scale_and_changes_nothing(clips, tmp_path):
+    run = trainer(clips, tmp_path / "run")
+    run.precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)  # overflows float32 too
+    before = {name: value.clone() for name, value in run.task.model.state_dict().items()}
+    run._step(next(run._batches()))
+    assert same(before, run.task.model.state_dict())
+    assert run.precision.scaler.get_scale() == 2.0**126
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(clips, tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full, a disk that is always full")
+    run = trainer(clips, tmp_path / "run")
+    with replacing(run.checkpoints.path(20)) as temporary:  # learn its name
+        temporary.touch()
+    run.checkpoints.path(20).unlink()
+    temporary.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="G_20.pth") as caught:
         run.run()
+    assert caught.value.errno == errno.ENOSPC
     assert run.checkpoints.steps() == [10]
     assert not list((tmp_path / "run").glob(".*tmp*"))
-    assert json.loads(json.dumps(run.checkpoints.newest()[1]["progress"]))["step"] == 10
+    assert run.checkpoints.newest()[1]["progress"]["step"] == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps", "reason"),
+    [
+        ({"max_steps": 3}, 3, "all steps are done (3)"),
+        ({"scheduler": "noam", "max_steps": 0, "epochs": 1}, 5, "all epochs are done (1)"),
+    ],
+)
+def test_why_a_run_ended_is_said_once(clips, tmp_path, caplog, changes, steps, reason):
+    trainer(clips, tmp_path / "run", with_train(**changes)).run()
+    assert caplog.messages == [f"stopped at step {steps}: {reason}"]
+
+
+def test_the_time_limit_counts_whatever_time_was_spent_on(clips, tmp_path, monkeypatch, caplog):
+    now = [0.0]
+    monkeypatch.setattr("training.budget.perf_counter", lambda: now[0])
+
+    def slow(run):
+        validate, losses = run.task.validate, run.task.losses
+
+        def validate_for_a_minute(*args):
+            now[0] += 60
+            return validate(*args)
+
+        def learn_for_a_second(batch):
+            now[0] += 1
+            return losses(batch)
+
+        run.task.validate, run.task.losses = validate_for_a_minute, learn_for_a_second
+        return run
+
+    run = slow(trainer(clips, tmp_path / "run", max_minutes=2.0))
+    assert run.run().step == 20  # 10 steps, validation, 10 steps, validation: 140 s
+    assert caplog.messages[-1] == "stopped at step 20: the time is used up (2 minutes)"
+    assert run.checkpoints.newest()[1]["progress"]["seconds"] == 140
+    assert trainer(clips, tmp_path / "run", max_minutes=2.0).run().step == 20  # it stays used up
+    more = slow(trainer(clips, tmp_path / "run", max_minutes=3.0)).run()
+    assert more.step == 30 and more.seconds == 210

@@ -17,9 +17,9 @@ def folder(tmp_path):
 
 def test_steps_are_numbers_and_strangers_are_left_alone(folder):
     assert folder.steps() == [0, 5, 10, 200]
-    folder.prune(2)
+    folder.prune(2, written=200)
     assert folder.steps() == [0, 10, 200]  # the base model stays
-    folder.prune(0)
+    folder.prune(0, written=200)
     assert folder.steps() == [0, 10, 200]
     assert (folder.folder / "D_0.pth").exists() and (folder.folder / "G_best.pth").exists()
 
@@ -30,6 +30,14 @@ def test_a_damaged_newest_is_reported_and_the_one_before_taken(folder, caplog):
     newest, content = folder.newest()
     assert newest == folder.path(10) and content["model"]["w"] == 10
     assert "G_200.pth" in caplog.text
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_damaged_checkpoints_of_later_steps_do_not_push_out_good_ones(folder, keep):
+    """The run went on from 5, since 10 and 200 were damaged, and has just written 6."""
+    write_checkpoint(folder.path(6), {"model": {}})
+    folder.prune(keep, written=6)
+    assert folder.steps() == ([0, 6, 10, 200] if keep == 1 else [0, 5, 6, 10, 200])
 
 
 def test_nothing_readable_is_an_error_and_nothing_at_all_is_a_fresh_start(folder, tmp_path):

@@ -1,0 +1,199 @@
+"""The demo from end to end on a few seconds of singing, and every mistake told before any work."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import demo
+from modules.checkpoint import write_checkpoint
+from modules.config import Config
+from modules.errors import CheckpointError
+from singer import SINGERS, compose, sing
+
+RATE = demo.RATE
+
+
+def record(path: Path, singer: str, seconds: float, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voice = SINGERS[singer]
+    soundfile.write(path, sing(compose(voice, seconds, seed), voice, seed=seed).audio, RATE)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path, capfd):
+    """Run the demo in a folder of its own; return (exit code, what it said)."""
+
+    def call(*args: object):
+        code = demo.main(["--workspace", str(tmp_path / "demo"), *map(str, args)])
+        printed = capfd.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.mark.slow
+def test_from_recordings_to_a_picture_and_numbers(run, tmp_path):
+    dataset = tmp_path / "my recordings" / "花子"
+    record(dataset / "ein Lied.wav", "sofia", 8.0, 1)  # one file is enough
+    song = record(tmp_path / "a song.wav", "bruno", 3.0, 2)
+    code, out, err = run("--dataset", dataset, "--song", song, "--minutes", 0.03)
+    assert code == 0, err
+    work = tmp_path / "demo/花子"
+    key = int(re.search(r"key: ([+-]\d+) semitones brings the song into the range of 花子", out)[1])
+    result = work / f"results/a song_{key}key_花子_glow_{demo.F0_PREDICTOR}.wav"
+    assert f"result   {result}\npicture  {result.with_suffix('.png')}\n" in out
+    assert result.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    audio, rate = soundfile.read(result)
+    assert rate == RATE and len(audio) == soundfile.info(song).frames and np.abs(audio).max() > 0.01
+    share = re.search(r"F0 within 50 cents: ([\d.]+) \(WORLD resynthesis of the source: ([\d.]+)\)", out)
+    assert all(0.3 < float(number) <= 1 for number in share.groups())
+    assert f"length: {len(audio)} samples as the source; key {key:+d}" in out
+
+
+def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.wav").write_text("words")
+    record(tmp_path / "anna/1.wav", "sofia", 2.0, 1)
+    for args, message in [
+        (("--dataset", tmp_path / "nowhere"), "nowhere is no folder; give a folder of recordings"),
+        (("--dataset", tmp_path / "text.wav"), "text.wav is no folder"),
+        (("--dataset", tmp_path / "empty"), "empty holds no audio, and neither do the folders in it"),
+        (("--dataset", tmp_path / "anna", "--song", tmp_path / "none.wav"), "none.wav does not exist"),
+        (("--dataset", tmp_path / "anna", "--song", tmp_path / "text.wav"), "text.wav cannot be read"),
+        (("--song", tmp_path / "none.wav"), "none.wav does not exist"),
+    ]:
+        code, out, err = run(*args)
+        assert code == 2 and message in err and err.count("\n") == 1 and not out
+    assert not (tmp_path / "demo").exists()
+
+
+def test_an_unknown_speaker_is_told_before_the_training(run, tmp_path):
+    song = record(tmp_path / "voices/anna/1.wav", "sofia", 3.0, 1)
+    record(tmp_path / "voices/bob/1.wav", "bruno", 3.0, 1)
+    code, out, err = run("--dataset", tmp_path / "voices", "--song", song, "--speaker", "carl")
+    assert code == 2 and "train.py" not in out
+    assert err.splitlines()[-1].endswith("no speaker 'carl'; it knows: anna (0), bob (1)")
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Note the steps instead of running them; the first one fails, so that the demo ends there."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(demo, "_run", lambda command, workspace: commands.append(command) or 3)
+    return commands
+
+
+def test_another_data_set_of_the_same_name_is_refused(run, steps, tmp_path):
+    song = record(tmp_path / "a/anna/1.wav", "sofia", 2.0, 1)
+    record(tmp_path / "b/anna/1.wav", "bruno", 2.0, 1)
+    for again in range(2):  # the same one again is a continuation
+        assert run("--dataset", tmp_path / "a/anna", "--song", song)[0] == 3
+        assert len(steps) == again + 1 and "--slice" in steps[-1]
+    link = tmp_path / "demo/anna/dataset_raw/anna"
+    assert link.resolve() == tmp_path / "a/anna"
+
+    def refused(*args):
+        code, out, err = run(*args, "--song", song)
+        assert code == 2 and err.count("\n") == 1 and len(steps) == 2
+        assert f"{tmp_path}/demo/anna was made of {tmp_path}/a/anna, not of {args[-1]}; delete it" in err
+
+    refused("--dataset", tmp_path / "b/anna")
+    (tmp_path / "demo/anna/origin.txt").unlink()  # as it was left by a demo that kept no note
+    refused("--dataset", tmp_path / "b/anna")
+    song = song.rename(tmp_path / "song.wav")
+    (tmp_path / "a/anna").rmdir()  # now the link leads nowhere
+    refused("--dataset", tmp_path / "b/anna")
+    assert link.is_symlink()
+
+
+def test_folders_of_speakers_are_told_apart_too(run, steps, tmp_path):
+    song = record(tmp_path / "a/voices/anna/1.wav", "sofia", 2.0, 1)
+    record(tmp_path / "b/voices/anna/1.wav", "sofia", 2.0, 1)
+    assert run("--dataset", tmp_path / "a/voices", "--song", song)[0] == 3
+    assert run("--dataset", tmp_path / "b/voices", "--song", song)[0] == 2
+
+
+def test_where_links_are_not_allowed_the_recordings_are_copied(run, steps, tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    song = record(tmp_path / "anna/1.wav", "sofia", 2.0, 1)
+    assert run("--dataset", tmp_path / "anna", "--song", song)[0] == 3
+    record(tmp_path / "anna/2.wav", "sofia", 2.0, 2)
+    assert run("--dataset", tmp_path / "anna", "--song", song)[0] == 3
+    copies = (tmp_path / "demo/anna/dataset_raw/anna").iterdir()
+    assert sorted(path.name for path in copies) == ["1.wav", "2.wav"]
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    folder = tmp_path / "logs/44k"
+    with pytest.raises(CheckpointError, match="there is no model"):
+        demo._newest_model(tmp_path)
+    write_checkpoint(folder / "G_100.pth", {"model": {}})
+    (folder / "G_200.pth").write_bytes(b"cut short")
+    assert demo._newest_model(tmp_path) == folder / "G_100.pth"
+
+
+def test_a_voice_of_unknown_range_gets_key_zero(tmp_path, capsys):
+    song = demo.Song.hear(record(tmp_path / "song.wav", "bruno", 2.0, 1), tmp_path)
+    config = Config(spk={"anna": 0})
+    assert demo._suggested_key(song, config, "anna") == 0
+    assert "no recording of anna holds a sung note" in capsys.readouterr().out
+    high = replace(config, f0_range={"anna": (300.0, 400.0, 500.0)})
+    assert demo._suggested_key(song, high, "anna") > 0
+
+
+CHILD = """
+import signal, sys, time
+from pathlib import Path
+
+def save(*_):
+    time.sleep(1.5)  # subprocess.run would kill it after 0.25 s
+    Path("saved").touch()
+    sys.exit(130)
+
+signal.signal(signal.SIGINT, save)
+Path("ready").touch()
+time.sleep(60)
+"""
+PARENT = """
+import sys
+from pathlib import Path
+import demo
+
+demo.ROOT = Path.cwd()
+try:
+    demo._run(["child.py"], Path.cwd())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals a process group")
+def test_ctrl_c_waits_until_the_step_has_saved_its_work(tmp_path):
+    (tmp_path / "child.py").write_text(CHILD)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(demo.ROOT)},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    patience = time.monotonic() + 60
+    while not (tmp_path / "ready").exists():
+        assert process.poll() is None and time.monotonic() < patience
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the demo and to its step
+    assert process.wait(60) == 130
+    assert (tmp_path / "saved").exists()

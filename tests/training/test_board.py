@@ -1,0 +1,53 @@
+import io
+
+import matplotlib.image
+import pytest
+import torch
+
+from tests.training.events import Events
+from training.board import Board
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    folder = tmp_path / "日志 run"
+    board = Board(folder)
+    board.scalars({"train/total": 1.5, "train/lf0": 0.25}, 10)
+    board.scalars({"train/total": 1.25}, 20)
+    wave = torch.sin(torch.arange(4410) / 20) * 1.5  # too loud: held at full scale
+    board.audio("audio/0", wave, 44100, 20)
+    board.mels("mel/0", {"recorded": torch.randn(128, 50), "generated": torch.randn(128, 50)}, 20)
+    board.f0("f0/0", {"input": torch.tensor([0.0, 220.0, 230.0]), "predicted": torch.zeros(3)}, 20)
+    board.close()
+
+    events = Events(folder)
+    assert events.scalar("train/total") == [(10, 1.5), (20, 1.25)]
+    assert events.scalar("train/lf0") == [(10, 0.25)]
+    ((step, rate, samples),) = events.audio("audio/0")
+    assert (step, rate) == (20, 44100)
+    # 16 bits, whose largest value is one step short of full scale
+    torch.testing.assert_close(torch.from_numpy(samples), wave.clamp(-1, 1), rtol=0, atol=1e-4)
+    assert events.tags("images") == ["f0/0", "mel/0"]
+
+
+@pytest.mark.parametrize(("rows", "height"), [(1, 260), (2, 520)])
+def test_mels_are_stacked(tmp_path, rows, height):
+    board = Board(tmp_path)
+    board.mels("mel", {f"row {i}": torch.full((128, 50), -3.0) for i in range(rows)}, 1)
+    board.close()
+    ((_, png),) = Events(tmp_path).images("mel")
+    assert matplotlib.image.imread(io.BytesIO(png), format="png").shape[0] == height
+
+
+def test_unvoiced_frames_are_not_drawn(tmp_path):
+    board = Board(tmp_path)
+    board.f0("voiced", {"input": torch.linspace(100, 400, 50)}, 1)
+    board.f0("unvoiced", {"input": torch.zeros(50)}, 1)
+    board.close()
+    events = Events(tmp_path)
+
+    def coloured(tag):
+        ((_, png),) = events.images(tag)
+        pixels = matplotlib.image.imread(io.BytesIO(png), format="png")[..., :3]
+        return int((pixels.max(-1) - pixels.min(-1) > 0.3).sum())
+
+    assert coloured("voiced") > 2 * coloured("unvoiced")  # the key shows the colour too

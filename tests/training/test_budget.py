@@ -1,0 +1,56 @@
+import pytest
+
+from modules.config import TrainConfig
+from training.budget import Budget
+from training.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only the test moves: ``clock[0]`` is the time in seconds."""
+    now = [1000.0]
+    monkeypatch.setattr("training.budget.perf_counter", lambda: now[0])
+    return now
+
+
+def test_the_first_limit_counts(clock):
+    config = TrainConfig(max_steps=100, epochs=3, batch_size=2)
+    progress = Progress()
+    budget = Budget(config, n_items=10, progress=progress, max_minutes=2)
+    assert budget.share() == 0
+    progress.step = 20
+    assert budget.share() == 0.2
+    clock[0] += 60  # loading and validation count like steps: only the clock is asked
+    budget.tick()
+    assert budget.share() == 0.5
+    progress.epoch, progress.position = 2, 10
+    assert budget.share() == 1.0 and "all epochs are done (3)" in budget.used_up()
+    progress.step = 100
+    assert "all steps are done (100)" in budget.used_up()
+    clock[0] += 61
+    budget.tick()
+    assert budget.share() == 1.0 and "2 minutes" in budget.used_up()
+
+
+def test_time_goes_on_where_an_earlier_run_stopped(clock):
+    progress = Progress(step=50, seconds=90.0)
+    budget = Budget(TrainConfig(), 10, progress, max_minutes=2)
+    clock[0] += 15
+    budget.tick()
+    budget.tick()
+    assert progress.seconds == 105 and budget.share() == 105 / 120
+
+
+def test_expected_steps_follow_the_pace_when_time_ends_first(clock):
+    config = TrainConfig(max_steps=100, epochs=50, batch_size=2)
+    assert Budget(config, 10, Progress()).expected_steps() == 100
+    assert Budget(TrainConfig(epochs=50, batch_size=4), 10, Progress()).expected_steps() == 150
+    progress = Progress(step=10, seconds=60.0)
+    budget = Budget(config, 10, progress, max_minutes=2)
+    assert budget.expected_steps() is None  # no pace yet
+    clock[0] += 20
+    progress.step += 5
+    budget.tick()
+    assert budget.expected_steps() == 10 + 15  # 60 s at 4 s a step
+    progress.step += 95
+    assert budget.expected_steps() == 100

@@ -1,0 +1,114 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from modules.audio import write_audio
+from modules.errors import ConfigError
+from modules.features import load_f0
+from tests.golden_cases import voice
+from tests.training.clips import CONFIG, make_clips
+from tests.training.events import Events
+from training.board import Board
+from training.glow import GlowTask
+from vdecoder import VOCODERS, VocoderSpec
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return make_clips(tmp_path / "dataset", {"a": [40, 50], "b": [60]})
+
+
+def make_task(clips, config=CONFIG) -> GlowTask:
+    task = GlowTask(config, clips, clips[:1], CPU)
+    task.model.eval()
+    return task
+
+
+def with_vocoder(name):
+    return replace(CONFIG, model=replace(CONFIG.model, vocoder_name=name))
+
+
+class Seen(Board):
+    """A board that also remembers the F0 tracks it was given."""
+
+    def f0(self, name, tracks, step):
+        self.tracks = tracks
+        super().f0(name, tracks, step)
+
+
+def test_the_seed_decides_the_first_weights(clips):
+    def first(seed):
+        config = replace(CONFIG, train=replace(CONFIG.train, seed=seed))
+        return torch.cat([value.flatten() for value in make_task(clips, config).model.state_dict().values()])
+
+    one = first(1)
+    torch.rand(3)  # whatever ran before in this process does not matter
+    assert torch.equal(first(1), one) and not torch.equal(first(2), one)
+
+
+def test_the_recording_itself_is_heard_once_in_a_process(clips, tmp_path):
+    audio = voice(1.0, 44100)
+    write_audio(clips[0], audio, 44100)
+    task, board = make_task(clips), Board(tmp_path / "run")
+    for step in (50_000, 50_800):  # of a resumed run
+        task.validate(task.model, board, step)
+    board.close()
+    events = Events(tmp_path / "run")
+    ((step, rate, recorded),) = events.audio("audio/0/recorded")
+    assert (step, rate, len(recorded)) == (50_000, 44100, 40 * 512)
+    np.testing.assert_allclose(recorded, audio[: 40 * 512], atol=1e-4)  # 16 bits
+    assert [step for step, _, _ in events.audio("audio/0/generated")] == [50_000, 50_800]
+
+
+def test_without_the_recording_the_rest_is_shown(clips, tmp_path):
+    task, board = make_task(clips), Board(tmp_path / "run")
+    values = task.validate(task.model, board, 1)
+    board.close()
+    assert Events(tmp_path / "run").tags("audio") == ["audio/0/generated"]
+    assert values.keys() == {"mle", "lf0", "mel_l1"}
+
+
+@pytest.mark.parametrize("predicts", [True, False])
+def test_the_predicted_melody_is_drawn_beside_the_true_one(clips, tmp_path, predicts):
+    config = replace(CONFIG, model=replace(CONFIG.model, use_automatic_f0_prediction=predicts))
+    task, board = make_task(clips, config), Seen(tmp_path / "run")
+    task.validate(task.model, board, 1)
+    board.close()
+    f0, uv = load_f0(clips[0])
+    assert torch.equal(board.tracks["input"], f0)
+    assert ("predicted" in board.tracks) == predicts
+    if predicts:
+        item = task.validation_set[0]
+        inputs = item.units, item.f0, item.uv, item.speaker_id
+        _, expected = task.model.infer(*inputs, predict_f0=True)
+        torch.testing.assert_close(board.tracks["predicted"], expected[0] * uv)
+
+
+def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    spec = VocoderSpec(target="vdecoder.world:WorldVocoder", weights="a vocoder/model")
+    monkeypatch.setitem(VOCODERS._specs, "needy", spec)
+    write_audio(clips[0], voice(1.0, 44100), 44100)
+
+    def heard(folder):
+        task, board = make_task(clips, with_vocoder("needy")), Board(folder)
+        for step in (1, 2):
+            task.validate(task.model, board, step)
+        board.close()
+        return Events(folder).tags("audio")
+
+    assert heard(tmp_path / "without") == ["audio/0/recorded"]
+    assert len(caplog.messages) == 1 and "pretrain/a vocoder/model is missing" in caplog.messages[0]
+    Path("pretrain/a vocoder").mkdir(parents=True)
+    Path("pretrain/a vocoder/model").touch()
+    assert "audio/0/generated" in heard(tmp_path / "with") and len(caplog.messages) == 1
+
+
+def test_an_unknown_vocoder_is_refused_before_training(clips):
+    with pytest.raises(ConfigError, match="unknown vocoder 'tube'"):
+        make_task(clips, with_vocoder("tube"))

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from modules.config import TrainConfig
+from training.precision import Precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+@pytest.mark.parametrize("half_type", ["fp16", "bf16"])
+def test_half_precision_on_a_cpu_is_what_it_is_good_at_and_is_announced(
+    monkeypatch, caplog, has_bf16, half_type
+):
+    monkeypatch.setattr("training.precision._cpu_has_bf16", lambda: has_bf16)
+    precision = Precision(TrainConfig(fp16_run=True, half_type=half_type), CPU)
+    assert precision.dtype == (torch.bfloat16 if has_bf16 else torch.float32)
+    assert not precision.scaler.is_enabled()  # neither format needs one
+    asked = "float16" if half_type == "fp16" else "bfloat16"
+    announced = (
+        [] if asked == precision.name else [f"{asked} is slow on this CPU; training in {precision.name}"]
+    )
+    assert caplog.messages == announced
+
+
+@pytest.mark.parametrize("changes", [{}, {"fp16_run": True, "half_type": "bf16"}])
+def test_the_forward_pass_runs_in_the_format_that_is_named(changes):
+    precision = Precision(TrainConfig(**changes), CPU)
+    with precision.autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == precision.dtype and precision.name == str(product.dtype).partition(".")[2]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("half_type", "scaled"), [("fp16", True), ("bf16", False)])
+def test_a_gpu_takes_what_is_asked_for(half_type, scaled):
+    precision = Precision(TrainConfig(fp16_run=True, half_type=half_type), torch.device("cuda"))
+    assert precision.scaler.is_enabled() == scaled
+    assert precision.name == ("float16" if scaled else "bfloat16")

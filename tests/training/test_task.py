@@ -1,0 +1,60 @@
+import torch
+
+from tests.training.clips import with_train
+from training.loop import Trainer
+
+
+class Line:
+    """A task that has nothing to do with voices: y = w · x."""
+
+    checkpoints = ("model", ".pt")
+    speaker_tables = ()
+    d_model = 1
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.model = torch.nn.Linear(1, 1)
+        self.training_set = Points()
+
+    def collate(self, items):
+        return Point(torch.stack(items))
+
+    def initialise(self, batch):
+        pass
+
+    def losses(self, batch):
+        loss = (self.model(batch.x) - 3 * batch.x).square().mean()
+        return loss, {"square": loss}
+
+    def validate(self, model, board, step):
+        return {"w": model.weight.item()}
+
+
+class Points(torch.utils.data.Dataset):
+    epoch = 0
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, item):
+        return torch.tensor([float(item)])
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def to(self, device):
+        return self
+
+
+def test_any_task_can_be_trained(tmp_path):
+    config = with_train(max_steps=100, eval_interval=50, learning_rate=0.3, warmup_steps=1, keep_ckpts=1)
+    run = Trainer(Line(), config, tmp_path, torch.device("cpu"))
+    run.run()
+    assert abs(run.task.model.weight.item() - 3) < 0.1
+    assert [path.name for path in tmp_path.glob("*.pt")] == ["model_100.pt"]
+    assert Trainer(Line(), config, tmp_path, torch.device("cpu")).progress.step == 100

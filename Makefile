@@ -35,7 +35,7 @@ test: $(VENV)/.installed-dev  ## lint, type check and the whole fast test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: $(VENV)/.installed-dev  ## ruff and the type checker only
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules.f0 import fill_unvoiced
+from modules.f0 import fill_unvoiced, transpose
 from modules.f0_predictor import F0_PREDICTORS
 
 JUDGE = "harvest"
@@ -64,7 +64,7 @@ def pitch_score(
         key: Semitones by which the conversion moved it.
         sampling_rate: Hz, of both.
     """
-    wanted = f0 * 2.0 ** (key / 12) * (uv > 0)
+    wanted = transpose(f0, key) * (uv > 0)
     judge = F0_PREDICTORS.build(JUDGE, sampling_rate=sampling_rate)
 
     def judged(audio: np.ndarray) -> float:

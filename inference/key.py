@@ -14,7 +14,7 @@ import numpy as np
 
 from modules.f0 import transpose
 
-OCTAVE_BONUS = 3.0  # semitones that may stick out further for the sake of a whole octave
+OCTAVE_BONUS = 1.0  # semitones that may stick out further for the sake of a whole octave
 _WIDEST = 36  # semitones, the largest shift considered
 
 
@@ -27,7 +27,7 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
     median lies outside.
 
     1. The smallest whole octave, 0 first, that brings the median inside and whose
-       misfit is at most 3 semitones above the least that any shift has.
+       misfit is at most 1 semitone above the least that any shift has.
     2. If there is none, the smallest shift with the least misfit.
 
     Args:

@@ -27,7 +27,8 @@ TINY = ModelConfig(
 
 
 def model_config(values):
-    return parse_config({"model": values}).model
+    mels = {"n_mel_channels": values["inter_channels"]} if "inter_channels" in values else {}
+    return parse_config({"model": values, "data": mels}).model
 
 
 def tiny(seed=0, **changes):

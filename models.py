@@ -86,6 +86,10 @@ class GlowSVC(nn.Module):
         self.f0_decoder = F0Decoder(config) if config.use_automatic_f0_prediction else None
         self.emb_uv = nn.Embedding(2, channels)
         self.spk_emb = nn.Embedding(config.n_speakers, channels)
+        # as Glow-TTS starts its text embedding: at torch's deviation of 1 they drown the units, and
+        # pitches beyond the trained range, whose rows are never learnt, are heard as noise
+        for table in (self.enc_p.f0_emb, self.emb_uv, self.spk_emb):
+            nn.init.normal_(table.weight, std=channels**-0.5)
 
     def embed_speaker(self, speaker: Tensor) -> tuple[Tensor, Tensor]:
         """Return the condition of the flow (B, gin_channels, 1 or N) and of the encoder (B, C, 1 or N).

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 F0_PREDICTOR = "pm"
 RATE = 44100  # Hz
-TARGET, GUEST = "sofia", "bruno"  # the synthetic voice that is learnt, and the one that sings the song
+TARGET, GUEST = "sofia", "tomas"  # the synthetic voice that is learnt, and the one that sings the song
 DATASET_SECONDS, SONG_SECONDS = 150.0, 20.0
 MAX_JUDGED_SECONDS = 120
 ORIGIN = "origin.txt"  # in the workspace: what it was made of

@@ -51,8 +51,8 @@ def save_feature(wav: str | Path, kind: str, values: Tensor | np.ndarray) -> Non
         torch.save(torch.as_tensor(values), content)
     else:
         np.save(content, np.asarray(values), allow_pickle=False)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    with replacing(path) as temporary, content.getbuffer() as data:
+        temporary.write_bytes(data)
 
 
 def augmented(pair_id: int, key_shift: float, values: np.ndarray) -> np.ndarray:

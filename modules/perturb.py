@@ -22,7 +22,7 @@ def perturb_voice(
     sampling_rate: int,
     n_copies: int,
     rng: np.random.Generator,
-    formant_range: tuple[float, float] = (1.05, 1.25),
+    formant_range: tuple[float, float] = (1.05, 1.2),
     max_semitones: float = 4.0,
 ) -> np.ndarray:
     """Return copies (n_copies, T) of ``audio``, float32, with the same timing.

@@ -32,7 +32,7 @@ def write_model(folder: Path, **model: object) -> tuple[Path, Path]:
             **model,
         },
         "spk": SPEAKERS,
-        "f0_range": {"anna": [300.0, 440.0, 600.0]},
+        "f0_range": {"anna": [275.0, 440.0, 600.0]},
     }
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)

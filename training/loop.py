@@ -119,7 +119,6 @@ class Trainer:
             sampler=sampler,
             collate_fn=self.task.collate,
             num_workers=0 if train.all_in_mem or self.device.type == "cpu" else 4,
-            pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # else it takes numbers that dropout would have got
         )
         while self.progress.epoch < train.epochs and self.budget.share() < 1:

@@ -1,61 +1,117 @@
 """Reading and writing model files without ever running code from them.
 
-Model files come from strangers, and a pickle can do anything. Only tensors and
-plain values are read (``weights_only``), plus the one numpy scalar that the
-published trainer left in its optimizer state.
+Model files come from strangers, and a pickle can do anything. They are all read
+here: modules/containers.py finds the tensors in each format,
+modules/unpickler.py makes sure that a pickle can build nothing else. Whatever
+is wrong with a file ends in one :class:`CheckpointError`.
 """
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modules.archive import Archive
+from modules.checkpoint_kind import identify, identify_bytes
+from modules.containers import is_safetensors, open_archive, read_safetensors
 from modules.errors import CheckpointError
 from modules.files import replacing
+from modules.pickle_names import DamagedError, LazyTensor, UnsafePickleError, shown
+from modules.unpickler import most_steps
 
-_SCALAR = np.float64(0).__reduce__()[0]  # the function that rebuilds numpy scalars
-_NUMPY_SCALAR: list[Any] = [
-    (_SCALAR, "numpy.core.multiarray.scalar"),  # numpy 1
-    (_SCALAR, "numpy._core.multiarray.scalar"),  # numpy 2
-    np.dtype,
-    *{type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32")},
-]
+_DEEPEST = 50  # containers in containers
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return what a torch checkpoint holds, on the CPU.
+def read_checkpoint(path: str | Path, keep: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the entries ``keep`` (None: all) of this project's or a published G_*.pth, on the CPU.
+
+    Stricter than :func:`read_weights`: such a file has tensors and plain values
+    only, so any other class is refused.
 
     Raises:
-        CheckpointError: The file is missing, cut short, no checkpoint, or holds
-            an object that could run code.
+        CheckpointError: The file is missing, cut short, no checkpoint, or asks
+            for something that could run code.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist")
+    return _read(Path(path), keep, strict=True)
+
+
+def read_weights(
+    path: str | Path, keep: Collection[str] | None = None, skip: str | None = None
+) -> dict[str, Any]:
+    """Return the top-level entries ``keep`` (None: all) of a published model file, on the CPU.
+
+    Torch's zip, legacy and tar formats, checkpoints of fairseq among them, and
+    safetensors are told apart by their content. Only what is kept is ever in
+    memory. Values are tensors, of floats always float32, and plain: dict, list,
+    tuple, text, bytes, numbers; a namespace is a dict, a set a list, and an
+    object of any other class None.
+
+    An entry that the file does not have is left out. A file without any of
+    them, whose entries are all tensors, is a bare state dict, and returned
+    whole.
+
+    Args:
+        path: The file.
+        keep: Entries to return.
+        skip: Tensors whose names begin so are left out unread, wherever they are.
+
+    Raises:
+        CheckpointError: As of :func:`read_checkpoint`, or the file has no entry
+            of ``keep``; says what it seems to be.
+    """
+    return _read(Path(path), keep, strict=False, skip=skip)
+
+
+def read_tensor(path: str | Path) -> Tensor:
+    """Return the one tensor that ``torch.save`` wrote into a file, on the CPU.
+
+    Raises:
+        CheckpointError: See :func:`read_checkpoint`; also when it holds anything else.
+    """
+    with _opened(Path(path), strict=True) as (content, plain):
+        if not isinstance(content, LazyTensor):
+            raise CheckpointError(f"{path} holds a {type(content).__name__}, not a tensor")
+        return plain(content)
+
+
+def appearance(path: str | Path) -> str:
+    """Return "it seems to be a ..." for a message that a model file is of the wrong kind; "" if unknown."""
     try:
-        with torch.serialization.safe_globals(_NUMPY_SCALAR), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        raise CheckpointError(
-            f"{path} is refused: it asks for {found.group(1)}, which is no tensor and could run code"
-            if found
-            else f"{path} is refused: it is damaged, or holds more than tensors and plain values"
-        ) from None
-    except Exception as error:  # garbage can make the reader raise nearly anything
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: {_first_line(error)}") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a checkpoint")
-    return content
+        with _opened(Path(path), strict=False) as (content, _):
+            kind = identify(content) if isinstance(content, dict) else None
+    except CheckpointError:
+        return ""
+    return f"it seems to be {kind}" if kind else ""
+
+
+def state_of(content: Mapping[str, Any], path: str | Path, *keys: str) -> dict[str, Tensor]:
+    """Return the tensors by name that ``content`` holds: the first of ``keys`` that is there, or itself.
+
+    A ``module.`` that all names share (left by data-parallel training) is cut
+    off, and float16, bfloat16 and float64 become float32.
+
+    Args:
+        content: What :func:`read_weights` returned.
+        path: The file it is from, for messages.
+        *keys: Entries that may hold the tensors, best first.
+
+    Raises:
+        CheckpointError: There is no such entry.
+    """
+    for values in (*(content.get(key) for key in keys), content):
+        if _is_state(values):
+            prefix = "module." if all(name.startswith("module.") for name in values) else ""
+            return {
+                name.removeprefix(prefix): tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in values.items()
+            }
+    raise _lacking(path, keys, content)
 
 
 def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
@@ -73,8 +129,15 @@ def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
             raise
 
 
+OWN_CONFIG = "Use the config.json saved beside the checkpoint."
+
+
 def load_weights(
-    module: nn.Module, state: dict[str, Tensor], source: str | Path, tables: Collection[str] = ()
+    module: nn.Module,
+    state: dict[str, Tensor],
+    source: str | Path,
+    tables: Collection[str] = (),
+    advice: str = "Download it again.",
 ) -> list[str]:
     """Copy ``state`` into ``module``, by name and shape, in the module's own precision.
 
@@ -84,6 +147,7 @@ def load_weights(
         source: The file they are from, for messages.
         tables: Names of tensors with a row for each speaker: with another
             number of rows, the module keeps its own.
+        advice: What to do if they do not fit.
 
     Returns:
         The tables that were kept.
@@ -93,6 +157,7 @@ def load_weights(
             most five are named.
     """
     wanted = module.state_dict()
+    state = _with_names_of(wanted, state)
     kept = [
         name
         for name in tables
@@ -101,18 +166,20 @@ def load_weights(
         and state[name].shape[1:] == wanted[name].shape[1:]
     ]
     state = {**state, **{name: wanted[name] for name in kept}}
-    wrong = [f"{name} is missing" for name in wanted.keys() - state.keys()]
-    wrong += [f"{name} is unknown" for name in state.keys() - wanted.keys()]
+    wrong = [f"{shown(name)} is missing" for name in wanted.keys() - state.keys()]
+    wrong += [f"{shown(name)} is unknown" for name in state.keys() - wanted.keys()]
     wrong += [
-        f"{name} is {tuple(state[name].shape)}, wanted {tuple(wanted[name].shape)}"
+        f"{shown(name)} is {tuple(state[name].shape)}, wanted {tuple(wanted[name].shape)}"
         for name in wanted.keys() & state.keys()
         if state[name].shape != wanted[name].shape
     ]
     if wrong:
+        kind = identify(state)
+        kind = kind if kind != identify(wanted) else None
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise CheckpointError(
-            f"{source} does not fit the model that the configuration describes: "
-            f"{'; '.join(sorted(wrong)[:5])}{more}. Use the config.json saved beside the checkpoint."
+            f"{source} does not fit its model: {'; '.join(sorted(wrong)[:5])}{more}. "
+            + (f"It seems to be {kind}." if kind else advice)
         )
     module.load_state_dict(state)
     return kept
@@ -124,13 +191,118 @@ def load_model(module: nn.Module, path: str | Path) -> None:
     Raises:
         CheckpointError: See :func:`read_checkpoint` and :func:`load_weights`.
     """
-    content = read_checkpoint(path)
-    state = content.get("model")
+    state = read_checkpoint(path, keep=("model",)).get("model")
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of train.py")
-    load_weights(module, state, path)
+    load_weights(module, state, path, advice=OWN_CONFIG)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+_WEIGHT_NORM = {
+    "weight_g": "parametrizations.weight.original0",
+    "weight_v": "parametrizations.weight.original1",
+}
+
+
+def _with_names_of(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return ``state`` with the two tensors of weight norm under the names, old or new, that are wanted."""
+    twins = {**_WEIGHT_NORM, **{new: old for old, new in _WEIGHT_NORM.items()}}
+    renamed = {}
+    for name, tensor in state.items():
+        leaf = next((leaf for leaf in twins if name == leaf or name.endswith(f".{leaf}")), "")
+        twin = name.removesuffix(leaf) + twins.get(leaf, "")
+        renamed[twin if name not in wanted and twin in wanted and twin not in state else name] = tensor
+    return renamed
+
+
+def _read(path: Path, keep: Collection[str] | None, strict: bool, skip: str | None = None) -> dict[str, Any]:
+    with _opened(path, strict, skip) as (content, plain):
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{path} holds a single {type(content).__name__}, not a checkpoint")
+        if keep is None:
+            return plain(content)
+        kept = {name: content[name] for name in content if name in keep}
+        bare = bool(content) and all(isinstance(value, LazyTensor | Tensor) for value in content.values())
+        if not kept and not bare:
+            raise _lacking(path, keep, content)
+        return plain(kept or content)
+
+
+@contextmanager
+def _opened(path: Path, strict: bool, skip: str | None = None) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
+    """Give the content of a file, and what reads the tensors in a part of it.
+
+    Raises:
+        CheckpointError: It cannot be read, now or by the second of the two.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder, not a model file")
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist")
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+            if is_safetensors(head, path.stat().st_size):
+                tensors = read_safetensors(path, head, strict)
+                yield tensors, partial(_without, skip)
+            elif kind := identify_bytes(head):
+                raise CheckpointError(f"{path} is {kind}")
+            else:
+                archive = open_archive(file, head, strict)
+                yield archive.content, _Plain(archive, skip)
+    except UnsafePickleError as error:
+        raise CheckpointError(
+            f"{path} is refused: it asks for {error}, which weights have no need of and which could run code"
+        ) from None
+    except DamagedError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise CheckpointError(f"{path} cannot be read: there is not enough memory for it") from None
+
+
+class _Plain:
+    """Reads the tensors in a value, and puts None for what is unknown."""
+
+    def __init__(self, archive: Archive, skip: str | None) -> None:
+        self._archive = archive
+        self._skip = skip
+        self._left = most_steps(archive.size)  # values: a list that holds another twice, and so on, has many
+
+    def __call__(self, value: Any, depth: int = 0) -> Any:
+        self._left -= 1
+        if depth > _DEEPEST or self._left < 0:
+            raise DamagedError("it holds lists in lists without end")
+        if isinstance(value, LazyTensor):
+            return self._archive.tensor(value)
+        if isinstance(value, dict):
+            return {key: self(inner, depth + 1) for key, inner in _without(self._skip, value).items()}
+        if isinstance(value, list | tuple):
+            return type(value)([self(inner, depth + 1) for inner in value])
+        plain = value is None or isinstance(value, str | bytes | int | float | torch.dtype)
+        return value if plain else None
+
+
+def _is_state(values: Any) -> TypeGuard[Mapping[str, Tensor]]:
+    return (
+        isinstance(values, Mapping)
+        and bool(values)
+        and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in values.items())
+    )
+
+
+def _without(skip: str | None, content: dict[Any, Any]) -> dict[Any, Any]:
+    """Return ``content`` without the tensors whose names begin with ``skip``."""
+    if skip is None:
+        return content
+    return {
+        key: value
+        for key, value in content.items()
+        if not (isinstance(value, LazyTensor | Tensor) and str(key).startswith(skip))
+    }
+
+
+def _lacking(path: str | Path, keys: Collection[str], content: Mapping[str, Any]) -> CheckpointError:
+    wanted = " or ".join(map(repr, keys)) or "tensors"
+    kind = identify(content)
+    return CheckpointError(f"{path} holds no {wanted}" + (f"; it seems to be {kind}" if kind else ""))

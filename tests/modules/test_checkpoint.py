@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from modules.checkpoint import load_model, load_weights, read_checkpoint, write_checkpoint
+from modules.checkpoint import (
+    load_model,
+    load_weights,
+    read_checkpoint,
+    read_tensor,
+    read_weights,
+    state_of,
+    write_checkpoint,
+)
 from modules.errors import CheckpointError
 from modules.files import replacing
 
@@ -127,3 +135,97 @@ def test_half_precision_weights_load_in_the_precision_of_the_module():
     module = nn.Linear(2, 2)
     load_weights(module, {name: value.half() for name, value in module.state_dict().items()}, "G_1.pth")
     assert module.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "reader", [read_checkpoint, read_weights, lambda path: load_model(nn.Linear(1, 1), path)]
+)
+def test_a_folder_and_a_locked_file_are_one_line_each(tmp_path, monkeypatch, reader):
+    with pytest.raises(CheckpointError, match=r"is a folder, not a model file$"):
+        reader(tmp_path)
+    with pytest.raises(CheckpointError, match=r"none\.pth does not exist$"):
+        reader(tmp_path / "none.pth")
+    path = tmp_path / "G_1.pth"
+    write_checkpoint(path, {"model": {}})
+
+    def locked(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))  # root may read everything
+
+    monkeypatch.setattr(type(path), "open", locked)
+    with pytest.raises(CheckpointError, match=r"G_1\.pth cannot be read: Permission denied$"):
+        reader(path)
+
+
+def test_only_the_entries_that_are_asked_for_are_read(tmp_path):
+    path = tmp_path / "G_1.pth"
+    write_checkpoint(path, {"model": {"w": torch.ones(2)}, "optimizer": {"state": {}}, "iteration": 3})
+    assert read_checkpoint(path, keep=("iteration", "epoch")) == {"iteration": 3}
+    with pytest.raises(CheckpointError, match="holds no 'generator'"):
+        read_checkpoint(path, keep=("generator",))
+
+
+def test_the_tensors_of_a_model_are_found_wherever_they_are():
+    state = {"a.weight": torch.ones(2), "b": torch.zeros(1)}
+    assert state_of({"model": state, "other": state}, "f", "state_dict", "model").keys() == state.keys()
+    assert state_of(state, "f", "model").keys() == state.keys()
+    assert state_of(state, "f").keys() == state.keys()
+    with pytest.raises(CheckpointError, match="f holds no 'model'"):
+        state_of({"model": {"a": 1}, "other": state}, "f", "model")
+    with pytest.raises(CheckpointError, match="f holds no tensors"):
+        state_of({}, "f")
+
+
+def test_parallel_training_leaves_no_mark():
+    state = {"module.a": torch.ones(2), "module.b": torch.ones(1)}
+    assert state_of({"model": state}, "f", "model").keys() == {"a", "b"}
+    assert state_of({**state, "c": torch.ones(1)}, "f").keys() == {"module.a", "module.b", "c"}
+
+
+def test_all_floats_become_float32_and_integers_stay():
+    dtypes = [torch.float16, torch.bfloat16, torch.float64, torch.float32, torch.int64, torch.bool]
+    found = state_of({str(dtype): torch.ones(1, dtype=dtype) for dtype in dtypes}, "f")
+    assert [value.dtype for value in found.values()] == [torch.float32] * 4 + [torch.int64, torch.bool]
+
+
+def test_both_namings_of_weight_norm_load_into_both():
+    new = nn.ModuleDict({"conv": nn.utils.parametrizations.weight_norm(nn.Conv1d(2, 3, 3))})
+    old = nn.ModuleDict({"conv": nn.Module()})
+    for name, value in {"bias": (3,), "weight_g": (3, 1, 1), "weight_v": (3, 2, 3)}.items():
+        old["conv"].register_parameter(name, nn.Parameter(torch.rand(value)))
+    for target in (old, new):
+        for source in (old, new):
+            state = {name: value + 1 for name, value in source.state_dict().items()}
+            load_weights(target, state, "f")
+            for one, two in zip(sorted(state), sorted(target.state_dict()), strict=True):
+                assert torch.equal(state[one], target.state_dict()[two])
+    both = {**old.state_dict(), "conv.parametrizations.weight.original0": torch.ones(3, 1, 1)}
+    with pytest.raises(CheckpointError, match="original0 is unknown"):
+        load_weights(old, both, "f")
+
+
+def test_names_of_a_stranger_do_not_break_the_line():
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(nn.Linear(1, 1), {"a\nb" + "c" * 1000: torch.ones(1)}, "f")
+    assert "a?bccc" in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_a_mismatch_says_what_the_file_seems_to_be():
+    whisper = {"encoder.blocks.0.attn.query.weight": torch.ones(1)}
+    with pytest.raises(CheckpointError, match=r"weight is missing.*It seems to be a Whisper checkpoint\.$"):
+        load_weights(nn.Linear(1, 1), whisper, "f")
+    module = nn.ModuleDict({"flow": nn.ModuleDict({"flows": nn.Linear(1, 2)})})
+    same_kind = {name: torch.ones(9) for name in module.state_dict()}
+    with pytest.raises(CheckpointError, match=r"Get the other one\.$"):
+        load_weights(module, same_kind, "f", advice="Get the other one.")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_of_one_tensor_is_read(tmp_path, zipped):
+    torch.save(torch.arange(6.0).reshape(2, 3), tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    assert read_tensor(tmp_path / "x.pt").tolist() == [[0, 1, 2], [3, 4, 5]]
+    torch.save({"a": torch.ones(1)}, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match="holds a dict, not a tensor"):
+        read_tensor(tmp_path / "x.pt")
+    torch.save(Attack(tmp_path / "trace"), tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match="refused.*system"):
+        read_tensor(tmp_path / "x.pt")

@@ -1,0 +1,307 @@
+"""Each format that torch ever wrote is read as torch itself reads it."""
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from modules.checkpoint import appearance, read_checkpoint, read_weights, state_of
+from modules.errors import CheckpointError
+from tests.published import write_fairseq
+from tests.torch_files import save_tar, tensor_pickle, write_legacy, write_zip
+
+TENSORS = {
+    "plain": torch.arange(6.0).reshape(2, 3),
+    "transposed": torch.arange(6.0).reshape(2, 3).T,
+    "part": torch.arange(10.0)[3:7:2],
+    "scalar": torch.tensor(3.5),
+    "empty": torch.zeros(0, 4),
+    "long": torch.tensor([2**40, -1]),
+    "half": torch.tensor([1.5, -2]).half(),
+    "brain": torch.tensor([1.5, -2]).bfloat16(),
+    "double": torch.tensor([1e300]).double(),
+    "bool": torch.tensor([True, False]),
+    "byte": torch.arange(5, dtype=torch.uint8),
+    "complex": torch.tensor([1 + 2j]),
+    "small": torch.tensor([1.5, -2]).to(torch.float8_e4m3fn),
+    "unsigned": torch.tensor([7], dtype=torch.uint16),
+    "parameter": torch.nn.Parameter(torch.ones(2)),
+}
+
+
+def same(one, two):
+    if isinstance(one, torch.Tensor):
+        assert one.dtype == two.dtype and one.shape == two.shape and one.stride() == two.stride()
+        assert torch.equal(
+            one.detach().contiguous().view(-1).view(torch.uint8), two.contiguous().view(-1).view(torch.uint8)
+        )
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            same(one[key], two[key])
+    elif isinstance(one, list | tuple):
+        assert type(one) is type(two)
+        for left, right in zip(one, two, strict=True):
+            same(left, right)
+    else:
+        assert one == two
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("reader", [read_checkpoint, read_weights])
+def test_torch_files_are_read_as_torch_reads_them(tmp_path, zipped, reader):
+    path = tmp_path / "a.pth"
+    tensors = dict(TENSORS)
+    if not zipped:
+        del tensors["unsigned"], tensors["small"]  # which torch writes and cannot read back
+    content = {"model": OrderedDict(tensors), "step": 3, "nested": [{"w": TENSORS["plain"]}, (1, "a")]}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    wanted = torch.load(path, weights_only=True)
+    if reader is read_weights:  # in float32, whatever the file has
+        wanted["model"] = {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in wanted["model"].items()
+        }
+        part = wanted["model"].pop("part")
+        assert torch.equal(reader(path)["model"]["part"], part)  # its stride may be another
+        found = reader(path)
+        del found["model"]["part"]
+        same(wanted, found)
+    else:
+        same(wanted, reader(path))
+
+
+def test_the_tar_of_old_is_read_as_torch_reads_it(tmp_path):
+    floats = {name: value.detach() for name, value in TENSORS.items() if value.dtype == torch.float32}
+    path = save_tar({"model": OrderedDict(floats), "epoch": 2}, tmp_path / "a.pth")
+    same(torch.load(path, weights_only=False), read_checkpoint(path))
+    assert read_weights(path, keep=("model",)).keys() == {"model"}
+
+
+def test_tensors_that_share_a_record_share_it_still(tmp_path):
+    whole = torch.arange(10.0)
+    torch.save({"model": {"a": whole, "b": whole[2:4], "c": whole}}, tmp_path / "a.pth")
+    state = read_checkpoint(tmp_path / "a.pth")["model"]
+    assert state["a"].data_ptr() == state["c"].data_ptr() == state["b"].data_ptr() - 8
+
+
+def test_other_protocols_and_tensor_subclasses_are_read(tmp_path):
+    marked = torch.ones(2)
+    marked.note = "torch writes a tensor with attributes in another way"  # type: ignore[attr-defined]
+    for protocol in (2, 3, 4, 5):
+        torch.save({"w": marked, "p": TENSORS["parameter"]}, tmp_path / "a.pth", pickle_protocol=protocol)
+        found = read_checkpoint(tmp_path / "a.pth")
+        assert torch.equal(found["w"], torch.ones(2)) and torch.equal(found["p"], torch.ones(2))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_of_a_fairseq_file_only_the_model_is_read(tmp_path, monkeypatch, zipped):
+    state = {"encoder.w": torch.rand(3, 4), "label_embs_concat": torch.zeros(4, 2)}
+    path = write_fairseq(tmp_path / "a.pt", state, {"model": {"layers": 12}}, zipped)
+    read = []
+    from modules import archive, old_archives
+
+    for kind in (archive.ZipArchive, old_archives.LegacyArchive):
+        original = kind._read
+        monkeypatch.setattr(
+            kind, "_read", lambda self, at, into, o=original: (read.append(len(into)), o(self, at, into))[1]
+        )
+    content = read_weights(path, keep=("model", "cfg"))
+    assert content.keys() == {"model", "cfg"} and content["cfg"]["model"] == {"layers": 12}
+    same(content["model"], state)
+    assert sorted(read) == [32, 48]  # not the optimizer's
+
+    content = read_weights(path)
+    assert content["task_state"]["dictionaries"] == [None]  # an object of fairseq
+    assert content["args"] is None and "last_optimizer_state" in content
+
+
+def test_safetensors_are_known_by_their_content(tmp_path):
+    path = tmp_path / "model.pt"
+    tensors = {"a": torch.rand(2, 3), "b": torch.arange(3)}
+    save_file(tensors, path)
+    same(tensors, read_weights(path))
+    same(tensors, read_weights(path, keep=("model",)))  # a bare state dict has no entries to choose from
+    same({"a": tensors["a"]}, read_weights(path, keep=("a",)))
+
+
+def test_tensors_of_no_use_are_not_read(tmp_path):
+    tensors = {"encoder.w": torch.ones(2).half(), "decoder.w": torch.ones(3).half()}
+    save_file(tensors, tmp_path / "a.safetensors")
+    torch.save({"model": tensors, "dims": {"decoder.layers": 3}}, tmp_path / "a.pt")
+    torch.save(tensors, tmp_path / "bare.pt")
+    for path in tmp_path.iterdir():
+        content = read_weights(path, keep=("model", "dims"), skip="decoder.")
+        assert state_of(content, path, "model").keys() == {"encoder.w"}
+    assert read_weights(tmp_path / "a.pt", skip="decoder.")["dims"] == {"decoder.layers": 3}
+
+
+def test_half_precision_becomes_single(tmp_path):
+    values = torch.tensor([[1.5, -2.0], [0.25, 3.0]])
+    tensors = {"half": values.half(), "brain": values.bfloat16().T.contiguous(), "double": values.double()}
+    torch.save({"model": tensors}, tmp_path / "a.pt")
+    save_file(tensors, tmp_path / "a.safetensors")
+    for state in (read_weights(tmp_path / "a.pt")["model"], read_weights(tmp_path / "a.safetensors")):
+        assert all(value.dtype == torch.float32 for value in state.values())
+        assert torch.equal(state["half"], values) and torch.equal(state["brain"], values.T)
+    kept = read_checkpoint(tmp_path / "a.pt")["model"]
+    assert [value.dtype for value in kept.values()] == [torch.float16, torch.bfloat16, torch.float64]
+
+
+def test_bare_state_dicts_are_returned_whole(tmp_path):
+    torch.save(OrderedDict(TENSORS), tmp_path / "a.pt")
+    assert read_weights(tmp_path / "a.pt", keep=("model",)).keys() == TENSORS.keys()
+
+
+def test_numbers_of_another_kind_of_machine_are_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", pickle.dumps({}, 2))
+        file.writestr("a/byteorder", "big")
+    with pytest.raises(CheckpointError, match="byte order"):
+        read_checkpoint(path)
+    system = pickle.dumps({"little_endian": False}, 2)
+    write_legacy(path, pickle.dumps({}, 2))
+    little = pickle.dumps({"little_endian": True}, 2)
+    data = path.read_bytes()
+    begin = data.index(b"little_endian") - 40
+    assert len(system) == len(little)
+    path.write_bytes(data[:begin] + data[begin:].replace(b"endianq\x02\x88", b"endianq\x02\x89"))
+    assert path.read_bytes() != data
+    with pytest.raises(CheckpointError, match="byte order"):
+        read_checkpoint(path)
+
+
+CLAIMS = {
+    "size": {"size": (3, 3)},
+    "stride": {"stride": (4, 1)},
+    "offset": {"offset": 1},
+    "repeated": {"size": (6, 6), "stride": (0, 1)},
+    "negative": {"size": (-1, 3)},
+    "huge": {"size": (2**62, 2**62)},
+    "record": {"n_values": 7},
+    "type": {"storage": torch.DoubleStorage},
+}
+
+
+@pytest.mark.parametrize("claims", CLAIMS.values(), ids=CLAIMS.keys())
+def test_claims_beyond_the_record_are_refused(tmp_path, claims):
+    path = tmp_path / "a.pth"
+    pickled = tensor_pickle(**{"stride": (3, 1), **claims})  # type: ignore[arg-type]
+    write_zip(path, pickled, {"0": bytes(24)})
+    with pytest.raises(CheckpointError, match="claims? more values|no possible shape"):
+        read_weights(path)
+    write_legacy(path, pickled, {"0": struct.pack("<q", 6) + bytes(24)})
+    with pytest.raises(CheckpointError, match="claims?|no possible shape|cut short"):
+        read_weights(path)
+    write_zip(path, tensor_pickle(stride=(3, 1)), {"0": struct.pack("<6f", *range(6))})
+    assert read_weights(path)["model"]["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_damaged_number_is_noticed(tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"model": {"w": torch.arange(1000.0)}}, path)
+    data = bytearray(path.read_bytes())
+    data[data.index(struct.pack("<4f", 500, 501, 502, 503))] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="damaged.*CRC"):
+        read_checkpoint(path)
+
+
+def test_torchscript_is_named(tmp_path):
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as file:  # torch's own writer of these is on its way out
+        for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            file.writestr(f"a/{name}", b"")
+    with pytest.raises(CheckpointError, match="TorchScript"):
+        read_weights(path)
+
+
+HEADS = {
+    b"": "is empty",
+    b"<!DOCTYPE html><html>": "web page.*get it again",
+    b"\n<HTML>": "web page",
+    b"version https://git-lfs.github.com/spec/v1\noid": "git-lfs",
+    b"\x08\x0a\x12\x07pytorch": "ONNX",
+    b"\x1f\x8b\x08\x00": "compressed archive",
+    b'{"error": "not found"}': "JSON",
+    b"RIFF\x00\x00\x00\x00WAVE": "recording",
+    b"nothing known": "cannot be read",
+    pickle.dumps({"model": {}}): "a pickle, but not one that torch wrote",
+    pickle.dumps([1]): "a pickle, but not one that torch wrote",
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_other_files_are_named(tmp_path, head):
+    path = tmp_path / "model.pt"
+    path.write_bytes(head)
+    for reader in (read_checkpoint, read_weights):
+        with pytest.raises(CheckpointError, match=HEADS[head]) as caught:
+            reader(path)
+        assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+def test_a_zip_that_is_none_of_torch_is_named(tmp_path):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("readme.txt", "hello")
+    (tmp_path / "a.pt").write_bytes(content.getvalue())
+    with pytest.raises(CheckpointError, match="a zip, but not one that torch wrote"):
+        read_weights(tmp_path / "a.pt")
+
+
+KINDS = {
+    "encoder.blocks.0.attn.query.weight": "Whisper",
+    "encoder.layers.0.self_attn.grep_linear.weight": "WavLM",
+    "feature_extractor.conv_layers.0.0.weight": "HuBERT",
+    "feature_extractor.conv0.weight": "soft HuBERT",
+    "feature_extractor.dummy_weight": "DPHuBERT",
+    "m_source.l_linear.weight": "NSF vocoder",
+    "unet.encoder.bn.weight": "RMVPE",
+    "cent_table": "FCPE",
+    "flow.flows.0.pre.weight": "Glow-SVC",
+    "enc_q.pre.weight": "so-vits-svc",
+    "unit_embed.weight": "diffusion",
+    "discriminators.0.convs.0.bias": "discriminator",
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("layout", ["nested", "bare", "parallel"])
+def test_a_file_of_another_kind_is_named(tmp_path, name, layout):
+    path = tmp_path / "a.pt"
+    tensor = torch.ones(1)
+    contents = {
+        "nested": {"weights": {name: tensor}},
+        "bare": {name: tensor},
+        "parallel": {f"module.{name}": tensor},
+    }
+    torch.save(contents[layout] | {"epoch": 1}, path)
+    with pytest.raises(CheckpointError, match=f"holds no 'model' or 'x'; it seems to be .*{KINDS[name]}"):
+        state_of(read_weights(path, keep=("model", "x")), path, "model", "x")
+    assert KINDS[name] in appearance(path)
+
+
+def test_an_optimizer_is_named_and_the_unknown_is_not(tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save({"state": {}, "param_groups": []}, path)
+    with pytest.raises(CheckpointError, match="optimizer"):
+        read_weights(path, keep=("model",))
+    torch.save({"a": 1}, path)
+    with pytest.raises(CheckpointError, match="holds no 'model'$"):
+        read_weights(path, keep=("model",))
+    assert appearance(path) == "" == appearance(tmp_path / "none")
+
+
+def test_json_in_front_does_not_hide_a_safetensors_file(tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    header += b" " * (0x0A20 - len(header))  # a length whose first bytes are a blank and a line end
+    (tmp_path / "a").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert read_weights(tmp_path / "a")["a"].tolist() == [0]

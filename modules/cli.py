@@ -24,6 +24,8 @@ def entry_point(main: Main) -> Main:
     @wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> int:
         program = Path(sys.argv[0]).name if argv is None else Path(main.__globals__["__file__"]).name
+        if program == "__main__.py":  # of a package: as it was called
+            program = f"python -m {Path(main.__globals__['__file__']).parent.name}"
         try:
             return main(argv)
         except GlowSVCError as error:

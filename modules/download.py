@@ -1,0 +1,258 @@
+"""Downloads that survive a bad connection: resumed, retried, and never taken for whole when they are not.
+
+The bytes go to a ``.part`` file; beside it lies what the server said of the
+file, so that the rest is only ever added to the same content. ``requests``
+does the talking: proxies, redirects and certificates are its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import requests
+from urllib3.exceptions import ReadTimeoutError
+
+from modules.errors import GlowSVCError
+from modules.files import write_json
+
+TIMEOUT = (10.0, 60.0)  # s to connect; s without a byte
+TRIES = 5  # in a row that bring nothing new
+CONNECT_TRIES = 2  # in a row without an answer: then there is no connection
+PAUSE = 1.0  # s before the second try; doubles with each
+BLOCK = 1 << 16  # bytes at a time; what a broken connection can cost
+PROGRESS = 1 << 20  # bytes that make a try worth more tries
+_NO_MODEL = re.compile(rb"\s*(<|version https://git-lfs)")  # a web page, or a pointer to a file
+
+
+class DownloadError(GlowSVCError):
+    """This address does not give the file; another may."""
+
+
+class Bar(Protocol):
+    """What shows the progress; tqdm's bars are such."""
+
+    def update(self, n: float | None = 1) -> bool | None: ...  # noqa: D102
+
+
+Say = Callable[[str], None]
+Progress = Callable[[int | None, int], AbstractContextManager[Bar]]  # bytes in all; bytes already there
+
+
+class _InterruptedError(Exception):
+    """Something that may go better the next time."""
+
+    tries = TRIES
+
+
+class _UnreachableError(_InterruptedError):
+    """There was no answer at all."""
+
+    tries = CONNECT_TRIES
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the server said of the file that a .part is the beginning of."""
+
+    url: str
+    etag: str | None
+    modified: str | None
+    total: int | None  # bytes
+
+    @classmethod
+    def of(cls, url: str, headers: Mapping[str, str], total: int | None) -> _Facts:
+        return cls(url, headers.get("ETag"), headers.get("Last-Modified"), total)
+
+    @classmethod
+    def load(cls, part: Path, url: str) -> _Facts | None:
+        """Return what is known of ``part`` if it comes from ``url``, else None."""
+        try:
+            facts = cls(**json.loads(facts_file(part).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return facts if facts.url == url else None
+
+    @property
+    def validator(self) -> str | None:
+        """What If-Range takes: a strong ETag, or a date."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+
+    def same_file(self, other: _Facts) -> bool:
+        pairs = zip(
+            (self.etag, self.modified, self.total), (other.etag, other.modified, other.total), strict=True
+        )
+        return all(a is None or b is None or a == b for a, b in pairs)
+
+
+def facts_file(part: Path) -> Path:
+    """Return where what the server said of ``part`` is kept."""
+    return part.with_name(f"{part.name}.json")
+
+
+def discard(part: Path) -> None:
+    """Remove ``part`` and what is known of it."""
+    part.unlink(missing_ok=True)
+    facts_file(part).unlink(missing_ok=True)
+
+
+def fetch(url: str, part: Path, size: int | None, say: Say, progress: Progress) -> None:
+    """Complete ``part`` from ``url``, continuing where an earlier run ended.
+
+    Args:
+        url: Where from, by http or https.
+        part: Where to; what it holds already is kept if the file is still the same.
+        size: Bytes, if known beforehand.
+        say: Is told in a line of what goes wrong and is tried again.
+        progress: Shows the bytes.
+
+    Raises:
+        DownloadError: The address does not give the file, even after several tries.
+        OSError: It cannot be written; above all, the disk is full. What came is kept.
+    """
+    failures = 0
+    while True:
+        before = _length(part)
+        try:
+            return _attempt(url, part, size, progress)
+        except _InterruptedError as error:
+            failures = 1 if _length(part) - before >= PROGRESS else failures + 1
+            if failures >= error.tries:
+                kept = _kept(part, url)
+                note = f"; the first {_amount(kept)} are kept for the next run" if kept else ""
+                raise DownloadError(f"{error}{note}") from None
+            pause = PAUSE * 2 ** (failures - 1)
+            say(f"{url}: {error}; trying again in {pause:g} s")
+            time.sleep(pause)
+
+
+def _attempt(url: str, part: Path, size: int | None, progress: Progress) -> None:
+    known, start = _Facts.load(part, url), _kept(part, url)
+    if known and start and start == known.total:
+        return  # only the move into place was missing
+    headers = {"Accept-Encoding": "identity", "User-Agent": "glow-svc"}  # bytes as they lie there
+    if known and start:
+        headers |= {"Range": f"bytes={start}-", "If-Range": str(known.validator)}
+    answered = False
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            answered = True
+            start, total = _read_answer(response, url, part, start, known)
+            if size is not None and total not in (None, size):
+                raise DownloadError(f"is {total} bytes long instead of {size}: it is another file")
+            total = size if total is None else total
+            _make_room(part, total, start)
+            _receive(response, part, start, total, progress)
+    except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
+        kind = "proxy" if isinstance(error, requests.exceptions.ProxyError) else "certificate or encryption"
+        raise DownloadError(f"cannot be reached: the {kind} fails ({_innermost(error)})") from None
+    except requests.exceptions.Timeout:  # within the body it is a ConnectionError instead
+        raise _UnreachableError("does not answer") from None
+    except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+        if answered:
+            silent = any(isinstance(arg, ReadTimeoutError) for arg in error.args)
+            what = f"sent nothing for {TIMEOUT[1]:g} s" if silent else "the connection broke"
+            raise _InterruptedError(f"{what} after {_amount(_length(part))}") from None
+        raise _UnreachableError(f"cannot be reached ({_innermost(error)})") from None
+    except requests.exceptions.RequestException as error:
+        raise DownloadError(f"cannot be downloaded: {_innermost(error)}") from None
+    got = _length(part)
+    if total is not None and got != total:
+        if got > total:
+            discard(part)
+            raise DownloadError(f"sent more than the {total} bytes of the file; deleted")
+        raise _InterruptedError(f"ended after {got} of {total} bytes")
+
+
+def _read_answer(
+    response: requests.Response, url: str, part: Path, start: int, known: _Facts | None
+) -> tuple[int, int | None]:
+    """Return the byte that the answer starts at, and how many the file has in all."""
+    if url.startswith("https:") and not response.url.startswith("https:"):
+        raise DownloadError("leads to an address without encryption")
+    status = response.status_code
+    if status == 206 and known:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        total = int(found.group(2)) if found and found.group(2) != "*" else known.total
+        answer = _Facts.of(url, response.headers, total)
+        if found and int(found.group(1)) == start and known.same_file(answer):
+            return start, total
+        discard(part)
+        raise _InterruptedError("is another file than before")
+    if status == 416:
+        discard(part)
+        raise _InterruptedError("has nothing after what is here")
+    if status in (408, 425, 429) or status >= 500:
+        raise _InterruptedError(f"answers {status} {response.reason}")
+    if status != 200:
+        raise DownloadError(f"answers {status} {response.reason}")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise DownloadError("sends the file compressed, which was not asked for")
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise DownloadError("gives a web page, not the file")
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
+    part.unlink(missing_ok=True)
+    write_json(facts_file(part), asdict(_Facts.of(url, response.headers, total)))
+    return 0, total
+
+
+def _receive(
+    response: requests.Response, part: Path, start: int, total: int | None, progress: Progress
+) -> None:
+    try:
+        with open(part, "r+b" if start else "wb") as file, progress(total, start) as bar:
+            file.seek(start)
+            for block in response.iter_content(BLOCK):
+                if file.tell() == 0 and _NO_MODEL.match(block):
+                    raise DownloadError("gives a page of text, not the file")
+                file.write(block)
+                bar.update(len(block))
+    except requests.exceptions.RequestException:  # an OSError too, but not of this file
+        raise
+    except OSError as error:
+        error.filename = error.filename or str(part)
+        raise
+
+
+def _make_room(part: Path, total: int | None, start: int) -> None:
+    """Raise an OSError now if the disk is too small, rather than after an hour."""
+    if total is not None and shutil.disk_usage(part.parent).free < total - start:
+        raise OSError(errno.ENOSPC, "No space left on device", str(part))
+
+
+def _kept(part: Path, url: str) -> int:
+    """Return how many bytes of ``part`` a further try can build on."""
+    known = _Facts.load(part, url)
+    return _length(part) if known and known.validator else 0
+
+
+def _length(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
+
+
+def _amount(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:.1f} MB"
+
+
+def _innermost(error: BaseException) -> str:
+    """Return what lies under the layers of a network error, in a few words."""
+    reason: Any = error
+    for _ in range(10):
+        inner = getattr(reason, "reason", None) or next(
+            (arg for arg in getattr(reason, "args", ()) if isinstance(arg, BaseException)), None
+        )
+        if not isinstance(inner, BaseException):
+            break
+        reason = inner
+    text = str(reason).rpartition(": ")[2].strip() or type(reason).__name__
+    text = text.splitlines()[0]
+    return text if text.count("(") == text.count(")") else text.rstrip(")'")

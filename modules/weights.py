@@ -1,0 +1,336 @@
+"""The published weights: which files there are, where they come from, and where each has its place.
+
+Everything that needs one asks :func:`weights_path` for it by key, so that a
+missing file gives the same message everywhere. ``python -m pretrain`` downloads
+them; the registries name their key in a part's line.
+
+A checksum stands here only where the publisher states it: in the address
+itself, or in the commit that published the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modules.errors import ConfigError, MissingWeightsError
+
+ROOT = Path(__file__).resolve().parents[1]
+HUB = "https://huggingface.co/"  # what the variable HF_ENDPOINT stands in for
+SAMPLE = 1 << 20  # bytes that a fingerprint reads at each of three places
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One address that gives the file, or an archive that holds it.
+
+    Attributes:
+        url: As published.
+        size: Bytes of what the address gives; None: not published.
+        sha256: Of what the address gives; None: not published, so it is
+            recorded at the first download.
+        members: Of a zip archive: name in it, and place under pretrain/.
+            Empty: the address gives the file itself.
+    """
+
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+    members: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The url, at the mirror that HF_ENDPOINT names if it is on that hub."""
+        mirror = os.environ.get("HF_ENDPOINT")
+        if mirror and self.url.startswith(HUB):
+            return f"{mirror.rstrip('/')}/{self.url.removeprefix(HUB)}"
+        return self.url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One line of the table.
+
+    Attributes:
+        file: Its place under pretrain/.
+        beside: What must lie there too.
+        also: Other names under which the same content is published and found.
+        purpose: What it is for, in a sentence.
+        licence: Of the weights, as far as their publisher says.
+        sources: Where it is downloaded from, in this order.
+        by_hand: Where a person can get it; all there is without sources.
+        known: sha256 of other published files that serve here, and what they are.
+    """
+
+    file: str
+    purpose: str
+    licence: str
+    beside: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    by_hand: str = ""
+    known: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that must be there."""
+        return (self.file, *self.beside)
+
+
+_NSF_HIFIGAN = ("model", "config.json", "NOTICE.txt", "NOTICE.zh-CN.txt")
+
+
+def _moess(file: str, size: int, sha256: str, purpose: str) -> Weights:
+    url = f"{HUB}NaruseMioShirakana/MoeSS-SUBModel/resolve/main/{file}"
+    return Weights(
+        file=file,
+        purpose=purpose,
+        licence="GPL-3.0",
+        sources=(Source(url=url, size=size, sha256=sha256),),
+    )
+
+
+def _whisper(file: str, sha256: str, purpose: str) -> Weights:
+    url = f"https://openaipublic.azureedge.net/main/whisper/models/{sha256}/{file}"
+    return Weights(file=file, purpose=purpose, licence="MIT", sources=(Source(url=url, sha256=sha256),))
+
+
+WEIGHTS: dict[str, Weights] = {
+    "contentvec": Weights(
+        file="checkpoint_best_legacy_500.pt",
+        also=("hubert_base.pt",),
+        purpose="ContentVec, the default speech encoder: words with little of the singer left in them.",
+        licence="MIT",
+        sources=(
+            Source(
+                url=f"{HUB}lj1995/VoiceConversionWebUI/resolve/main/hubert_base.pt",
+                size=189507909,
+                sha256="f54b40fd2802423a5643779c4861af1e9ee9c1564dc9d32f54f20b5ffba7db96",
+            ),
+        ),
+        by_hand=(
+            "the authors' own file (1.3 GB), behind a page for people: "
+            "https://ibm.box.com/s/z1wgl1stco8ffooyatzdwsqn2psd9lrr"
+        ),
+        known={
+            "60d936ec5a566776fc392e69ad8b630d14eb588111233fe313436e200a7b187b": "the authors' own file",
+        },
+    ),
+    "hubertsoft": Weights(
+        file="hubert-soft-0d54a1f4.pt",
+        purpose="Soft HuBERT, a speech encoder with 256 channels.",
+        licence="MIT",
+        sources=(
+            Source(url="https://github.com/bshall/hubert/releases/download/v0.1/hubert-soft-0d54a1f4.pt"),
+        ),
+    ),
+    "whisper-medium": _whisper(
+        "medium.pt",
+        "345ae4da62f9b3d59415adc60127b97c714f32e89e936602e85993674d08dcb1",
+        "Whisper medium, whose encoder half is a speech encoder for many languages.",
+    ),
+    "whisper-large-v2": _whisper(
+        "large-v2.pt",
+        "81f7c96c852ee8fc832187b0132e569d6c3065a3252ed18e56effd0b6a73e524",
+        "Whisper large-v2, the same, larger and slower.",
+    ),
+    "cnhubertlarge": Weights(
+        file="chinese-hubert-large-fairseq-ckpt.pt",
+        purpose="HuBERT large trained on Chinese speech.",
+        licence="MIT",
+        sources=(
+            Source(
+                url=f"{HUB}TencentGameMate/chinese-hubert-large/resolve/main/"
+                "chinese-hubert-large-fairseq-ckpt.pt",
+                size=3799503913,
+                sha256="31a39438d2ca748d5626bb676493041166de03c93ec517774c6d90ebb2d715c5",
+            ),
+        ),
+    ),
+    "dphubert": Weights(
+        file="DPHuBERT-sp0.75.pth",
+        purpose="DPHuBERT, a speech encoder: HuBERT pruned to a quarter of its weights.",
+        licence="MIT (the code; the weights' page names none: https://huggingface.co/pyf98/DPHuBERT)",
+        sources=(
+            Source(
+                url=f"{HUB}pyf98/DPHuBERT/resolve/main/DPHuBERT-sp0.75.pth",
+                size=99132650,
+                sha256="384d72429163b79cd9f4deaf41aa2cbc990e7526b4430f2a22d40c5e70c14be7",
+            ),
+        ),
+    ),
+    "wavlmbase+": Weights(
+        file="WavLM-Base+.pt",
+        purpose="WavLM-Base+, a speech encoder trained on 94 000 hours of varied speech.",
+        licence="MIT (its repository; its model card names CC BY-SA 3.0)",
+        sources=(Source(url="https://valle.blob.core.windows.net/share/wavlm/WavLM-Base+.pt"),),
+        by_hand=(
+            "the published link carries a signature that lapses; copy the current one from "
+            "https://github.com/microsoft/unilm/tree/master/wavlm and give it with --url '<link>'"
+        ),
+    ),
+    "vec256l9-onnx": _moess(
+        "vec-256-layer-9.onnx",
+        293348935,
+        "61d0d0598803f74d5a4bcba65ca367571889accc0e86196f0982e8e455d56393",
+        "ContentVec layer 9 with its projection, for onnxruntime.",
+    ),
+    "vec256l12-onnx": _moess(
+        "vec-256-layer-12.onnx",
+        378443394,
+        "f506231205ffde84f6c82cbcc021315acdc0c9b14289042eaa616cb33717ed41",
+        "ContentVec layer 12 with its projection, for onnxruntime.",
+    ),
+    "vec768l9-onnx": _moess(
+        "vec-768-layer-9.onnx",
+        292561270,
+        "580ba3f639f931e414ba4a3407bb3039c1a8023fc2400a72dd1729d2dd5e8c41",
+        "ContentVec layer 9, for onnxruntime.",
+    ),
+    "vec768l12-onnx": _moess(
+        "vec-768-layer-12.onnx",
+        377655729,
+        "b3886e7dff1495cda514f94f4680a7b1261e05d6929f5c764cdb17934b413c2a",
+        "ContentVec layer 12, for onnxruntime.",
+    ),
+    "hubertsoft-onnx": _moess(
+        "hubert-soft.onnx",
+        378413589,
+        "9b0de037dc7985226e3653019d5272830bdff80697ee570b2b35e532d2abf831",
+        "Soft HuBERT, for onnxruntime.",
+    ),
+    "nsf-hifigan": Weights(
+        file="nsf_hifigan/model",
+        beside=("nsf_hifigan/config.json",),
+        purpose="NSF-HiFiGAN, the default vocoder: from mel and F0 to sound.",
+        licence="CC BY-NC-SA 4.0",
+        sources=(
+            Source(
+                url="https://github.com/openvpi/vocoders/releases/download/nsf-hifigan-v1/"
+                "nsf_hifigan_20221211.zip",
+                members={name: f"nsf_hifigan/{name}" for name in _NSF_HIFIGAN},
+            ),
+        ),
+    ),
+    "nsf-snake-hifigan": Weights(
+        file="nsf_snake_hifigan/model",
+        beside=("nsf_snake_hifigan/config.json",),
+        purpose="NSF-HiFiGAN with snake activations, a vocoder that so-vits-svc trains within a voice.",
+        licence="that of the voice it is taken from",
+        by_hand=(
+            "it has no download of its own: it is the part named dec. of a so-vits-svc G_*.pth that was "
+            "trained with this vocoder. Copy such a G_*.pth to this place, and its config.json beside it"
+        ),
+    ),
+    "rmvpe": Weights(
+        file="rmvpe.pt",
+        purpose="RMVPE, an F0 predictor made for voices over accompaniment.",
+        licence="unknown, see https://github.com/Dream-High/RMVPE",
+        sources=(
+            Source(
+                url=f"{HUB}datasets/ylzz1997/rmvpe_pretrain_model/resolve/main/rmvpe.pt",
+                size=368492925,
+                sha256="1d49bd662038808878c9d7420e0f583f506fe69086cc384f0da88f0b3a4e1115",
+            ),
+            Source(
+                url="https://github.com/yxlllc/RMVPE/releases/download/230917/rmvpe.zip",
+                members={"model.pt": "rmvpe.pt"},
+            ),
+        ),
+        known={
+            "6d62215f4306e3ca278246188607209f09af3dc77ed4232efdd069798c4ec193": "RVC's file",
+        },
+    ),
+}
+
+
+def line(key: str) -> Weights:
+    """Return the line of ``key``; raises ConfigError that lists the keys there are."""
+    if key not in WEIGHTS:
+        raise ConfigError(f"there are no weights {key!r}; choose from: {', '.join(WEIGHTS)}")
+    return WEIGHTS[key]
+
+
+def folder() -> Path:
+    """Return where the weights lie: pretrain/ in the project, or what GLOW_SVC_PRETRAIN names."""
+    return Path(os.environ.get("GLOW_SVC_PRETRAIN") or ROOT / "pretrain")
+
+
+def find_weights(key: str, root: Path | None = None) -> Path | None:
+    """Return the file of ``key``, or None if it, or what must lie beside it, is not there.
+
+    Args:
+        key: Of the table.
+        root: Where to look; None: :func:`folder`.
+    """
+    root, entry = root or folder(), line(key)
+    if not all((root / name).is_file() for name in entry.beside):
+        return None
+    return next((root / name for name in (entry.file, *entry.also) if (root / name).is_file()), None)
+
+
+def weights_path(key: str) -> Path:
+    """Return the file of ``key``.
+
+    Raises:
+        MissingWeightsError: It has not been downloaded; says how to get it.
+    """
+    path = find_weights(key)
+    if path is None:
+        raise MissingWeightsError(missing_message(key))
+    return path
+
+
+def missing_message(key: str, root: Path | None = None) -> str:
+    """Return in one line what is missing, how to get it, and how without a connection here."""
+    root, entry = root or folder(), line(key)
+    names = [name for name in entry.beside if not (root / name).is_file()]
+    if not any((root / name).is_file() for name in (entry.file, *entry.also)):
+        names.insert(0, entry.file)
+    missing = " and ".join(str(root / name) for name in names)
+    verb = "is" if len(names) == 1 else "are"
+    if not entry.sources:
+        return f"{missing} {verb} missing; {entry.by_hand}"
+    return f"{missing} {verb} missing; get it with: python -m pretrain {key}. {offline_advice(key, root)}"
+
+
+def offline_advice(key: str, root: Path) -> str:
+    """Return how to get ``key`` with a browser, on this or another machine."""
+    entry = line(key)
+    ways = []
+    for source in entry.sources:
+        wanted = [name for name, place in source.members.items() if place in entry.files]
+        inside = f" ({' and '.join(wanted)} in it)" if wanted else ""
+        ways.append(source.address + inside)
+    places = " and ".join(str(root / name) for name in entry.files)
+    advice = f"Without a connection here, download {' or '.join(ways)} elsewhere and save it as {places}"
+    return f"{advice}; or: {entry.by_hand}" if entry.by_hand else advice
+
+
+def fingerprint(key: str | None, root: Path | None = None) -> str:
+    """Return what tells the file of ``key`` from another under the same name.
+
+    That is its size and a hash of its first, middle and last megabyte: a moment
+    for gigabytes, the same on every machine and after a copy. In a zip archive,
+    which torch writes, the last part holds a checksum of everything.
+
+    Returns:
+        The text; "none" without a key, the key itself while the file is missing.
+    """
+    if key is None:
+        return "none"
+    path = find_weights(key, root)
+    if path is None:
+        return key
+    digest = hashlib.sha256()
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for start in sorted({0, max(0, (size - SAMPLE) // 2), max(0, size - SAMPLE)}):
+            file.seek(start)
+            digest.update(file.read(SAMPLE))
+    for name in line(key).beside:
+        digest.update(((root or folder()) / name).read_bytes())
+    return f"{key}-{size}-{digest.hexdigest()[:16]}"

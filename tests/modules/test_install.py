@@ -1,0 +1,290 @@
+"""From the table to a file in its place: mirrors, checksums, archives, two at a time."""
+
+import hashlib
+import io
+import json
+import threading
+import zipfile
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from modules.errors import ConfigError, MissingWeightsError
+from modules.install import check, install
+from modules.weights import WEIGHTS, Source, Weights, find_weights, weights_path
+from tests.file_server import Fault, file_server, isolate
+
+BODY = np.random.default_rng(0).bytes(300_000)
+SHA = hashlib.sha256(BODY).hexdigest()
+
+
+class Bar:
+    def update(self, n=1):
+        return None
+
+
+@contextmanager
+def progress(total, initial):
+    yield Bar()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    isolate(monkeypatch)
+    with file_server() as files:
+        yield files
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """Return a function that puts the line ``toy`` into the table."""
+
+    def put(*sources, file="toy.pt", **how):
+        line = Weights(file=file, purpose="A toy.", licence="none", sources=sources, **how)
+        monkeypatch.setitem(WEIGHTS, "toy", line)
+
+    return put
+
+
+@pytest.fixture
+def get(tmp_path, monkeypatch):
+    """Install ``toy`` and return its content and the lines that were said."""
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+
+    class Get:
+        root = tmp_path / "pretrain"
+        lines: list[str] = []
+
+        def __call__(self, url=None):
+            self.lines = []
+            return install("toy", self.root, self.lines.append, progress, url).read_bytes()
+
+        def left(self):
+            return {path.name for path in self.root.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+    return Get()
+
+
+def archive(**members):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name, body in members.items():
+            file.writestr(f"toy/{name}", body)
+    return content.getvalue()
+
+
+def test_a_published_checksum_is_checked_and_nothing_else_is_left(server, table, get):
+    table(Source(url=server.put("toy.pt", BODY), size=len(BODY), sha256=SHA))
+    assert get() == BODY and weights_path("toy").read_bytes() == BODY
+    assert get.left() == {"toy.pt", "checksums.json"}
+    assert "as published" in get.lines[-1]
+    assert get() == BODY and "already" in get.lines[0] and len(server.requests) == 1
+
+
+def test_an_unpublished_checksum_is_recorded_and_said_so(server, table, get):
+    table(Source(url=server.put("toy.pt", BODY)))
+    assert get() == BODY
+    assert "none is published" in get.lines[-1] and "checksums.json" in get.lines[-1] and SHA in get.lines[-1]
+    content = json.loads((get.root / "checksums.json").read_text())
+    assert content == {"downloads": {f"{server.root}/toy.pt": SHA}, "files": {"toy.pt": SHA}}
+
+
+def test_a_later_download_must_bring_what_the_first_did(server, table, get):
+    table(Source(url=server.put("toy.pt", BODY)))
+    get()
+    (get.root / "toy.pt").unlink()
+    server.put("toy.pt", BODY[::-1], etag='"v2"')
+    with pytest.raises(MissingWeightsError):
+        get()
+    assert "recorded at the first download" in get.lines[-1] and get.left() == {"checksums.json"}
+
+
+def test_a_wrong_checksum_deletes_the_file_and_says_so(server, table, get):
+    table(Source(url=server.put("toy.pt", BODY[::-1]), sha256=SHA))
+    with pytest.raises(MissingWeightsError, match="could not be downloaded, for the reasons above"):
+        get()
+    assert "damaged or another one, and deleted" in get.lines[-1] and get.left() == set()
+    assert find_weights("toy") is None
+
+
+def test_mirrors_are_tried_in_order_each_failure_a_line(server, table, get):
+    table(
+        Source(url=server.put("gone.pt", BODY, faults=9 * [Fault(status=404)])),
+        Source(url=server.put("page.pt", b"<html>", kind="text/html")),
+        Source(url=server.put("bad.pt", b"bad"), sha256=SHA),
+        Source(url=server.put("good.pt", BODY), sha256=SHA),
+        Source(url=server.put("never.pt", BODY)),
+    )
+    assert get() == BODY
+    assert [path.lstrip("/") for path, _ in server.requests] == ["gone.pt", "page.pt", "bad.pt", "good.pt"]
+    failures = [line for line in get.lines if ": answers" in line or "page" in line or "damaged" in line]
+    assert [line.split(":")[2].partition("/")[2] for line in failures if "from" not in line][0] == "gone.pt"
+    assert get.left() == {"toy.pt", "checksums.json"}
+
+
+def test_a_mirror_that_breaks_off_costs_the_others_nothing(server, table, get):
+    first = Source(url=server.put("a.pt", BODY, faults=[Fault(drop=200_000)] + 9 * [Fault(status=500)]))
+    table(first, Source(url=server.put("b.pt", BODY, faults=9 * [Fault(status=404)])))
+    with pytest.raises(MissingWeightsError):
+        get()
+    server.files["a.pt"].faults.clear()
+    assert get() == BODY and server.ranges()[-1].startswith("bytes=1")
+    assert get.left() == {"toy.pt", "checksums.json"}
+
+
+def test_hf_endpoint_is_where_the_hub_s_files_come_from(server, table, get, monkeypatch):
+    server.put("somebody/model/resolve/main/toy.pt", BODY)
+    table(Source(url="https://huggingface.co/somebody/model/resolve/main/toy.pt"))
+    monkeypatch.setenv("HF_ENDPOINT", server.root)
+    assert get() == BODY
+    assert list(json.loads((get.root / "checksums.json").read_text())["downloads"]) == [
+        "https://huggingface.co/somebody/model/resolve/main/toy.pt"
+    ]
+
+
+def test_without_a_connection_the_message_names_file_address_and_folder(server, table, get):
+    table(Source(url="https://models.example/toy.pt"))
+    with pytest.raises(MissingWeightsError) as caught:
+        get()
+    message = str(caught.value)
+    assert "\n" not in message and "https://models.example/toy.pt" in message
+    assert str(get.root / "toy.pt") in message and "cannot be reached" in get.lines[-1]
+
+
+def test_an_archive_gives_its_files(server, table, get):
+    members = {name: f"toy/{name}" for name in ("model", "config.json", "NOTICE.txt")}
+    url = server.put("toy.zip", archive(model=BODY, **{"config.json": "{}", "other": "x"}))
+    table(Source(url=url, members=members), file="toy/model", beside=("toy/config.json",))
+    assert get() == BODY
+    assert get.left() == {"model", "config.json", "checksums.json"}
+    sums = json.loads((get.root / "checksums.json").read_text())
+    assert set(sums["files"]) == {"toy/model", "toy/config.json"} and sums["files"]["toy/model"] == SHA
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (archive(other=b"x"), "does not hold model"),
+        (archive(model=BODY)[:-100], "ends too early"),
+        (b"no archive at all", "damaged archive"),
+    ],
+)
+def test_a_bad_archive_leaves_nothing(server, table, get, body, words):
+    table(
+        Source(url=server.put("toy.zip", body, length=len(body)), members={"model": "toy/model"}),
+        file="toy/model",
+    )
+    with pytest.raises(MissingWeightsError):
+        get()
+    assert words in get.lines[-1] and get.left() == set()
+
+
+def test_a_torch_file_that_ends_early_is_not_taken_for_whole(server, table, get):
+    table(Source(url=server.put("toy.pt", archive(data=BODY)[:-30], length=-1)))
+    with pytest.raises(MissingWeightsError):
+        get()
+    assert "ends too early" in get.lines[-1] and get.left() == set()
+
+
+def test_another_address_can_be_given(server, table, get):
+    table(Source(url="https://models.example/toy.pt"))
+    assert get(server.put("elsewhere/x.bin", BODY) + "?signature=a%2Bb") == BODY
+    assert server.requests[0][0].endswith("?signature=a%2Bb")
+    (get.root / "toy.pt").unlink()
+    with pytest.raises(ConfigError, match="--url 'C:/toy.pt' is no address"):
+        get("C:/toy.pt")
+
+
+def test_what_cannot_be_downloaded_says_so(table, get):
+    table(by_hand="it is part of a voice")
+    with pytest.raises(MissingWeightsError, match="toy.pt is missing; it is part of a voice"):
+        get()
+    assert not get.root.exists()
+
+
+def test_two_at_a_time_download_once(server, table, get):
+    table(Source(url=server.put("toy.pt", BODY, drip=0.002)))
+    said: list[str] = []
+    errors: list[BaseException] = []
+
+    def run():
+        try:
+            install("toy", get.root, said.append, progress)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == [] and len(server.requests) == 1
+    assert (get.root / "toy.pt").read_bytes() == BODY
+    assert sum("another download of toy is running" in line for line in said) == 2
+
+
+def test_an_interruption_keeps_the_part_and_the_next_run_continues(server, table, get, monkeypatch):
+    table(Source(url=server.put("toy.pt", BODY)))
+    calls = []
+
+    def stop(self, n=1):
+        calls.append(n)
+        if sum(calls) > 150_000:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Bar, "update", stop)
+        get()
+    assert any(name.endswith(".part") for name in get.left()) and find_weights("toy") is None
+    assert get() == BODY and server.ranges()[-1].startswith("bytes=1")
+    assert get.left() == {"toy.pt", "checksums.json"}
+
+
+def test_a_crash_before_the_move_costs_no_second_download(server, table, get, monkeypatch):
+    table(Source(url=server.put("toy.pt", BODY)))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr("modules.install.sha256_of", lambda path: (_ for _ in ()).throw(RuntimeError))
+        get()
+    assert get() == BODY and len(server.requests) == 1
+
+
+def test_check_finds_what_has_changed(server, table, get):
+    table(Source(url=server.put("toy.pt", BODY)))
+    get()
+    assert check("toy", get.root) == (True, f"{get.root / 'toy.pt'}: as recorded")
+    (get.root / "toy.pt").write_bytes(BODY[:-1] + b"x")
+    good, found = check("toy", get.root)
+    assert not good and "has changed since it was recorded" in found
+
+
+def test_check_knows_the_published_and_records_the_rest(server, table, get):
+    get.root.mkdir()
+    (get.root / "toy.pt").write_bytes(BODY)
+    table(Source(url="https://models.example/toy.pt"))
+    assert check("toy", get.root)[1].endswith("recorded now")
+    assert check("toy", get.root)[1].endswith("as recorded")
+    (get.root / "checksums.json").unlink()
+    table(Source(url="https://models.example/toy.pt", sha256=SHA))
+    assert check("toy", get.root)[1].endswith("as published")
+    (get.root / "checksums.json").unlink()
+    table(Source(url="https://models.example/toy.pt", sha256="0" * 64), known={SHA: "another layout"})
+    assert check("toy", get.root)[1].endswith("as published (another layout)")
+    (get.root / "checksums.json").unlink()
+    table(Source(url="https://models.example/toy.pt", sha256="0" * 64))
+    good, found = check("toy", get.root)
+    assert not good and "none of the published files" in found
+    (get.root / "toy.pt").unlink()
+    with pytest.raises(MissingWeightsError, match="is missing"):
+        check("toy", get.root)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"downloads": 1, "files": {}}', '{"files": {"a": 1}, "downloads": {}}']
+)
+def test_damaged_checksums_are_named(server, table, get, text):
+    get.root.mkdir()
+    (get.root / "checksums.json").write_text(text)
+    table(Source(url=server.put("toy.pt", BODY)))
+    with pytest.raises(ConfigError, match="checksums.json is damaged; delete it"):
+        get()

@@ -1,0 +1,116 @@
+"""Archives from strangers: what is wanted comes out, and nothing else does anything."""
+
+import stat
+import zipfile
+
+import pytest
+
+from modules.unpack import ArchiveError, unpack
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Write an archive, take model and config.json out of it, and return what lies in the folder then."""
+
+    def call(*members, wanted=("model", "config.json", "NOTICE.txt"), needed=("model", "config.json")):
+        archive, root = tmp_path / "a.zip", tmp_path / "pretrain"
+        root.mkdir(exist_ok=True)
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as content:
+            for name, body in members:
+                content.writestr(name, body)
+        unpack(archive, {name: root / name for name in wanted}, frozenset(root / name for name in needed))
+        return {path.name: path.read_bytes() for path in root.iterdir()}
+
+    return call
+
+
+GOOD = (("nsf_hifigan/model", b"weights"), ("nsf_hifigan/config.json", b"{}"))
+
+
+def link(name):
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+def test_the_wanted_files_come_out_of_whatever_folder(run):
+    others = (
+        ("nsf_hifigan/", b""),
+        ("nsf_hifigan/NOTICE.txt", b"by"),
+        ("__MACOSX/._model", b"x"),
+        ("readme", b""),
+    )
+    assert run(*GOOD, *others) == {"model": b"weights", "config.json": b"{}", "NOTICE.txt": b"by"}
+    assert run(("model", b"new"), GOOD[1])["model"] == b"new"
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (("../evil", b"x"), "outside its folder"),
+        (("nsf_hifigan/../../model", b"x"), "outside its folder"),
+        (("/etc/passwd", b"x"), "outside its folder"),
+        (("C:\\evil", b"x"), "outside its folder"),
+        (("a\\..\\..\\evil", b"x"), "outside its folder"),
+        ((link("elsewhere"), b"/etc"), "is a link"),
+        (("other/model", b"x"), "'model' twice"),
+    ],
+)
+def test_an_archive_that_tries_more_is_refused_as_a_whole(run, tmp_path, extra, words):
+    with pytest.raises(ArchiveError, match=words):
+        run(*GOOD, extra)
+    assert list((tmp_path / "pretrain").iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "pretrain"}
+
+
+def test_a_link_in_the_place_of_the_model_is_refused(run, tmp_path):
+    with pytest.raises(ArchiveError, match="is a link"):
+        run((link("model"), b"/etc/passwd"), GOOD[1])
+
+
+def test_a_bomb_is_not_unpacked(run, tmp_path):
+    with pytest.raises(ArchiveError, match="claim to be 50000002"):
+        run(("model", bytes(50_000_000)), GOOD[1])
+    assert list((tmp_path / "pretrain").iterdir()) == []
+
+
+def test_a_bomb_that_understates_its_size_is_found(run, tmp_path):
+    with pytest.raises(ArchiveError):
+        run(("model", bytes(50_000_000)), GOOD[1])
+    archive = tmp_path / "a.zip"
+    claimed = (50_000_000).to_bytes(4, "little")
+    archive.write_bytes(archive.read_bytes().replace(claimed, (1000).to_bytes(4, "little")))
+    places = {"model": tmp_path / "pretrain/model"}
+    with pytest.raises(ArchiveError, match="damaged"):
+        unpack(archive, places, frozenset(places.values()))
+    assert list((tmp_path / "pretrain").iterdir()) == []
+
+
+def test_a_file_that_lacks_is_named(run):
+    with pytest.raises(ArchiveError, match="does not hold config.json"):
+        run(GOOD[0])
+
+
+@pytest.mark.parametrize("where", range(0, 200, 7))
+def test_a_damaged_archive_writes_nothing_that_is_not_right(run, tmp_path, where):
+    good = run(*GOOD)
+    archive = tmp_path / "a.zip"
+    body = bytearray(archive.read_bytes())
+    body[where] ^= 0xFF
+    archive.write_bytes(body)
+    root = tmp_path / "new"
+    root.mkdir()
+    places = {name: root / name for name in ("model", "config.json")}
+    try:
+        unpack(archive, places, frozenset(places.values()))
+    except ArchiveError:
+        assert list(root.iterdir()) == []
+    else:  # a bit that does not matter, such as a date
+        assert {path.name: path.read_bytes() for path in root.iterdir()} == good
+
+
+def test_when_one_file_cannot_be_placed_none_is(run, tmp_path):
+    (tmp_path / "pretrain/config.json").mkdir(parents=True)
+    with pytest.raises(OSError):
+        run(*GOOD)
+    assert {path.name for path in (tmp_path / "pretrain").iterdir()} == {"config.json"}

@@ -1,0 +1,189 @@
+"""python -m pretrain, as a user runs it."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modules.errors import ConfigError, MissingWeightsError
+from modules.weights import WEIGHTS
+from pretrain.__main__ import as_markdown, main, resolve
+from tests.file_server import Fault, file_server, isolate
+
+ROOT = Path(__file__).parent.parent
+BODY = np.random.default_rng(0).bytes(400_000)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    isolate(monkeypatch)
+    with file_server() as files:
+        yield files
+
+
+def start(*args, **how):
+    return subprocess.Popen(
+        [sys.executable, "-m", "pretrain", *map(str, args)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
+def outcome(process):
+    """Return the exit code, what was printed, and the last line of the errors (a bar comes before)."""
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err, err
+    return process.returncode, out, err.replace("\r", "\n").strip().splitlines()[-1] if err else ""
+
+
+def test_the_names_of_parts_and_of_files_are_understood():
+    assert resolve(["vec768l12", "vec256l9", "nsf-hifigan-log10", "rmvpe", "contentvec"]) == (
+        ["contentvec", "nsf-hifigan", "rmvpe"],
+        [],
+    )
+    assert resolve(["mfcc", "world", "fcpe", "pm"]) == ([], ["mfcc", "world", "fcpe", "pm"])
+    with pytest.raises(ConfigError, match="there is no 'vec768'; choose from: vec768l12, .*contentvec"):
+        resolve(["rmvpe", "vec768"])
+
+
+def test_the_document_has_the_table_that_the_command_prints(capsys):
+    assert main(["--list", "--markdown"]) == 0
+    table = capsys.readouterr().out
+    assert table == "\n".join(as_markdown()) + "\n"
+    document = (ROOT / "docs/weights.md").read_text(encoding="utf-8")
+    assert document.endswith(f"prints this.\n\n{table}"), "write it anew: see the document's last section"
+
+
+def test_the_list_says_what_is_here(tmp_path, capsys):
+    (tmp_path / "rmvpe.pt").write_bytes(BODY)
+    assert main(["--list", "--folder", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    states = {words[0]: words[1] for words in map(str.split, out.splitlines()) if len(words) > 1}
+    assert states["rmvpe"] == "there" and states["hubertsoft"] == "missing"
+    assert all(str(tmp_path / line.file) in out and line.purpose in out for line in WEIGHTS.values())
+    assert "mfcc" in out.splitlines()[-1] and "need no download" in out
+
+
+def test_parts_that_need_nothing_say_so(capsys):
+    assert main(["mfcc", "fcpe"]) == 0
+    assert capsys.readouterr().out == "mfcc needs no download\nfcpe needs no download\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "name what to download"),
+        (["no-such"], "there is no 'no-such'"),
+        (["--url", "https://a.example/b"], "name what to download"),
+        (["rmvpe", "hubertsoft", "--url", "https://a.example/b"], "--url goes with the name of one file"),
+        (["nsf-snake-hifigan"], "the part named dec. of a so-vits-svc G_*.pth"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, capsys, args, words):
+    assert main([*args, "--folder", str(tmp_path / "none")]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_all_takes_everything_that_has_a_source_and_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def install(key, *args):
+        asked.append(key)
+        if key in ("hubertsoft", "rmvpe"):
+            raise MissingWeightsError(f"{key} is not to be had")
+
+    monkeypatch.setattr("modules.install.install", install)
+    assert main(["--all", "--folder", str(tmp_path)]) == 2
+    assert asked == [key for key in WEIGHTS if key != "nsf-snake-hifigan"]
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2 and "hubertsoft is not" in errors[0] and "rmvpe is not" in errors[1]
+
+
+def test_check_names_what_has_changed(server, tmp_path, capsys):
+    url = server.put("a.pt", BODY)
+    assert main(["hubertsoft", "--url", url, "--folder", str(tmp_path)]) == 0
+    assert "GLOW_SVC_PRETRAIN" in capsys.readouterr().out
+    assert main(["--check", "--folder", str(tmp_path)]) == 0
+    assert "as recorded" in capsys.readouterr().out
+    (tmp_path / "hubert-soft-0d54a1f4.pt").write_bytes(BODY[::-1])
+    assert main(["--check", "--folder", str(tmp_path)]) == 2
+    assert "hubert-soft-0d54a1f4.pt has changed" in capsys.readouterr().err
+    assert main(["--check", "rmvpe", "--folder", str(tmp_path)]) == 2
+    assert "rmvpe.pt is missing" in capsys.readouterr().err
+
+
+def test_two_processes_at_once_download_once(server, tmp_path):
+    url = server.put("a.pt", BODY, drip=0.01)
+    both = [start("rmvpe", "--url", url, "--folder", tmp_path) for _ in range(2)]
+    assert [outcome(process)[0] for process in both] == [0, 0]
+    assert len(server.requests) == 1 and (tmp_path / "rmvpe.pt").read_bytes() == BODY
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_ctrl_c_keeps_what_came_and_the_next_run_continues(server, tmp_path):
+    url = server.put("a.pt", BODY, drip=0.02)
+    process = start("rmvpe", "--url", url, "--folder", tmp_path)
+    deadline = time.monotonic() + 30
+    while not any(part.stat().st_size for part in tmp_path.glob("*.part")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    code, _, error = outcome(process)
+    assert code == 130 and "run the same command to continue" in error
+    assert not (tmp_path / "rmvpe.pt").exists()
+    server.files["a.pt"].drip = 0
+    assert outcome(start("rmvpe", "--url", url, "--folder", tmp_path))[0] == 0
+    assert (tmp_path / "rmvpe.pt").read_bytes() == BODY
+    assert server.ranges()[-1].startswith("bytes=")
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_the_part_can_be_continued(server, tmp_path):
+    url = server.put("a.pt", BODY)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    process = start("rmvpe", "--url", url, "--folder", tmp_path, preexec_fn=limit)
+    code, _, error = outcome(process)
+    assert code == 2 and ".part: File too large" in error
+    assert not (tmp_path / "rmvpe.pt").exists()
+    assert outcome(start("rmvpe", "--url", url, "--folder", tmp_path))[0] == 0
+    assert (tmp_path / "rmvpe.pt").read_bytes() == BODY and server.ranges()[-1] == "bytes=200000-"
+
+
+def test_a_folder_that_may_not_be_written_is_named(server, capsys):
+    import modules.install  # noqa: F401 - cannot be read any more once the rights are gone
+
+    url = server.put("a.pt", BODY)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        root = os.geteuid() == 0  # to whom nothing is forbidden
+        try:
+            if root:
+                os.seteuid(65534)
+            code = main(["rmvpe", "--url", url, "--folder", folder])
+        finally:
+            if root:
+                os.seteuid(0)
+        error = capsys.readouterr().err
+        assert code == 2 and folder in error and "Permission denied" in error and error.count("\n") == 1
+        assert os.listdir(folder) == [] and server.requests == []
+
+
+def test_a_mirror_that_fails_is_told_in_a_line(server, tmp_path):
+    url = server.put("a.pt", BODY, faults=[Fault(status=404)])
+    code, out, error = outcome(start("rmvpe", "--url", url, "--folder", tmp_path))
+    assert code == 2 and f"{url}: answers 404 Not Found" in out
+    assert f"{tmp_path}/rmvpe.pt could not be downloaded" in error and "huggingface.co" in error

@@ -11,30 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules.f0 import fill_unvoiced, transpose
+from modules.f0 import fill_unvoiced, raw_pitch_accuracy, transpose
 from modules.f0_predictor import F0_PREDICTORS
 
 JUDGE = "harvest"
-_CENTS = 50.0
-
-
-def raw_pitch_accuracy(reference: np.ndarray, estimate: np.ndarray, cents: float = _CENTS) -> float:
-    """Return the share of voiced reference frames whose estimate lies within ``cents``.
-
-    Args:
-        reference: F0 (N,) in Hz, 0 where unvoiced.
-        estimate: F0 (N',) in Hz; frames beyond the shorter one are left out.
-        cents: Largest distance that counts as right.
-
-    Returns:
-        0–1, or NaN when the reference is never voiced (Poliner et al., 2007).
-    """
-    n = min(len(reference), len(estimate))
-    voiced = reference[:n] > 0
-    if not voiced.any():
-        return float("nan")
-    true, found = reference[:n][voiced], np.maximum(estimate[:n][voiced], 1e-3)
-    return float(np.mean(np.abs(1200 * np.log2(found / true)) <= cents))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import torch
 from inference import rests
 from inference.context import widened
 from inference.key import range_advice
-from inference.options import ConvertOptions
+from inference.options import PRECISIONS, ConvertOptions
 from inference.output import check_format, writing
 from inference.slicer import LONGEST, SliceRule, limit_length, slice_ranges
 from inference.source import Source
@@ -36,9 +36,11 @@ from modules.f0_predictor import F0_PREDICTORS
 from modules.units import stretch_units
 from modules.volume import volume
 from vdecoder import VOCODERS
+from vdecoder.enhancer import Enhancer
 from vencoder import ENCODERS
 
 SEED = 1234
+_ENHANCING = "nsf-hifigan"  # the vocoder that enhances
 _NOISE_BLOCK = 64  # frames that share one seed
 
 Progress = Callable[[float, float], None]  # seconds of the song that are done, and all
@@ -100,8 +102,10 @@ class Converter:
         self.model = GlowSVC(config.model)
         load_model(self.model, model_path)
         self.model.eval().to(device)
-        self.encoder = ENCODERS.build(name, device)
-        self.vocoder = VOCODERS.build(config.model.vocoder_name, config.data, device)
+        self.dtype: torch.dtype = getattr(torch, PRECISIONS[options.precision])
+        self.encoder = ENCODERS.build(name, device, dtype=self.dtype)
+        self.vocoder = VOCODERS.build(config.model.vocoder_name, config.data, device, dtype=self.dtype)
+        self.enhancer = self._build_enhancer() if options.enhance else None
 
     @classmethod
     def from_options(cls, options: ConvertOptions) -> Converter:
@@ -113,6 +117,12 @@ class Converter:
     def sampling_rate(self) -> int:
         """Of the results, Hz."""
         return self.config.data.sampling_rate
+
+    def _build_enhancer(self) -> Enhancer:
+        data = self.config.data
+        if self.config.model.vocoder_name == _ENHANCING:
+            return Enhancer(self.vocoder, data)
+        return Enhancer(VOCODERS.build(_ENHANCING, data, self.device, dtype=self.dtype), data)
 
     def convert(
         self,
@@ -219,7 +229,7 @@ class Converter:
     def _units(self, source: Source, first: int, n_frames: int) -> torch.Tensor:
         """Return the units (D, N) of N frames, heard with as much of the song as the encoder asks for."""
         data, encoder = self.config.data, self.encoder
-        wanted = round(getattr(encoder, "context_seconds", 0.0) * self.sampling_rate / data.hop_length)
+        wanted = round(encoder.context_seconds * self.sampling_rate / data.hop_length)
         start, length = widened(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
         audio = source.read(start * data.hop_length, (start + length) * data.hop_length)
         heard = torch.from_numpy(resample(audio, self.sampling_rate, encoder.sampling_rate))
@@ -247,19 +257,24 @@ class Converter:
         """
         device = self.device
         voicing = torch.from_numpy(uv).to(device)
-        mel, pitch = self.model.infer(
-            units.to(device)[None],
-            torch.from_numpy(f0).to(device)[None],
-            voicing[None],
-            torch.tensor([speaker_id], device=device),
-            loudness,
-            noise_scale=self.options.noise_scale,
-            predict_f0=self.options.auto_predict_f0,
-            noise=noise,
-        )
+        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+            mel, pitch = self.model.infer(
+                units.to(device)[None],
+                torch.from_numpy(f0).to(device)[None],
+                voicing[None],
+                torch.tensor([speaker_id], device=device),
+                loudness,
+                noise_scale=self.options.noise_scale,
+                predict_f0=self.options.auto_predict_f0,
+                noise=noise,
+            )
         if not torch.isfinite(mel).all():
             raise CheckpointError(f"{self.model_path} gives NaN; use an earlier checkpoint")
-        return self.vocoder.synthesize(mel[0], pitch[0], voicing).cpu().numpy()
+        audio = self.vocoder.synthesize(mel[0].float(), pitch[0], voicing)
+        if self.enhancer:
+            hop, key = self.config.data.hop_length, self.options.enhancer_adaptive_key
+            audio = self.enhancer.enhance(audio, pitch[0] * voicing, hop, adaptive_key=key)
+        return audio.cpu().numpy()
 
     def _predictor(self) -> Any:
         """Return the pitch tracker that the options ask for, built once."""

@@ -15,6 +15,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from modules.errors import ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # names of torch's types
+
 
 def _option(*flags: str, default: Any, help: str, choices: Mapping[str, Any] | None = None) -> Any:
     """Return a field with what the command line and the WebUI need to know about it."""
@@ -78,13 +80,26 @@ class ConvertOptions:
         "-ft",
         "--f0_filter_threshold",
         default=0.05,
-        help="voicing threshold of crepe, 0 to 1; higher hears less as singing",
+        help="voicing threshold of crepe, rmvpe and fcpe, 0 to 1; higher hears less as singing",
     )
     auto_predict_f0: bool = _option(
         "-a",
         "--auto_predict_f0",
         default=False,
         help="let the model choose the pitch: for speech only, singing goes out of tune",
+    )
+    enhance: bool = _option(
+        "-eh",
+        "--enhance",
+        default=False,
+        help="sing the result once more through the NSF-HiFiGAN vocoder: helps voices trained on little "
+        "data, may harm good ones",
+    )
+    enhancer_adaptive_key: float = _option(
+        "-eak",
+        "--enhancer_adaptive_key",
+        default=0.0,
+        help="semitones, up to 24: the enhancer then reaches notes that much above its own range",
     )
     slice_db: float = _option(
         "-sd",
@@ -105,6 +120,14 @@ class ConvertOptions:
         default=0.4,
         help="variety of articulation, 0 to 2; lower is steadier and duller",
     )
+    precision: str = _option(
+        "-pr",
+        "--precision",
+        default="fp32",
+        help="number format of the networks: fp16 on a GPU and bf16 on recent CPUs are faster, and a little "
+        "less exact",
+        choices=PRECISIONS,
+    )
     wav_format: str = _option(
         "-wf", "--wav_format", default="flac", help="format of the result: flac, wav, mp3, ogg ..."
     )
@@ -116,6 +139,9 @@ class ConvertOptions:
         check_clips(self.clip, self.linear_gradient, self.linear_gradient_retain)
         F0_PREDICTORS[self.f0_predictor]  # raises if there is no such predictor
         _within("-ft", self.f0_filter_threshold, 0.0, 1.0)
+        _within("-eak", self.enhancer_adaptive_key, -24.0, 24.0)
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"-pr must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         _within("-sd", self.slice_db, -200.0, 0.0)
         _within("-p", self.pad_seconds, 0.0, 10.0)
         _within("-ns", self.noise_scale, 0.0, 2.0)

@@ -1,4 +1,4 @@
-"""The one place where a device name becomes a torch device."""
+"""The one place where a device name becomes a torch device, and where what it is good at is known."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ def resolve_device(name: str | None = None) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("device 'mps' is not there")
     return device
+
+
+def cpu_has_bf16() -> bool:
+    """Tell whether this processor multiplies bfloat16 faster than float32."""
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return capabilities.startswith("AVX512") and bool(supported and supported())

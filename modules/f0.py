@@ -105,3 +105,22 @@ def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(voiced) == 0:
         return np.zeros(len(f0), np.float32), uv
     return np.interp(np.arange(len(f0)), voiced, f0[voiced]).astype(np.float32), uv
+
+
+def raw_pitch_accuracy(reference: np.ndarray, estimate: np.ndarray, cents: float = 50.0) -> float:
+    """Return the share of voiced reference frames whose estimate lies within ``cents``.
+
+    Args:
+        reference: F0 (N,) in Hz, 0 where unvoiced.
+        estimate: F0 (N',) in Hz; frames beyond the shorter one are left out.
+        cents: Largest distance that counts as right.
+
+    Returns:
+        0–1, or NaN when the reference is never voiced (Poliner et al., 2007).
+    """
+    n = min(len(reference), len(estimate))
+    voiced = reference[:n] > 0
+    if not voiced.any():
+        return float("nan")
+    true, found = reference[:n][voiced], np.maximum(estimate[:n][voiced], 1e-3)
+    return float(np.mean(np.abs(1200 * np.log2(found / true)) <= cents))

@@ -146,7 +146,11 @@ def problems(wavs: list[Path], config: Config, use_diff: bool = False) -> list[s
         config: What training is about to use.
         use_diff: Ask for what the diffusion model needs too.
     """
-    wanted = recipe(config, use_diff=use_diff)
+    return unfit(wavs, recipe(config, use_diff=use_diff))
+
+
+def unfit(wavs: list[Path], wanted: Recipe) -> list[str]:
+    """Return one line for each clip whose features are not as ``wanted``; see :func:`problems`."""
     lines = []
     for wav in wavs:
         if not Path(wav).is_file():

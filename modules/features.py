@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modules.checkpoint import read_tensor
 from modules.errors import FeatureError
 from modules.files import replacing
 
@@ -149,12 +150,14 @@ def _read(wav: str | Path, kind: str) -> Tensor | np.ndarray:
     path = feature_path(wav, kind)
     try:
         if path.suffix == ".pt":
-            return torch.load(path, map_location="cpu", weights_only=True)
+            if not path.is_file():
+                raise FileNotFoundError(path)
+            return read_tensor(path)
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise FeatureError(f"{path} is missing; run preprocess_hubert_f0.py") from None
     except Exception as error:  # a broken file can make the readers raise nearly anything
-        made_elsewhere = "allow_pickle" in str(error) or "weights_only" in str(error)
+        made_elsewhere = "allow_pickle" in str(error) or "is refused" in str(error)
         reason = "made by the published project" if made_elsewhere else "damaged or cut short"
         raise _broken(wav, kind, reason) from error
 

@@ -8,7 +8,9 @@ from modules.config import UNIT_MODES
 from modules.errors import AudioError, ConfigError
 
 
-def stretch_units(units: torch.Tensor, n_frames: int, mode: str) -> torch.Tensor:
+def stretch_units(
+    units: torch.Tensor, n_frames: int, mode: str, start: int = 0, stop: int | None = None
+) -> torch.Tensor:
     """Return ``units`` with ``n_frames`` frames, spread evenly over the same time.
 
     Both modes are published names of one rule: frame i takes unit
@@ -19,9 +21,11 @@ def stretch_units(units: torch.Tensor, n_frames: int, mode: str) -> torch.Tensor
         units: (..., U).
         n_frames: N, frames to return.
         mode: One of :data:`modules.config.UNIT_MODES`.
+        start: First frame that is wanted.
+        stop: The frame after the last that is wanted; None is N.
 
     Returns:
-        (..., N).
+        (..., stop - start).
 
     Raises:
         ConfigError: There is no such mode.
@@ -33,5 +37,9 @@ def stretch_units(units: torch.Tensor, n_frames: int, mode: str) -> torch.Tensor
     if n_units == 0 and n_frames > 0:
         raise AudioError(f"no speech units for {n_frames} frames: the clip is too short for the encoder")
     # whole numbers: rounded ratios pick the wrong unit on long songs
-    source = torch.arange(n_frames, device=units.device) * n_units // max(n_frames, 1)
+    source = (
+        torch.arange(start, n_frames if stop is None else stop, device=units.device)
+        * n_units
+        // max(n_frames, 1)
+    )
     return units.index_select(-1, source)

@@ -7,8 +7,6 @@ stores them under other names.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,7 +17,8 @@ KERNEL_SIZE = 5  # the published flow never had another
 class WeightNormConv1d(nn.Module):
     """A convolution whose kernels are a length times a direction (Salimans and Kingma, 2016).
 
-    Files written with ``torch.nn.utils.parametrizations.weight_norm`` load too.
+    Files written with ``torch.nn.utils.parametrizations.weight_norm`` load too, through
+    :func:`modules.checkpoint.load_weights`.
 
     Args:
         in_channels: Channels of the input.
@@ -37,18 +36,10 @@ class WeightNormConv1d(nn.Module):
         self.bias = nn.Parameter(conv.bias.detach())
         self.weight_g = nn.Parameter(self._length(conv.weight.detach()))
         self.weight_v = nn.Parameter(conv.weight.detach())
-        self.register_load_state_dict_pre_hook(self._accept_torch_names)
 
     @staticmethod
     def _length(weight: Tensor) -> Tensor:
         return torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True)
-
-    @staticmethod
-    def _accept_torch_names(_: nn.Module, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        for number, name in enumerate(("weight_g", "weight_v")):
-            other = f"{prefix}parametrizations.weight.original{number}"
-            if other in state:
-                state[prefix + name] = state.pop(other)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out_channels, N) from ``x`` (B, in_channels, N)."""

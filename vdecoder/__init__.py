@@ -1,14 +1,16 @@
 """The vocoders: what turns a log-mel and F0 into sound.
 
-A vocoder is built as ``VOCODERS.build(name, data_config, device)`` and has one
-method::
+A vocoder is built as ``VOCODERS.build(name, data_config, device)``, with
+``weights`` (a file; None takes the published one) and ``dtype`` as keywords,
+and has one method::
 
     synthesize(mel, f0, uv) -> audio
 
 with mel (M, N) as :class:`modules.mel.LogMel` makes it, f0 (N,) in Hz without
 gaps, uv (N,) 1 where voiced, and audio (N * hop_length,), all float32 tensors.
-A new one is one file here and one line in the table; the tests in
-tests/vdecoder/test_contract.py then hold for it too.
+A new one is one file here with a subclass of :class:`vdecoder.base.Vocoder`, and
+one line in the table; the tests in tests/vdecoder/test_contract.py then hold for
+it too.
 """
 
 from __future__ import annotations
@@ -23,12 +25,19 @@ class VocoderSpec:
     """One line of the table."""
 
     target: str  # "module:Class", imported on first use
-    weights: str | None  # what it needs under pretrain/; None: nothing
+    weights: str | None  # key of its file in modules/weights.py; None: it needs none
 
 
 VOCODERS: Registry[VocoderSpec] = Registry(
     "vocoder",
     {
+        "nsf-hifigan": VocoderSpec(target="vdecoder.nsf_hifigan:NsfHifigan", weights="nsf-hifigan"),
+        "nsf-hifigan-log10": VocoderSpec(
+            target="vdecoder.nsf_hifigan:NsfHifiganLog10", weights="nsf-hifigan"
+        ),
+        "nsf-snake-hifigan": VocoderSpec(
+            target="vdecoder.nsf_snake_hifigan:NsfSnakeHifigan", weights="nsf-snake-hifigan"
+        ),
         "world": VocoderSpec(target="vdecoder.world:WorldVocoder", weights=None),
     },
 )

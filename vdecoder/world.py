@@ -11,6 +11,7 @@ pulse instead: it scores the same, but its cost grows with the pitch.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from modules.errors import ConfigError, FeatureError
+from modules.errors import ConfigError
 from modules.f0 import fill_unvoiced
 from modules.mel import FLOOR, LogMel
+from vdecoder.base import Vocoder
 
 if TYPE_CHECKING:
     from modules.config import DataConfig
@@ -31,27 +33,36 @@ _ROLL_OFF = 0.7e-3  # ln per Hz, fall of the envelope above the last mel band
 _STRONGEST_CORRECTION = 1.0  # ln, 9 dB; more is no better, and worse where F0 is wrong
 
 
-class WorldVocoder:
+class WorldVocoder(Vocoder):
     """Pulse-and-noise synthesis from mel and F0; deterministic, without weights.
 
     Args:
         data_config: The analysis settings of the mel.
         device: Where the audio is put. The work is done on the CPU, where it
             takes about a fiftieth of the sound's duration.
+        weights: Must be None; there is nothing to load.
+        dtype: Of no effect; the work is done in float32 and float64.
 
     Raises:
-        ConfigError: The window is not as long as the FFT.
+        ConfigError: The window is not as long as the FFT, or weights are given.
     """
 
-    def __init__(self, data_config: DataConfig, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        data_config: DataConfig,
+        device: torch.device | str = "cpu",
+        weights: Path | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(data_config, device, weights, dtype)
+        if weights is not None:
+            raise ConfigError(f"the vocoder 'world' has no weights; {weights} belongs to another vocoder")
         if data_config.win_length != data_config.n_fft:
             raise ConfigError(
                 f"the vocoder 'world' needs data.win_length equal to data.n_fft, "
                 f"not {data_config.win_length} and {data_config.n_fft}"
             )
-        self.device = torch.device(device)
-        self.sampling_rate = data_config.sampling_rate
-        self.n_fft, self.hop_length = data_config.n_fft, data_config.hop_length
+        self.n_fft = data_config.n_fft
         mel = LogMel.from_config(data_config)
         self.basis, self.window = mel.mel_basis, mel.window
         bins = torch.arange(self.n_fft // 2 + 1)
@@ -63,19 +74,9 @@ class WorldVocoder:
         # share of noise in the amplitude of a voiced frame: nearly none below 3 kHz, 3/4 from 12 kHz on
         self._noisiness = 0.02 + 0.75 * torch.sigmoid((hertz - 7500.0) / 1500.0)
 
-    @torch.no_grad()
-    def synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
-        """Return the sound (N * hop_length,); loud mels give peaks beyond ±1.
-
-        Args:
-            mel: (M, N), natural log.
-            f0: (N,), Hz; 0 means unvoiced whatever ``uv`` says.
-            uv: (N,), 1 = voiced.
-
-        Raises:
-            FeatureError: The shapes do not fit, or there is a NaN or an infinity.
-        """
-        target, pitch, voicing = self._checked(mel, f0, uv)
+    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+        """Return the sound; loud mels give peaks beyond ±1."""
+        target, pitch, voicing = self._tracks(mel, f0, uv)
         between = (pitch + np.append(pitch[1:], pitch[-1])) / 2  # mel frames lie between F0 frames
         voiced = voicing + np.append(voicing[1:], voicing[-1]) >= 1
         width = np.where(voiced, between, _UNVOICED_WIDTH) * (self.n_fft / self.sampling_rate)
@@ -94,21 +95,8 @@ class WorldVocoder:
         gain = running_mean(missing * magnitude, smoothing) / envelope
         return self._inverse(spectrum * gain.exp()).to(self.device)
 
-    def _checked(self, mel: Tensor, f0: Tensor, uv: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    def _tracks(self, mel: Tensor, f0: Tensor, uv: Tensor) -> tuple[Tensor, np.ndarray, np.ndarray]:
         """Return mel (N, M) within bounds, f0 (N,) without gaps in Hz, and voicing (N,)."""
-        if mel.ndim != 2 or mel.shape[0] != len(self.basis) or not mel.shape[1]:
-            raise FeatureError(f"the vocoder needs a mel of ({len(self.basis)}, N), not {tuple(mel.shape)}")
-        if f0.shape != mel.shape[1:] or uv.shape != mel.shape[1:]:
-            raise FeatureError(
-                f"mel, f0 and uv must have equally many frames, not {mel.shape[1]}, {tuple(f0.shape)} "
-                f"and {tuple(uv.shape)}"
-            )
-        for name, track in (("mel", mel), ("f0", f0), ("uv", uv)):
-            if not torch.isfinite(track).all():
-                raise FeatureError(
-                    f"the {name} given to the vocoder holds NaN or infinity. If it comes from a model, "
-                    "its training has diverged: go back to an earlier checkpoint."
-                )
         pitch, has_pitch = fill_unvoiced(f0.detach().cpu().double().numpy())
         lowest = self.sampling_rate / self.n_fft  # one period per window: below it there is no harmonic
         pitch = np.clip(pitch.astype(np.float64), lowest, self.sampling_rate / 4)

@@ -1,12 +1,7 @@
 """The speech encoders: what turns a voice into units, its words without its singer.
 
-An encoder is built as ``ENCODERS.build(name, device)``. It has the attributes
-``sampling_rate`` (16 000 Hz) and ``hop_length`` (320 samples per unit) and one
-method::
-
-    encode(audio) -> units
-
-with audio (T,) a float tensor at 16 kHz and units (D, U) float32. A new one is
+``ENCODERS.build(name, device)`` returns a :class:`vencoder.base.SpeechEncoder`;
+``weights=path`` reads another file than the published one's place. A new one is
 one file here and one line in the table; the tests in
 tests/vencoder/test_contract.py then hold for it too.
 """
@@ -24,13 +19,42 @@ class EncoderSpec:
 
     target: str  # "module:Class", imported on first use
     ssl_dim: int  # D, the channels of its units
-    weights: str | None  # what it needs under pretrain/; None: nothing
+    weights: str | None  # key of its file in modules/weights.py; None: it needs none
     n_perturbed: int = 0  # copies with another pitch and formants that preprocessing makes per clip
 
 
 ENCODERS: Registry[EncoderSpec] = Registry(
     "speech encoder",
     {
+        "vec768l12": EncoderSpec(target="vencoder.hubert:vec768l12", ssl_dim=768, weights="contentvec"),
+        "vec256l9": EncoderSpec(target="vencoder.hubert:vec256l9", ssl_dim=256, weights="contentvec"),
+        "hubertsoft": EncoderSpec(target="vencoder.hubert:hubertsoft", ssl_dim=256, weights="hubertsoft"),
+        "cnhubertlarge": EncoderSpec(
+            target="vencoder.hubert:cnhubertlarge", ssl_dim=1024, weights="cnhubertlarge"
+        ),
+        "wavlmbase+": EncoderSpec(target="vencoder.wavlm:WavLMEncoder", ssl_dim=768, weights="wavlmbase+"),
+        "dphubert": EncoderSpec(target="vencoder.dphubert:DPHubertEncoder", ssl_dim=768, weights="dphubert"),
+        "whisper-ppg": EncoderSpec(
+            target="vencoder.whisper:whisper_ppg", ssl_dim=1024, weights="whisper-medium"
+        ),
+        "whisper-ppg-large": EncoderSpec(
+            target="vencoder.whisper:whisper_ppg_large", ssl_dim=1280, weights="whisper-large-v2"
+        ),
+        "vec256l9-onnx": EncoderSpec(
+            target="vencoder.onnx:vec256l9_onnx", ssl_dim=256, weights="vec256l9-onnx"
+        ),
+        "vec256l12-onnx": EncoderSpec(
+            target="vencoder.onnx:vec256l12_onnx", ssl_dim=256, weights="vec256l12-onnx"
+        ),
+        "vec768l9-onnx": EncoderSpec(
+            target="vencoder.onnx:vec768l9_onnx", ssl_dim=768, weights="vec768l9-onnx"
+        ),
+        "vec768l12-onnx": EncoderSpec(
+            target="vencoder.onnx:vec768l12_onnx", ssl_dim=768, weights="vec768l12-onnx"
+        ),
+        "hubertsoft-onnx": EncoderSpec(
+            target="vencoder.onnx:hubertsoft_onnx", ssl_dim=256, weights="hubertsoft-onnx"
+        ),
         # its features follow the formants, so training must see every clip in other voices too
         "mfcc": EncoderSpec(target="vencoder.mfcc:MfccEncoder", ssl_dim=12, weights=None, n_perturbed=6),
     },

@@ -10,13 +10,15 @@ perturbed copies (modules/perturb.py) so that training can look past it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import librosa
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from modules.errors import AudioError
+from vencoder.base import SpeechEncoder
 
 _N_FFT = 512  # 32 ms: 25 ms follows the single periods of low voices, found 2 % fewer frames again
 _N_MELS = 40
@@ -27,7 +29,7 @@ _PRIOR_FRAMES = 25.0  # a held vowel varies little: half a second of typical spe
 _LIMIT = 5.0  # standard deviations
 
 
-class MfccEncoder:
+class MfccEncoder(SpeechEncoder):
     """Cepstral coefficients c1 to c12, 50 a second, of mean 0 and about unit scale in every clip.
 
     Unit u stands for the 20 ms around (u + 0.5) * 320 samples. Loudness has no
@@ -36,14 +38,21 @@ class MfccEncoder:
 
     Args:
         device: Where the units are computed and returned.
+        weights: There are none.
+        dtype: Without influence: the work is a few products, in float32.
     """
 
-    sampling_rate = 16000  # Hz
-    hop_length = 320  # samples per unit
+    name = "mfcc"
+    receptive_field = 1  # it pads by itself
     context_seconds = 12.0  # a short slice's mean and scale are those of the song around it
     ssl_dim = 12
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        weights: Path | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.device = torch.device(device)
         basis = librosa.filters.mel(sr=self.sampling_rate, n_fft=_N_FFT, n_mels=_N_MELS, norm=None)
         self._basis = torch.from_numpy(basis).to(self.device)
@@ -55,18 +64,12 @@ class MfccEncoder:
         # standard deviations of speech and singing fall about like this
         self._typical = (8.0 * order[:, None] ** -0.65).to(self.device)
 
-    @torch.no_grad()
-    def encode(self, audio: Tensor) -> Tensor:
-        """Return the units (12, U) of ``audio`` (T,) at 16 kHz; U = T / 320, rounded, at least 1.
+    def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
+        return [self._cepstrum(wave) for wave in waves]
 
-        Raises:
-            AudioError: The audio is not (T,), is empty, or holds NaN or infinity.
-        """
-        if audio.ndim != 1 or not len(audio):
-            raise AudioError(f"the encoder 'mfcc' needs mono audio (T,), not {tuple(audio.shape)}")
-        if not torch.isfinite(audio).all():
-            raise AudioError("the audio given to the encoder 'mfcc' holds NaN or infinity")
-        power = self._mel_power(audio.to(self.device, torch.float32))
+    def _cepstrum(self, audio: Tensor) -> Tensor:
+        """Return the units (12, U) of ``audio`` (T,) at 16 kHz; U = T / 320, rounded, at least 1."""
+        power = self._mel_power(audio)
         energy = power.sum(0)
         # mean over frames in proportion to their energy: silence, however long, does not move it
         loud = energy.square().sum() / energy.sum().clamp(min=1e-30)

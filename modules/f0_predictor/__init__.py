@@ -17,7 +17,7 @@ class F0Spec:
 
     Attributes:
         target: "module:Class", imported on first use.
-        weights: What it needs under pretrain/; None: nothing.
+        weights: Key of its file in modules/weights.py; None: it needs none.
     """
 
     target: str
@@ -31,5 +31,7 @@ F0_PREDICTORS: Registry[F0Spec] = Registry(
         "dio": F0Spec("modules.f0_predictor.world:DioPredictor"),
         "harvest": F0Spec("modules.f0_predictor.world:HarvestPredictor"),
         "crepe": F0Spec("modules.f0_predictor.crepe:CrepePredictor"),
+        "rmvpe": F0Spec("modules.f0_predictor.rmvpe:RmvpePredictor", weights="rmvpe"),
+        "fcpe": F0Spec("modules.f0_predictor.fcpe:FcpePredictor"),
     },
 )

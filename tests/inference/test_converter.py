@@ -11,9 +11,9 @@ from inference.converter import Converter, frame_noise
 from inference.options import ConvertOptions
 from inference.source import Source
 from modules.audio import resampled_length
-from modules.errors import AudioError, CheckpointError, ConfigError
+from modules.errors import AudioError, CheckpointError, ConfigError, MissingWeightsError
 from tests.golden_cases import voice
-from tests.inference.tiny import HOP, RATE, write_model
+from tests.inference.tiny import HOP, RATE, write_model, write_vocoder
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +182,8 @@ class TimeAsUnits:
 
     sampling_rate, hop_length = 16000, 320
 
-    def __init__(self, context_seconds: float | None) -> None:
-        if context_seconds is not None:
-            self.context_seconds = context_seconds
+    def __init__(self, context_seconds: float) -> None:
+        self.context_seconds = context_seconds
         self.heard: list[float] = []
 
     def encode(self, audio):
@@ -193,9 +192,7 @@ class TimeAsUnits:
         return centres.expand(12, -1) * 100
 
 
-@pytest.mark.parametrize(
-    ("context", "heard"), [(None, 2.0), (0.0, 2.0), (10.0, 10.0), (1.0, 2.0), (60.0, 20.0)]
-)
+@pytest.mark.parametrize(("context", "heard"), [(0.0, 2.0), (10.0, 10.0), (1.0, 2.0), (60.0, 20.0)])
 @pytest.mark.parametrize("begin", [-0.5, 0.0, 9.3, 17.5, 18.4])
 def test_an_encoder_hears_the_context_it_asks_for(converter, tmp_path, monkeypatch, context, heard, begin):
     ramp = np.arange(20 * RATE, dtype=np.float32) / RATE / 100
@@ -332,3 +329,49 @@ def test_a_broken_model_is_named(converter, song, tmp_path, monkeypatch):
     monkeypatch.setattr(converter.model, "infer", infer)
     with pytest.raises(CheckpointError, match=r"G_8\.pth gives NaN"):
         converter.convert(song, tmp_path / "y.wav", "anna")
+
+
+def options_of(folder, vocoder="world", **changes) -> ConvertOptions:
+    model, config = write_model(folder, vocoder_name=vocoder)
+    return ConvertOptions(
+        model_path=str(model), config_path=str(config), device="cpu", wav_format="wav", **changes
+    )
+
+
+def test_the_enhancer_sings_it_once_more_in_the_same_time(tmp_path, song, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+    write_vocoder(tmp_path / "pretrain")
+    heard = {}
+    for name, changes in {
+        "plain": {},
+        "enhanced": {"enhance": True},
+        "higher": {"enhance": True, "enhancer_adaptive_key": 6.0},
+    }.items():
+        converter = Converter.from_options(options_of(tmp_path / name, **changes))
+        heard[name] = read(converter.convert(song, tmp_path / f"{name}.wav", "anna").path)
+    assert {len(audio) for audio in heard.values()} == {2 * RATE}
+    assert np.abs(heard["enhanced"] - heard["plain"]).max() > 1e-3
+    assert np.abs(heard["higher"] - heard["enhanced"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("changes", [{"enhance": True}, {"vocoder": "nsf-hifigan"}])
+def test_a_vocoder_that_is_not_there_names_the_command(tmp_path, monkeypatch, changes):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
+    with pytest.raises(MissingWeightsError, match="python -m pretrain nsf-hifigan"):
+        Converter.from_options(options_of(tmp_path / "model", **changes))
+
+
+@pytest.mark.parametrize("vocoder", ["world", "nsf-hifigan"])
+def test_half_precision_changes_little(tmp_path, song, monkeypatch, vocoder):
+    """The parts with much work run in bf16; phases and likelihoods stay in float32."""
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+    write_vocoder(tmp_path / "pretrain")
+    full, half = (
+        read(
+            Converter.from_options(options_of(tmp_path / name, vocoder, precision=name))
+            .convert(song, tmp_path / f"{name}.wav", "anna")
+            .path
+        )
+        for name in ("fp32", "bf16")
+    )
+    assert 0 < np.abs(full - half).max() and np.std(full - half) < 0.1 * np.std(full)

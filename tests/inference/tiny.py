@@ -10,6 +10,8 @@ import torch
 from models import GlowSVC
 from modules.checkpoint import write_checkpoint
 from modules.config import parse_config
+from tests.golden_cases import fill
+from vdecoder.generator import Generator, GeneratorConfig
 
 RATE, HOP = 44100, 512
 SPEAKERS = {"anna": 0, "花子": 1}
@@ -42,3 +44,29 @@ def write_model(folder: Path, **model: object) -> tuple[Path, Path]:
     write_checkpoint(folder / "G_8.pth", {"model": state, "iteration": 8})
     (folder / "config.json").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
     return folder / "G_8.pth", folder / "config.json"
+
+
+def write_vocoder(pretrain: Path) -> None:
+    """Write an NSF-HiFiGAN of a few random weights to where the published one has its place."""
+    values = {
+        "sampling_rate": RATE,
+        "n_fft": 2048,
+        "win_size": 2048,
+        "hop_size": HOP,
+        "num_mels": 128,
+        "fmin": 40,
+        "fmax": 16000,
+        "resblock": "2",
+        "upsample_rates": [16, 32],
+        "upsample_kernel_sizes": [32, 64],
+        "upsample_initial_channel": 8,
+        "resblock_kernel_sizes": [3],
+        "resblock_dilation_sizes": [[1, 3]],
+    }
+    folder = pretrain / "nsf_hifigan"
+    folder.mkdir(parents=True)
+    names = Generator(GeneratorConfig.read(values, folder)).state_dict()
+    state = {name: torch.from_numpy(fill(name, tuple(value.shape))) for name, value in names.items()}
+    state["conv_post.weight_g"] *= 0.05  # within ±1
+    torch.save({"generator": state}, folder / "model")
+    (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")

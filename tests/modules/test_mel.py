@@ -12,16 +12,27 @@ from tests.golden_cases import load_case, voice
 AUDIO = torch.from_numpy(voice(1.5, 44100)).unsqueeze(0)
 
 
+def assert_same_mel(mel, golden):
+    """Equal to 1e-4 of the log, and in the quietest bands to what rounding leaves there.
+
+    A float32 transform carries an error of about half an epsilon of its loudest
+    bin into all others, and another processor rounds it otherwise.
+    """
+    error = np.abs(np.exp(mel.astype(np.float64)) - np.exp(golden.astype(np.float64)))
+    allowed = 1e-4 * np.exp(golden) + 0.5 * np.finfo(np.float32).eps * np.exp(golden.max())
+    assert mel.shape == golden.shape and (error <= allowed).all(), (error / allowed).max()
+
+
 @pytest.mark.parametrize(("name", "key"), [("nv_0", 0), ("nv_+5", 5), ("nv_-5", -5), ("nv_+2.5", 2.5)])
 def test_golden_mel(name, key):
     mel = LogMel()(AUDIO, key)[0].numpy()
-    np.testing.assert_allclose(mel if key == 0 else mel[:, ::3], load_case("mel")[name], rtol=1e-4, atol=2e-4)
+    assert_same_mel(mel if key == 0 else mel[:, ::3], load_case("mel")[name])
 
 
 @pytest.mark.parametrize("key", [0, 5, -5])
 def test_golden_mel_of_a_clip_shorter_than_its_padding(key):
     mel = LogMel()(AUDIO[:, :700], key)[0].numpy()
-    np.testing.assert_allclose(mel, load_case("mel")[f"nv_short_{key:+d}"], rtol=1e-4, atol=2e-4)
+    assert_same_mel(mel, load_case("mel")[f"nv_short_{key:+d}"])
 
 
 def test_golden_frame_counts():
@@ -42,7 +53,7 @@ def test_golden_frame_counts():
 def test_golden_vocoder_mel(name, samples, arguments):
     audio = torch.from_numpy(voice(0.6, 44100)[:samples]).unsqueeze(0)
     mel = LogMel()(audio, **arguments)[0].numpy()
-    np.testing.assert_allclose(mel, load_case("nsf_hifigan_mel")[name], rtol=0, atol=1e-4)
+    assert_same_mel(mel, load_case("nsf_hifigan_mel")[name])
 
 
 def test_librosa_agrees():

@@ -1,0 +1,201 @@
+"""Throughput and precision of the neural vocoder, against its plain float32 form in the same run.
+
+The plain form is what the published project runs: one-dimensional convolutions
+after folding the weight norm, the whole song at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.machine import peak_flops
+from benchmarks.measure import table
+from modules.weights import find_weights
+from vdecoder.generator import SLOPE, Generator, GeneratorConfig
+from vdecoder.layers import Conv, Inject, Upsample, fold_all
+from vdecoder.nsf_hifigan import side_config
+from vdecoder.source import SineSource
+
+SECONDS = 3.0
+REPEATS = 3
+PUBLISHED = GeneratorConfig(
+    num_mels=128,
+    upsample_rates=(8, 8, 2, 2, 2),
+    upsample_kernel_sizes=(16, 16, 4, 4, 4),
+    upsample_initial_channel=512,
+    resblock="1",
+    resblock_kernel_sizes=(3, 7, 11),
+    resblock_dilation_sizes=((1, 3, 5),) * 3,
+)
+
+
+def load_random(network: nn.Module) -> None:
+    """Fill a network with noise that neither dies out on its way to the end nor saturates there."""
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in network.state_dict().items():
+        noise = torch.randn(tensor.shape, generator=generator)
+        if name.endswith("weight_g"):
+            inside = ".convs" in name  # of a residual block: six in a row must not explode
+            tensor.copy_((0.3 if inside else 1.0) * (1 + 0.1 * noise.abs()))
+        elif name.endswith("bias"):
+            tensor.copy_(0.01 * noise)
+        else:
+            tensor.copy_(noise / math.sqrt(max(1, tensor[0].numel())))
+
+
+class Plain:
+    """The published computation, with the unfused layers of torch, on a network before folding."""
+
+    def __init__(self, network: Generator) -> None:
+        self.network = network
+        self.weights = {
+            name: module.weight_v * (module.weight_g / module.weight_v.norm(dim=(1, 2), keepdim=True))
+            for name, module in network.named_modules()
+            if isinstance(module, Conv | Upsample)
+        }
+
+    def _conv(self, name: str, x: Tensor) -> Tensor:
+        conv = self.network.get_submodule(name)
+        assert isinstance(conv, Conv)
+        return F.conv1d(x, self.weights[name], conv.bias, padding=conv.reach, dilation=conv.dilation)
+
+    def __call__(self, mel: Tensor, excitation: Tensor) -> Tensor:
+        """Return the sound (B, T)."""
+        config = self.network.config
+        x = self._conv("conv_pre", mel)
+        n_blocks = len(config.resblock_kernel_sizes)
+        for stage, rate in enumerate(config.upsample_rates):
+            up, inject = self.network.ups[stage], self.network.noise_convs[stage]
+            assert isinstance(up, Upsample) and isinstance(inject, Inject)
+            x = F.conv_transpose1d(
+                F.leaky_relu(x, SLOPE), self.weights[f"ups.{stage}"], up.bias, rate, up.padding
+            )
+            x = x + F.conv1d(
+                excitation.unsqueeze(1), inject.weight, inject.bias, inject.stride, inject.padding
+            )
+            total = torch.zeros(())
+            for block in range(stage * n_blocks, (stage + 1) * n_blocks):
+                y = x
+                for pair in range(3):
+                    z = self._conv(f"resblocks.{block}.convs1.{pair}", F.leaky_relu(y, SLOPE))
+                    y = y + self._conv(f"resblocks.{block}.convs2.{pair}", F.leaky_relu(z, SLOPE))
+                total = total + y
+            x = total / n_blocks
+        return self._conv("conv_post", F.leaky_relu(x)).tanh()[:, 0]
+
+
+def operations(config: GeneratorConfig) -> float:
+    """Return multiplications and additions for a frame, without those of the sine source."""
+    channels, rate = config.upsample_initial_channel, 1
+    total = 7 * config.num_mels * channels
+    blocks = sum(
+        2 * len(row) * size
+        for size, row in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
+    )
+    for up, size in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
+        total += rate * size * channels * (channels // 2)
+        channels, rate = channels // 2, rate * up
+        total += rate * blocks * channels**2 + rate * channels * max(1, 2 * config.hop_length // rate)
+    return 2.0 * (total + rate * 7 * channels)
+
+
+def log_spectral_distance(one: Tensor, other: Tensor) -> float:
+    """Return the distance (dB) of two sounds (T,): over frames, the mean of the deviation over bins."""
+    window = torch.hann_window(2048)
+    spectra = torch.stft(torch.stack([one, other]), 2048, 512, window=window, return_complex=True)
+    first, second = 20 * spectra.abs().clamp(min=1e-5).log10()
+    return float((first - second).square().mean(0).sqrt().mean())
+
+
+def fastest(works: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return each one's least time in seconds, taken in turns: a busy machine then hits all alike."""
+    import time
+
+    best = dict.fromkeys(works, math.inf)
+    for _ in range(REPEATS):
+        for name, work in works.items():
+            began = time.perf_counter()
+            work()
+            best[name] = min(best[name], time.perf_counter() - began)
+    return best
+
+
+def network(dtype: torch.dtype, plain: bool = False) -> Generator:
+    """Return the published vocoder if it is here, else one of its size."""
+    path: Path | None = find_weights("nsf-hifigan")
+    config = GeneratorConfig.read(side_config(path)[1], path) if path else PUBLISHED
+    made = Generator(config).eval()
+    if path:
+        from modules.checkpoint import load_weights, read_weights, state_of
+
+        load_weights(made, state_of(read_weights(path, keep=("generator",)), path, "generator"), path)
+    else:
+        load_random(made)
+    if not plain:
+        fold_all(made)
+        made.in_precision(dtype)
+    return made
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Print real-time factors, their ratio to the plain form, and the error of each."""
+    ours, half = network(torch.float32), network(torch.bfloat16)
+    plain = Plain(network(torch.float32, plain=True))
+    hop, rate = ours.config.hop_length, 44100
+    n_frames = round(SECONDS * rate / hop)
+    length = n_frames * hop / rate
+    rng = torch.Generator().manual_seed(1)
+    mel = torch.randn(1, ours.config.num_mels, n_frames, generator=rng) - 5
+    f0 = torch.from_numpy(220 * 2 ** (0.5 * np.sin(np.linspace(0, 20, n_frames)))).float().unsqueeze(0)
+    source: SineSource = ours.m_source
+    excitation = source(f0, hop, rate, torch.Generator().manual_seed(0))
+    works: dict[str, Callable[[], object]] = {
+        "plain float32": lambda: plain(mel, excitation),
+        "float32": lambda: ours(mel, excitation),
+        "bfloat16": lambda: half(mel, excitation),
+        "sine source": lambda: source(f0, hop, rate, torch.Generator().manual_seed(0)),
+    }
+    for work in works.values():
+        work()
+    times = fastest(works)
+    sound = plain(mel, excitation)[0]
+    distance = {
+        "float32": log_spectral_distance(ours(mel, excitation)[0], sound),
+        "bfloat16": log_spectral_distance(half(mel, excitation)[0], sound),
+    }
+    needed = operations(ours.config) * n_frames
+    peak = peak_flops(torch.float32)
+    rows = []
+    for name, seconds in times.items():
+        is_network = name != "sine source"
+        rows.append(
+            [
+                name,
+                f"{seconds / length:.3f}",
+                f"{times['plain float32'] / seconds:.2f}×" if is_network else "",
+                f"{100 * needed / seconds / peak:.0f} %" if is_network else "",
+                f"{distance[name]:.4f} dB" if name in distance else "",
+            ]
+        )
+    table(["NSF-HiFiGAN", "real-time factor", "speed", "of the float32 peak", "log-spectral distance"], rows)
+    print(
+        f"\n{needed / length / 1e9:.0f} GFLOP per second of song; peak {peak / 1e9:.0f} GFLOP/s; "
+        f"level {float(sound.square().mean().sqrt()):.3f}; "
+        + (
+            "published weights."
+            if find_weights("nsf-hifigan")
+            else "random weights: the distance is a guide."
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""FCPE: the published numbers, long and short recordings, and a quiet package.
+
+The goldens ``suite_reduced_*`` and ``suite_mel_0.5s_16k`` belong to another
+network, of the published project's ``pretrain/fcpe.pt``. It is not built here:
+torchfcpe's, which ships with its weights, takes its place.
+"""
+
+import numpy as np
+import pytest
+
+from modules.audio import resample
+from modules.f0 import fill_unvoiced
+from modules.f0_predictor import F0_PREDICTORS, fcpe, salience
+from modules.f0_predictor.salience import decode
+from tests.golden_cases import load_case, voice
+from tests.modules.f0_predictor.published_resampling import to_16k
+
+CASE = load_case("f0_fcpe")
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return F0_PREDICTORS.build("fcpe")
+
+
+@pytest.mark.parametrize("threshold", [0.006, 0.05])
+def test_parity_with_the_package(predictor, monkeypatch, threshold):
+    monkeypatch.setattr(predictor, "threshold", threshold)
+    pitch = predictor.pitch(voice(2.0, 16000))
+    published = CASE[f"pkg_f0_2s_16k_thr{threshold}"]
+    np.testing.assert_array_equal(pitch > 0, published > 0)
+    np.testing.assert_allclose(pitch, published, atol=0.1)
+
+
+def test_the_suites_threshold_is_the_default(predictor):
+    assert predictor.threshold == 0.05
+
+
+def test_parity_at_44100_hz(predictor):
+    published = CASE["pkg_f0_2s_44k_thr0.05"]
+    np.testing.assert_allclose(predictor.pitch(to_16k(voice(2.0, 44100))), published, atol=0.1)
+    pitch = predictor.pitch(resample(voice(2.0, 44100), 44100, 16000))
+    np.testing.assert_array_equal(pitch > 0, published > 0)
+    difference = np.abs(pitch - published)
+    assert np.median(difference) < 0.1 and difference.max() < 1
+    assert difference[np.arange(len(pitch)) % 50 < 45].max() < 0.3  # beside bursts of noise up to 8 kHz
+
+
+def test_parity_with_the_wrapper_at_its_own_times(predictor):
+    published, published_uv = CASE["wrapper_on_pkg_f0"], CASE["wrapper_on_pkg_uv"]
+    pitch = predictor.pitch(resample(voice(2.0, 44100), 44100, 16000))
+    # it takes frame floor(i * L / N) for frame i, up to a frame late
+    f0, uv = fill_unvoiced(pitch[np.arange(len(published)) * len(pitch) // len(published)])
+    np.testing.assert_array_equal(uv, published_uv)
+    np.testing.assert_allclose(f0, published, atol=1)
+    assert np.median(np.abs(f0 - published)) < 0.1
+    ours, ours_uv = predictor.predict(voice(2.0, 44100))
+    assert np.mean(ours_uv == published_uv) > 0.98
+
+
+def test_parity_of_the_bins_and_of_decoding(predictor):
+    np.testing.assert_allclose(predictor.cents, CASE["cent_table"], atol=1e-2)
+    found = decode(CASE["salience"], CASE["cent_table"].astype(np.float64), 20.0, 4000.0, 0.05)
+    # at either end of the table the published code counts the last bin several times
+    whole = np.abs(CASE["salience"].argmax(1) - 179.5) < 175
+    assert whole.sum() >= 4
+    np.testing.assert_allclose(found[whole], CASE["decode_local_f0_thr0.05"][whole], atol=1e-2)
+
+
+@pytest.mark.parametrize("n_samples", [50000, 48000 + 160, 47999])
+def test_chunks_change_nothing(predictor, monkeypatch, n_samples):
+    sound = voice(4.0, 16000)[:n_samples]
+    whole = predictor.pitch(sound)
+    rows = []
+    handle = predictor.network.norm.register_forward_hook(
+        lambda module, inputs, out: rows.append(out.shape[1])
+    )
+    monkeypatch.setattr(salience, "CHUNK", 64)
+    monkeypatch.setattr(fcpe, "CHUNK", 64)
+    chunked = predictor.pitch(sound)
+    handle.remove()
+    assert max(rows) == 64 and len(whole) == n_samples // 160 + 1
+    np.testing.assert_allclose(chunked, whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n_samples", [1, 159, 160, 161, 600, 1024])
+def test_clips_of_a_few_frames(predictor, n_samples):
+    pitch = predictor.pitch(voice(1.0, 16000)[:n_samples])
+    assert pitch.shape == (n_samples // 160 + 1,) and np.isfinite(pitch).all()
+
+
+def test_a_recording_that_is_hardly_there_is_heard(predictor):
+    audio = voice(2.0, 44100)
+    f0, uv = predictor.predict(audio)
+    quiet, quiet_uv = predictor.predict(1e-4 * audio)
+    np.testing.assert_array_equal(uv, quiet_uv)
+    np.testing.assert_allclose(quiet, f0, rtol=1e-3)
+
+
+def test_the_package_stays_silent(capfd):
+    predictor = F0_PREDICTORS.build("fcpe")
+    predictor.predict(5 * voice(0.5, 44100))  # torchfcpe complains of samples beyond 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_weights_are_the_packages():
+    network = fcpe.load_fcpe()
+    assert sum(p.numel() for p in network.state_dict().values()) == CASE.manifest["facts"]["bundled_params"]

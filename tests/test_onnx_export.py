@@ -1,0 +1,229 @@
+"""Encoders as ONNX: what is written is read back by the -onnx encoders and gives PyTorch's units."""
+
+import errno
+import re
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import export.encoder
+import export.graph
+import onnx_export
+from export import exportable, file_name
+from export.encoder import TOLERANCE, Wave, export_encoder
+from modules.errors import CheckpointError
+from modules.weights import WEIGHTS
+from tests import published
+from tests.golden_cases import Case, load_case, voice
+from tests.vencoder.test_onnx import make_model
+from vencoder import ENCODERS
+from vencoder.onnx import OnnxEncoder
+from vencoder.windowed import WindowedEncoder
+
+SOFT = "hubertsoft"
+# tracing takes its time: the others differ in layers, and in where their norms are
+QUICK = (SOFT, "wavlmbase+")
+NAMES = [
+    *QUICK,
+    *(pytest.param(name, marks=pytest.mark.slow) for name in exportable() if name not in QUICK),
+]
+
+
+def shortened(case_name):
+    """Return a golden case with as few layers as the encoder may have."""
+    case = load_case(case_name)
+    n_layers = 12 if "vec" in case_name else 1
+    state = {
+        name: shape
+        for name, shape in case.manifest["state_dict"].items()
+        if not (layer := re.search(r"encoder\..*layers\.(\d+)\.", name)) or int(layer[1]) < n_layers
+    }
+    config = dict(case.manifest["config"])
+    if "encoder_num_heads" in config.get("reduced", {}):  # a list for each of its layers
+        config["reduced"] = {
+            key: value[:n_layers] if isinstance(value, list) and key.startswith("encoder_") else value
+            for key, value in config["reduced"].items()
+        } | {"encoder_num_layers": n_layers}
+    return Case(case.manifest | {"state_dict": state, "config": config}, case.arrays)
+
+
+def write_short(name, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published, "load_case", shortened)
+        return published.write_encoder(name, folder)
+
+
+@pytest.fixture(scope="module")
+def torch_file(tmp_path_factory):
+    return write_short(SOFT, tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def soft(torch_file):
+    return ENCODERS.build(SOFT, "cpu", weights=torch_file)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def pair(request, tmp_path_factory):
+    """An encoder, and the folder that its graph was written to by the script."""
+    name = request.param
+    weights = write_short(name, tmp_path_factory.mktemp("weights"))
+    folder = tmp_path_factory.mktemp("onnx")
+    assert onnx_export.main(["--encoder", name, "--weights", str(weights), "-o", str(folder)]) == 0
+    return ENCODERS.build(name, "cpu", weights=weights), folder
+
+
+def test_parity_of_the_exported_graph_with_torch(pair):
+    """Any length: one unit, the sample before the second, odd, even, longer than what was traced."""
+    encoder, folder = pair
+    graph = OnnxEncoder("vec768l12-onnx", weights=folder / file_name(encoder.name))
+    assert graph.ssl_dim == encoder.ssl_dim
+    sound = torch.from_numpy(voice(11.2, 16000))
+    for n_samples in (400, 401, 719, 720, 8001, 16000, 33333, len(sound)):
+        wanted, found = encoder.encode(sound[:n_samples]), graph.encode(sound[:n_samples])
+        assert found.shape == wanted.shape
+        assert (found - wanted).abs().max() <= 1e-3 * wanted.abs().max()
+
+
+def test_the_file_has_the_published_signature_and_stands_alone(pair):
+    encoder, folder = pair
+    path = folder / file_name(encoder.name)
+    assert list(folder.iterdir()) == [path]
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    [source], [embed] = session.get_inputs(), session.get_outputs()
+    assert (source.name, source.type, source.shape) == ("source", "tensor(float)", [1, 1, "n_samples"])
+    assert (embed.name, embed.type) == ("embed", "tensor(float)")
+    assert embed.shape == [1, "n_units", encoder.ssl_dim]
+    facts = session.get_modelmeta().custom_metadata_map
+    assert facts["encoder"] == encoder.name and facts["ssl_dim"] == str(encoder.ssl_dim)
+
+
+def test_the_names_are_those_that_the_onnx_encoders_read():
+    assert file_name("vec768l12") == "vec-768-layer-12.onnx"
+    assert file_name("vec256l9") == "vec-256-layer-9.onnx"
+    assert file_name(SOFT) == "hubert-soft.onnx"
+    for name in exportable():
+        if f"{name}-onnx" in ENCODERS:
+            assert file_name(name) == WEIGHTS[ENCODERS[f"{name}-onnx"].weights].file
+
+
+def test_normalisation_is_that_of_the_encoder():
+    class Network(nn.Module):
+        def features(self, audio):
+            return F.avg_pool1d(audio[:, None], 400, 320).transpose(1, 2)
+
+        def units(self, features, mask=None):
+            return features
+
+    class Encoder(WindowedEncoder):
+        name, device, ssl_dim = "plain", torch.device("cpu"), 1
+        network = Network()
+        normalize, padding = True, 40
+
+    sound = torch.from_numpy(voice(0.7, 16000))
+    found = Wave(Encoder())(sound[None, None])[0].T
+    torch.testing.assert_close(found, Encoder().encode(sound), rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path, capsys):
+    """Run the script with an empty folder for weights; return (exit code, what it printed)."""
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+
+    def call(*args):
+        code = onnx_export.main(list(map(str, args)))
+        return code, capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def other_graph(monkeypatch):
+    """Let the exporter write a graph of its own making; return a function that chooses it."""
+
+    def choose(**options):
+        def write(module, path, **others):
+            onnx.save(make_model(**options), path)
+
+        monkeypatch.setattr(export.encoder, "write_graph", write)
+
+    return choose
+
+
+def test_the_script_says_what_it_does_and_where_the_file_is(script, other_graph, torch_file, soft, tmp_path):
+    # that the comparison passes is not the matter here
+    other_graph(width=soft.ssl_dim, embed=(1, "u", soft.ssl_dim))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export.encoder, "_compare", lambda encoder, graph: 2.5e-6)
+        code, printed = script("--encoder", SOFT, "--weights", torch_file)
+    path = tmp_path / "pretrain" / "hubert-soft.onnx"
+    assert code == 0 and path.is_file() and not printed.err
+    assert "comparing" in printed.out and "2.5e-06" in printed.out and str(path) in printed.out
+    before = path.stat().st_mtime_ns
+    code, printed = script("--encoder", SOFT, "--weights", torch_file)
+    assert code == 0 and "is there already" in printed.out and path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("width", ["same", "other"])
+def test_a_graph_that_gives_other_units_never_takes_its_place(
+    width, script, other_graph, torch_file, soft, tmp_path
+):
+    width = soft.ssl_dim if width == "same" else 7
+    other_graph(width=width, embed=(1, "u", width))
+    code, printed = script("--encoder", SOFT, "--weights", torch_file)
+    assert code == 2 and "nothing is written" in printed.err and len(printed.err.splitlines()) == 1
+    assert list((tmp_path / "pretrain").iterdir()) == []
+
+
+def test_a_graph_that_is_off_is_named_with_how_much(other_graph, soft, tmp_path, monkeypatch):
+    monkeypatch.setattr(export.encoder, "LENGTHS", (8000,))
+    # as many units as the network gives: half of what the padding adds is all that differs
+    other_graph(width=soft.ssl_dim, embed=(1, "u", soft.ssl_dim))
+    soft_without = ENCODERS.build(SOFT, "cpu", weights=write_short(SOFT, tmp_path))
+    soft_without.padding = 0
+    with pytest.raises(CheckpointError, match=rf"at 8000 samples.*off PyTorch, more than {TOLERANCE:.0e}"):
+        export_encoder(soft_without, tmp_path / "new" / "off.onnx")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_behind(script, torch_file, tmp_path, monkeypatch):
+    def write(module, path, **others):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(export.encoder, "write_graph", write)
+    code, printed = script("--encoder", SOFT, "--weights", torch_file)
+    assert code == 2 and "no space left" in printed.err and "hubert-soft.onnx" in printed.err
+    assert list((tmp_path / "pretrain").iterdir()) == []
+
+
+def test_a_model_that_no_file_can_hold_is_refused_before_it_is_traced(soft, tmp_path, monkeypatch):
+    monkeypatch.setattr(export.graph, "_LARGEST", 1000)
+    monkeypatch.setattr(torch.onnx, "export", None)
+    with pytest.raises(CheckpointError, match="GB of weights"):
+        export_encoder(soft, tmp_path / "large.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--encoder", "hubert"], "unknown speech encoder 'hubert'"),
+        (["--encoder", "whisper-ppg"], "windows of 30 s"),
+        (["--encoder", "whisper-ppg-large"], "windows of 30 s"),
+        (["--encoder", "mfcc"], "has no network"),
+        (["--encoder", "vec768l12-onnx"], "already"),
+        (["--encoder", "vec768l12", "vec256l9"], "python -m pretrain contentvec"),
+        (["--encoder", "vec768l12", "vec256l9", "--weights", "x.pt"], "only that one"),
+        (["--encoder", "vec768l12", "--weights", "x.pt"], "x.pt"),
+    ],
+)
+def test_mistakes_are_one_line(args, message, script):
+    code, printed = script(*args)
+    assert code == 2
+    [line] = printed.err.splitlines()
+    assert message in line

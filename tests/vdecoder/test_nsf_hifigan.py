@@ -1,0 +1,186 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.vocoding import PUBLISHED, Plain, load_random, operations
+from modules.errors import CheckpointError, ConfigError, MissingWeightsError
+from tests.golden_cases import load_case, signal
+from tests.published import write_vocoder
+from tests.vdecoder.test_contract import reduced_data
+from vdecoder.generator import Generator, GeneratorConfig
+from vdecoder.layers import fold_all
+from vdecoder.nsf_hifigan import NsfHifigan, NsfHifiganLog10
+
+CASES = ["nsf_hifigan", "nsf_hifigan_resblock2"]
+
+
+def build(folder, case="nsf_hifigan", kind=NsfHifigan):
+    config = load_case(case).manifest["config"]["reduced"]
+    return kind(reduced_data(config), "cpu", weights=write_vocoder(case, folder))
+
+
+def edit(path, **changes):
+    """Change fields of the config.json beside a model; None takes one out."""
+    file = path.parent / "config.json"
+    values = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({name: value for name, value in values.items() if value is not None}))
+
+
+@pytest.mark.parametrize("case_name", CASES)
+def test_parity_of_the_network(tmp_path, case_name):
+    case, network = load_case(case_name), build(tmp_path, case_name).network
+    batch, n_frames = case["f0"].shape
+    n_samples = n_frames * network.config.hop_length
+    mel = torch.from_numpy(signal(f"{case_name}.mel", (batch, 16, n_frames)))
+    excitation = torch.from_numpy(signal(f"{case_name}.excitation", (batch, n_samples, 1), 0.1))[..., 0]
+    got = network(mel, excitation)
+    np.testing.assert_allclose(got, case["wave_given_excitation"][:, 0], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("case_name", CASES)
+def test_parity_with_its_source(tmp_path, case_name):
+    case, network = load_case(case_name), build(tmp_path, case_name).network
+    f0 = torch.from_numpy(case["f0"])
+    mel = torch.from_numpy(signal(f"{case_name}.mel", (len(f0), 16, f0.shape[1])))
+    excitation = network.m_source(f0, network.config.hop_length, 44100)
+    np.testing.assert_allclose(network(mel, excitation), case["wave_no_noise"][:, 0], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(NsfHifigan, "natural"), (NsfHifiganLog10, "log10")])
+def test_parity_of_the_mel_scale(tmp_path, kind, name):
+    case = load_case("nsf_hifigan_log10")
+    vocoder = build(tmp_path, kind=kind)
+    seen = []
+
+    def forward(mel, excitation):
+        seen.append(mel)
+        return torch.zeros_like(excitation)
+
+    vocoder.n_mels, vocoder.network.forward = 4, forward
+    mel = torch.from_numpy(signal("log10.mel", (1, 10, 4), 2.0))[0].mT
+    vocoder.synthesize(mel, torch.full((10,), 220.0), torch.ones(10))
+    np.testing.assert_allclose(seen[0], case[f"generator_input_{name}"], rtol=0, atol=1e-6)
+
+
+def test_parity_of_names_and_shapes_at_the_published_size():
+    case = load_case("nsf_hifigan")
+    config = GeneratorConfig.read(json.loads(json.dumps(case.manifest["config"]["published"])), "config.json")
+    assert config == PUBLISHED
+    with torch.device("meta"):
+        network = Generator(config)
+    got = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert got == {name: shape for name, (shape, _) in case.manifest["default_state_dict"].items()}
+
+
+@pytest.mark.parametrize("piece", [1, 2, 5, 39])
+def test_pieces_join_without_a_trace(tmp_path, piece):
+    network = build(tmp_path).network
+    mel = torch.from_numpy(signal("mel", (1, 16, 40)))
+    excitation = torch.from_numpy(signal("excitation", (1, 40 * 64), 0.1))
+    whole = network(mel, excitation, piece=40)
+    # float32 rounding alone: other lengths take other paths through the convolutions
+    torch.testing.assert_close(network(mel, excitation, piece=piece), whole, rtol=0, atol=2e-6)
+
+
+def test_a_long_song_is_never_held_whole(tmp_path):
+    network = build(tmp_path).network
+    seen = []
+    network.resblocks[-1].register_forward_hook(lambda module, inputs, output: seen.append(output.shape[3]))
+    mel, excitation = torch.zeros(1, 16, 400), torch.zeros(1, 400 * 64)
+    network(mel, excitation, piece=20)
+    assert len(seen) == 20 and max(seen) < 22 * 64
+
+
+def test_the_plain_form_gives_the_same_sound():
+    """The benchmark's baseline does the same work."""
+    config = GeneratorConfig.read(load_case("nsf_hifigan").manifest["config"]["reduced"], "")
+    network = Generator(config)
+    load_random(network)
+    plain = Plain(network)
+    mel, excitation = (torch.from_numpy(signal(*what)) for what in (("mel", (1, 16, 20)), ("e", (1, 1280))))
+    wanted = plain(mel, excitation)
+    assert 0.05 < wanted.std() < 0.9, "neither silent nor saturated"
+    fold_all(network)
+    torch.testing.assert_close(network(mel, excitation), wanted, rtol=0, atol=2e-6)
+    assert 54e9 < operations(PUBLISHED) * 44100 / 512 < 58e9
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "ours"),
+    [
+        ("num_mels", 80, "n_mels 16"),
+        ("hop_size", 256, "hop_length 64"),
+        ("sampling_rate", 22050, "sampling_rate 44100"),
+        ("n_fft", 1024, "n_fft 256"),
+        ("win_size", 1024, "win_length 256"),
+        ("fmin", 0, "f_min 40.0"),
+        ("fmax", 8000, "f_max 16000.0"),
+        ("fmax", None, "f_max 16000.0"),
+    ],
+)
+def test_other_analysis_settings_are_refused_by_name(tmp_path, field, value, ours):
+    path = write_vocoder("nsf_hifigan", tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), field: value}))
+    with pytest.raises(ConfigError, match=f"{field} {value}.*{ours}"):
+        NsfHifigan(reduced_data(load_case("nsf_hifigan").manifest["config"]["reduced"]), weights=path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"upsample_rates": [8, 4, 4]}, "128 samples"),
+        ({"upsample_rates": [8, 8]}, "equally many"),
+        ({"upsample_rates": "8,4,2"}, "upsample_rates"),
+        ({"upsample_kernel_sizes": [16, 8, 1]}, "upsampling kernel"),
+        ({"upsample_initial_channel": 1 << 40}, "upsample_initial_channel"),
+        ({"upsample_initial_channel": 36}, "halved"),
+        ({"resblock_kernel_sizes": [3, 8]}, "odd"),
+        ({"resblock_dilation_sizes": [[1, 3, 5]]}, "one list"),
+        ({"resblock_dilation_sizes": [[1, 3, 5], [1, 3]]}, "3 dilations"),
+        ({"resblock": None}, "lacks resblock"),
+    ],
+)
+def test_a_config_that_describes_nothing_is_refused(tmp_path, changes, complaint):
+    path = write_vocoder("nsf_hifigan", tmp_path)
+    edit(path, **changes)
+    with pytest.raises(ConfigError, match=complaint):
+        NsfHifigan(reduced_data(load_case("nsf_hifigan").manifest["config"]["reduced"]), weights=path)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{", "\0"])
+def test_a_config_that_is_none_is_refused(tmp_path, content):
+    path = write_vocoder("nsf_hifigan", tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        NsfHifigan(SimpleNamespace(sampling_rate=1, hop_length=1, n_mels=1), weights=path)
+
+
+def test_a_model_alone_is_not_enough(tmp_path):
+    path = write_vocoder("nsf_hifigan", tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(MissingWeightsError, match=r"config\.json is missing"):
+        NsfHifigan(SimpleNamespace(sampling_rate=1, hop_length=1, n_mels=1), weights=path)
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
+    with pytest.raises(MissingWeightsError, match="python -m pretrain nsf-hifigan"):
+        NsfHifigan(reduced_data(load_case("nsf_hifigan").manifest["config"]["reduced"]))
+
+
+def test_weights_that_do_not_fit_the_config_are_refused(tmp_path):
+    path = write_vocoder("nsf_hifigan", tmp_path)
+    edit(path, upsample_initial_channel=64)
+    with pytest.raises(CheckpointError, match="wanted"):
+        NsfHifigan(reduced_data(load_case("nsf_hifigan").manifest["config"]["reduced"]), weights=path)
+
+
+def test_another_kind_of_checkpoint_is_refused(tmp_path):
+    path = write_vocoder("nsf_hifigan", tmp_path)
+    torch.save({"model": {"pre.weight": torch.zeros(1)}, "iteration": 3}, path)
+    with pytest.raises(CheckpointError):
+        NsfHifigan(reduced_data(load_case("nsf_hifigan").manifest["config"]["reduced"]), weights=path)

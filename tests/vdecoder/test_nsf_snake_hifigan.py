@@ -1,0 +1,135 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from modules.errors import CheckpointError, ConfigError
+from tests.golden_cases import load_case, signal
+from tests.published import write_vocoder
+from tests.vdecoder.test_contract import reduced_data
+from vdecoder.nsf_snake_hifigan import NsfSnakeHifigan, SnakeGenerator, snake_config
+from vdecoder.snake import Snake, halfband
+
+CASE = load_case("nsf_snake_hifigan")
+REDUCED = CASE.manifest["config"]["reduced"]
+DATA = reduced_data(REDUCED)
+X = torch.from_numpy(signal("snake.x", (2, 16, 12)))
+SPEAKER = torch.from_numpy(signal("snake.g", (2, 8, 1)))
+EXCITATION = torch.from_numpy(signal("snake.excitation", (2, 768, 1), 0.1))[..., 0]
+
+
+def write_vits(folder, **model):
+    """Write a whole VITS model, as so-vits-svc saves it."""
+    state = {f"dec.{name}": tensor for name, tensor in CASE.state_dict().items()}
+    state["enc_p.proj.weight"] = torch.zeros(32, 8, 1)
+    torch.save({"model": state, "iteration": 1, "optimizer": {}, "learning_rate": 1e-4}, folder / "G_800.pth")
+    sizes = {name: value for name, value in REDUCED.items() if name != "sampling_rate"} | model
+    data = {"sampling_rate": 44100, "hop_length": 64, "filter_length": 2048, "n_mel_channels": 80}
+    (folder / "config.json").write_text(json.dumps({"train": {}, "data": data, "model": sizes}))
+    return folder / "G_800.pth"
+
+
+@pytest.fixture
+def network(tmp_path):
+    return NsfSnakeHifigan(DATA, "cpu", weights=write_vocoder("nsf_snake_hifigan", tmp_path)).network
+
+
+def test_parity_of_the_network(network):
+    wanted = CASE["pre_tanh_given_excitation"][:, 0]
+    got = network.logits(X, EXCITATION, SPEAKER, 0, 12).numpy()
+    assert np.abs(got - wanted).max() < 1e-4 * wanted.std()
+    for piece in (1, 5, 12):
+        audio = network(X, EXCITATION, SPEAKER, piece=piece)
+        np.testing.assert_allclose(audio, CASE["wave_given_excitation"][:, 0], rtol=0, atol=1e-4)
+
+
+def test_parity_with_its_source(network):
+    excitation = network.m_source(torch.from_numpy(CASE["f0"]), 64, 44100)
+    audio = network(X, excitation, SPEAKER)
+    np.testing.assert_allclose(audio, CASE["wave_no_noise"][:, 0], rtol=0, atol=1e-4)
+
+
+def test_parity_of_the_snake(network):
+    snake, x = network.snakes[1], torch.from_numpy(CASE["snake_in"]).unsqueeze(2)
+    up = snake.upsample(x)
+    for got, name in ((up, "up"), (snake.act(up), "act"), (snake(x), "out")):
+        np.testing.assert_allclose(got[:, :, 0], CASE[f"snake_{name}"], rtol=0, atol=1e-5)
+
+
+def test_parity_of_the_filters():
+    for name in ("filter_up", "filter_down"):
+        np.testing.assert_allclose(halfband().flatten(), CASE[name], rtol=0, atol=1e-6)
+
+
+def test_parity_of_names_and_shapes_at_the_published_size():
+    config = snake_config("config.json", json.loads(json.dumps(CASE.manifest["config"]["published"])))
+    with torch.device("meta"):
+        made = SnakeGenerator(config)
+    got = {name: list(tensor.shape) for name, tensor in made.state_dict().items()}
+    assert got == {name: shape for name, (shape, _) in CASE.manifest["default_state_dict"].items()}
+
+
+@pytest.mark.parametrize("part", ["upsample.filter", "downsample.lowpass.filter"])
+def test_loaded_filters_are_used(part):
+    snake, x = Snake(4), torch.from_numpy(signal("x", (1, 4, 1, 20)))
+    before = snake(x)
+    snake.load_state_dict({**snake.state_dict(), part: torch.full((1, 1, 12), 1 / 12)})
+    assert (snake(x) - before).abs().max() > 0.01
+
+
+def test_filters_of_the_file_reach_the_network(tmp_path):
+    path = write_vits(tmp_path)
+    content = torch.load(path, weights_only=True)
+    content["model"]["dec.snakes.0.upsample.filter"] = torch.full((1, 1, 12), 1 / 12)
+    torch.save(content, path)
+    network = NsfSnakeHifigan(DATA, "cpu", weights=path).network
+    assert network.snakes[0].upsample.filter.max() == torch.tensor(1 / 12)
+    torch.testing.assert_close(network.snakes[1].upsample.filter, halfband())
+
+
+def test_the_snake_keeps_what_it_should():
+    """Oracle: with a tall, slow wave the activation is nearly straight, and the filters must not be heard."""
+    snake = Snake(1)
+    snake.act.alpha.fill_(-10.0)
+    time = torch.arange(200.0)
+    x = torch.sin(time * 0.1).view(1, 1, 1, -1)
+    torch.testing.assert_close(snake(x)[..., 10:-10], x[..., 10:-10], rtol=0, atol=5e-3)
+
+
+def test_the_decoder_of_a_whole_model(tmp_path, network):
+    (tmp_path / "vits").mkdir()
+    whole = NsfSnakeHifigan(DATA, "cpu", weights=write_vits(tmp_path / "vits")).network
+    assert torch.equal(whole(X, EXCITATION, SPEAKER), network(X, EXCITATION, SPEAKER))
+
+
+def test_speakers(network):
+    """A speaker's embedding of either shape, and no speaker at all."""
+    flat = network(X, EXCITATION, SPEAKER[..., 0])
+    assert torch.equal(flat, network(X, EXCITATION, SPEAKER))
+    assert torch.equal(network(X, EXCITATION), network(X, EXCITATION, torch.zeros(2, 8)))
+
+
+def test_latents_are_no_mels(tmp_path):
+    path = write_vits(tmp_path)
+    with pytest.raises(ConfigError, match=r"16 is not data\.n_mels 128.*latents of a VITS.*nsf-hifigan"):
+        NsfSnakeHifigan(replace(DATA, n_mels=128), "cpu", weights=path)
+
+
+def test_another_clock_is_refused(tmp_path):
+    path = write_vits(tmp_path)
+    with pytest.raises(ConfigError, match="hop_size 64"):
+        NsfSnakeHifigan(replace(DATA, hop_length=128), "cpu", weights=path)
+
+
+def test_blocks_that_were_never_published_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="resblock '2'"):
+        NsfSnakeHifigan(DATA, "cpu", weights=write_vits(tmp_path, resblock="2"))
+
+
+def test_a_model_without_a_decoder_is_refused(tmp_path):
+    path = write_vits(tmp_path)
+    torch.save({"model": {"enc_p.proj.weight": torch.zeros(1)}}, path)
+    with pytest.raises(CheckpointError, match=r"dec\."):
+        NsfSnakeHifigan(DATA, "cpu", weights=path)

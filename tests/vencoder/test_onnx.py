@@ -1,0 +1,363 @@
+"""The ONNX encoders: the published wrapper's numbers, graphs by other hands, and files that mean harm."""
+
+import logging
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from modules.errors import CheckpointError, MissingWeightsError
+from tests.golden_cases import fill, load_case, voice
+from tests.published import write_encoder
+from vencoder import ENCODERS
+from vencoder.onnx import OnnxEncoder
+
+NAMES = [name for name in ENCODERS if name.endswith("-onnx")]
+WIDTH = 6
+ONNX_TYPES = {"float16": TensorProto.FLOAT16, "float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}
+
+
+def make_model(
+    *,
+    source=(1, 1, "n"),
+    dtype="float32",
+    embed=(1, "u", WIDTH),
+    transposed=False,
+    stride=320,
+    width=WIDTH,
+    mask=None,
+    ir_version=10,
+    opset=20,
+):
+    """Return the stand-in graph, a convolution; in other shapes and types if asked."""
+    kernel = fill("fake.conv.weight", (width, 1, 400)).astype(dtype)
+    element = ONNX_TYPES[dtype]
+    nodes, tensors = [], [numpy_helper.from_array(kernel, "weight")]
+    inputs = [helper.make_tensor_value_info("any name", element, source)]
+    wave = "any name"
+    if source and len(source) == 2:
+        tensors.append(numpy_helper.from_array(np.array([1, 1, -1]), "rank 3"))
+        nodes.append(helper.make_node("Reshape", [wave, "rank 3"], ["wave"]))
+        wave = "wave"
+    if mask:
+        name, mask_type = mask
+        inputs.append(helper.make_tensor_value_info(name, mask_type, [1, "n"]))
+        # what a mask of the right polarity leaves as it was
+        nodes.append(helper.make_node("Cast", [name], ["given"], to=element))
+        tensors.append(numpy_helper.from_array(np.array(1, dtype), "one"))
+        keep = "given"
+        if "attention" not in name:
+            nodes.append(helper.make_node("Sub", ["one", "given"], ["keep"]))
+            keep = "keep"
+        nodes.append(helper.make_node("Mul", [wave, keep], ["heard"]))
+        wave = "heard"
+    last = "bands" if not transposed else "embed"
+    nodes.append(helper.make_node("Conv", [wave, "weight"], [last], strides=[stride]))
+    if not transposed:
+        nodes.append(helper.make_node("Transpose", ["bands"], ["embed"], perm=[0, 2, 1]))
+    graph = helper.make_graph(
+        nodes, "stand-in", inputs, [helper.make_tensor_value_info("embed", element, embed)], tensors
+    )
+    return helper.make_model(graph, ir_version=ir_version, opset_imports=[helper.make_opsetid("", opset)])
+
+
+@pytest.fixture
+def write(tmp_path):
+    def save(model):
+        path = tmp_path / "encoder.onnx"
+        path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def audio():
+    return torch.from_numpy(voice(1.3, 16000))
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    return torch.from_numpy(load_case("encoder_onnx")["out_1.3"][0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parity(name, tmp_path):
+    case = load_case("encoder_onnx")
+    encoder = ENCODERS.build(name, "cpu", weights=write_encoder(name, tmp_path))
+    for seconds in case.manifest["inputs"]["lengths_s"]:
+        units = encoder.encode(torch.from_numpy(voice(seconds, 16000)))
+        np.testing.assert_allclose(units, case[f"out_{seconds}"][0], **case.manifest["tolerance"])
+    mono = torch.from_numpy(voice(0.5, 16000))
+    units = encoder.encode(torch.stack([mono, 0.5 * mono], 1))
+    np.testing.assert_allclose(units, case["out_stereo_0.5"][0], **case.manifest["tolerance"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"source": (1, "n")},
+        {"source": ("batch", "channel", "n")},
+        {"source": None},
+        {"transposed": True, "embed": (1, WIDTH, "u")},
+        {"transposed": True, "embed": ("a", "b", "c")},
+        {"embed": None},
+        {"mask": ("padding_mask", TensorProto.BOOL)},
+        {"mask": ("attention_mask", TensorProto.INT64)},
+        {"mask": ("mask", TensorProto.FLOAT)},
+    ],
+    ids=str,
+)
+def test_graphs_of_other_hands_give_the_same_units(options, write, audio, wanted):
+    encoder = OnnxEncoder("vec768l12-onnx", weights=write(make_model(**options)))
+    torch.testing.assert_close(encoder.encode(audio), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_half_precision_graphs_take_and_give_float32(write, audio, wanted):
+    units = OnnxEncoder("vec768l12-onnx", weights=write(make_model(dtype="float16"))).encode(audio)
+    assert units.dtype == torch.float32
+    # half precision has 11 bits, and a sum of 400 products loses some
+    torch.testing.assert_close(units, wanted, rtol=0, atol=2e-3)
+
+
+def test_as_many_units_as_channels_are_not_mixed_up(write, wanted):
+    """With 64 units of 64 channels no single shape tells which axis is which."""
+    for transposed, embed in ((False, (1, "u", 64)), (True, (1, 64, "u")), (True, ("a", "b", "c"))):
+        model = make_model(width=64, transposed=transposed, embed=embed)
+        encoder = OnnxEncoder("vec768l12-onnx", weights=write(model))
+        units = encoder.encode(torch.from_numpy(voice(1.3, 16000)))
+        assert units.shape == (64, 64)
+        # the first unit of silence behind is zero in every channel, which is a column
+        quiet = encoder.encode(torch.cat([torch.ones(400), torch.zeros(63 * 320)]))
+        assert quiet.shape == (64, 64)
+        assert (quiet[:, 0] != 0).all() and (quiet[:, 2:] == 0).all()
+
+
+def test_long_audio_is_cut_into_windows_and_no_unit_is_lost_or_moved(write, monkeypatch):
+    audio = torch.randn(16000 * 100 + 123, generator=torch.Generator().manual_seed(0))
+    encoder = OnnxEncoder("vec768l12-onnx", weights=write(make_model()))
+    lengths = []
+    run = encoder._run
+    monkeypatch.setattr(encoder, "_run", lambda samples: (lengths.append(len(samples)), run(samples))[1])
+    units = encoder.encode(audio)
+    assert len(lengths) > 1 and max(lengths) <= 40.1 * 16000
+    torch.testing.assert_close(units.numpy(), run(audio.numpy())[0].T, rtol=0, atol=1e-5)
+
+
+def test_the_width_is_the_table_s_where_the_published_file_lies(write, monkeypatch, tmp_path):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
+    with pytest.raises(MissingWeightsError, match="pretrain vec256l9-onnx"):
+        OnnxEncoder("vec256l9-onnx")
+    path = tmp_path / "vec-256-layer-9.onnx"
+    path.write_bytes(make_model().SerializeToString())
+    with pytest.raises(CheckpointError, match=r"vec-256-layer-9\.onnx.* 6 .*vec256l9-onnx.* 256"):
+        OnnxEncoder("vec256l9-onnx")
+    model = make_model(width=256, embed=(1, "u", 256))
+    path.write_bytes(model.SerializeToString())
+    assert OnnxEncoder("vec256l9-onnx").ssl_dim == 256
+    helper.set_model_props(model, {"encoder": "hubertsoft"})
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match="is the encoder 'hubertsoft'"):
+        OnnxEncoder("vec256l9-onnx")
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"source": (1, 80, "n")}, r"\[1, 80, 'n'\]"),
+        ({"source": (1, 1, 16000)}, r"\[1, 1, 16000\]"),
+        ({"source": (4, 1, "n")}, r"\[4, 1, 'n'\]"),
+        ({"stride": 640}, r"give \[1, 12, 6\]"),
+        ({"stride": 160}, r"give \[1, 48, 6\]"),
+        ({"mask": ("speaker", TensorProto.INT64)}, "speaker"),
+        ({"mask": ("mask", TensorProto.STRING)}, "string"),
+        ({"source": (1, 1, "n"), "mask": ("speaker_mask", TensorProto.INT8)}, "speaker_mask tensor.int8"),
+    ],
+    ids=str,
+)
+def test_what_is_no_speech_encoder_is_refused_with_what_it_is(options, found, write):
+    with pytest.raises(CheckpointError, match=f"no speech encoder.*{found}.*expected is"):
+        OnnxEncoder("vec768l12-onnx", weights=write(make_model(**options)))
+
+
+def test_an_output_that_is_no_number_is_refused(write):
+    model = make_model()
+    model.graph.node.append(helper.make_node("Shape", ["embed"], ["shape"]))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("shape", TensorProto.INT64, [3]))
+    with pytest.raises(CheckpointError, match="shape tensor.int64"):
+        OnnxEncoder("vec768l12-onnx", weights=write(model))
+    del model.graph.output[:]
+    with pytest.raises(CheckpointError, match="gives nothing"):
+        OnnxEncoder("vec768l12-onnx", weights=write(model))
+
+
+def test_numbers_that_are_none_do_not_pass(write):
+    model = make_model()
+    kernel = np.full((WIDTH, 1, 400), np.inf, np.float32)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(kernel, "weight"))
+    encoder = OnnxEncoder("vec768l12-onnx", weights=write(model))
+    with pytest.raises(CheckpointError, match="NaN or infinity"):
+        encoder.encode(torch.ones(4000))
+
+
+def external(tensor, location):
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+
+
+@pytest.mark.parametrize("location", ["../../../../etc/passwd", "/etc/passwd", "beside.bin"])
+@pytest.mark.parametrize("where", ["weight", "constant", "branch"])
+def test_a_graph_that_would_read_another_file_is_refused(location, where, write, tmp_path):
+    (tmp_path / "beside.bin").write_bytes(bytes(10000))
+    model = make_model()
+    tensor = model.graph.initializer[0]
+    if where != "weight":
+        hidden = helper.make_node("Constant", [], ["unused"], value=numpy_helper.from_array(np.ones(9)))
+        external(hidden.attribute[0].t, location)
+        if where == "branch":
+            branch = helper.make_graph([hidden], "branch", [], [])
+            hidden = helper.make_node("If", ["condition"], ["x"], then_branch=branch, else_branch=branch)
+        model.graph.node.append(hidden)
+    else:
+        external(tensor, location)
+    with pytest.raises(CheckpointError, match="refused.*another file.*" + location.replace(".", r"\.")):
+        OnnxEncoder("vec768l12-onnx", weights=write(model))
+
+
+def broken(kind):
+    model = make_model()
+    whole = model.SerializeToString()
+    if kind == "operators of its own":
+        model.opset_import.append(helper.make_opsetid("evil.ops", 1))
+        model.graph.node[0].domain, model.graph.node[0].op_type = "evil.ops", "Run"
+    elif kind == "more numbers than there are":
+        model.graph.initializer[0].dims[0] = 10**15
+    elif kind == "unknown operator":
+        model.graph.node[0].op_type = "Nope"
+    elif kind == "names that are none":
+        return whole.replace(b"any name", b"\xee\xff\xfe\xee\xff\xfe\xee\xff")
+    elif kind == "too new":
+        model.opset_import[0].version = 9999
+    elif kind == "unknown format":
+        model.ir_version = 9999
+    else:
+        return {
+            "empty": b"",
+            "text": b"<!DOCTYPE html><html><body>Not found</body></html>\n" * 20,
+            "noise": np.random.default_rng(0).bytes(5000),
+            "cut": whole[: len(whole) // 2],
+            "a checkpoint": b"PK\x03\x04" + bytes(2000),
+        }[kind]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("empty", "empty"),
+        ("text", "no ONNX file but a web page"),
+        ("noise", "no ONNX file"),
+        ("cut", "no ONNX file, or a damaged one"),
+        ("a checkpoint", "PyTorch checkpoint"),
+        ("operators of its own", "evil.ops"),
+        ("more numbers than there are", "cannot be read"),
+        ("unknown operator", "Nope"),
+        ("names that are none", "damaged"),
+        ("too new", "update onnxruntime"),
+        ("unknown format", "update onnxruntime"),
+    ],
+)
+def test_a_broken_file_ends_in_one_line(kind, message, write, capfd):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        OnnxEncoder("vec768l12-onnx", weights=write(broken(kind)))
+    assert "\n" not in str(caught.value) and "encoder.onnx" in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_flipped_bits_never_crash(write):
+    whole = bytearray(make_model().SerializeToString())
+    random = np.random.default_rng(1)
+    for _ in range(60):
+        flipped = bytearray(whole)
+        # most of the file is numbers, which may be anything; what is around them is what matters
+        for place in random.integers(0, 400, 3):
+            flipped[place - 200] ^= 1 << random.integers(8)
+        try:
+            OnnxEncoder("vec768l12-onnx", weights=write(bytes(flipped)))
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nowhere\.onnx does not exist"):
+        OnnxEncoder("vec768l12-onnx", weights=tmp_path / "nowhere.onnx")
+
+
+@pytest.mark.parametrize("cuda", ["absent", "without libraries", "broken"])
+@pytest.mark.parametrize(
+    ("device", "index"), [("cuda", 0), ("cuda:1", 1), (torch.device("cuda", 1), 1)], ids=str
+)
+def test_cuda_is_asked_for_where_there_is_one_and_missed_aloud(
+    cuda, device, index, write, monkeypatch, caplog
+):
+    asked = []
+    real = onnxruntime.InferenceSession
+
+    def session(file, options, providers, **others):
+        asked.append(providers)
+        if cuda == "broken" and len(providers) > 1:
+            raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
+        return real(file, options, providers=["CPUExecutionProvider"], **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    if cuda != "absent":
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    path = write(make_model())
+    with caplog.at_level(logging.WARNING):
+        OnnxEncoder("vec768l12-onnx", device, path)
+    first = ("CUDAExecutionProvider", {"device_id": torch.device(device).index or 0})
+    both = [first, "CPUExecutionProvider"]
+    expected = {"absent": [], "without libraries": [both], "broken": [both, ["CPUExecutionProvider"]]}
+    assert asked == (expected[cuda] or [["CPUExecutionProvider"]])
+    [record] = caplog.records
+    why = {"absent": "does not support cuda", "without libraries": "libraries", "broken": "CUDA failure 100"}
+    assert "runs on the CPU" in record.getMessage() and why[cuda] in record.getMessage()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_units_come_to_the_device(write, audio, wanted):
+    units = OnnxEncoder("vec768l12-onnx", "cuda", write(make_model())).encode(audio)
+    assert units.device.type == "cuda"
+    torch.testing.assert_close(units.cpu(), wanted, rtol=1e-3, atol=1e-3)  # TF32 may be on
+
+
+def test_the_cpu_is_nothing_to_talk_about(write, caplog):
+    OnnxEncoder("vec768l12-onnx", "cpu", write(make_model()))
+    assert not caplog.records
+
+
+def test_threads_are_those_of_torch(write, monkeypatch):
+    seen = []
+    real = onnxruntime.InferenceSession
+
+    def session(file, options, **others):
+        seen.append(options.intra_op_num_threads)
+        return real(file, options, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    OnnxEncoder("vec768l12-onnx", "cpu", write(make_model()))
+    assert seen == [torch.get_num_threads()]
+
+
+def test_the_graph_as_onnx_writes_it_today_is_read(tmp_path, audio, wanted):
+    """The library's defaults are ahead of onnxruntime; these are not."""
+    path = tmp_path / "encoder.onnx"
+    onnx.save(make_model(ir_version=13, opset=21), path)
+    torch.testing.assert_close(
+        OnnxEncoder("vec768l12-onnx", weights=path).encode(audio), wanted, rtol=1e-5, atol=1e-5
+    )

@@ -1,0 +1,75 @@
+"""What every vocoder promises, kept in one place so that each need only synthesise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from modules.errors import FeatureError
+
+if TYPE_CHECKING:
+    from modules.config import DataConfig
+
+
+class Vocoder(ABC):
+    """Turns a log-mel and F0 into sound; equal inputs give equal sound.
+
+    Args:
+        data_config: The analysis settings of the mel.
+        device: Where the audio is put, and the work is done where that is possible.
+        weights: Its file; None takes the published one under pretrain/.
+        dtype: Precision of the convolutions, where there are any. The audio is
+            float32 whatever it is.
+
+    Attributes:
+        sampling_rate: Of the audio, Hz.
+        hop_length: Samples per frame.
+        n_mels: Bands of the mel.
+    """
+
+    def __init__(
+        self,
+        data_config: DataConfig,
+        device: torch.device | str = "cpu",
+        weights: Path | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self.sampling_rate = data_config.sampling_rate
+        self.hop_length = data_config.hop_length
+        self.n_mels = data_config.n_mels
+
+    @torch.no_grad()
+    def synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+        """Return the sound (N * hop_length,), float32, on the vocoder's device.
+
+        Args:
+            mel: (M, N), natural log.
+            f0: (N,), Hz; 0 means unvoiced whatever ``uv`` says.
+            uv: (N,), 1 = voiced.
+
+        Raises:
+            FeatureError: The shapes do not fit, or there is a NaN or an infinity.
+        """
+        if mel.ndim != 2 or mel.shape[0] != self.n_mels or not mel.shape[1]:
+            raise FeatureError(f"the vocoder needs a mel of ({self.n_mels}, N), not {tuple(mel.shape)}")
+        if f0.shape != mel.shape[1:] or uv.shape != mel.shape[1:]:
+            raise FeatureError(
+                f"mel, f0 and uv must have equally many frames, not {mel.shape[1]}, {tuple(f0.shape)} "
+                f"and {tuple(uv.shape)}"
+            )
+        for name, track in (("mel", mel), ("f0", f0), ("uv", uv)):
+            if not torch.isfinite(track).all():
+                raise FeatureError(
+                    f"the {name} given to the vocoder holds NaN or infinity. If it comes from a model, "
+                    "its training has diverged: go back to an earlier checkpoint."
+                )
+        return self._synthesize(mel, f0, uv)
+
+    @abstractmethod
+    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+        """Return the sound of inputs that fit each other and are finite."""

@@ -1,0 +1,125 @@
+"""The enhancer: sings finished audio once more through a vocoder.
+
+Where the voice that was converted to has gaps, the vocoder, trained on many
+hours of others, fills them in. It knows pitches beyond its own range too if it
+is told that the recording was made at another speed: with the adaptive key the
+audio is stretched on the way in, and back on the way out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modules.audio import resample, resampled_length
+from modules.errors import ConfigError, FeatureError
+from modules.f0 import fill_unvoiced
+from modules.mel import LogMel
+from vdecoder.base import Vocoder
+
+if TYPE_CHECKING:
+    from modules.config import DataConfig
+
+_GRID = 100  # Hz, the published rounding of the adaptive rate
+_LARGEST_KEY = 24.0  # semitones; beyond, nothing of the voice is left
+
+
+class Enhancer:
+    """Re-synthesis of audio by a vocoder.
+
+    Args:
+        vocoder: Natural-log mel to sound.
+        data_config: The analysis settings that the vocoder was built with.
+    """
+
+    def __init__(self, vocoder: Vocoder, data_config: DataConfig) -> None:
+        self.vocoder = vocoder
+        self.sampling_rate, self.hop_length = vocoder.sampling_rate, vocoder.hop_length
+        self.log_mel = LogMel.from_config(data_config)
+
+    def enhance(
+        self,
+        audio: Tensor,
+        f0: Tensor,
+        hop_length: float,
+        sampling_rate: int | None = None,
+        adaptive_key: float = 0.0,
+        silence_front: float = 0.0,
+    ) -> Tensor:
+        """Return the audio sung once more, float32 on the vocoder's device, at the vocoder's rate.
+
+        It is as long as the audio: T samples at the same rate. (The published
+        enhancer loses up to a hop, and changes the caller's F0.)
+
+        Args:
+            audio: (T,).
+            f0: (N,), Hz; frame i is at ``i * hop_length / sampling_rate`` seconds.
+                Frames of 0 are unvoiced; an F0 without gaps is voiced throughout.
+            hop_length: Samples of ``audio`` per frame of ``f0``.
+            sampling_rate: Of the audio, Hz; None is the vocoder's own.
+            adaptive_key: Semitones by which the vocoder is to sing lower, so that
+                high notes come into its range. What is returned is not shifted.
+            silence_front: Seconds of silence at the beginning, which are left silent.
+
+        Raises:
+            ConfigError: The key is beyond ±24.
+            FeatureError: There is no audio or no F0, or a NaN or an infinity in one.
+        """
+        if not abs(adaptive_key) <= _LARGEST_KEY:
+            raise ConfigError(f"the enhancer's adaptive key must be within ±24 semitones, not {adaptive_key}")
+        for name, track in (("audio", audio), ("f0", f0)):
+            if track.ndim != 1 or not len(track):
+                raise FeatureError(f"the enhancer needs {name} of one axis, not {tuple(track.shape)}")
+            if not torch.isfinite(track).all():
+                raise FeatureError(f"the {name} given to the enhancer holds NaN or infinity")
+        rate = sampling_rate or self.sampling_rate
+        wave, pitch = audio.detach().cpu().float().numpy(), f0.detach().cpu().double().numpy()
+        length = resampled_length(len(wave), rate, self.sampling_rate)
+
+        first_frame = int(silence_front * rate / hop_length)
+        first = round(first_frame * hop_length)
+        if first >= len(wave) or first_frame >= len(pitch):
+            return torch.zeros(length, device=self.vocoder.device)
+        begin = resampled_length(first, rate, self.sampling_rate)
+
+        slower = adaptive_rate(self.sampling_rate, adaptive_key)
+        stretched = resample(wave[first:], rate, slower)
+        f0_there, uv = self._track(pitch[first_frame:], hop_length / rate, len(stretched), slower)
+        sound = self._vocode(torch.from_numpy(stretched), f0_there, uv).cpu().numpy()
+        sound = resample(sound[: len(stretched)], slower, self.sampling_rate)[: length - begin]
+        end = length - begin - len(sound)
+        return torch.from_numpy(np.pad(sound, (begin, end))).to(self.vocoder.device)
+
+    def _track(self, f0: np.ndarray, frame: float, n_samples: int, rate: int) -> tuple[Tensor, Tensor]:
+        """Return F0 (N,) and voicing (N,) for the vocoder's frames of audio at ``rate`` Hz.
+
+        The vocoder takes the audio for one at its own rate, so all it hears is
+        slower and lower by the ratio of the two.
+
+        Args:
+            f0: (N',), Hz, one every ``frame`` seconds.
+            frame: Seconds.
+            n_samples: Of the audio that the vocoder hears.
+            rate: Hz, what that audio truly has.
+        """
+        filled, voiced = fill_unvoiced(f0)
+        times = np.arange(-(-n_samples // self.hop_length)) * (self.hop_length / rate)
+        theirs = np.arange(len(f0)) * frame
+        pitch = np.interp(times, theirs, filled) * (self.sampling_rate / rate)
+        voicing = np.interp(times, theirs, voiced) >= 0.5
+        return torch.from_numpy(pitch).float(), torch.from_numpy(voicing).float()
+
+    def _vocode(self, audio: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+        """Return the sound of audio (T,) as the vocoder would sing it: whole hops, at least T samples."""
+        padded = torch.nn.functional.pad(audio, (0, len(f0) * self.hop_length - len(audio)))
+        return self.vocoder.synthesize(self.log_mel(padded.unsqueeze(0))[0], f0, uv)
+
+
+def adaptive_rate(sampling_rate: int, key: float) -> int:
+    """Return the rate (Hz) at which audio sounds ``key`` semitones lower when taken for ``sampling_rate``."""
+    if key == 0:
+        return sampling_rate
+    return _GRID * round(sampling_rate * 2.0 ** (key / 12) / _GRID)

@@ -1,0 +1,182 @@
+"""NSF-HiFiGAN with snake activations: the decoder of so-vits-svc's VITS models.
+
+It is no model of its own but the part ``dec.`` of a ``G_*.pth``, and it turns
+that model's latents into sound. A voice of this project makes mels; only a
+decoder that was trained on mels as wide as its latents can serve it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from modules.checkpoint import read_weights, state_of
+from modules.errors import CheckpointError, ConfigError
+from modules.weights import weights_path
+from vdecoder.generator import Generator, GeneratorConfig
+from vdecoder.layers import Conv
+from vdecoder.nsf_hifigan import ANALYSIS, NeuralVocoder, check_hop, compare_analysis, side_config
+from vdecoder.snake import Snake
+
+if TYPE_CHECKING:
+    from modules.config import DataConfig
+
+_PREFIX = "dec."
+_FILTERS = ".filter"
+
+
+class SnakeBlock(nn.Module):
+    """Three residual pairs of snake and convolution: a dilated one, then a plain one."""
+
+    def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(Conv(channels, channels, kernel_size, d) for d in dilations[:3])
+        self.convs2 = nn.ModuleList(Conv(channels, channels, kernel_size) for _ in dilations[:3])
+        self.activations = nn.ModuleList(Snake(channels) for _ in range(6))
+        self.reach = sum(module.reach for module in (*self.convs1, *self.convs2, *self.activations))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a tensor of its own from ``x`` (B, C, 1, T)."""
+        for dilated, plain, first, second in zip(
+            self.convs1, self.convs2, self.activations[::2], self.activations[1::2], strict=True
+        ):
+            x = plain(second(dilated(first(x)))).add_(x)
+        return x
+
+
+class SnakeGenerator(Generator):
+    """The generator with a snake in place of every leaky_relu, and a speaker's embedding if there is one."""
+
+    activation_reach = Snake.reach
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        channels = [config.upsample_initial_channel // 2**stage for stage in range(len(self.ups) + 1)]
+        self.snakes = nn.ModuleList(map(Snake, channels[:-1]))
+        self.snake_post = Snake(channels[-1])
+        if config.gin_channels:
+            self.cond = nn.utils.skip_init(nn.Conv1d, config.gin_channels, channels[0], 1)
+
+    def resblock(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> nn.Module:
+        """Return one residual block."""
+        return SnakeBlock(channels, kernel_size, dilations)
+
+    def in_precision(self, dtype: torch.dtype) -> Generator:
+        """Do as the generator does, and keep the snakes precise too: their frequencies are exponentials."""
+        super().in_precision(dtype)
+        for module in self.modules():
+            if isinstance(module, Snake):
+                module.float()
+        return self
+
+    def activate(self, stage: int, x: Tensor) -> Tensor:
+        """Return the activation before a stage, or before conv_post."""
+        return self.snakes[stage](x) if stage < len(self.snakes) else self.snake_post(x)
+
+    def refine(self, stage: int, x: Tensor) -> Tensor:
+        """Return the mean of a stage's residual blocks on ``x`` (B, C, 1, T)."""
+        blocks = self._blocks(stage)
+        total = blocks[0](x)
+        for block in blocks[1:]:
+            total.add_(block(x))
+        return total.div_(len(blocks))
+
+    def enter(self, mel: Tensor, speaker: Tensor | None) -> Tensor:
+        """Return the first features (B, C, 1, N); ``speaker`` is (B, G), (B, G, 1), or None for no one."""
+        x = super().enter(mel, speaker)
+        if not self.config.gin_channels:
+            return x
+        if speaker is None:
+            return x.add_(self.cond.bias.view(-1, 1, 1))
+        shift = F.linear(speaker.flatten(1).to(x), self.cond.weight[..., 0], self.cond.bias)
+        return x.add_(shift[..., None, None])
+
+
+class NsfSnakeHifigan(NeuralVocoder):
+    """The decoder of a ``G_*.pth`` (or ``{"generator": tensors}``) with its config.json beside it.
+
+    Args:
+        data_config: The analysis settings of the mel.
+        device: Where the network runs and the audio is put.
+        weights: The model file; None takes pretrain/nsf_snake_hifigan/model.
+        dtype: Precision of the convolutions.
+
+    Raises:
+        MissingWeightsError: The model or its config.json is not there.
+        ConfigError: It was made for other settings, for the latents of a VITS
+            model, or its config.json is broken.
+        CheckpointError: The model cannot be read, or does not fit its config.json.
+    """
+
+    def __init__(
+        self,
+        data_config: DataConfig,
+        device: torch.device | str = "cpu",
+        weights: Path | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(data_config, device, weights, dtype)
+        path = Path(weights) if weights is not None else weights_path("nsf-snake-hifigan")
+        file, values = side_config(path)
+        config = snake_config(file, values)
+        compare_analysis(file, _analysis(values), ANALYSIS, data_config)
+        check_hop(file, config, data_config)
+        if config.num_mels != data_config.n_mels:
+            raise ConfigError(
+                f"{file}: inter_channels {config.num_mels} is not data.n_mels {data_config.n_mels}. This "
+                "decoder turns the latents of a VITS model into sound, not mels; use the vocoder nsf-hifigan."
+            )
+        network = SnakeGenerator(config)
+        filters = {name: value for name, value in network.state_dict().items() if name.endswith(_FILTERS)}
+        # the filters are constants of the design: files that leave them out mean these
+        self._install(network, {**filters, **decoder_state(path)}, path)
+
+
+def snake_config(file: Path, values: dict[str, Any]) -> GeneratorConfig:
+    """Return the sizes from a config.json, whose ``model`` section they are in if it has one.
+
+    Raises:
+        ConfigError: See :meth:`GeneratorConfig.read`; also for residual blocks of another kind.
+    """
+    model = _section(values, "model") or values
+    if "num_mels" not in model and "inter_channels" in model:
+        model = {**model, "num_mels": model["inter_channels"]}
+    config = GeneratorConfig.read(model, file)
+    if config.resblock != "1":
+        raise ConfigError(
+            f"{file}: resblock {config.resblock!r} has never been published with snakes; use '1'"
+        )
+    return config
+
+
+def decoder_state(path: Path) -> dict[str, Tensor]:
+    """Return the decoder's tensors from a file of its own or from a whole VITS model.
+
+    Raises:
+        CheckpointError: The file cannot be read, or has no decoder.
+    """
+    content = read_weights(path, keep=("generator", "model"))
+    state = state_of(content, path, "generator", "model")
+    if "generator" in content:
+        return state
+    decoder = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}
+    if not decoder:
+        raise CheckpointError(f"{path} has no tensors named {_PREFIX}…: it is no VITS model")
+    return decoder
+
+
+def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    section = values.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _analysis(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of the model's clock; its spectrum is another matter, which no decoder sees."""
+    names = {"sampling_rate": "sampling_rate", "hop_length": "hop_size", "hop_size": "hop_size"}
+    found = {**values, **_section(values, "data")}
+    return {names[name]: found[name] for name in names if name in found}

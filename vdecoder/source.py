@@ -1,0 +1,89 @@
+"""The sine source of the NSF vocoders: harmonics of F0, noise where there is none.
+
+A neural source filter (Wang, Takaki and Yamagishi 2019) is told the pitch by a
+sum of sines. Phase is kept in float64 from the first frame to the last: in
+float32 the upper harmonics of a long note leave their places. The source is made
+on the CPU, so that every device starts from the same sound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+N_HARMONICS = 9  # the fundamental and eight above
+AMPLITUDE = 0.1
+NOISE = 0.003  # deviation beside the sines; where there are none it is a third of their amplitude
+_BLOCK = 512  # frames made at a time; fixed, for the noise must not depend on anything else
+
+
+class SineSource(nn.Module):
+    """F0 to excitation; one learned weight per harmonic, published as ``m_source.l_linear``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # without torch's random initialisation: the global generator belongs to the caller
+        self.l_linear = nn.utils.skip_init(nn.Linear, N_HARMONICS, 1)
+
+    def forward(
+        self, f0: Tensor, hop_length: int, sampling_rate: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return the excitation (B, N * hop_length), float32, on the CPU.
+
+        The published source adds noise to each harmonic before they are
+        weighted and summed. The sum of such noises is one noise, whose deviation
+        is the norm of the weights: a ninth of the random numbers does.
+
+        Args:
+            f0: (B, N), Hz, 0 where unvoiced; held for the whole hop, as the
+                published vocoders were trained.
+            hop_length: Samples per frame.
+            sampling_rate: Hz.
+            generator: Draws the harmonics' initial phases and the noise; None
+                draws nothing (both are 0).
+        """
+        weight = self.l_linear.weight.detach().float().cpu()
+        bias = self.l_linear.bias.detach().float().cpu()
+        initial = torch.zeros(N_HARMONICS, dtype=torch.float64)
+        if generator is not None:
+            initial[1:] = torch.rand(N_HARMONICS - 1, generator=generator, dtype=torch.float64)
+        frames = f0.detach().cpu().double()
+        excitation = torch.empty(len(f0), f0.shape[1] * hop_length)
+        for block, sines in harmonics(frames, hop_length, sampling_rate, initial):
+            total = sines @ weight[0] + bias
+            if generator is not None:
+                voiced = (frames[:, block] > 0).repeat_interleave(hop_length, 1)
+                noise = torch.randn(total.shape, generator=generator) * weight.norm()
+                total += noise * torch.where(voiced, NOISE, AMPLITUDE / 3)
+            excitation[:, block.start * hop_length : block.stop * hop_length] = total.tanh()
+        return excitation
+
+
+def harmonics(
+    f0: Tensor, hop_length: int, sampling_rate: int, initial: Tensor
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield blocks of frames, and their sines (B, T of the block, 9), float32.
+
+    The first sample is one sample's advance past the initial phase. Where F0 is
+    0 there is silence, and the phase stands still.
+
+    Args:
+        f0: (B, N), Hz, float64.
+        hop_length: Samples per frame.
+        sampling_rate: Hz.
+        initial: (9,), phase of each harmonic before the first sample, cycles.
+    """
+    step = f0 / sampling_rate  # cycles per sample
+    begin = torch.nn.functional.pad(step * hop_length, (1, 0)).cumsum(1)[:, :-1] % 1
+    clock = torch.arange(1, hop_length + 1, dtype=torch.float64)
+    order = torch.arange(1, N_HARMONICS + 1, dtype=torch.float64)
+    for first in range(0, f0.shape[1], _BLOCK):
+        block = slice(first, min(first + _BLOCK, f0.shape[1]))
+        phase = (begin[:, block, None] + step[:, block, None] * clock).flatten(1)
+        cycles = torch.addcmul(initial, phase.unsqueeze(2), order)
+        cycles -= cycles.floor()  # without whole cycles float32 is precise enough
+        voiced = (f0[:, block] > 0).repeat_interleave(hop_length, 1).unsqueeze(2)
+        yield block, (cycles.float() * (2 * math.pi)).sin() * (AMPLITUDE * voiced)

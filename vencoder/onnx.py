@@ -1,0 +1,224 @@
+"""Speech encoders that come as ONNX graphs, run by onnxruntime.
+
+The published graphs and the ones that onnx_export.py writes take a wave of any
+length and give its units; padding and projections are inside. Graphs by other
+hands differ in names, ranks and layout, so the graph is asked what it takes,
+and two short runs show what it gives.
+
+A graph is no program: it reaches nothing but its input, as long as it names no
+other files and no operators of its own. Files that do are refused unread.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modules.errors import CheckpointError
+from vencoder.base import SpeechEncoder, check_width, weights_file
+from vencoder.batching import windows
+from vencoder.onnx_file import check_file, first_line
+
+_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_MASKS = {**_FLOATS, "tensor(bool)": np.bool_, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_PROBES = (1600, 8000)  # samples; 20 units apart
+_LONGEST = 2000  # units, 40 s, that the graph gets at once: what attention takes grows with the square
+_CPU = "CPUExecutionProvider"
+_MARGIN = 100  # units, 2 s, that windows overlap
+
+
+@dataclass(frozen=True)
+class _Input:
+    """How an input of the graph is fed with n samples: as n numbers of a type, under leading axes of 1."""
+
+    name: str
+    dtype: Any
+    rank: int
+
+    def shaped(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values.astype(self.dtype, copy=False).reshape((1,) * (self.rank - 1) + (-1,))
+
+
+class OnnxEncoder(SpeechEncoder):
+    """An encoder whose network is an ONNX graph: [1, 1, T] or [1, T] to [1, U, D] or [1, D, U].
+
+    Clips are encoded one by one: the graphs take no lengths, and a clip that is
+    padded to the length of another has other units.
+
+    Args:
+        name: As in the table ENCODERS.
+        device: Where units are returned, and where the graph runs if onnxruntime
+            supports it; else it runs on the CPU, and a log line says so.
+        weights: The file; None is the published one, whose width must then be the table's.
+
+    Raises:
+        MissingWeightsError: The published file has not been downloaded.
+        CheckpointError: The file is no ONNX graph, needs other files, or is no speech encoder.
+    """
+
+    def __init__(self, name: str, device: torch.device | str = "cpu", weights: Path | None = None) -> None:
+        self.name = name
+        self.device = torch.device(device)
+        self._path = weights_file(name, weights)
+        check_file(self._path)
+        self._session = _open(self._path, self.device, name)
+        try:
+            self._source, self._mask = self._read_inputs()
+            self.ssl_dim, self._transposed = self._probe()
+            facts = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError:
+            raise CheckpointError(f"{self._path} is damaged: its names are no text") from None
+        if weights is None:
+            # files of onnx_export.py say what they are; others are known by their width at best
+            made_for = facts.get("encoder", name)
+            if made_for.removesuffix("-onnx") != name.removesuffix("-onnx"):
+                raise CheckpointError(f"{self._path} is the encoder {made_for!r}, not {name!r}")
+            check_width(name, self.ssl_dim, self._path)
+
+    def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
+        return [self._units(wave) for wave in waves]
+
+    def _units(self, wave: Tensor) -> Tensor:
+        """Return units (D, U) of ``wave`` (T,), computed in windows if it is very long."""
+        samples = wave.detach().cpu().numpy()
+        cuts = windows((len(samples) - 400) // self.hop_length + 1, _LONGEST, _MARGIN)
+        parts = []
+        for cut in cuts:
+            last = cut is cuts[-1]  # of which nothing is left over: graphs that pad give a unit more
+            stop = None if last else (cut.stop - 1) * self.hop_length + 400
+            part = self._run(samples[cut.start * self.hop_length : stop])[0]
+            part = part if self._transposed else part.T
+            parts.append(part[:, cut.first - cut.start : None if last else cut.last - cut.start])
+        units = torch.from_numpy(np.concatenate(parts, 1)).to(self.device, torch.float32).contiguous()
+        if not torch.isfinite(units).all():
+            raise CheckpointError(
+                f"{self._path} gives NaN or infinity for {self._seconds(len(wave))} of audio"
+            )
+        return units
+
+    def _run(self, samples: NDArray[np.float32]) -> NDArray[Any]:
+        """Return the graph's first output for samples (T,)."""
+        feed = {self._source.name: self._source.shaped(samples)}
+        if self._mask:
+            # "attention_mask" marks what is to be heard, "padding_mask" what is not
+            heard = np.full(len(samples), "attention" in self._mask.name.lower())
+            feed[self._mask.name] = self._mask.shaped(heard)
+        try:
+            output: NDArray[Any] = self._session.run(None, feed)[0]
+        except Exception as error:  # what onnxruntime raises has no base class of its own
+            raise CheckpointError(
+                f"{self._path} cannot be run on {self._seconds(len(samples))} of audio: {first_line(error)}"
+            ) from None
+        return output
+
+    def _seconds(self, n_samples: int) -> str:
+        return f"{n_samples / self.sampling_rate:.1f} s"
+
+    def _read_inputs(self) -> tuple[_Input, _Input | None]:
+        """Return how to feed the wave and, if the graph has one, the mask."""
+        inputs = self._session.get_inputs()
+        found = ", ".join(f"{node.name} {node.type} {node.shape}" for node in inputs) or "none"
+        refusal = CheckpointError(
+            f"{self._path} is no speech encoder: its inputs are: {found}; expected is one wave "
+            "of any length, float [1, 1, samples] or [1, samples], with at most a mask beside it"
+        )
+        masks = [node for node in inputs if "mask" in node.name.lower()]
+        waves = [node for node in inputs if node not in masks]
+        if len(waves) != 1 or len(masks) > 1 or waves[0].type not in _FLOATS:
+            raise refusal
+        if masks and masks[0].type not in _MASKS:
+            raise refusal
+        for node in inputs:
+            *leading, length = node.shape or ["batch", "channel", "samples"]  # no shape: as published
+            if (
+                len(leading) > 2
+                or isinstance(length, int)
+                or any(isinstance(n, int) and n != 1 for n in leading)
+            ):
+                raise refusal
+        wave, *mask = [
+            _Input(node.name, _MASKS[node.type], len(node.shape) or 3) for node in (waves[0], *masks)
+        ]
+        return wave, mask[0] if mask else None
+
+    def _probe(self) -> tuple[int, bool]:
+        """Return the channels of the units, and whether they come as [1, D, U], not [1, U, D].
+
+        The axis that follows the audio's length is time, which no shape in the
+        file says reliably.
+        """
+        outputs = self._session.get_outputs()
+        if not outputs or outputs[0].type not in _FLOATS:
+            found = f"{outputs[0].name} {outputs[0].type}" if outputs else "nothing"
+            raise CheckpointError(
+                f"{self._path} is no speech encoder: it gives {found}; expected is float [1, units, channels]"
+            )
+        short, long = (self._run(np.zeros(n, np.float32)).shape for n in _PROBES)
+        n_units = (_PROBES[1] - _PROBES[0]) // self.hop_length
+        if len(short) == len(long) == 3 and short[0] == long[0] == 1:
+            more = [b - a for a, b in zip(short[1:], long[1:], strict=True)]
+            for time in (0, 1):
+                if more[1 - time] == 0 and abs(more[time] - n_units) <= 1:
+                    return short[2 - time], time == 1
+        raise CheckpointError(
+            f"{self._path} is no speech encoder: {self._seconds(_PROBES[0])} of audio give {list(short)} and "
+            f"{self._seconds(_PROBES[1])} give {list(long)}; expected is [1, units, channels] "
+            f"with a unit for every {self.hop_length} samples"
+        )
+
+
+def _open(path: Path, device: torch.device, name: str) -> onnxruntime.InferenceSession:
+    """Return a session for the checked file ``path``; that it runs on the CPU after all is announced."""
+    choices: list[list[Any]] = [[_CPU]]
+    if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        choices.insert(0, [("CUDAExecutionProvider", {"device_id": device.index or 0}), _CPU])
+    reason = f"this onnxruntime does not support {device.type}"
+    for providers in choices:
+        try:
+            # its own way of falling back prints
+            session = onnxruntime.InferenceSession(
+                str(path), _options(), providers=providers, enable_fallback=0
+            )
+            break
+        except Exception as error:  # what onnxruntime raises has no base class of its own
+            reason = first_line(error)
+    else:
+        if re.search(r"\bIR version|\bopset\b", reason):
+            reason = "it is written in a newer ONNX; update onnxruntime, or get an older file"
+        raise CheckpointError(f"{path} cannot be read by onnxruntime {onnxruntime.__version__}: {reason}")
+    # without a word, the CPU also takes the place of a CUDA that lacks a library
+    if device.type != "cpu" and session.get_providers()[0] == _CPU:
+        if len(providers) > 1:
+            reason = "onnxruntime cannot load CUDA's libraries"
+        logging.getLogger(__name__).warning("the encoder %r runs on the CPU: %s", name, reason)
+    return session
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised too, which is enough
+    options.intra_op_num_threads = torch.get_num_threads()
+    # between two clips the cores belong to what else runs
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # a plan kept for every length of audio would only grow
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return options
+
+
+vec256l9_onnx = partial(OnnxEncoder, "vec256l9-onnx")
+vec256l12_onnx = partial(OnnxEncoder, "vec256l12-onnx")
+vec768l9_onnx = partial(OnnxEncoder, "vec768l9-onnx")
+vec768l12_onnx = partial(OnnxEncoder, "vec768l12-onnx")
+hubertsoft_onnx = partial(OnnxEncoder, "hubertsoft-onnx")

@@ -1,0 +1,74 @@
+"""What a stranger's ONNX file must not have, found before onnxruntime loads it.
+
+A graph may keep its numbers in other files, and names them by path. None of the
+encoders does, so a file that asks for one is refused, wherever that may lie.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError, Message
+
+from modules.checkpoint_kind import identify_bytes
+from modules.errors import CheckpointError
+
+
+def check_file(path: Path) -> None:
+    """Make sure that ``path`` is an ONNX file which stands alone.
+
+    Nothing of it is computed. Takes, for a moment, memory of twice its size.
+
+    Raises:
+        CheckpointError: It is missing, no ONNX file, damaged, or needs another file.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist")
+    try:
+        model = onnx.load_model(path, format="protobuf", load_external_data=False)
+    except DecodeError:
+        model = onnx.ModelProto()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not model.graph.node:
+        raise CheckpointError(f"{path} is {_guess(path)}")
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            places = {entry.key: entry.value for entry in tensor.external_data}
+            raise CheckpointError(
+                f"{path} is refused: it wants to read {tensor.name!r} from another file, "
+                f"{places.get('location', 'unnamed')!r}; get an encoder that is one file"
+            )
+
+
+def first_line(error: Exception) -> str:
+    """Return what onnxruntime has to say, without its code and without the file's name."""
+    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    return re.sub(r"^Load model from .* failed:\s*", "", text)
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor that ``message`` holds, at any depth: weights, constants, what branches use."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in [value] if isinstance(value, Message) else value:
+            if isinstance(part, onnx.TensorProto):
+                yield part
+            else:
+                yield from _tensors(part)
+
+
+def _guess(path: Path) -> str:
+    """Return what a file that holds no graph seems to be."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith((b"PK", b"\x80")) or head[257:262] == b"ustar":
+        return "a PyTorch checkpoint, no ONNX file"
+    kind = identify_bytes(head)
+    return "no ONNX file, or a damaged one" if kind in (None, "an ONNX file") else f"no ONNX file but {kind}"

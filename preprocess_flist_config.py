@@ -1,7 +1,7 @@
 """Step 2: list the clips of a data set and write the configurations.
 
 Reads dataset/44k/<speaker>/*.wav; writes filelists/train.txt, filelists/val.txt,
-configs/config.json, and configs/diffusion.yaml, which a later version will use.
+configs/config.json, and configs/diffusion.yaml for train_diff.py.
 """
 
 from __future__ import annotations
@@ -221,11 +221,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
     window = diffusion["data"]["duration"]
-    short = sum(length <= window for length in seconds.values())
+    short = sum(length < window for length in seconds.values())
     if short:
         print(
-            f"{short} of {len(seconds)} clips are not longer than data.duration in diffusion.yaml, "
-            f"{window} s: diffusion, of a later version, will leave them out unless you lower it"
+            f"{short} of {len(seconds)} clips are shorter than data.duration in diffusion.yaml, "
+            f"{window} s: train_diff.py will leave them out unless you lower it"
         )
     print(
         f"{len(spk)} speakers, {len(training)} clips to learn from, {len(validation)} to measure on; "

@@ -10,10 +10,8 @@ import argparse
 import hashlib
 import logging
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +19,21 @@ from modules.cli import entry_point
 from modules.f0_predictor import F0_PREDICTORS
 
 if TYPE_CHECKING:
+    from modules.config import Config
     from modules.feature_record import Recipe
     from training.extraction import Extractor, Job
+    from training.world import World
 
 EPILOG = """\
 examples:
   python preprocess_hubert_f0.py
+  python preprocess_hubert_f0.py --use_diff                                before train_diff.py
   python preprocess_hubert_f0.py --f0_predictor crepe --num_processes 0    noisy recordings, all cores
+  torchrun --nproc_per_node 4 preprocess_hubert_f0.py                      four GPUs; also across machines
 
 Run it again to continue after an interruption, after new clips or another setting in
 config.json: only what is missing or was made otherwise is computed.
-Next step:  python train.py
+Next step:  python train.py, and with --use_diff python train_diff.py
 """
 
 
@@ -48,7 +50,7 @@ def get_parser() -> argparse.ArgumentParser:
         default="dio",
         help=f"{', '.join(F0_PREDICTORS)}; crepe is slow, and best where it is noisy (default: %(default)s)",
     )
-    add("--use_diff", action="store_true", help="also what diffusion, of a later version, learns from")
+    add("--use_diff", action="store_true", help="also what train_diff.py needs: volume, and shifted mels")
     add("--num_processes", type=int, default=1, help="clips at a time; 0: one per core (%(default)s)")
     add("-d", "--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
     return parser
@@ -64,18 +66,9 @@ def _set_up(*args: Any) -> None:
     _extractor = Extractor(*args)
 
 
-def _process(job: Job) -> tuple[Path, str]:
-    """Return the clip, and why it could not be used, or nothing."""
-    from modules.feature_record import Record, identify
-    from modules.parallel import failure
-
-    try:
-        return job.wav, _extractor.process(job)
-    except OSError as error:
-        reason = failure(job.wav, error)
-        with suppress(OSError):  # then training finds the features missing, instead of the reason
-            Record(audio=identify(job.wav), failed=reason).save(job.wav)
-        return job.wav, reason
+def _process(jobs: Sequence[Job]) -> list[tuple[Path, str]]:
+    """Return the clips, and for each why it could not be used, or nothing."""
+    return [(job.wav, reason) for job, reason in zip(jobs, _extractor.process(jobs), strict=True)]
 
 
 def plan(wavs: Sequence[Path], in_dir: Path, wanted: Recipe) -> tuple[list[Job], dict[str, dict[str, int]]]:
@@ -94,19 +87,6 @@ def plan(wavs: Sequence[Path], in_dir: Path, wanted: Recipe) -> tuple[list[Job],
         for kind, reason in missing.items():
             reasons[reason][kind] += 1
     return jobs, reasons
-
-
-def describe_weights(name: str | None) -> str:
-    """Return what tells an encoder's weights, a file under pretrain/, from others of the same name."""
-    if name is None:
-        return "none"
-    path = Path("pretrain", name)
-    if not path.is_file():
-        return name
-    status = path.stat()
-    return (
-        f"{name} ({status.st_size} bytes, {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(status.st_mtime))})"
-    )
 
 
 def announce(reasons: Mapping[str, Mapping[str, int]]) -> None:
@@ -140,46 +120,75 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     F0_PREDICTORS[args.f0_predictor]
 
-    from tqdm import tqdm
-
     from modules.config import load_config
-    from modules.dataset_layout import find_clips
-    from modules.dataset_report import as_text, save_report
     from modules.device import resolve_device
-    from modules.errors import AudioError
-    from modules.feature_record import recipe
-    from modules.parallel import run
-    from vencoder import ENCODERS
+    from training.world import World
 
     config = load_config(args.config)
+    world = World(resolve_device(args.device))
+    try:
+        return _preprocess(args, config, world)
+    finally:
+        world.close()
+
+
+def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
+    from modules.dataset_layout import find_clips
+    from modules.dataset_report import as_text, save_report
+    from modules.errors import AudioError
+    from modules.feature_record import recipe
+    from modules.weights import fingerprint
+    from vencoder import ENCODERS
+
     encoder = ENCODERS[config.model.speech_encoder]
-    device = str(resolve_device(args.device))
     in_dir = Path(args.in_dir)
     clips = find_clips(in_dir)
     wanted = recipe(
         config,
         args.f0_predictor,
         args.use_diff,
-        encoder_weights=describe_weights(encoder.weights),
+        encoder_weights=fingerprint(encoder.weights),
         n_perturbed=encoder.n_perturbed,
     )
-    jobs, reasons = plan([wav for wavs in clips.values() for wav in wavs], in_dir, wanted)
-    announce(reasons)
-    setup_args = (config.data, config.model.speech_encoder, args.f0_predictor, device)
-    skipped: dict[Path, str] = {}
-    with tqdm(total=len(jobs), desc="features", unit="clip", disable=not jobs) as progress:
-        for wav, reason in run(_process, jobs, args.num_processes, _set_up, setup_args):
-            if reason:
-                skipped[wav] = reason
-                progress.write(f"skipped: {reason}", file=sys.stderr)
-            progress.update()
-
+    # each process plans for its own clips only, so it does not matter who begins first
+    mine = [wav for wavs in clips.values() for wav in wavs][world.rank :: world.size]
+    jobs, reasons = plan(mine, in_dir, wanted)
+    if world.is_first:
+        announce(reasons)
+    skipped = {wav: reason for part in world.gather(_make(args, config, world, jobs)) for wav, reason in part}
+    if not world.is_first:
+        return 0
     report = make_report(clips, skipped)
     print(as_text(report))
     print(f"report: {save_report(in_dir, 'features', report)}")
     if not report["speakers"]:
         raise AudioError(f"no clip in {in_dir} could be used; the reasons are listed above")
     return 0
+
+
+def _make(
+    args: argparse.Namespace, config: Config, world: World, jobs: Sequence[Job]
+) -> list[tuple[Path, str]]:
+    """Make the features of this process's clips; return those that could not be used, and why."""
+    from tqdm import tqdm
+
+    from modules.parallel import run
+    from training.extraction import in_batches
+
+    setup_args = (config.data, config.model.speech_encoder, args.f0_predictor, str(world.device))
+    # a CPU gains nothing from batches, and an interruption would lose more
+    one_by_one = world.device.type == "cpu"
+    batches = [[job] for job in jobs] if one_by_one else in_batches(jobs, config.data.sampling_rate)
+    skipped = []
+    hidden = not jobs or not world.is_first
+    with tqdm(total=len(jobs), desc="features", unit="clip", disable=hidden) as progress:
+        for done in run(_process, batches, args.num_processes, _set_up, setup_args):
+            for wav, reason in done:
+                if reason:
+                    skipped.append((wav, reason))
+                    progress.write(f"skipped: {reason}", file=sys.stderr)
+            progress.update(len(done))
+    return skipped
 
 
 if __name__ == "__main__":

@@ -9,16 +9,23 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modules.cli import entry_point
+
+if TYPE_CHECKING:
+    from modules.config import Config
+    from training.world import World
 
 EPILOG = """\
 examples:
   python train.py -c configs/config.json -m 44k
   python train.py --device cpu --max_minutes 30
+  torchrun --nnodes 2 --nproc_per_node 4 --rdzv_backend c10d --rdzv_endpoint HOST:29500 train.py
 
+All GPUs of this machine are used, one process each; --device cuda:0 uses one.
 Start it again to continue: it goes on from the newest checkpoint in logs/<model>,
 exactly where it stopped. Put a base model there as G_0.pth to start from it.
 Watch with:  tensorboard --logdir logs
@@ -49,55 +56,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
-    from modules.config import load_config, read_json
+    from modules.config import load_config
     from modules.device import resolve_device
-    from modules.errors import FeatureError
-    from modules.feature_record import failed, problems
-    from modules.features import f0_ranges
-    from modules.files import write_json
-    from training.dataset import read_filelist
-    from training.glow import GlowTask
-    from training.loop import Trainer
+    from training.launch import launch, wanted_processes
+    from training.world import World
 
     config = load_config(args.config)
     device = resolve_device(args.device)
+    if (count := wanted_processes(device)) > 1:
+        return launch(__file__, sys.argv[1:] if argv is None else argv, count, config.train.port)
+    world = World(device)
+    try:
+        return _train(args, config, world)
+    finally:
+        world.close()
+
+
+def _train(args: argparse.Namespace, config: Config, world: World) -> int:
+    from modules.config import read_json
+    from modules.feature_record import recipe
+    from modules.features import f0_ranges
+    from modules.files import write_json
+    from training.clips import checked_clips
+    from training.glow import GlowTask
+    from training.loop import Trainer
+
     folder = Path("logs") / args.model
-    training, validation = (
-        _usable(read_filelist(path), failed)
-        for path in (config.data.training_files, config.data.validation_files)
-    )
-    found = problems([*training, *validation], config)
-    if found:
-        shown = "\n  ".join(found[:10])
-        more = f"\n  and {len(found) - 10} more" if len(found) > 10 else ""
-        raise FeatureError(f"{len(found)} clips cannot be used; run step 3 again:\n  {shown}{more}")
-
-    task = GlowTask(config, training, validation, device)
-    trainer = Trainer(task, config, folder, device, args.max_minutes)
-    # only now is it sure that the configuration fits the checkpoints that are there
-    write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_ranges(training)})
-    n_parameters = sum(p.numel() for p in task.model.parameters())
-    print(
-        f"{len(training)} clips to learn from, {len(validation)} to measure on; "
-        f"{n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on {device}"
-    )
+    lists = config.data.training_files, config.data.validation_files
+    training, validation = checked_clips(lists, recipe(config), "run step 3 again", world.is_first)
+    task = GlowTask(config, training, validation, world.device)
+    trainer = Trainer(task, config.train, folder, world, args.max_minutes)
+    if world.is_first:
+        # only now is it sure that the configuration fits the checkpoints that are there
+        write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_ranges(training)})
+        n_parameters = sum(p.numel() for p in task.model.parameters())
+        processes = f" in each of {world.size} processes" if world.size > 1 else ""
+        print(
+            f"{len(training)} clips to learn from, {len(validation)} to measure on; "
+            f"{n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on {world.device.type}"
+            f"{processes}; "
+            f"{trainer.epochs.n_steps} steps per epoch, {trainer.epochs.padding():.1%} padding"
+        )
     progress = trainer.run()
-    print(f"trained {progress.step} steps: {trainer.checkpoints.path(progress.step)}")
+    if world.is_first:
+        print(f"trained {progress.step} steps: {trainer.checkpoints.path(progress.step)}")
+        if trainer.verdict.best is not None:
+            print(
+                f"best {trainer.verdict.best_by} {trainer.verdict.best:.4g} at step "
+                f"{trainer.verdict.best_step}: {trainer.checkpoints.best}"
+            )
     return 0
-
-
-def _usable(clips: list[Path], failed: Callable[[Path], str]) -> list[Path]:
-    """Return the clips that step 3 could use; the others were named there, and are named again."""
-    from modules.errors import FeatureError
-
-    reasons = {clip: failed(clip) for clip in clips}
-    for clip, reason in reasons.items():
-        if reason:
-            print(f"left out: {clip}: {reason}", file=sys.stderr)
-    kept = [clip for clip in clips if not reasons[clip]]
-    if not kept:
-        raise FeatureError("no clip is left: step 3 could use none of them")
-    return kept
 
 
 if __name__ == "__main__":

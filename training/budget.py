@@ -15,16 +15,22 @@ class Budget:
     on, and so does that of the runs before which ``progress`` remembers.
 
     Args:
-        config: ``max_steps``, ``epochs`` and ``batch_size`` are read.
+        config: ``max_steps`` and ``epochs`` are read.
         n_items: Items of an epoch.
+        n_steps: Steps of an epoch.
         progress: How far the run has come.
         max_minutes: The time; 0 is no limit.
     """
 
     def __init__(
-        self, config: TrainConfig, n_items: int, progress: Progress, max_minutes: float = 0.0
+        self,
+        config: TrainConfig,
+        n_items: int,
+        n_steps: int,
+        progress: Progress,
+        max_minutes: float = 0.0,
     ) -> None:
-        self.config, self.n_items, self.progress = config, n_items, progress
+        self.config, self.n_items, self.n_steps, self.progress = config, n_items, n_steps, progress
         self.max_seconds = max_minutes * 60
         self.start()
 
@@ -39,15 +45,22 @@ class Budget:
 
     def share(self) -> float:
         """Return how much of the run is done, 0–1: of its steps or its time, whichever is further."""
-        steps = self.progress.step / self.config.max_steps if self.config.max_steps else 0.0
-        seconds = self.progress.seconds / self.max_seconds if self.max_seconds else 0.0
+        return max(self.steps_share(), self.time_share())
+
+    def steps_share(self) -> float:
+        """Return how much of the steps and epochs is done, 0–1; every process of a run knows it."""
         epochs = self.progress.epoch + (self.progress.position >= self.n_items)
-        return 1.0 if epochs >= self.config.epochs else min(1.0, max(steps, seconds))
+        steps = self.progress.step / self.config.max_steps if self.config.max_steps else 0.0
+        return 1.0 if epochs >= self.config.epochs else min(1.0, steps)
+
+    def time_share(self) -> float:
+        """Return how much of the time is used, 0–1; the clock of one process counts for all."""
+        return min(1.0, self.progress.seconds / self.max_seconds) if self.max_seconds else 0.0
 
     def expected_steps(self) -> int | None:
         """Return at which step the run will end, at the pace so far; None as long as there is no pace."""
-        per_epoch = -(-self.n_items // self.config.batch_size)
-        steps = min(self.config.max_steps or self.config.epochs * per_epoch, self.config.epochs * per_epoch)
+        steps = self.config.epochs * self.n_steps
+        steps = min(self.config.max_steps or steps, steps)
         if not self.max_seconds:
             return steps
         taken = self.progress.step - self._first_step

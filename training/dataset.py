@@ -26,12 +26,13 @@ from torch.utils.data import Dataset
 
 from modules import features
 from modules.config import Config
-from modules.errors import ConfigError, FeatureError
+from modules.errors import FeatureError
 from modules.mel import FLOOR
 from modules.units import stretch_units
+from training.sampler import Item
 
 _LN_FLOOR = math.log(FLOOR)
-_VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length
+VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ class Batch:
         moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if v is not None}
         return replace(self, **moved)
 
+    def pin_memory(self) -> Batch:
+        """Return the batch in memory that a GPU copies from while it computes."""
+        return replace(self, **{k: v.pin_memory() for k, v in vars(self).items() if v is not None})
+
     def model_inputs(self) -> dict[str, Any]:
         """Return the arguments of ``GlowSVC.forward`` that describe the clips."""
         names = ("units", "f0", "uv", "mel", "lengths", "speaker_id", "volume")
@@ -82,22 +87,6 @@ class _Clip:
     volume: Tensor | None
 
 
-def read_filelist(path: str | Path) -> list[Path]:
-    """Return the clips that a file list names, one per line.
-
-    Raises:
-        ConfigError: The list is missing or empty.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; preprocess_flist_config.py writes it") from None
-    clips = [Path(line.strip()) for line in lines if line.strip()]
-    if not clips:
-        raise ConfigError(f"{path} names no clip")
-    return clips
-
-
 class GlowDataset(Dataset[Batch]):
     """Random windows of clips; or, for validation, the first 20 s of the clips as they are.
 
@@ -109,6 +98,9 @@ class GlowDataset(Dataset[Batch]):
         config: Window length, augmentation, speakers.
         augment: Windows, loudness and perturbed units; off for validation.
 
+    Attributes:
+        lengths: Frames of each training item.
+
     Raises:
         ConfigError: A clip's folder is no speaker of the configuration.
         FeatureError: A feature is missing or broken (when it is read).
@@ -116,23 +108,24 @@ class GlowDataset(Dataset[Batch]):
 
     def __init__(self, clips: list[Path], config: Config, *, augment: bool) -> None:
         self.clips, self.config, self.augment = clips, config, augment
-        self.epoch = 0
         self._window = config.train.max_speclen
         self._speakers = [config.speaker_id(clip.parent.name) for clip in clips]
         self._memory: dict[int, _Clip] = {}
-        self._items = list(range(len(clips)))
+        self._items, self.lengths = list(range(len(clips))), []
         if augment:
             frames = [len(features.load_f0(clip)[0]) for clip in clips]
             self._items = [i for i, n in enumerate(frames) for _ in range(max(1, round(n / self._window)))]
+            self.lengths = [min(frames[i], self._window) for i in self._items]
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, item: int) -> Batch:
-        """Return item ``item`` of the current epoch as a batch of one."""
-        index = self._items[item]
+    def __getitem__(self, item: Item) -> Batch:
+        """Return an item, by epoch and number, as a batch of one."""
+        epoch, number = item
+        index = self._items[number]
         clip = self._clip(index)
-        rng = np.random.default_rng((self.config.train.seed, self.epoch, item))
+        rng = np.random.default_rng((self.config.train.seed, epoch, number))
         units, volume, mel = clip.units[0], clip.volume, clip.mel
         start, stop = 0, mel.shape[-1]
         if self.augment:
@@ -142,13 +135,14 @@ class GlowDataset(Dataset[Batch]):
             stop = min(stop, start + self._window)
         else:
             data = self.config.data
-            stop = min(stop, round(_VALIDATION_SECONDS * data.sampling_rate / data.hop_length))
-        units = stretch_units(units, mel.shape[-1], self.config.data.unit_interpolate_mode)
+            stop = min(stop, round(VALIDATION_SECONDS * data.sampling_rate / data.hop_length))
+        mode = self.config.data.unit_interpolate_mode
+        units = stretch_units(units, mel.shape[-1], mode, start, stop)
+        mel = mel[:, start:stop]
         if self.augment and self.config.train.vol_aug:
             gain = 10.0 ** rng.uniform(-1.0, 0.0)
             mel = (mel + math.log(gain)).clamp(min=_LN_FLOOR)
             volume = None if volume is None else volume * gain
-        mel, units = mel[:, start:stop], units[:, start:stop]
         if self.augment:
             mel = _noisy(mel, self.config.train.mel_noise, rng)
             units = _noisy(units, self.config.train.unit_noise, rng)

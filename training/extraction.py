@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +27,15 @@ from modules.f0_predictor import F0_PREDICTORS
 from modules.feature_record import Recipe, Record, identify
 from modules.features import augmented, feature_path, save_feature
 from modules.mel import LogMel
+from modules.parallel import failure
 from modules.perturb import perturb_voice
 from modules.volume import volume
 from vencoder import ENCODERS
 
 KEY_SHIFT = 5.0  # semitones, how far the augmented mel is moved at most
+
+
+BATCH_SECONDS = 60.0  # of clips whose units are computed together; a GPU is busy with it, 1 GB holds it
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,20 @@ class Job:
     wanted: Recipe
     missing: frozenset[str]
     seed: int
+
+
+def in_batches(jobs: Sequence[Job], sampling_rate: int) -> list[list[Job]]:
+    """Return the jobs in groups of up to a minute of sound."""
+    batches: list[list[Job]] = []
+    length = math.inf
+    for job in jobs:
+        duration = job.wav.stat().st_size / (2 * sampling_rate)  # int16, from step 1
+        if length + duration > BATCH_SECONDS:
+            batches.append([])
+            length = 0.0
+        batches[-1].append(job)
+        length += duration
+    return batches
 
 
 class Extractor:
@@ -68,24 +88,39 @@ class Extractor:
         )
         self.mel = LogMel.from_config(data)
 
-    def process(self, job: Job) -> str:
-        """Make the missing features of one clip; return why that failed, or nothing.
+    def process(self, jobs: Sequence[Job]) -> list[str]:
+        """Make the missing features of some clips; return for each why that failed, or nothing.
+
+        The units of all of them are computed together, which a GPU likes.
 
         Raises:
-            OSError: A file cannot be written.
+            OSError: The disk is full.
         """
-        record = Record.load(job.wav)
+        reasons = [""] * len(jobs)
+        waiting: dict[int, tuple[Record, Tensor]] = {}
+        for number, job in enumerate(jobs):
+            with self._noting_failure(job, reasons, number):
+                record, audio = self._begin(job)
+                self._make(job, record, audio)
+                if "units" in job.missing:
+                    waiting[number] = record, torch.from_numpy(self._speech(audio))
+        all_units = self.encoder.encode_batch([speech for _, speech in waiting.values()])
+        for (number, (record, _)), units in zip(waiting.items(), all_units, strict=True):
+            with self._noting_failure(jobs[number], reasons, number):
+                self._store(jobs[number], record, "units", values=[units.cpu().unsqueeze(0)])
+        return reasons
+
+    @contextmanager
+    def _noting_failure(self, job: Job, reasons: list[str], number: int) -> Iterator[None]:
         try:
-            audio = self._read(job.wav)
-            if not record.describes(job.wav):
-                record = Record()
-            self._begin(job, record, audio)
-            self._make(job, record, audio)
+            yield
         except (AudioError, FeatureError) as error:
-            reason = str(error) if str(job.wav) in str(error) else f"{job.wav}: {error}"
-            Record(audio=identify(job.wav), failed=reason).save(job.wav)
-            return reason
-        return ""
+            reasons[number] = str(error) if str(job.wav) in str(error) else f"{job.wav}: {error}"
+        except OSError as error:
+            reasons[number] = failure(job.wav, error)
+        if reasons[number]:
+            with suppress(OSError):  # then training finds the features missing, instead of the reason
+                Record(audio=identify(job.wav), failed=reasons[number]).save(job.wav)
 
     def _read(self, wav: Path) -> np.ndarray:
         audio, rate = read_audio(wav)
@@ -93,8 +128,12 @@ class Extractor:
             raise AudioError(f"{wav} has {rate} Hz, not {self.data.sampling_rate}; run resample.py first")
         return audio
 
-    def _begin(self, job: Job, record: Record, audio: np.ndarray) -> None:
-        """Take the entries of what is about to be rewritten out of the record."""
+    def _begin(self, job: Job) -> tuple[Record, np.ndarray]:
+        """Return the clip (T,) and its record, without what is about to be made anew."""
+        audio = self._read(job.wav)
+        record = Record.load(job.wav)
+        if not record.describes(job.wav):
+            record = Record()
         record.audio = identify(job.wav)
         record.clip = record.clip or measure(audio, self.data.sampling_rate)
         record.n_frames = max(1, len(audio) // self.data.hop_length)
@@ -105,14 +144,17 @@ class Extractor:
             record.made.pop("perturbed_units", None)
             feature_path(job.wav, "perturbed_units").unlink(missing_ok=True)
         record.save(job.wav)
+        return record, audio
+
+    def _store(self, job: Job, record: Record, *kinds: str, values: Sequence[Tensor | np.ndarray]) -> None:
+        for kind, value in zip(kinds, values, strict=True):
+            save_feature(job.wav, kind, value)
+        for kind in kinds:
+            record.finish(job.wav, kind, job.wanted[kind])
 
     def _make(self, job: Job, record: Record, audio: np.ndarray) -> None:
-        def store(*kinds: str, values: Sequence[Tensor | np.ndarray]) -> None:
-            for kind, value in zip(kinds, values, strict=True):
-                save_feature(job.wav, kind, value)
-            for kind in kinds:
-                record.finish(job.wav, kind, job.wanted[kind])
-
+        """Make what needs no other clip: all but the clip's own units."""
+        store = partial(self._store, job, record)
         with torch.inference_mode():
             if "mel" in job.missing:
                 mel = self.mel(torch.from_numpy(audio).unsqueeze(0))[0]
@@ -121,8 +163,6 @@ class Extractor:
                 store("f0", values=[np.stack(self.predictor.predict(audio, record.n_frames))])
             if "volume" in job.missing:
                 store("volume", values=[self._volume(audio, record.n_frames)])
-            if "units" in job.missing:
-                store("units", values=[self._units([self._speech(audio)])])
             if "perturbed_units" in job.missing:
                 store("perturbed_units", values=[self._perturbed_units(audio, job.seed)])
             if "aug_mel" in job.missing:
@@ -133,15 +173,14 @@ class Extractor:
         return volume(np.pad(audio, (0, max(0, n_frames * hop - len(audio)))), hop)[:n_frames]
 
     def _speech(self, audio: np.ndarray) -> np.ndarray:
+        audio = np.pad(audio, (0, max(0, self.data.hop_length - len(audio))))  # none vanishes in resampling
         return resample(audio, self.data.sampling_rate, self.encoder.sampling_rate)
-
-    def _units(self, speech: Sequence[np.ndarray]) -> Tensor:
-        return torch.stack([self.encoder.encode(torch.from_numpy(audio)).cpu().float() for audio in speech])
 
     def _perturbed_units(self, audio: np.ndarray, seed: int) -> Tensor:
         rate = self.encoder.sampling_rate
         rng = np.random.default_rng(seed)
-        return self._units(list(perturb_voice(self._speech(audio), rate, self.n_perturbed, rng)))
+        copies = perturb_voice(self._speech(audio), rate, self.n_perturbed, rng)
+        return torch.stack(self.encoder.encode_batch([torch.from_numpy(copy) for copy in copies])).cpu()
 
     def _augmented(self, audio: np.ndarray, seed: int, n_frames: int) -> list[np.ndarray]:
         """Return the mel and the volume of a louder or softer copy, its mel moved in pitch."""

@@ -6,23 +6,21 @@ task of its own with the same methods.
 
 from __future__ import annotations
 
-import logging
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models import GlowOutput, GlowSVC
-from modules.audio import read_audio
 from modules.config import Config
 from modules.f0 import F0_MAX, F0_MIN, lf0_to_hz
+from modules.masks import round_up
 from training.board import Board
 from training.dataset import Batch, GlowDataset, collate
-from vdecoder import VOCODERS
-
-logger = logging.getLogger(__name__)
+from training.stage import Stage
 
 _N_SAMPLES = 2  # validation clips that are rendered for TensorBoard
 _MAX_SAMPLE_FRAMES = 860  # 10 s of each
@@ -42,6 +40,12 @@ class GlowTask:
     """
 
     checkpoints = ("G", ".pth")
+    config_name = "config.json"
+    advice: Mapping[str, str] = {
+        "memory": "Halve train.batch_size (and double train.accumulate_steps to learn the same), then "
+        "train.max_speclen",
+        "nan": "Lower train.learning_rate, or set train.fp16_run to false",
+    }
     speaker_tables: tuple[str, ...] = ("emb_g.weight", "spk_emb.weight")
     collate = staticmethod(collate)
 
@@ -53,11 +57,7 @@ class GlowTask:
         self.model = GlowSVC(config.model).to(device)
         self.training_set = GlowDataset(training_clips, config, augment=True)
         self.validation_set = GlowDataset(validation_clips, config, augment=False)
-        self._recorded: set[int] = set()  # validation clips whose recording this process has shown
-        weights = VOCODERS[config.model.vocoder_name].weights
-        self._has_vocoder = weights is None or Path("pretrain", weights).exists()
-        if not self._has_vocoder:
-            logger.warning("pretrain/%s is missing: TensorBoard gets no generated audio", weights)
+        self._stage = Stage(config.model.vocoder_name, config.data, device)
 
     @property
     def d_model(self) -> int:
@@ -68,14 +68,25 @@ class GlowTask:
         """Set what depends on data, before the first step of a fresh run."""
         self.model.initialise(**batch.model_inputs())
 
-    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss to minimise and its parts, each a scalar tensor."""
-        output = self.model(**batch.model_inputs(), f0_factor=batch.f0_factor)
-        parts = GlowSVC.losses(output)
-        total = parts["mle"]
-        if "lf0" in parts:
-            total = total + self.config.train.c_lf0 * parts["lf0"]
-        return total, parts
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """What each loss counts in the total."""
+        return {"mle": 1.0, "lf0": self.config.train.c_lf0}
+
+    def entries(self, step: int, epoch: int) -> dict[str, Any]:
+        """Return what a published ``G_*.pth`` holds beside the model."""
+        return {"iteration": epoch, "optimizer": None, "learning_rate": self.config.train.learning_rate}
+
+    def weights(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the frames that each loss is a mean over."""
+        weights = {"mle": round_up(batch.lengths, self.config.model.n_sqz).sum().float()}
+        if self.model.f0_decoder is not None:
+            weights["lf0"] = (batch.f0 > 0).sum().float()
+        return weights
+
+    def losses(self, network: Callable[..., GlowOutput], batch: Batch) -> dict[str, Tensor]:
+        """Return ``mle`` and, with an F0 decoder, ``lf0``, each a mean over its frames."""
+        return GlowSVC.losses(network(**batch.model_inputs(), f0_factor=batch.f0_factor))
 
     @torch.no_grad()
     def validate(self, model: GlowSVC, board: Board, step: int) -> dict[str, float]:
@@ -87,30 +98,40 @@ class GlowTask:
             step: Optimizer steps done.
 
         Returns:
-            mle and lf0 loss, and the mean absolute difference of the mel that is
-            inferred without noise ("mel_l1", natural log).
+            Over all clips: mle and lf0 loss, their total "val_loss", and the mean
+            absolute difference "mel_l1" (natural log) of the mel inferred without
+            noise. Over the sound of the rendered ones, with a vocoder: the same
+            difference "audio_mel_l1" and the pitch's "f0_accuracy" (share of
+            voiced frames within 50 cents).
         """
         sums: dict[str, float] = {}
+        heard: dict[str, list[float]] = {}
         frames = 0
         for index in range(len(self.validation_set)):
-            batch = self.validation_set[index].to(self.device)
+            batch = self.validation_set[0, index].to(self.device)
             n = int(batch.lengths[0])
             output = model(**batch.model_inputs())
             parts = GlowSVC.losses(output)
+            total = sum(self.coefficients[name] * part for name, part in parts.items())
             mel, _ = model.infer(
                 batch.units, batch.f0, batch.uv, batch.speaker_id, batch.volume, noise_scale=0.0
             )
-            parts["mel_l1"] = (mel - batch.mel).abs().mean()
+            parts |= {"val_loss": torch.as_tensor(total), "mel_l1": (mel - batch.mel).abs().mean()}
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * n
             frames += n
             if index < _N_SAMPLES:
-                self._render(index, batch, output, mel, board, step)
-        return {name: value / frames for name, value in sums.items()}
+                for name, score in self._render(index, batch, output, mel, board, step).items():
+                    heard.setdefault(name, []).append(score)
+        means = {
+            name: float(np.nanmean(scores)) for name, scores in heard.items() if np.isfinite(scores).any()
+        }
+        return {name: value / frames for name, value in sums.items()} | means
 
     def _render(
         self, index: int, batch: Batch, output: GlowOutput, mel: Tensor, board: Board, step: int
-    ) -> None:
+    ) -> dict[str, float]:
+        """Show one clip as it was and as it was made; return scores of the sound."""
         true, made = (m[0, :, :_MAX_SAMPLE_FRAMES].float().cpu() for m in (batch.mel, mel))
         f0, uv = (x[0, :_MAX_SAMPLE_FRAMES].cpu() for x in (batch.f0, batch.uv))
         board.mels(f"mel/{index}", {"recorded": true, "generated": made}, step)
@@ -119,16 +140,5 @@ class GlowTask:
             predicted = lf0_to_hz(output.pred_lf0[0, 0, :_MAX_SAMPLE_FRAMES].float().cpu())
             tracks["predicted"] = predicted.clamp(F0_MIN, F0_MAX) * uv
         board.f0(f"f0/{index}", tracks, step)
-        rate = self.config.data.sampling_rate
-        wav = self.validation_set.clips[index]
-        if index not in self._recorded and wav.exists():
-            self._recorded.add(index)
-            audio, _ = read_audio(wav, rate)
-            audio = audio[: true.shape[-1] * self.config.data.hop_length]
-            board.audio(f"audio/{index}/recorded", torch.from_numpy(audio), rate, step)
-        if self._has_vocoder:
-            board.audio(f"audio/{index}/generated", self._vocoder.synthesize(made, f0, uv), rate, step)
-
-    @cached_property
-    def _vocoder(self) -> Any:
-        return VOCODERS.build(self.config.model.vocoder_name, self.config.data, torch.device("cpu"))
+        self._stage.show_recording(self.validation_set.clips[index], index, true.shape[-1], board, step)
+        return self._stage.perform(index, made, true, f0, uv, board, step)

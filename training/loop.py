@@ -1,8 +1,9 @@
 """The training loop: step, log, validate and save, each a function of its own.
 
-It knows nothing of the model beyond its task (training/task.py). Everything
-a step depends on is a function of the step or is in the checkpoint, so a run
-that was stopped goes on as if it had not been.
+It knows nothing of the model beyond its task (training/task.py), and nothing of
+other processes beyond its world (training/world.py). Everything a step depends
+on is a function of the step or is in the checkpoint, so a run that was stopped
+goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -19,133 +21,191 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from modules.checkpoint import load_weights, write_checkpoint
-from modules.config import Config
-from modules.errors import CheckpointError, TrainingError
+from modules.config import TrainConfig
+from modules.errors import TrainingError
+from training.agreement import Agreement
 from training.board import Board
 from training.budget import Budget
 from training.precision import Precision
-from training.progress import BASE_STEP, CheckpointFolder, Progress, progress_of
-from training.sampler import EpochSampler
+from training.progress import CheckpointFolder, Progress
+from training.sampler import EpochBatches, RankBatches, Shape
 from training.schedule import learning_rate
-from training.state import resume_optimizer, rng_state, set_rng_state
+from training.state import RunState
 from training.stopping import StopRequest
 from training.task import Batch, Task
+from training.verdict import Verdict
+from training.world import World
 
 logger = logging.getLogger(__name__)
 
 _MAX_GRAD_NORM = 5.0
+_WORKERS = 4  # processes that read clips for one GPU, unless the configuration says how many
 
 
 class Trainer:
-    """One run of one task.
+    """One run of one task; one such object per process.
 
     Args:
         task: The model and its losses.
-        config: The run's configuration.
+        config: How to train.
         folder: Checkpoints and logs.
-        device: Where the model lives.
+        world: The run's processes, and this one's device.
         max_minutes: Stop after this much time; 0 is no limit. The cosine
             schedule ends there too. Only what follows the last step comes on
             top: it is validated and saved.
 
     Raises:
         CheckpointError: The folder's checkpoints do not fit, or none can be read.
+        ConfigError: There are fewer training windows than processes.
     """
 
     def __init__(
-        self, task: Task, config: Config, folder: Path, device: torch.device, max_minutes: float = 0.0
+        self, task: Task, config: TrainConfig, folder: Path, world: World, max_minutes: float = 0.0
     ) -> None:
-        self.task, self.config, self.device = task, config, device
-        self.checkpoints = CheckpointFolder(folder, *task.checkpoints)
-        self.precision = Precision(config.train, device)
-        self.progress = Progress()
-        self.optimizer = torch.optim.Adam(
-            task.model.parameters(),
-            lr=config.train.learning_rate,
-            betas=config.train.betas,
-            eps=config.train.eps,
-            fused=device.type in ("cpu", "cuda"),
+        self.task, self.config, self.world = task, config, world
+        self.epochs = EpochBatches(
+            task.training_set.lengths,
+            Shape(config.batch_size, config.accumulate_steps, world.size),
+            config.seed,
         )
-        self._skipped = torch.zeros((), device=device)
-        self.mean_model = deepcopy(task.model).eval() if config.train.ema_decay else None
-        self.fresh = not self._resume()
-        self.budget = Budget(config.train, len(task.training_set), self.progress, max_minutes)
-        self.board = Board(folder)
+        self.checkpoints = CheckpointFolder(folder, *task.checkpoints)
+        self.precision = Precision(config, world.device)
+        self.progress = Progress()
+        self.optimizer = torch.optim.AdamW(
+            task.model.parameters(),
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            fused=world.device.type in ("cpu", "cuda"),
+        )
+        self._skipped = torch.zeros((), device=world.device)
+        self.mean_model = deepcopy(task.model).eval() if config.ema_decay else None
+        self.state = RunState(self)
+        self.fresh = not self.state.resume()
+        n_items, n_steps = len(self.epochs.lengths), self.epochs.n_steps
+        self.budget = Budget(config, n_items, n_steps, self.progress, max_minutes)
+        self.agreement = Agreement(world)
+        self.board = Board(folder) if world.is_first else None
+        self.verdict = Verdict(
+            folder / "metrics.csv", config.best_by, config.patience, self.state.verdict, self.progress.step
+        )
+        self._network = world.wrap(task.model)
+        if config.compile:
+            self._network = torch.compile(self._network)  # type: ignore[assignment]
 
     # -- running ---------------------------------------------------------------------------------
 
     def run(self) -> Progress:
-        """Train until the steps, the epochs or the time are used up; return where it ended."""
-        train, budget = self.config.train, self.budget
+        """Train until the steps, the epochs, the time or the patience are used up; return where it ended."""
+        budget = self.budget
         budget.start()
-        bar = tqdm(total=budget.expected_steps(), initial=self.progress.step, unit="step", desc="training")
+        bar = tqdm(
+            total=budget.expected_steps(),
+            initial=self.progress.step,
+            unit="step",
+            desc="training",
+            disable=not self.world.is_first,
+        )
         try:
             with StopRequest() as stop:
-                for batch in self._batches():
+                for batches in self._batches():
                     if self.fresh:
-                        self.task.initialise(batch)
+                        self.task.initialise(batches[0])
+                        self.world.share_first(list(self.task.model.state_dict().values()))
                         self._reset_mean()
                         self.fresh = False
-                    values = self._step(batch)
+                    values = self._step(batches, stop.requested)
                     budget.tick()
                     bar.total = budget.expected_steps()
                     bar.update()
-                    step = self.progress.step
-                    if step % train.log_interval == 0:
-                        self._log(values, bar)
-                    if step % train.eval_interval == 0 or budget.share() >= 1:
-                        self._check_finite(values)
-                        self._validate(bar)
-                        self._save()
-                    elif stop.requested:
-                        self._check_finite(values)
-                        self._save()
-                    if stop.requested:
-                        raise KeyboardInterrupt
+                    self._after_step(values, bar, stop)
         finally:
             bar.close()
-            self.board.close()
-        logger.warning("stopped at step %d: %s", self.progress.step, budget.used_up())
+            if self.board:
+                self.board.close()
+        if self.world.is_first:
+            reason = self._patience_over() if self.verdict.finished else budget.used_up()
+            logger.warning("stopped at step %d: %s", self.progress.step, reason)
         return self.progress
 
-    def _batches(self) -> Iterator[Batch]:
-        """Yield the batches that are left, and keep the position in the epoch."""
-        train, data = self.config.train, self.task.training_set
-        sampler = EpochSampler(len(data), train.seed)
+    def _after_step(self, values: dict[str, Tensor], bar: tqdm, stop: StopRequest) -> None:
+        """Log, validate and save when it is time; every process decides alike."""
+        train, step = self.config, self.progress.step
+        stopping = self.agreement.stop if self.world.size > 1 else stop.requested
+        validating = step % train.eval_interval == 0 or self._share() >= 1
+        logging_now = step % train.log_interval == 0
+        forced = train.force_save_interval > 0 and step % train.force_save_interval == 0
+        if not (validating or logging_now or stopping or forced):
+            return
+        numbers = self._numbers(values)
+        if logging_now:
+            self._log(numbers, bar)
+        if validating:
+            self._validate(numbers, bar)
+        if validating or stopping or forced:
+            self.budget.tick()
+            self.state.save()
+        if stopping:
+            raise KeyboardInterrupt
+
+    def _share(self) -> float:
+        """Return how much of the run is done, 0–1; the same in every process."""
+        if self.world.size == 1:
+            return self.budget.share()
+        return max(self.budget.steps_share(), self.agreement.time_share)
+
+    def _is_over(self) -> bool:
+        finished = self.verdict.finished if self.world.size == 1 else self.agreement.finished
+        return self._share() >= 1 or finished
+
+    def _batches(self) -> Iterator[list[Batch]]:
+        """Yield for every step that is left this process's batches, and keep the position in the epoch."""
+        train, progress, world = self.config, self.progress, self.world
+        mine = RankBatches(self.epochs, world.rank, progress.epoch, progress.position)
+        workers = 0 if train.all_in_mem or world.device.type == "cpu" else _WORKERS
+        workers = workers if train.num_workers < 0 else train.num_workers
         loader: DataLoader[Any] = DataLoader(
-            data,  # type: ignore[arg-type] # whatever has items and a length will do
-            batch_size=train.batch_size,
-            sampler=sampler,
+            self.task.training_set,  # type: ignore[arg-type] # whatever has items will do
+            batch_sampler=mine,
             collate_fn=self.task.collate,
-            num_workers=0 if train.all_in_mem or self.device.type == "cpu" else 4,
+            num_workers=workers,
+            pin_memory=world.device.type == "cuda",
+            persistent_workers=workers > 0,
             generator=torch.Generator(),  # else it takes numbers that dropout would have got
         )
-        while self.progress.epoch < train.epochs and self.budget.share() < 1:
-            data.epoch = sampler.epoch = self.progress.epoch
-            sampler.start = self.progress.position
-            for batch in loader:
-                self.progress.position += len(batch)
-                yield batch.to(self.device)
-                if self.budget.share() >= 1:
+        local = iter(loader)
+        while progress.epoch < train.epochs and not self._is_over():
+            before = 0
+            for step in self.epochs.steps(progress.epoch):
+                before += sum(map(len, step))
+                if before <= progress.position:
+                    continue
+                batches = [next(local).to(world.device) for _ in range(len(step) // world.size)]
+                progress.position = before
+                yield batches
+                if self._is_over():
                     return
-            self.progress.epoch += 1
-            self.progress.position = 0
+            progress.epoch += 1
+            progress.position = 0
 
     # -- one step --------------------------------------------------------------------------------
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
-        """Take one optimizer step; return tensors to log, without waiting for them."""
-        train, model = self.config.train, self.task.model
+    def _step(self, batches: list[Batch], stop_requested: bool = False) -> dict[str, Tensor]:
+        """Take one optimizer step; return this process's share of each number, without waiting for it."""
+        train, model = self.config, self.task.model
         model.train()
-        rate = learning_rate(train, self.task.d_model, self.progress.step + 1, self.budget.share())
+        rate = learning_rate(train, self.task.d_model, self.progress.step + 1, self._share())
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self.precision.autocast():
-            total, parts = self.task.losses(batch)
         self.optimizer.zero_grad(set_to_none=True)
+        try:
+            values = self._backward(batches, stop_requested)
+        except torch.OutOfMemoryError:
+            raise TrainingError(
+                f"{self.world.device} is out of memory. {self.task.advice['memory']}"
+            ) from None
         scaler = self.precision.scaler
-        scaler.scale(total).backward()
         scaler.unscale_(self.optimizer)  # clip true gradients, not scaled ones
         norm = nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRAD_NORM)
         self._skip_unless_finite(norm)
@@ -153,7 +213,34 @@ class Trainer:
         scaler.update()
         self._update_mean()
         self.progress.step += 1
-        return {"total": total.detach(), **{k: v.detach() for k, v in parts.items()}, "grad_norm": norm}
+        return {**values, "grad_norm": norm / self.world.size}
+
+    def _backward(self, batches: list[Batch], stop_requested: bool = False) -> dict[str, Tensor]:
+        """Add the gradients of a step; return this process's share of the losses.
+
+        A loss is a mean over what a batch holds of its kind: frames, or voiced
+        frames. The step's is the mean over all that its batches hold together,
+        in all processes, so it does not matter how they are cut.
+        """
+        task, world, scaler = self.task, self.world, self.precision.scaler
+        weights = [task.weights(batch) for batch in batches]
+        names = list(weights[0])
+        sums = torch.stack([torch.stack([w[name] for name in names]) for w in weights]).sum(0)
+        sums = self.agreement.meet(sums, stop_requested, self.verdict.finished, self.budget.time_share())
+        totals = dict(zip(names, sums.clamp(min=1), strict=True))
+        values: dict[str, Tensor] = {}
+        for number, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
+            last = number == len(batches) - 1
+            with nullcontext() if last or world.size == 1 else self._network.no_sync():  # type: ignore[operator]
+                with self.precision.autocast():
+                    parts = task.losses(self._network, batch)
+                shares = {name: part * weight[name] / totals[name] for name, part in parts.items()}
+                total = torch.stack([task.coefficients[name] * s for name, s in shares.items()]).sum()
+                # the processes' gradients are averaged, but what belongs to a step is their sum
+                scaler.scale(total * world.size).backward()
+            for name, share in {**shares, "total": total}.items():
+                values[name] = values[name] + share.detach() if name in values else share.detach()
+        return values
 
     def _skip_unless_finite(self, norm: Tensor) -> None:
         """Make the coming optimizer step do nothing if the gradient is no number.
@@ -173,7 +260,7 @@ class Trainer:
         if self.mean_model is None:
             return
         step = self.progress.step
-        decay = min(self.config.train.ema_decay, (1 + step) / (10 + step))
+        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             mean: list[Tensor] = [*self.mean_model.parameters()]
             now: list[Tensor] = [*self.task.model.parameters()]
@@ -183,16 +270,31 @@ class Trainer:
         if self.mean_model is not None:
             self.mean_model.load_state_dict(self.task.model.state_dict())
 
-    # -- log, validate, save -----------------------------------------------------------------------
+    # -- log and validate --------------------------------------------------------------------------
 
-    def _log(self, values: dict[str, Tensor], bar: tqdm) -> None:
-        numbers = {name: float(value) for name, value in values.items()}
-        self._check_finite(values)
-        norm = numbers.pop("grad_norm")
-        curves = {f"train/{name}": value for name, value in numbers.items()}
-        curves |= {"train/grad_norm": norm, "train/learning_rate": self.optimizer.param_groups[0]["lr"]}
-        curves["train/skipped_steps"] = skipped = float(self._skipped)
+    def _numbers(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """Return the numbers of the step that was taken, over all processes.
+
+        Raises:
+            TrainingError: The loss is no number: do not go on, and above all do not save.
+        """
+        names = list(values)
+        sums = self.world.total(torch.stack([values[name] for name in names])).tolist()
+        numbers = dict(zip(names, sums, strict=True))
+        if not math.isfinite(numbers["total"]):
+            raise TrainingError(
+                f"the loss became {numbers['total']} at step {self.progress.step}. "
+                f"{self.task.advice['nan']}, and start again: the last checkpoint is kept."
+            )
+        return numbers
+
+    def _log(self, numbers: dict[str, float], bar: tqdm) -> None:
+        skipped = float(self._skipped)
         self._skipped.zero_()
+        if self.board is None:
+            return
+        curves = {f"train/{name}": value for name, value in numbers.items()}
+        curves |= {"train/learning_rate": self._rate, "train/skipped_steps": skipped}
         if skipped and not self.precision.scaler.is_enabled():  # the scaler finds its scale by such steps
             logger.warning(
                 "step %d: the gradient of %d steps before it was no number; they were left out",
@@ -200,68 +302,36 @@ class Trainer:
                 skipped,
             )
         self.board.scalars(curves, self.progress.step)
-        bar.set_postfix({"epoch": self.progress.epoch, **{k: f"{v:.3f}" for k, v in numbers.items()}})
+        shown = {k: f"{v:.3f}" for k, v in numbers.items() if k != "grad_norm"}
+        bar.set_postfix({"epoch": self.progress.epoch, **shown})
 
-    def _check_finite(self, values: dict[str, Tensor]) -> None:
-        """Refuse to go on, and above all to save, once the loss is no number."""
-        loss = float(values["total"])
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss} at step {self.progress.step}. Lower train.learning_rate, or set "
-                "train.fp16_run to false, and start again: the last checkpoint is kept."
-            )
+    @property
+    def _rate(self) -> float:
+        return self.optimizer.param_groups[0]["lr"]
 
-    def _validate(self, bar: tqdm) -> None:
-        model = self.mean_model or self.task.model
-        model.eval()
-        values = self.task.validate(model, self.board, self.progress.step)
-        self.board.scalars({f"validation/{k}": v for k, v in values.items()}, self.progress.step)
-        numbers = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
-        bar.write(f"step {self.progress.step}: validation {numbers}")
-
-    def _save(self) -> None:
-        if self.progress.step == BASE_STEP or self.fresh:
+    def _validate(self, numbers: dict[str, float], bar: tqdm) -> None:
+        """Measure on the held-out clips, in one process; keep the best model."""
+        if self.board is None:
             return
-        self.budget.tick()
-        content: dict[str, Any] = {
-            "model": (self.mean_model or self.task.model).state_dict(),
-            "iteration": self.progress.epoch,
-            "optimizer": self.optimizer.state_dict(),
-            "learning_rate": self.config.train.learning_rate,
-            "progress": self.progress.state(),
-            "scaler": self.precision.scaler.state_dict(),
-            "rng": rng_state(self.device),
+        model, step = self.mean_model or self.task.model, self.progress.step
+        model.eval()
+        values = self.task.validate(model, self.board, step)
+        self.board.scalars({f"validation/{k}": v for k, v in values.items()}, step)
+        bar.write(
+            f"step {step}: validation " + ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+        )
+        facts = {
+            "epoch": self.progress.epoch,
+            "seconds": self.progress.seconds,
+            "learning_rate": self._rate,
+            "train_loss": numbers["total"],
         }
-        if self.mean_model is not None:
-            content["training_model"] = self.task.model.state_dict()
-        write_checkpoint(self.checkpoints.path(self.progress.step), content)
-        self.checkpoints.prune(self.config.train.keep_ckpts, self.progress.step)
+        if self.verdict.note(step, {**facts, **values}):
+            self.state.save_best()
 
-    # -- resuming ----------------------------------------------------------------------------------
-
-    def _resume(self) -> bool:
-        """Load the newest checkpoint, if there is one; say whether the model is trained already."""
-        found = self.checkpoints.newest()
-        if found is None:
-            return False
-        path, content = found
-        model = content.get("model")
-        if not isinstance(model, dict):
-            raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of this trainer")
-        base = path == self.checkpoints.path(BASE_STEP)
-        tables = self.task.speaker_tables if base else ()
-        kept = load_weights(self.task.model, content.get("training_model", model), path, tables)
-        if self.mean_model is not None:
-            load_weights(self.mean_model, model, path, tables)
-        if base:
-            anew = f"; of other speakers, so {' and '.join(kept)} start anew" if kept else ""
-            logger.warning("starting from the base model %s%s", path, anew)
-            return True
-        self.progress = progress_of(path, content)
-        resume_optimizer(self.optimizer, content.get("optimizer"), path)
-        if content.get("scaler"):
-            self.precision.scaler.load_state_dict(content["scaler"])
-        if "rng" in content:
-            set_rng_state(self.device, content["rng"])
-        logger.warning("continuing from %s", path)
-        return True
+    def _patience_over(self) -> str:
+        verdict = self.verdict
+        return (
+            f"{verdict.best_by} has not improved in {verdict.patience} validations; the best was step "
+            f"{verdict.best_step}"
+        )

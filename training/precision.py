@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from modules.config import TrainConfig
+from modules.device import cpu_has_bf16
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Precision:
         if config.fp16_run:
             self.dtype = torch.float16 if config.half_type == "fp16" else torch.bfloat16
         if device.type == "cpu" and self.dtype != torch.float32:
-            best = torch.bfloat16 if _cpu_has_bf16() else torch.float32
+            best = torch.bfloat16 if cpu_has_bf16() else torch.float32
             if best != self.dtype:
                 logger.warning("%s is slow on this CPU; training in %s", _name(self.dtype), _name(best))
             self.dtype = best
@@ -44,12 +45,6 @@ class Precision:
     def name(self) -> str:
         """The format's short name: float32, bfloat16 or float16."""
         return _name(self.dtype)
-
-
-def _cpu_has_bf16() -> bool:
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return capabilities.startswith("AVX512") and bool(supported and supported())
 
 
 def _name(dtype: torch.dtype) -> str:

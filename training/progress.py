@@ -13,7 +13,7 @@ from modules.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-BASE_STEP = 0  # G_0.pth is a base model: read, never written, never deleted
+BASE_STEP = 0  # G_0.pth, or model_0.pt, is a base model: read, never written, never deleted
 
 
 @dataclass
@@ -42,8 +42,8 @@ class CheckpointFolder:
 
     Args:
         folder: Where they lie.
-        prefix: "G" for the Glow model.
-        suffix: ".pth".
+        prefix: "G" for the Glow model, "model" for diffusion.
+        suffix: ".pth", or ".pt" for diffusion.
     """
 
     def __init__(self, folder: str | Path, prefix: str = "G", suffix: str = ".pth") -> None:
@@ -54,6 +54,11 @@ class CheckpointFolder:
     def path(self, step: int) -> Path:
         """Return the file of ``step``."""
         return self.folder / self._name.format(step)
+
+    @property
+    def best(self) -> Path:
+        """Return the file of the best model; its name is no step, so no run goes on from it."""
+        return self.folder / self._name.format("best")
 
     def steps(self) -> list[int]:
         """Return the steps that have a checkpoint, in order; other files are no matter."""
@@ -81,15 +86,17 @@ class CheckpointFolder:
             raise CheckpointError(f"none of the {len(steps)} checkpoints in {self.folder} can be read")
         return None
 
-    def prune(self, keep: int, written: int) -> None:
+    def prune(self, keep: int, written: int, forced: int = 0) -> None:
         """Delete all but the ``keep`` newest; 0 keeps all. The base model always stays.
 
         Args:
             keep: How many.
             written: The step that was just written. Later ones do not count:
                 they were damaged, or the run would have gone on from them.
+            forced: Multiples of it stay as well, and do not count; 0: there are none.
         """
         own = [step for step in self.steps() if BASE_STEP < step <= written]
+        own = [step for step in own if not forced or step % forced]
         for step in own[:-keep] if keep else []:
             self.path(step).unlink(missing_ok=True)
 
@@ -97,10 +104,13 @@ class CheckpointFolder:
 def progress_of(path: Path, content: dict[str, Any]) -> Progress:
     """Return where the run stood when ``path`` was written.
 
-    A published checkpoint names only its step, and was written after one step
-    more than its name says; its epoch starts anew.
+    A published checkpoint names only its step; its epoch starts anew. One of
+    Glow was written after one step more than its name says.
     """
     saved = content.get("progress")
     if isinstance(saved, dict):
         return Progress(**{k: saved[k] for k in asdict(Progress()) if k in saved})
+    step = content.get("global_step")  # of diffusion
+    if isinstance(step, int) and step >= 0:
+        return Progress(step=step)
     return Progress(step=int(path.stem.rpartition("_")[2]) + 1)

@@ -1,28 +1,119 @@
-"""The order in which a run goes through its items, the same on every run."""
+"""Which items a step learns from: the same on every run, and cut the same way for any number of processes.
+
+Items of about equal length go into one batch, since a batch is as long as its
+longest item and what is padded is computed for nothing. The order stays
+random: items are shuffled, sorted within pools of some batches, and the steps
+are shuffled again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from torch.utils.data import Sampler
+
+from modules.errors import ConfigError
+
+_POOL = 32  # steps whose items are sorted together: little padding is left, and little order
+
+Item = tuple[int, int]  # epoch and number: a worker needs nothing else to know what to do
 
 
-class EpochSampler(Sampler[int]):
-    """A fresh order for every epoch, that can start in the middle of one.
+@dataclass(frozen=True)
+class Shape:
+    """How an epoch is cut.
 
-    Args:
-        n_items: Items of an epoch.
-        seed: The run's seed.
+    Attributes:
+        batch_size: Items a process computes on at once; one more where an epoch does not divide evenly.
+        accumulate: Such batches per process and optimizer step.
+        n_ranks: Processes.
     """
 
-    def __init__(self, n_items: int, seed: int) -> None:
-        self.n_items, self.seed = n_items, seed
-        self.epoch, self.start = 0, 0
+    batch_size: int
+    accumulate: int = 1
+    n_ranks: int = 1
 
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_items)
-        return iter(order[self.start :].tolist())
+    @property
+    def step_size(self) -> int:
+        """Items of one optimizer step, about."""
+        return self.batch_size * self.accumulate * self.n_ranks
 
-    def __len__(self) -> int:
-        return self.n_items - self.start
+
+class EpochBatches:
+    """The steps of every epoch, and the batches each process takes of them.
+
+    Args:
+        lengths: Of each item, frames.
+        shape: How an epoch is cut.
+        seed: The run's seed.
+        bucket: Sort by length; off for a comparison.
+
+    Raises:
+        ConfigError: There are fewer items than processes.
+    """
+
+    def __init__(self, lengths: Sequence[int], shape: Shape, seed: int, bucket: bool = True) -> None:
+        if len(lengths) < shape.n_ranks:
+            raise ConfigError(
+                f"{len(lengths)} training windows are too few for {shape.n_ranks} processes; start fewer"
+            )
+        self.lengths = np.asarray(lengths)
+        self.shape, self.seed, self.bucket = shape, seed, bucket
+
+    @property
+    def n_steps(self) -> int:
+        """Optimizer steps per epoch; each has an item for every process at least."""
+        n_items = len(self.lengths)
+        return min(-(-n_items // self.shape.step_size), n_items // self.shape.n_ranks)
+
+    def steps(self, epoch: int) -> list[list[np.ndarray]]:
+        """Return for each step of ``epoch`` its batches of item numbers, in turn for rank 0, 1, ...
+
+        Every process has equally many batches in a step, none of them empty.
+        """
+        rng = np.random.default_rng((self.seed, epoch))
+        order = rng.permutation(len(self.lengths))
+        pool = _POOL * self.shape.step_size
+        if self.bucket:
+            pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+            order = np.concatenate([items[np.argsort(self.lengths[items], kind="stable")] for items in pools])
+        # even shares: no step is much smaller than the others, and none too small for all processes
+        steps = [self._cut(items) for items in np.array_split(order, self.n_steps)]
+        return [steps[number] for number in rng.permutation(len(steps))] if self.bucket else steps
+
+    def _cut(self, items: np.ndarray) -> list[np.ndarray]:
+        turns = -(-len(items) // (self.shape.batch_size * self.shape.n_ranks))
+        while turns > 1 and len(items) < turns * self.shape.n_ranks:
+            turns -= 1
+        return np.array_split(items, turns * self.shape.n_ranks)
+
+    def padding(self, epoch: int = 0) -> float:
+        """Return the share of an epoch's frames that is padding."""
+        batches = [batch for step in self.steps(epoch) for batch in step]
+        computed = sum(len(batch) * int(self.lengths[batch].max()) for batch in batches)
+        return 1 - float(self.lengths.sum()) / computed
+
+
+class RankBatches:
+    """The batches of one process, one epoch after another without end: what a DataLoader wants.
+
+    Args:
+        epochs: The batches of all processes.
+        rank: Which of them.
+        epoch: Where to start.
+        position: Items of that epoch that were used already, by all processes.
+    """
+
+    def __init__(self, epochs: EpochBatches, rank: int, epoch: int, position: int) -> None:
+        self.epochs, self.rank, self.epoch, self.position = epochs, rank, epoch, position
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        epoch, skip = self.epoch, self.position
+        while True:
+            for step in self.epochs.steps(epoch):
+                skip -= sum(map(len, step))
+                if skip < 0:
+                    for batch in step[self.rank :: self.epochs.shape.n_ranks]:
+                        yield [(epoch, int(number)) for number in batch]
+            epoch, skip = epoch + 1, 0

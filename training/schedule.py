@@ -25,6 +25,11 @@ def cosine(step: int, progress: float, peak: float, warmup_steps: int) -> float:
     return peak * rise * (_COSINE_FLOOR + (1 - _COSINE_FLOOR) * fall)
 
 
+def step_decay(step: int, first: float, decay_step: int, gamma: float) -> float:
+    """Return ``first``, multiplied by ``gamma`` for every ``decay_step`` steps that were taken before."""
+    return first * gamma ** ((step - 1) // decay_step)
+
+
 def learning_rate(config: TrainConfig, d_model: int, step: int, progress: float) -> float:
     """Return the rate for optimizer step ``step``.
 
@@ -36,4 +41,6 @@ def learning_rate(config: TrainConfig, d_model: int, step: int, progress: float)
     """
     if config.scheduler == "noam":
         return noam(step, config.learning_rate, d_model, config.warmup_steps)
+    if config.scheduler == "step":
+        return step_decay(step, config.learning_rate, config.decay_step, config.gamma)
     return cosine(step, progress, config.learning_rate, config.warmup_steps)

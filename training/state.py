@@ -1,15 +1,151 @@
-"""What a run needs besides its weights to go on exactly: the optimizer's moments and the state of chance."""
+"""Saving a run and going on with it: weights, optimizer, schedule, chance, and what validation found."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from modules.checkpoint import load_weights, write_checkpoint
+from modules.errors import CheckpointError
+from training.progress import BASE_STEP, progress_of
+
+if TYPE_CHECKING:
+    from training.loop import Trainer
 
 logger = logging.getLogger(__name__)
+
+
+class RunState:
+    """Writes and reads the checkpoints of one run.
+
+    Args:
+        trainer: Whose.
+
+    Attributes:
+        verdict: What the checkpoint that was resumed from knew of validations.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.verdict: dict[str, Any] | None = None
+
+    # -- saving ------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write the checkpoint of this step, unless the run has not begun, and drop old ones.
+
+        Every process must call it: rank 0 writes what all of them know.
+        """
+        run = self.trainer
+        states = run.world.gather(rng_state(run.world.device))
+        if run.progress.step == BASE_STEP or run.fresh or not run.world.is_first:
+            return
+        content = {
+            **self._published(),
+            "progress": run.progress.state(),
+            "scaler": run.precision.scaler.state_dict(),
+            "rng": states,
+            "verdict": run.verdict.state(),
+        }
+        if run.config.save_opt:
+            content["optimizer"] = run.optimizer.state_dict()
+        if run.mean_model is not None:
+            content["training_model"] = run.task.model.state_dict()
+        write_checkpoint(run.checkpoints.path(run.progress.step), content)
+        run.checkpoints.prune(run.config.keep_ckpts, run.progress.step, run.config.force_save_interval)
+
+    def save_best(self) -> None:
+        """Write the checkpoint called best: for conversion; a run never goes on from it."""
+        run = self.trainer
+        write_checkpoint(run.checkpoints.best, {**self._published(), "step": run.progress.step})
+
+    def _published(self) -> dict[str, Any]:
+        """Return the entries that a published checkpoint has, without an optimizer."""
+        run = self.trainer
+        return {
+            "model": (run.mean_model or run.task.model).state_dict(),
+            **run.task.entries(run.progress.step, run.progress.epoch),
+        }
+
+    # -- resuming ----------------------------------------------------------------------------------
+
+    def resume(self) -> bool:
+        """Load the newest checkpoint, if there is one; say whether the model is trained already."""
+        run = self.trainer
+        found = run.checkpoints.newest()
+        first = run.world.is_first
+        torch.manual_seed(run.config.seed + run.world.rank)  # dropout differs between processes
+        if found is None:
+            return False
+        path, content = found
+        model = content.get("model")
+        if not isinstance(model, dict):
+            raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of this trainer")
+        base = path == run.checkpoints.path(BASE_STEP)
+        tables = run.task.speaker_tables if base else ()
+        advice = f"Use the {run.task.config_name} saved beside the checkpoint."
+        strange: list[str] = []
+        if base:
+            model, strange = without_strangers(run.task.model, model, tables)
+        kept = load_weights(
+            run.task.model, model if base else content.get("training_model", model), path, tables, advice
+        )
+        if run.mean_model is not None:
+            load_weights(run.mean_model, model, path, tables, advice)
+        if base:
+            kept += strange
+            anew = f"; of other speakers, so {' and '.join(kept)} start anew" if kept else ""
+            if first:
+                logger.warning("starting from the base model %s%s", path, anew)
+            return True
+        run.progress = progress_of(path, content)
+        resume_optimizer(run.optimizer, content.get("optimizer"), path)
+        if content.get("scaler"):
+            run.precision.scaler.load_state_dict(content["scaler"])
+        states = content.get("rng")
+        states = [states] if isinstance(states, dict) else states  # of one process, by an earlier version
+        if states and len(states) == run.world.size:
+            set_rng_state(run.world.device, states[run.world.rank])
+        elif first:
+            logger.warning(
+                "%s knows no state of chance for %d processes; it starts anew", path, run.world.size
+            )
+        self.verdict = content.get("verdict")
+        if first:
+            logger.warning("continuing from %s", path)
+        return True
+
+
+def without_strangers(
+    module: nn.Module, state: dict[str, Tensor], tables: Collection[str]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors of a base model that knows its speakers in another way, made fit for ``module``.
+
+    One without speakers, or one that knows them by an embedding from elsewhere,
+    has no table, or one of another width: the module keeps its own. A table for
+    which the module has no use is left out.
+
+    Args:
+        module: What is going to be trained.
+        state: The base model's tensors by name.
+        tables: Names of those that know the speakers.
+
+    Returns:
+        The tensors, and which of them are the module's own.
+    """
+    own = module.state_dict()
+    strange = [
+        name
+        for name in tables
+        if name in own and (name not in state or state[name].shape[1:] != own[name].shape[1:])
+    ]
+    fit = {name: value for name, value in state.items() if name in own or name not in tables}
+    return {**fit, **{name: own[name] for name in strange}}, strange
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path) -> None:
@@ -19,7 +155,10 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path) -
     moments, or with those of another model, it starts anew and says so.
     """
     if not isinstance(state, dict) or not state.get("state"):
-        logger.warning("%s holds no optimizer state (it was compressed); its moments start anew", path)
+        logger.warning(
+            "%s holds no optimizer state (compressed, or train.save_opt is off); its moments start anew",
+            path,
+        )
         return
     parameters = optimizer.param_groups[0]["params"]
     saved = [number for group in state.get("param_groups", []) for number in group["params"]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from training.board import Board
+from training.sampler import Item
 
 
 class Batch(Protocol):
@@ -18,12 +20,16 @@ class Batch(Protocol):
 
 
 class TrainingSet(Protocol):
-    """Items by number; chance in an item follows from the epoch, which the loop sets."""
+    """Items by epoch and number, on which alone all chance in them depends.
 
-    epoch: int
+    Attributes:
+        lengths: Of each item, frames: those of one batch should be alike.
+    """
 
+    @property
+    def lengths(self) -> Sequence[int]: ...  # noqa: D102
     def __len__(self) -> int: ...
-    def __getitem__(self, item: int) -> Any: ...
+    def __getitem__(self, item: Item) -> Any: ...
 
 
 class Task(Protocol):
@@ -31,16 +37,24 @@ class Task(Protocol):
 
     Attributes:
         checkpoints: Prefix and suffix of its files: ("G", ".pth").
-        speaker_tables: Tensors with a row for each speaker; those of a base
-            model may have another number of rows.
+        config_name: Of the configuration that lies beside them.
+        advice: What to do when memory is short, "memory", and when the loss
+            becomes NaN, "nan": the settings have names of their own.
+        speaker_tables: Tensors that know the speakers; those of a base model
+            may be missing or of another shape, since it knows others.
         training_set: What is learned from.
         model: Built with ``train.seed``, on its device.
+        coefficients: What each loss counts in the total.
         d_model: Width that the noam schedule scales with.
     """
 
     checkpoints: tuple[str, str]
+    config_name: str
+    advice: Mapping[str, str]
     speaker_tables: tuple[str, ...]
 
+    @property
+    def coefficients(self) -> Mapping[str, float]: ...  # noqa: D102
     @property
     def model(self) -> nn.Module: ...  # noqa: D102
     @property
@@ -49,5 +63,18 @@ class Task(Protocol):
     def d_model(self) -> int: ...  # noqa: D102
     def collate(self, items: list[Any]) -> Any: ...  # noqa: D102
     def initialise(self, batch: Any) -> None: ...  # noqa: D102
-    def losses(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]: ...  # noqa: D102
-    def validate(self, model: Any, board: Board, step: int) -> dict[str, float]: ...  # noqa: D102
+    def entries(self, step: int, epoch: int) -> dict[str, Any]:
+        """Return what a published checkpoint holds beside "model" and a saved optimizer."""
+        ...
+
+    def weights(self, batch: Any) -> dict[str, Tensor]:
+        """Return over how much each loss of ``batch`` is a mean (frames, items), as scalars."""
+        ...
+
+    def losses(self, network: Callable[..., Any], batch: Any) -> dict[str, Tensor]:
+        """Return the losses by name, each a mean over the batch; ``network`` is the model, wrapped or not."""
+        ...
+
+    def validate(self, model: Any, board: Board, step: int) -> dict[str, float]:
+        """Return numbers by name, "val_loss" among them."""
+        ...

@@ -1,0 +1,64 @@
+"""Does automatic F0 prediction learn? Its error on held-out clips, beside that of the voice's mean pitch.
+
+`python -m benchmarks.auto_f0 <folder of recordings of one voice> [minutes]`
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.measure import table
+from benchmarks.workspace import prepare, run, script
+from models import GlowSVC
+from modules.checkpoint import load_model
+from modules.config import load_config
+from modules.features import load_f0
+from training.clips import read_filelist
+from training.dataset import GlowDataset
+
+
+def main(recordings: Path, minutes: float) -> None:
+    """Train for some minutes and print a row for each held-out clip and for all of them."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        path = prepare(folder, recordings=recordings, model={"use_automatic_f0_prediction": True})
+        said = run(folder, script("train.py", "--max_minutes", str(minutes)))
+        print(said.splitlines()[-1])
+        config = load_config(path)
+        network = GlowSVC(config.model)
+        load_model(network, folder / "logs/44k/G_best.pth")
+        network.eval()
+        training, held_out = (
+            [folder / clip for clip in read_filelist(folder / name)]
+            for name in (config.data.training_files, config.data.validation_files)
+        )
+        tracks = [load_f0(clip) for clip in training]
+        mean = float(torch.cat([f0[uv > 0].log2() for f0, uv in tracks]).mean())
+        data = GlowDataset(held_out, config, augment=False)
+        rows, errors = [], []
+        for number, clip in enumerate(held_out):
+            batch = data[0, number]
+            inputs = batch.units, batch.f0, batch.uv, batch.speaker_id, batch.volume
+            _, predicted = network.infer(*inputs, predict_f0=True)
+            voiced = batch.uv[0] > 0
+            true = batch.f0[0][voiced].log2()
+            error = 1200 * (predicted[0][voiced].log2() - true).abs()
+            constant = 1200 * (mean - true).abs()
+            errors.append((error.numpy(), constant.numpy()))
+            rows.append([clip.stem, *_cells(error.numpy(), constant.numpy())])
+        rows.append(["all", *_cells(*(np.concatenate(parts) for parts in zip(*errors, strict=True)))])
+        header = ["clip", "predicted: mean error", "median", "mean pitch: mean error", "median"]
+        table(header, rows)
+
+
+def _cells(error: np.ndarray, constant: np.ndarray) -> list[str]:
+    return [f"{value:.0f} cents" for part in (error, constant) for value in (part.mean(), np.median(part))]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 4.0)

@@ -1,0 +1,81 @@
+"""Several processes: the same gradients as one, the same weights everywhere, one end for all."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from modules.checkpoint import read_checkpoint
+from tests.training.clips import make_clips
+from tests.training.ranks import gradients, make
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Windows of unequal length, some without any pitch: their losses are means over different counts."""
+    return make_clips(tmp_path / "dataset", {"a": [16, 9, 5, 16], "b": [12, 7, 16, 3]})
+
+
+def torchrun(count, what, folder, clips):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    return subprocess.run(
+        [*command, "-m", "tests.training.ranks", what, str(folder), *map(str, clips)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_processes_give_the_gradients_of_the_joint_batch(clips, tmp_path, accumulate):
+    folder = tmp_path / "run"
+    made = make(folder, clips, max_steps=10, batch_size=4)
+    made.run()  # a start that both go on from
+    (folder / "G_best.pth").unlink()
+    (folder / "G_10.pth").rename(folder / "G_0.pth")
+    (folder / "metrics.csv").unlink()
+    done = torchrun(2, "gradients", folder, clips)
+    assert done.returncode == 0, done.stderr
+    joint = gradients(make(folder, clips, batch_size=4 // accumulate, accumulate_steps=accumulate))
+    split = read_checkpoint(folder / "gradients.pt")
+    assert split.keys() == joint.keys()
+    scale = max(float(value.abs().max()) for value in joint.values())
+    for name, value in joint.items():
+        # float32, summed in another order
+        torch.testing.assert_close(split[name], value, rtol=1e-4, atol=1e-6 * scale, msg=name)
+
+
+def test_a_run_of_two_keeps_its_weights_equal_and_resumes(clips, tmp_path):
+    folder = tmp_path / "run"
+    done = torchrun(2, "train", folder, clips)
+    assert done.returncode == 0, done.stderr
+    content = read_checkpoint(folder / "G_20.pth")
+    assert content["progress"]["step"] == 20 and len(content["rng"]) == 2
+    assert done.stderr.count("stopped at step 20") == 1  # one of them speaks
+    assert (folder / "G_best.pth").exists() and (folder / "metrics.csv").exists()
+    again = torchrun(2, "train", folder, clips)
+    assert again.returncode == 0 and "continuing from" in again.stderr
+
+
+def test_a_process_that_dies_ends_the_others_with_its_message(clips, tmp_path):
+    start = time.monotonic()
+    done = torchrun(2, "die", tmp_path / "run", clips)
+    assert done.returncode != 0 and "rank 1 gave up" in done.stderr
+    assert time.monotonic() - start < 60
+
+
+def test_more_processes_than_windows_is_one_line(clips, tmp_path):
+    done = torchrun(2, "train", tmp_path / "run", clips[:1])
+    assert done.returncode != 0 and "1 training windows are too few for 2 processes" in done.stderr

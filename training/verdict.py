@@ -1,0 +1,103 @@
+"""What validations say about a run: its numbers, its best moment, and when more training only harms.
+
+A model that learns its clips by heart goes on getting better at them, and worse
+at everything else; only the clips it never learns from tell.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modules.files import write_text
+
+logger = logging.getLogger(__name__)
+
+_HIGHER_IS_BETTER = {"f0_accuracy"}
+_WARN_AFTER = 5  # validations without a new best
+
+
+class Verdict:
+    """Keeps ``metrics.csv``, knows the best step, and says when to stop.
+
+    Args:
+        path: The table, a row per validation.
+        best_by: Name of the number that counts.
+        patience: Validations without a new best after which the run should end; 0: never.
+        state: What :meth:`state` returned when the run was saved.
+        step: Where the run goes on; later rows are of steps that will be repeated.
+    """
+
+    def __init__(
+        self, path: Path, best_by: str, patience: int, state: Mapping[str, Any] | None = None, step: int = 0
+    ) -> None:
+        self.path, self.best_by, self.patience = path, best_by, patience
+        same = state if state and state.get("best_by") == best_by else {}
+        self.best: float | None = same.get("best")
+        self.best_step: int = same.get("best_step", 0)
+        self.since: int = same.get("since", 0)  # validations since the best
+        self._rows = [row for row in _read(path) if int(row["step"]) <= step]
+
+    def state(self) -> dict[str, Any]:
+        """Return what to save with the run."""
+        return {
+            "best_by": self.best_by,
+            "best": self.best,
+            "best_step": self.best_step,
+            "since": self.since,
+        }
+
+    def note(self, step: int, numbers: Mapping[str, float]) -> bool:
+        """Enter one validation; return whether it is the best so far.
+
+        Args:
+            step: Optimizer steps done.
+            numbers: A row of the table; among them the one that counts, which a
+                validation may lack (no vocoder, no accuracy) or find to be NaN.
+        """
+        self._rows.append({"step": str(step), **{name: f"{value:.6g}" for name, value in numbers.items()}})
+        self._write()
+        value = numbers.get(self.best_by, math.nan)
+        sign = -1 if self.best_by in _HIGHER_IS_BETTER else 1
+        if math.isfinite(value) and (self.best is None or sign * value < sign * self.best):
+            self.best, self.best_step, self.since = value, step, 0
+            return True
+        self.since += 1
+        if self.since == _WARN_AFTER and self.best is not None:
+            logger.warning(
+                "step %d: %s has not improved since step %d (%.4g). The model is learning its clips by "
+                "heart: more steps make it worse, more recordings better. The checkpoint called best is from "
+                "that step",
+                step,
+                self.best_by,
+                self.best_step,
+                self.best,
+            )
+        return False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run should end."""
+        return bool(self.patience) and self.since >= self.patience
+
+    def _write(self) -> None:
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        text = io.StringIO()
+        table = csv.DictWriter(text, names, lineterminator="\n")
+        table.writeheader()
+        table.writerows(self._rows)
+        write_text(self.path, text.getvalue())
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table; a damaged one counts as empty."""
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        return [{k: v for k, v in row.items() if k and v} for row in rows if row["step"].isdecimal()]
+    except (OSError, KeyError, ValueError, AttributeError):
+        return []

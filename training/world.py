@@ -1,0 +1,101 @@
+"""The processes of a run: one, or as many as torchrun started, on one machine or several.
+
+DistributedDataParallel moves the gradients; this is the rest: who we are, and
+the few numbers that all must agree on. With one process everything here does
+nothing, so the loop has one path.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from modules.errors import ConfigError, TrainingError
+
+_PATIENCE = timedelta(hours=2)  # the others wait while rank 0 validates
+
+
+class World:
+    """The run's processes as one of them sees them.
+
+    Attributes:
+        rank: Number of this process; 0 writes files and speaks.
+        size: How many there are.
+        device: Where this one computes.
+
+    Args:
+        device: What the user asked for; "cuda" without a number becomes this
+            process's own GPU.
+
+    Raises:
+        ConfigError: There are more processes than GPUs on this machine.
+        TrainingError: The processes cannot find each other.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.device = device
+        if self.size == 1:
+            return
+        if device.type == "cuda" and device.index is None:
+            local, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+            if local >= there:
+                raise ConfigError(
+                    f"process {local} of this machine has no GPU: there are {there}. "
+                    "Lower torchrun's --nproc_per_node"
+                )
+            self.device = torch.device("cuda", local)
+            torch.cuda.set_device(self.device)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        try:
+            dist.init_process_group(backend, timeout=_PATIENCE)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise TrainingError(
+                f"process {self.rank} of {self.size} cannot reach the others: {reason}"
+            ) from None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Return ``model`` so that a backward pass averages its gradients over all processes."""
+        if self.size == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(
+            model, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum of ``values`` over all processes; a GPU does not wait for it."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def share_first(self, tensors: list[Tensor]) -> None:
+        """Give all processes rank 0's values of ``tensors``, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return ``value`` of every process, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def close(self) -> None:
+        """Leave the group, so that its processes end without complaint."""
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from modules.config import Config, DataConfig, ModelConfig, TrainConfig
-from modules.features import save_feature
+from modules.features import augmented, save_feature
 
 CONFIG = Config(
     train=TrainConfig(
@@ -43,8 +43,13 @@ def with_train(**changes) -> Config:
     return replace(CONFIG, train=replace(CONFIG.train, **changes))
 
 
-def make_clips(folder: Path, lengths: dict[str, list[int]], perturbed: int = 0) -> list[Path]:
-    """Write features of clips, each of so many frames; return their wavs (which are not there)."""
+def make_clips(
+    folder: Path, lengths: dict[str, list[int]], perturbed: int = 0, shift: float | None = None
+) -> list[Path]:
+    """Write features of clips, each of so many frames; return their wavs (which are not there).
+
+    With ``shift`` there is an augmented pair: the mel of the recording plus 10, its volume twice.
+    """
     clips: list[Path] = []
     for speaker, frames in lengths.items():
         (folder / speaker).mkdir(parents=True)
@@ -61,5 +66,9 @@ def make_clips(folder: Path, lengths: dict[str, list[int]], perturbed: int = 0) 
             save_feature(wav, "volume", np.full(n, 0.1, np.float32))
             mel = rng.normal(-5, 1, size=(n, 128)).astype(np.float32)
             save_feature(wav, "mel", torch.from_numpy(mel))
+            if shift is not None:
+                number = len(clips)
+                save_feature(wav, "aug_mel", augmented(number, shift, mel + 10))
+                save_feature(wav, "aug_volume", augmented(number, shift, np.full(n, 0.2, np.float32)))
             clips.append(wav)
     return clips

@@ -16,7 +16,7 @@ def clock(monkeypatch):
 def test_the_first_limit_counts(clock):
     config = TrainConfig(max_steps=100, epochs=3, batch_size=2)
     progress = Progress()
-    budget = Budget(config, n_items=10, progress=progress, max_minutes=2)
+    budget = Budget(config, n_items=10, n_steps=5, progress=progress, max_minutes=2)
     assert budget.share() == 0
     progress.step = 20
     assert budget.share() == 0.2
@@ -34,7 +34,7 @@ def test_the_first_limit_counts(clock):
 
 def test_time_goes_on_where_an_earlier_run_stopped(clock):
     progress = Progress(step=50, seconds=90.0)
-    budget = Budget(TrainConfig(), 10, progress, max_minutes=2)
+    budget = Budget(TrainConfig(), 10, 5, progress, max_minutes=2)
     clock[0] += 15
     budget.tick()
     budget.tick()
@@ -43,10 +43,10 @@ def test_time_goes_on_where_an_earlier_run_stopped(clock):
 
 def test_expected_steps_follow_the_pace_when_time_ends_first(clock):
     config = TrainConfig(max_steps=100, epochs=50, batch_size=2)
-    assert Budget(config, 10, Progress()).expected_steps() == 100
-    assert Budget(TrainConfig(epochs=50, batch_size=4), 10, Progress()).expected_steps() == 150
+    assert Budget(config, 10, 5, Progress()).expected_steps() == 100
+    assert Budget(TrainConfig(epochs=50), 10, 3, Progress()).expected_steps() == 150
     progress = Progress(step=10, seconds=60.0)
-    budget = Budget(config, 10, progress, max_minutes=2)
+    budget = Budget(config, 10, 5, progress, max_minutes=2)
     assert budget.expected_steps() is None  # no pace yet
     clock[0] += 20
     progress.step += 5

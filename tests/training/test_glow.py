@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ import torch
 from modules.audio import write_audio
 from modules.errors import ConfigError
 from modules.features import load_f0
+from modules.weights import WEIGHTS, Weights
 from tests.golden_cases import voice
 from tests.training.clips import CONFIG, make_clips
 from tests.training.events import Events
@@ -70,7 +70,9 @@ def test_without_the_recording_the_rest_is_shown(clips, tmp_path):
     values = task.validate(task.model, board, 1)
     board.close()
     assert Events(tmp_path / "run").tags("audio") == ["audio/0/generated"]
-    assert values.keys() == {"mle", "lf0", "mel_l1"}
+    assert values.keys() == {"mle", "lf0", "val_loss", "mel_l1", "audio_mel_l1", "f0_accuracy"}
+    assert values["val_loss"] == pytest.approx(values["mle"] + CONFIG.train.c_lf0 * values["lf0"])
+    assert 0 <= values["f0_accuracy"] <= 1 and values["audio_mel_l1"] > 0
 
 
 @pytest.mark.parametrize("predicts", [True, False])
@@ -83,15 +85,16 @@ def test_the_predicted_melody_is_drawn_beside_the_true_one(clips, tmp_path, pred
     assert torch.equal(board.tracks["input"], f0)
     assert ("predicted" in board.tracks) == predicts
     if predicts:
-        item = task.validation_set[0]
+        item = task.validation_set[0, 0]
         inputs = item.units, item.f0, item.uv, item.speaker_id
         _, expected = task.model.infer(*inputs, predict_f0=True)
         torch.testing.assert_close(board.tracks["predicted"], expected[0] * uv)
 
 
 def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path, monkeypatch, caplog):
-    monkeypatch.chdir(tmp_path)
-    spec = VocoderSpec(target="vdecoder.world:WorldVocoder", weights="a vocoder/model")
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+    monkeypatch.setitem(WEIGHTS, "toy", Weights(file="a vocoder/model", purpose="A toy.", licence="none"))
+    spec = VocoderSpec(target="vdecoder.world:WorldVocoder", weights="toy")
     monkeypatch.setitem(VOCODERS._specs, "needy", spec)
     write_audio(clips[0], voice(1.0, 44100), 44100)
 
@@ -103,9 +106,9 @@ def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path
         return Events(folder).tags("audio")
 
     assert heard(tmp_path / "without") == ["audio/0/recorded"]
-    assert len(caplog.messages) == 1 and "pretrain/a vocoder/model is missing" in caplog.messages[0]
-    Path("pretrain/a vocoder").mkdir(parents=True)
-    Path("pretrain/a vocoder/model").touch()
+    assert len(caplog.messages) == 1 and "python -m pretrain needy" in caplog.messages[0]
+    (tmp_path / "pretrain/a vocoder").mkdir(parents=True)
+    (tmp_path / "pretrain/a vocoder/model").touch()
     assert "audio/0/generated" in heard(tmp_path / "with") and len(caplog.messages) == 1
 
 

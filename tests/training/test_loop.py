@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.training.clips import CONFIG, make_clips, with_train
 from tests.training.events import Events
 from training.glow import GlowTask
 from training.loop import Trainer
+from training.world import World
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -28,7 +30,7 @@ def clips(tmp_path):
 
 
 def trainer(clips, folder, config=CONFIG, max_minutes=0.0) -> Trainer:
-    return Trainer(GlowTask(config, clips, clips[:1], CPU), config, folder, CPU, max_minutes)
+    return Trainer(GlowTask(config, clips, clips[:1], CPU), config.train, folder, World(CPU), max_minutes)
 
 
 def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
@@ -43,7 +45,7 @@ def test_the_loss_falls_and_validation_is_written(clips, tmp_path):
     first = trainer(clips, tmp_path / "run")
     values = []
     step = first._step
-    first._step = lambda batch: values.append(step(batch)) or values[-1]
+    first._step = lambda *args: values.append(step(*args)) or values[-1]
     first.run()
     losses = [float(value["total"]) for value in values]
     assert len(losses) == 40 and sum(losses[-5:]) < sum(losses[:5])
@@ -71,12 +73,86 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(clips, tmp_path, changes, m
     assert straight["progress"]["epoch"] == resumed["progress"]["epoch"]
 
 
+def test_forty_steps_are_forty_steps_wherever_they_are_interrupted(clips, tmp_path):
+    """A checkpoint at 17, kill -9 some steps later: the loss goes on bit for bit."""
+    torch.set_num_threads(1)
+
+    def losses(folder, steps):
+        run, seen = trainer(clips, folder, with_train(max_steps=40, eval_interval=17)), {}
+        take = run._step
+
+        def noting(*args):
+            values = take(*args)
+            seen[run.progress.step] = float(values["total"])
+            if run.progress.step == steps:
+                raise SystemExit  # nothing more is written, as after kill -9
+            return values
+
+        run._step = noting
+        with suppress(SystemExit):
+            run.run()
+        return seen
+
+    straight = losses(tmp_path / "straight", 40)
+    assert sorted(straight) == list(range(1, 41))
+    before = losses(tmp_path / "killed", 24)
+    after = losses(tmp_path / "killed", 40)
+    assert sorted(after) == list(range(18, 41))
+    assert {**before, **after} == straight
+
+
+def test_small_batches_add_up_to_a_large_one(clips, tmp_path):
+    """The same windows in one batch of four, or in two of two: the same gradient."""
+
+    def gradient(**changes):
+        torch.manual_seed(0)
+        run = trainer(clips, tmp_path / "none", with_train(**changes))
+        run.task.model.train()
+        run._backward(next(run._batches()))
+        return torch.cat([p.grad.flatten() for p in run.task.model.parameters()])
+
+    whole = gradient(batch_size=4)
+    parts = gradient(batch_size=2, accumulate_steps=2)
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
+
+
+def test_patience_ends_the_run_and_the_best_model_is_kept(clips, tmp_path, caplog):
+    config = with_train(max_steps=200, eval_interval=5, patience=2, keep_ckpts=1)
+    run = trainer(clips, tmp_path / "run", config)
+    scores = iter([3.0, 2.0, 2.5, 2.6, 0.0])
+    best = {}
+
+    def validate(model, board, step):
+        score = next(scores)
+        if score == 2.0:
+            best.update({name: value.clone() for name, value in model.state_dict().items()})
+        return {"val_loss": score}
+
+    run.task.validate = validate
+    assert run.run().step == 20
+    assert "has not improved in 2 validations; the best was step 10" in caplog.messages[-1]
+    assert same(weights(tmp_path / "run", "best"), best)
+    assert run.checkpoints.steps() == [20]  # the best is none that a run goes on from
+    assert trainer(clips, tmp_path / "run", config).run().step == 20  # and its verdict stays
+
+
+def test_out_of_memory_says_what_to_halve(clips, tmp_path):
+    run = trainer(clips, tmp_path / "run")
+
+    def losses(network, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    run.task.losses = losses
+    with pytest.raises(TrainingError, match=r"out of memory. Halve train\.batch_size"):
+        run.run()
+
+
 def _run_until(clips, folder, config, step):
     run = trainer(clips, folder, config)
     take = run._step
 
-    def once(batch):
-        values = take(batch)
+    def once(*args):
+        values = take(*args)
         if run.progress.step == step:
             os.kill(os.getpid(), signal.SIGINT)
         return values
@@ -164,9 +240,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_not_saved(clips, tmp_path
     run = trainer(clips, tmp_path / "run")
     losses = run.task.losses
 
-    def poisoned(batch):
-        total, parts = losses(batch)
-        return (total * float("nan"), parts) if run.progress.step >= 12 else (total, parts)
+    def poisoned(network, batch):
+        parts = losses(network, batch)
+        return {**parts, "mle": parts["mle"] * float("nan")} if run.progress.step >= 12 else parts
 
     run.task.losses = poisoned
     with pytest.raises(TrainingError, match="learning_rate"):
@@ -182,16 +258,16 @@ def test_a_gradient_that_is_no_number_changes_nothing_and_is_told(clips, tmp_pat
     losses, take = run.task.losses, run._step
     moved = {}
 
-    def poisoned(batch):
-        total, parts = losses(batch)
+    def poisoned(network, batch):
+        parts = losses(network, batch)
         if run.progress.step in (12, 13):
             weight = next(run.task.model.parameters())
-            total = total + (0 * weight.sum()).sqrt()  # 0, of infinite slope
-        return total, parts
+            parts["mle"] = parts["mle"] + (0 * weight.sum()).sqrt()  # 0, of infinite slope
+        return parts
 
-    def watched(batch):
+    def watched(*args):
         step, before = run.progress.step, run.task.model.state_dict()["pre.weight"].clone()
-        values = take(batch)
+        values = take(*args)
         moved[step] = not torch.equal(before, run.task.model.state_dict()["pre.weight"])
         assert values["total"].isfinite()
         return values
@@ -261,9 +337,9 @@ def test_the_time_limit_counts_whatever_time_was_spent_on(clips, tmp_path, monke
             now[0] += 60
             return validate(*args)
 
-        def learn_for_a_second(batch):
+        def learn_for_a_second(*args):
             now[0] += 1
-            return losses(batch)
+            return losses(*args)
 
         run.task.validate, run.task.losses = validate_for_a_minute, learn_for_a_second
         return run
@@ -275,3 +351,20 @@ def test_the_time_limit_counts_whatever_time_was_spent_on(clips, tmp_path, monke
     assert trainer(clips, tmp_path / "run", max_minutes=2.0).run().step == 20  # it stays used up
     more = slow(trainer(clips, tmp_path / "run", max_minutes=3.0)).run()
     assert more.step == 30 and more.seconds == 210
+
+
+@pytest.mark.parametrize(
+    ("lengths", "changes"),
+    [
+        ({"a": [40]}, {}),  # one clip
+        ({"a": [1]}, {}),  # of one frame
+        ({"a": [1, 3, 16]}, {"batch_size": 2}),  # odd lengths, shorter than a group of the flow
+        ({"a": [20, 20]}, {"batch_size": 64}),  # more than there are
+        ({"a": [20, 20]}, {"batch_size": 64, "accumulate_steps": 9}),
+    ],
+)
+def test_small_data_sets_train(tmp_path, lengths, changes):
+    clips = make_clips(tmp_path / "dataset", lengths)
+    run = trainer(clips, tmp_path / "run", with_train(max_steps=3, eval_interval=3, **changes))
+    assert run.run().step == 3
+    assert all(value.isfinite().all() for value in run.task.model.state_dict().values())

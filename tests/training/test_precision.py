@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 def test_half_precision_on_a_cpu_is_what_it_is_good_at_and_is_announced(
     monkeypatch, caplog, has_bf16, half_type
 ):
-    monkeypatch.setattr("training.precision._cpu_has_bf16", lambda: has_bf16)
+    monkeypatch.setattr("training.precision.cpu_has_bf16", lambda: has_bf16)
     precision = Precision(TrainConfig(fp16_run=True, half_type=half_type), CPU)
     assert precision.dtype == (torch.bfloat16 if has_bf16 else torch.float32)
     assert not precision.scaler.is_enabled()  # neither format needs one

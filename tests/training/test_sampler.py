@@ -1,10 +1,65 @@
-from training.sampler import EpochSampler
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from modules.errors import ConfigError
+from training.sampler import EpochBatches, RankBatches, Shape
+
+LENGTHS = np.random.default_rng(0).integers(20, 512, 1000)
 
 
-def test_an_epoch_can_start_in_its_middle():
-    sampler = EpochSampler(10, seed=3)
-    whole = list(sampler)
-    sampler.start = 4
-    assert list(sampler) == whole[4:] and sorted(whole) == list(range(10))
-    sampler.epoch, sampler.start = 1, 0
-    assert list(sampler) != whole
+def epochs(n_items=1000, seed=3, bucket=True, **shape):
+    return EpochBatches(LENGTHS[:n_items], Shape(**{"batch_size": 6, **shape}), seed, bucket)
+
+
+@pytest.mark.parametrize("n_items", [4, 5, 7, 23, 24, 25, 100, 1000])
+@pytest.mark.parametrize(("accumulate", "n_ranks"), [(1, 1), (1, 4), (3, 1), (2, 3)])
+def test_every_item_is_used_once_and_no_process_is_left_out(n_items, accumulate, n_ranks):
+    cut = epochs(n_items, accumulate=accumulate, n_ranks=n_ranks)
+    steps = cut.steps(0)
+    assert len(steps) == cut.n_steps
+    assert sorted(np.concatenate([batch for step in steps for batch in step])) == list(range(n_items))
+    for step in steps:
+        assert len(step) % n_ranks == 0 and len(step) <= accumulate * n_ranks
+        sizes = [len(batch) for batch in step]
+        assert min(sizes) >= 1 and max(sizes) <= 6 + (n_items < 6 * n_ranks * accumulate)
+        assert max(sizes) - min(sizes) <= 1  # no process waits for another
+
+
+def test_epochs_differ_and_seeds_do_but_a_run_repeats():
+    def flat(cut, epoch):
+        return np.concatenate([batch for step in cut.steps(epoch) for batch in step]).tolist()
+
+    assert flat(epochs(), 1) == flat(epochs(), 1)
+    assert flat(epochs(), 1) != flat(epochs(), 2) and flat(epochs(), 1) != flat(epochs(seed=4), 1)
+
+
+def test_batches_of_like_length_need_little_padding():
+    assert epochs().padding() < 0.1 < 0.3 < epochs(bucket=False).padding()
+
+
+def test_the_order_of_lengths_stays_random():
+    """Short clips first and long ones last would be another training."""
+    means = [LENGTHS[np.concatenate(step)].mean() for step in epochs().steps(0)]
+    assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.3
+
+
+def test_ranks_share_a_step_between_them():
+    whole = epochs(n_ranks=2).steps(0)
+    for rank in (0, 1):
+        mine = list(islice(RankBatches(epochs(n_ranks=2), rank, 0, 0), len(whole)))
+        assert [[number for _, number in batch] for batch in mine] == [step[rank].tolist() for step in whole]
+
+
+def test_a_run_goes_on_in_the_middle_of_an_epoch():
+    cut = epochs(accumulate=2)
+    used = sum(len(batch) for step in cut.steps(5)[:4] for batch in step)
+    whole = list(islice(RankBatches(cut, 0, 5, 0), 300))
+    assert list(islice(RankBatches(cut, 0, 5, used), 292)) == whole[8:]
+    assert whole[-1][0][0] == 6  # the next epoch follows of itself
+
+
+def test_more_processes_than_windows_are_refused():
+    with pytest.raises(ConfigError, match="3 training windows are too few for 4 processes"):
+        epochs(3, n_ranks=4)

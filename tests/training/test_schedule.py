@@ -28,3 +28,10 @@ def test_cosine_rises_falls_and_ends_low():
     rates = [learning_rate(config, 192, step, (step - 1) / 100) for step in range(1, 101)]
     assert rates[0] == pytest.approx(1e-4, rel=0.01) and np.argmax(rates) in (9, 10)
     assert rates[-1] < 3e-5 and all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_step_falls_after_exactly_so_many_steps():
+    """PITFALL 25: the published one is one step late."""
+    config = TrainConfig(scheduler="step", learning_rate=1e-4, decay_step=100, gamma=0.5)
+    rates = [learning_rate(config, 1, step, 0.0) for step in (1, 100, 101, 200, 201)]
+    assert rates == [1e-4, 1e-4, 5e-5, 5e-5, 2.5e-5]

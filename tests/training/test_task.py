@@ -1,13 +1,17 @@
 import torch
 
+from modules.checkpoint import read_checkpoint
 from tests.training.clips import with_train
 from training.loop import Trainer
+from training.world import World
 
 
 class Line:
     """A task that has nothing to do with voices: y = w · x."""
 
     checkpoints = ("model", ".pt")
+    config_name = "line.json"
+    advice = {"memory": "", "nan": ""}
     speaker_tables = ()
     d_model = 1
 
@@ -22,22 +26,29 @@ class Line:
     def initialise(self, batch):
         pass
 
-    def losses(self, batch):
-        loss = (self.model(batch.x) - 3 * batch.x).square().mean()
-        return loss, {"square": loss}
+    def entries(self, step, epoch):
+        return {"taken": step}
+
+    coefficients = {"square": 1.0}
+
+    def weights(self, batch):
+        return {"square": torch.tensor(float(len(batch)))}
+
+    def losses(self, network, batch):
+        return {"square": (network(batch.x) - 3 * batch.x).square().mean()}
 
     def validate(self, model, board, step):
-        return {"w": model.weight.item()}
+        return {"val_loss": abs(3 - model.weight.item())}
 
 
 class Points(torch.utils.data.Dataset):
-    epoch = 0
+    lengths = (1, 1, 1, 1)
 
     def __len__(self):
         return 4
 
     def __getitem__(self, item):
-        return torch.tensor([float(item)])
+        return torch.tensor([float(item[1])])
 
 
 class Point:
@@ -53,8 +64,9 @@ class Point:
 
 def test_any_task_can_be_trained(tmp_path):
     config = with_train(max_steps=100, eval_interval=50, learning_rate=0.3, warmup_steps=1, keep_ckpts=1)
-    run = Trainer(Line(), config, tmp_path, torch.device("cpu"))
+    run = Trainer(Line(), config.train, tmp_path, World(torch.device("cpu")))
     run.run()
     assert abs(run.task.model.weight.item() - 3) < 0.1
-    assert [path.name for path in tmp_path.glob("*.pt")] == ["model_100.pt"]
-    assert Trainer(Line(), config, tmp_path, torch.device("cpu")).progress.step == 100
+    assert {path.name for path in tmp_path.glob("*.pt")} == {"model_100.pt", "model_best.pt"}
+    assert read_checkpoint(tmp_path / "model_100.pt")["taken"] == 100
+    assert Trainer(Line(), config.train, tmp_path, World(torch.device("cpu"))).progress.step == 100

@@ -1,0 +1,197 @@
+"""What Gaussian diffusion and rectified flow share: the network, its range of mels, and where to start.
+
+A decoder works on mels normalised from -12..2 (natural log) to -1..1, and
+counts its way in steps: ``k_step`` of them from noise to mel, all of them or,
+for shallow diffusion, the last ones, from a mel that has been noised.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.config import DiffusionModelConfig
+from diffusion.denoiser import Denoiser
+from diffusion.samplers import SAMPLERS
+from diffusion.samplers.base import Draw, Sampler
+from modules.errors import ConfigError, FeatureError
+
+MEL_MIN, MEL_MAX = -12.0, 2.0  # natural log; the published range
+Progress = Callable[[int, int], Any]  # evaluations done, and of how many
+
+
+class Decoder(nn.Module, ABC):
+    """A network that is asked about noised mels, and what is made of its answers.
+
+    Args:
+        config: Sizes.
+        n_mels: M.
+        network: The name of the network among the model's tensors.
+    """
+
+    spec_min: Tensor
+    spec_max: Tensor
+
+    def __init__(self, config: DiffusionModelConfig, n_mels: int, network: str) -> None:
+        super().__init__()
+        self.config = config
+        self.n_mels = n_mels
+        self._network = network
+        self.add_module(network, Denoiser(n_mels, config.n_layers, config.n_chans, config.n_hidden))
+
+    def _register_range(self) -> None:
+        """Register the range of mels; last, as the published files have it."""
+        self.register_buffer("spec_min", torch.full((1, 1, 1), MEL_MIN))
+        self.register_buffer("spec_max", torch.full((1, 1, 1), MEL_MAX))
+
+    @property
+    def network(self) -> Denoiser:
+        """The network itself."""
+        return self.get_submodule(self._network)  # type: ignore[return-value]
+
+    def normalize(self, mel: Tensor) -> Tensor:
+        """Return a mel (B, M, N), natural log, so that its usual range is -1 to 1; nothing is clipped."""
+        return (mel - self.spec_min) / (self.spec_max - self.spec_min) * 2 - 1
+
+    def denormalize(self, x: Tensor) -> Tensor:
+        """Return the mel (B, M, N), natural log, of a normalised one."""
+        return (x + 1) / 2 * (self.spec_max - self.spec_min) + self.spec_min
+
+    @abstractmethod
+    def forward(
+        self,
+        condition: Tensor,
+        mel: Tensor,
+        *,
+        t: Tensor | None = None,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return the training loss, a scalar: the mean squared error of the prediction.
+
+        Args:
+            condition: (B, H, N).
+            mel: (B, M, N), natural log.
+            t: (B,), times, instead of drawing them.
+            noise: (B, M, N), standard normal, instead of drawing it.
+            generator: Where both are drawn from, on the mel's device; None is torch's own.
+        """
+
+    @abstractmethod
+    def sampler(self, method: str, speedup: int, k_step: int) -> Sampler:
+        """Return the sampler of this name, ready for the last ``k_step`` steps."""
+
+    @abstractmethod
+    def start(self, mel: Tensor, noise: Tensor, k_step: int) -> Tensor:
+        """Return a normalised mel (B, M, N) as noised as it is ``k_step`` steps before the end."""
+
+    @abstractmethod
+    def embedded(self, t: float) -> float:
+        """Return what the network is told when a sampler asks for time ``t``."""
+
+    def steps(self, k_step: int | None, shallow: bool) -> int:
+        """Return how many steps are to be walked.
+
+        Args:
+            k_step: What the user asked for; None is all that the model is trained for.
+            shallow: Whether there is a mel to start from.
+
+        Raises:
+            ConfigError: The model cannot do that; says what can be done.
+        """
+        limit, timesteps = self.config.max_steps, self.config.timesteps
+        if not shallow and self.config.shallow_only:
+            raise ConfigError(
+                f"this model is trained for the last {limit} of {timesteps} steps (model.k_step_max) and can "
+                f"only refine a mel: use shallow diffusion with k_step {limit} or less, or a model that is "
+                "trained with k_step_max 0"
+            )
+        if k_step is None:
+            return limit
+        if k_step < 1:
+            raise ConfigError(f"k_step is {k_step}; use 1 to {limit}, or leave shallow diffusion out")
+        if k_step > limit:
+            reason = "model.k_step_max" if self.config.shallow_only else "model.timesteps"
+            raise ConfigError(
+                f"k_step is {k_step}, but the model is trained for {limit} steps ({reason}): "
+                f"use {limit} or less"
+            )
+        if not shallow and k_step < timesteps:
+            raise ConfigError(
+                f"k_step {k_step} is for shallow diffusion, which starts from a mel, and there is none: "
+                "give one, or leave k_step out"
+            )
+        return k_step
+
+    def sample(
+        self,
+        condition: Tensor,
+        *,
+        method: str,
+        speedup: int,
+        noise: Tensor,
+        draw: Draw,
+        mel: Tensor | None = None,
+        k_step: int | None = None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Return a mel (B, M, N), natural log; it is not clipped.
+
+        Args:
+            condition: (B, H, N).
+            method: One of ``diffusion.samplers.methods(config.type)``.
+            speedup: Steps of the schedule per step of the method.
+            noise: (B, M, N), standard normal: the start, or what ``mel`` is noised with.
+            draw: Where a stochastic method has more noise from.
+            mel: (B, M, N), natural log, to start from.
+            k_step: How many steps; see :meth:`steps`.
+            progress: Called after each evaluation.
+
+        Raises:
+            ConfigError: See :meth:`steps`; unknown method.
+        """
+        count = self.steps(k_step, mel is not None)
+        x = noise if mel is None else self.start(self.normalize(mel), noise, count)
+        return self.run(self.sampler(method, speedup, count), condition, x, draw, progress)
+
+    def run(
+        self,
+        sampler: Sampler,
+        condition: Tensor,
+        x: Tensor,
+        draw: Draw,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Return the mel (B, M, N), natural log, that ``sampler`` makes of the start ``x`` (B, M, N)."""
+        done = 0
+
+        def predict(x: Tensor, t: float) -> Tensor:
+            nonlocal done
+            times = torch.full((len(x),), self.embedded(t), device=x.device)
+            # a network under autocast answers in half precision; the steps are summed in the start's own
+            answer = self.network(x, times, condition).to(x.dtype)
+            done += 1
+            if progress is not None:
+                progress(done, len(sampler.times))
+            return answer
+
+        return self.denormalize(sampler.sample(predict, x, draw))
+
+
+def build_sampler(name: str, schedule: object, speedup: int) -> Sampler:
+    """Return the sampler ``name`` of the table."""
+    sampler: Sampler = SAMPLERS.build(name, schedule, speedup)
+    return sampler
+
+
+def check_finite(**tracks: Tensor | None) -> None:
+    """Raise FeatureError naming the first of the tracks that holds NaN or infinity."""
+    for name, track in tracks.items():
+        if track is not None and not torch.isfinite(track).all():
+            raise FeatureError(
+                f"the {name} holds NaN or infinity: diffusion would spread it over the whole mel"
+            )

@@ -1,0 +1,51 @@
+"""What all samplers have in common: the questions they ask, and the steps they take."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor
+
+Predict = Callable[[Tensor, float], Tensor]  # state (B, M, N) and time -> noise or velocity (B, M, N)
+Draw = Callable[[Tensor], Tensor]  # state -> standard normal noise of its shape, device and dtype
+
+
+class Sampler(ABC):
+    """A method with the steps it will take.
+
+    Attributes:
+        times: When the network is asked, in order: as many as it costs
+            evaluations. Diffusion counts in steps, from noise (high) to mel
+            (0); ReFlow from noise (0) to mel (1).
+    """
+
+    times: tuple[float, ...]
+
+    @abstractmethod
+    def sample(self, predict: Predict, x: Tensor, draw: Draw) -> Tensor:
+        """Return the normalised mel (B, M, N).
+
+        Args:
+            predict: The network; asked at :attr:`times`.
+            x: (B, M, N), the start, as noisy as the schedule's last step is.
+            draw: Where a stochastic method has its noise from.
+        """
+
+
+def visits(n_steps: int, speedup: int) -> tuple[int, ...]:
+    """Return every ``speedup``-th step down to 0, as ddim and pndm visit them.
+
+    As in the published project a start at the last step counts as the first
+    step visited, up to ``speedup - 1`` below it. Where that would leave nothing
+    to do, one visit at the last step is made.
+    """
+    steps = tuple(range(0, n_steps, max(speedup, 1)))[::-1]
+    return (n_steps - 1, 0) if len(steps) == 1 < n_steps else steps
+
+
+def time_grid(n_steps: int, speedup: int) -> tuple[float, ...]:
+    """Return the ends of ``n_steps // speedup`` equal strides, one at least, from the last step to 0."""
+    strides = max(1, n_steps // max(speedup, 1)) if n_steps > 1 else 0
+    return tuple(float(t) for t in np.linspace(n_steps - 1, 0, strides + 1))

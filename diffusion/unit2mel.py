@@ -1,0 +1,260 @@
+"""The diffusion model: from what is sung, how high, how loud and by whom, to a mel.
+
+It can sing alone, from noise, or refine the mel of the Glow model (shallow
+diffusion). Module names are those of so-vits-svc, Glow-SVC and Diffusion-SVC,
+which share them: a published ``model_*.pt`` loads by name and shape. They
+differ in ``spk_embed`` only: absent (one speaker), a table, or, in
+Diffusion-SVC with a speaker encoder, a linear map of its embedding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.config import DiffusionConfig
+from diffusion.decoder import Decoder, Progress, check_finite
+from diffusion.gaussian import GaussianDiffusion
+from diffusion.reflow import ReFlow
+from modules.checkpoint import load_weights, read_checkpoint
+from modules.errors import CheckpointError, ConfigError, FeatureError
+
+_F0_SCALE = 700.0  # Hz; F0 is told as ln(1 + f0 / 700), a mel scale
+_SHIFT_SCALE = 5.0  # semitones; the widest shift of augmentation counts as 1
+_NETWORKS = {"Diffusion": "decoder.denoise_fn.", "ReFlow": "decoder.velocity_fn."}  # by model.type
+
+
+class Unit2Mel(nn.Module):
+    """The model that diffusion.yaml describes."""
+
+    def __init__(self, config: DiffusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        model, hidden = config.model, config.model.n_hidden
+        # in the order of the published checkpoints, which their optimizer states rely on
+        self.unit_embed = nn.Linear(config.data.ssl_dim, hidden)
+        self.f0_embed = nn.Linear(1, hidden)
+        self.volume_embed = nn.Linear(1, hidden)
+        self.aug_shift_embed = nn.Linear(1, hidden, bias=False) if model.use_pitch_aug else None
+        self.spk_embed: nn.Module | None = None
+        if model.use_speaker_encoder:
+            self.spk_embed = nn.Linear(model.speaker_encoder_out_channels, hidden, bias=False)
+        elif model.n_spk > 1:
+            self.spk_embed = nn.Embedding(model.n_spk, hidden)
+        kind = GaussianDiffusion if model.type == "Diffusion" else ReFlow
+        self.decoder: Decoder = kind(model, config.data.n_mels)
+
+    def embed_speaker(self, speaker: Tensor) -> Tensor | None:
+        """Return what the voice adds to the condition (B, H, 1 or N); None for a model of one voice.
+
+        Args:
+            speaker: Ids from 0, int64 (B,); or shares of each speaker, float
+                (B, S), or (B, N, S) frame by frame. For a model with a speaker
+                encoder its embedding, float (B, E) or (B, N, E).
+
+        Raises:
+            ConfigError: The shares are not those of ``n_spk`` speakers, or the
+                embedding has another size.
+        """
+        model = self.config.model
+        if model.use_speaker_encoder:
+            assert isinstance(self.spk_embed, nn.Linear)
+            size = model.speaker_encoder_out_channels
+            if not speaker.is_floating_point() or speaker.size(-1) != size:
+                raise ConfigError(
+                    f"this model knows voices by embeddings of {size} numbers (model.use_speaker_encoder), "
+                    "not by ids or shares"
+                )
+            return self.spk_embed(speaker if speaker.dim() == 3 else speaker.unsqueeze(1)).transpose(1, 2)
+        if speaker.is_floating_point() and speaker.size(-1) != model.n_spk:
+            raise ConfigError(f"the mix has {speaker.size(-1)} speakers, but the model has {model.n_spk}")
+        if self.spk_embed is None:
+            return None
+        assert isinstance(self.spk_embed, nn.Embedding)
+        if not speaker.is_floating_point():
+            return self.spk_embed(speaker).unsqueeze(2)
+        shares = speaker if speaker.dim() == 3 else speaker.unsqueeze(1)
+        return (shares @ self.spk_embed.weight).transpose(1, 2)
+
+    def embed(
+        self, units: Tensor, f0: Tensor, volume: Tensor, speaker: Tensor, aug_shift: Tensor | None = None
+    ) -> Tensor:
+        """Return the condition (B, H, N).
+
+        Args:
+            units: (B, D, N), stretched to the mel's frames.
+            f0: (B, N), Hz.
+            volume: (B, N), root mean square.
+            speaker: See :meth:`embed_speaker`.
+            aug_shift: (B,), semitones that the mel was shifted by; None is 0.
+
+        Raises:
+            ConfigError: The units have another number of channels; a shift for
+                a model without ``use_pitch_aug``; see :meth:`embed_speaker`.
+        """
+        data = self.config.data
+        if units.size(1) != data.ssl_dim:
+            raise ConfigError(
+                f"the units have {units.size(1)} channels, but the diffusion model wants {data.ssl_dim} "
+                f"(data.encoder {data.speech_encoder!r}): use the encoder that it was trained with"
+            )
+        x = self.unit_embed(units.transpose(1, 2))
+        x = (
+            x
+            + self.f0_embed(torch.log1p(f0 / _F0_SCALE).unsqueeze(2))
+            + self.volume_embed(volume.unsqueeze(2))
+        )
+        if aug_shift is not None:
+            if self.aug_shift_embed is None:
+                raise ConfigError("this model knows no pitch shift (model.use_pitch_aug is off)")
+            x = x + self.aug_shift_embed((aug_shift / _SHIFT_SCALE)[:, None, None])
+        x, voice = x.transpose(1, 2), self.embed_speaker(speaker)
+        return x if voice is None else x + voice
+
+    def forward(
+        self,
+        units: Tensor,
+        f0: Tensor,
+        volume: Tensor,
+        speaker: Tensor,
+        aug_shift: Tensor | None,
+        mel: Tensor,
+        *,
+        t: Tensor | None = None,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return the training loss, a scalar, of a batch of windows.
+
+        NaN is not looked for, since a GPU would have to wait for the answer at
+        every step; it makes the loss NaN.
+
+        Args:
+            units: (B, D, N).
+            f0: (B, N), Hz.
+            volume: (B, N).
+            speaker: Ids (B,); see :meth:`embed_speaker`.
+            aug_shift: (B,), semitones; None is 0.
+            mel: (B, M, N), natural log.
+            t: (B,), instead of drawing it; see :meth:`Decoder.forward`, also for the next two.
+            noise: (B, M, N), instead of drawing it.
+            generator: Where both are drawn from.
+
+        Raises:
+            ConfigError: See :meth:`embed`.
+            FeatureError: The mel is of another length or has other bins.
+        """
+        condition, mel = self._aligned(self.embed(units, f0, volume, speaker, aug_shift), mel)
+        return self.decoder(condition, mel, t=t, noise=noise, generator=generator)
+
+    @torch.inference_mode()
+    def infer(
+        self,
+        units: Tensor,
+        f0: Tensor,
+        volume: Tensor,
+        speaker: Tensor,
+        *,
+        mel: Tensor | None = None,
+        k_step: int | None = None,
+        method: str | None = None,
+        speedup: int | None = None,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Sample a mel.
+
+        Args:
+            units: (B, D, N), stretched to N frames.
+            f0: (B, N), Hz.
+            volume: (B, N).
+            speaker: Ids (B,), or shares (B, S) or (B, N, S); see :meth:`embed_speaker`.
+            mel: (B, M, N), natural log, to refine (shallow diffusion); None is from noise alone.
+                It may be one frame longer or shorter: two clocks round differently.
+            k_step: Steps to noise ``mel`` by; None is all that the model is trained for.
+            method: One of ``diffusion.samplers.methods(config.model.type)``; None is the
+                configured one.
+            speedup: Steps of the schedule per step of the method; None is what is configured.
+            noise: (B, M, N), standard normal, instead of drawing the start.
+            generator: Where noise is drawn from; None is one of its own that
+                starts anew at each call, so the same input gives the same mel.
+            progress: Called with (evaluations done, of how many) after each.
+
+        Returns:
+            (B, M, N), natural log; N is the shorter one of ``mel`` and ``units``.
+
+        Raises:
+            ConfigError: See :meth:`embed` and :meth:`Decoder.steps`; unknown
+                speaker id or method.
+            FeatureError: Something is not finite, or the mel does not fit.
+        """
+        self.decoder.steps(k_step, mel is not None)  # refused before any work
+        check_finite(units=units, F0=f0, volume=volume, mel=mel)
+        n_spk, by_id = self.config.model.n_spk, not speaker.is_floating_point()
+        if by_id and not ((speaker >= 0) & (speaker < n_spk)).all():
+            raise ConfigError(f"speaker ids must be 0 to {n_spk - 1}, not {speaker.tolist()}")
+        condition = self.embed(units, f0, volume, speaker)
+        if mel is not None:
+            condition, mel = self._aligned(condition, mel)
+        # drawn on the generator's device: a CPU and a GPU then sample alike
+        source = generator or torch.Generator().manual_seed(0)
+
+        def draw(shape: tuple[int, ...]) -> Tensor:
+            return torch.randn(shape, generator=source, device=source.device).to(units)
+
+        frames = condition.size(2)
+        shape = (len(units), self.config.data.n_mels, frames)
+        return self.decoder.sample(
+            condition,
+            method=self.config.infer.method if method is None else method,
+            speedup=self.config.infer.speedup if speedup is None else speedup,
+            noise=draw(shape) if noise is None else noise[:, :, :frames].to(units),
+            draw=lambda x: draw(tuple(x.shape)),
+            mel=mel,
+            k_step=k_step,
+            progress=progress,
+        )
+
+    def _aligned(self, condition: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both cut to the shorter one; raises FeatureError if a frame more is amiss."""
+        n_mels = self.config.data.n_mels
+        if mel.size(1) != n_mels:
+            raise FeatureError(f"the mel has {mel.size(1)} bins, but the diffusion model has {n_mels}")
+        frames = min(condition.size(2), mel.size(2))
+        if max(condition.size(2), mel.size(2)) > frames + 1:
+            raise FeatureError(
+                f"the mel has {mel.size(2)} frames, its units and F0 {condition.size(2)}: "
+                "they are not of one recording, or not made with one hop length"
+            )
+        return condition[:, :, :frames], mel[:, :, :frames]
+
+
+def load_unit2mel(path: str | Path, config: DiffusionConfig) -> Unit2Mel:
+    """Return the model of a published or own ``model_*.pt``, on the CPU, ready for inference.
+
+    Raises:
+        CheckpointError: The file cannot be read, or does not fit ``config``.
+    """
+    state = read_checkpoint(path).get("model")
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of train_diff.py")
+    found = next(
+        (kind for kind, name in _NETWORKS.items() if any(str(k).startswith(name) for k in state)), None
+    )
+    if found not in (None, config.model.type):
+        raise CheckpointError(
+            f"{path} is a model of type {found}, but its configuration says {config.model.type} "
+            "(model.type): use the config.yaml saved beside it"
+        )
+    units = state.get("unit_embed.weight")
+    if units is not None and units.dim() == 2 and units.size(1) != config.data.ssl_dim:
+        raise CheckpointError(
+            f"{path} expects {units.size(1)}-channel units but its configuration says {config.data.ssl_dim} "
+            f"(data.encoder {config.data.speech_encoder!r}): use the config.yaml saved beside it"
+        )
+    model = Unit2Mel(config)
+    load_weights(model, state, path)
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,218 @@
+"""Golden numbers of the published model, through a file in its container."""
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion.samplers import methods
+from diffusion.unit2mel import Unit2Mel
+from tests.diffusion.golden import CASES, channels_first, config_of, inputs, load_golden, plain, tensor
+from tests.golden_cases import fill, load_case, signal
+
+EXACT = {"atol": 2e-5, "rtol": 1e-4}  # of the manifests: float32, another order of summation
+SAMPLED = {"atol": 2e-3, "rtol": 1e-3}  # likewise: the samplers amplify it
+SPEEDUPS = {"diffusion_dsvc": 100}  # of full sampling; others 10
+
+
+@pytest.fixture(scope="module", params=CASES)
+def golden(request, tmp_path_factory):
+    return load_golden(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def watch(model):
+    """Return the list that the times which the network is asked for will be added to."""
+    asked = []
+    model.decoder.network.register_forward_pre_hook(lambda _, args: asked.append(args[1][0].item()))
+    return asked
+
+
+def sample(case, model, *, shallow, items=1, **options):
+    """Sample item 0 of the case as the manifest says; the item that samples has the first speaker."""
+    units, f0, volume, speaker = inputs(case, items)
+    name = "q_noise" if shallow else "x_T"
+    options.setdefault("noise", plain(case, name)[:items])
+    if shallow:
+        options = {"mel": channels_first(case, "gt")[:items], "k_step": 50} | options
+    return model.infer(units, f0, volume, options.pop("speaker", speaker), **options)
+
+
+def test_parity_condition(golden):
+    case, model = golden
+    units, f0, volume, speaker = inputs(case)
+    torch.testing.assert_close(model.embed(units, f0, volume, speaker), channels_first(case, "cond"), **EXACT)
+    shift = tensor(case, "aug_shift").flatten()
+    torch.testing.assert_close(
+        model.embed(units, f0, volume, speaker, shift), channels_first(case, "cond_aug"), **EXACT
+    )
+
+
+def test_parity_denoiser(golden):
+    case, model = golden
+    out = model.decoder.network(
+        plain(case, "x_t"), tensor(case, "t_den").long(), channels_first(case, "cond")
+    )
+    torch.testing.assert_close(out, plain(case, "denoise"), **EXACT)
+
+
+def test_parity_range_and_noising(golden):
+    case, model = golden
+    mel = channels_first(case, "gt")
+    x = model.decoder.normalize(mel)
+    torch.testing.assert_close(x, channels_first(case, "norm_spec"), **EXACT)
+    torch.testing.assert_close(model.decoder.denormalize(x), mel, atol=1e-5, rtol=0)
+    noised = model.decoder.noised(x, tensor(case, "t_train").long(), plain(case, "q_noise"))
+    torch.testing.assert_close(noised, plain(case, "q_sample"), **EXACT)
+
+
+def test_parity_tables(golden):
+    case, model = golden
+    names = [name for name in case.arrays if name.startswith("buf_")]
+    assert len(names) == 5
+    for name in names:
+        # rtol of the manifest: the published tables are float32 sums of float64 numbers
+        torch.testing.assert_close(
+            model.decoder.get_buffer(name.removeprefix("buf_")), tensor(case, name), rtol=1e-5, atol=0
+        )
+
+
+def test_parity_loss_and_gradients(golden):
+    case, model = golden
+    model = Unit2Mel(model.config)
+    model.load_state_dict(golden[1].state_dict())
+    units, f0, volume, speaker = inputs(case)
+    loss = model(
+        units,
+        f0,
+        volume,
+        speaker,
+        tensor(case, "aug_shift").flatten(),
+        channels_first(case, "gt"),
+        t=tensor(case, "t_train").long(),
+        noise=plain(case, "q_noise"),
+    )
+    torch.testing.assert_close(loss.reshape(1), tensor(case, "loss"), **EXACT)
+    loss.backward()
+    parameters = dict(model.named_parameters())
+    assert list(parameters) == case.manifest["grad_names"]  # and so in the optimizer's state
+    norms = [parameters[name].grad.norm().item() for name in case.manifest["grad_names"]]
+    np.testing.assert_allclose(norms, case["grad_norm"], rtol=1e-3)
+
+
+RUNS = [
+    (case, start, method)
+    for case in CASES
+    for start in ("full", "shallow")
+    for method in methods("Diffusion")
+    if f"{start}_{method}" in load_case(case).arrays
+]
+
+
+@pytest.mark.parametrize(("name", "start", "method"), RUNS)
+def test_parity_samplers(name, start, method, tmp_path):
+    case, model = load_golden(name, tmp_path)
+    asked = watch(model)
+    speedup = SPEEDUPS.get(name, 10) if start == "full" else 10
+    # what Diffusion-SVC calls dpm-solver is dpm-solver++; see diffusion/config.py
+    ours = "dpm-solver++" if (name, method) == ("diffusion_dsvc", "dpm-solver") else method
+    mel = sample(case, model, shallow=start == "shallow", method=ours, speedup=speedup)
+    want = channels_first(case, f"{start}_{method}")
+    if name == "diffusion_dsvc" and start == "full":  # a random network amplifies the noise to thousands
+        assert (mel - want).abs().max() <= 1e-3 * want.abs().max()
+    else:
+        torch.testing.assert_close(mel, want, **SAMPLED)
+    times = case[f"t_{start}_{method}"]
+    if method in ("ddim", "pndm"):  # the last question of the published ones changes nothing: not asked here
+        assert times[-1] == 0
+        times = times[:-1]
+    np.testing.assert_allclose(asked, times, rtol=1e-5)
+
+
+def test_parity_covers_every_method():
+    assert len(RUNS) == 2 * (5 + 5 + 4) + 5
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("start", ["full", "shallow"])
+def test_parity_ancestral(name, start, tmp_path):
+    case, model = load_golden(name, tmp_path)
+    if f"{start}_ancestral" not in case.arrays:
+        assert model.config.model.shallow_only
+        return
+    condition = model.embed(*inputs(case, 1))
+    shallow = start == "shallow"
+    mel = model.decoder.sample(
+        condition,
+        method="ddim",  # ignored at this speed
+        speedup=1,
+        noise=plain(case, "q_noise" if shallow else "x_T")[:1],
+        draw=torch.zeros_like,  # as the golden was made
+        mel=channels_first(case, "gt")[:1] if shallow else None,
+        k_step=50 if shallow else None,
+    )
+    torch.testing.assert_close(mel, channels_first(case, f"{start}_ancestral"), **SAMPLED)
+
+
+@pytest.mark.parametrize(
+    ("published", "method"),
+    [("ddim", "ddim"), ("dpmpp", "dpm-solver++"), ("unipc", "unipc"), ("pndm", "pndm")],
+)
+def test_parity_with_a_speedup_that_does_not_divide(published, method, tmp_path):
+    case, model = load_golden("diffusion_1spk", tmp_path)
+    mel = sample(case, model, shallow=True, method=method, speedup=7)
+    torch.testing.assert_close(mel, channels_first(case, f"shallow_{published}_speed7"), **SAMPLED)
+
+
+def test_parity_with_a_mel_one_frame_shorter(tmp_path):
+    case, model = load_golden("diffusion_1spk", tmp_path)
+    short = channels_first(case, "gt")[:1, :, :29]
+    noise = torch.from_numpy(signal("diff.qnoise", (1, 16, 29)))
+    mel = sample(case, model, shallow=True, mel=short, noise=noise, method="ddim", speedup=10)
+    torch.testing.assert_close(mel, channels_first(case, "shallow_short_gt_ddim"), **SAMPLED)
+
+
+def test_parity_speaker_mix(tmp_path):
+    case, model = load_golden("diffusion_3spk", tmp_path)
+    units, f0, volume, _ = inputs(case)
+    constant = torch.tensor([0.2, 0.3, 0.5]).expand(2, 3)
+    torch.testing.assert_close(
+        model.embed(units, f0, volume, constant), channels_first(case, "cond_mix_const"), **EXACT
+    )
+    track = tensor(case, "mix_track").expand(2, -1, -1)
+    torch.testing.assert_close(
+        model.embed(units, f0, volume, track), channels_first(case, "cond_mix_track"), **EXACT
+    )
+    mel = sample(case, model, shallow=True, speaker=track[:1], method="ddim", speedup=10)
+    torch.testing.assert_close(mel, channels_first(case, "shallow_ddim_mix_track"), **SAMPLED)
+
+
+def test_parity_speaker_mix_of_diffusion_svc(tmp_path):
+    case, model = load_golden("diffusion_dsvc", tmp_path)
+    units, f0, volume, _ = inputs(case)
+    mixed = model.embed(units, f0, volume, torch.tensor([0.2, 0.3, 0.5]).expand(2, 3))
+    torch.testing.assert_close(mixed, channels_first(case, "cond_mix"), **EXACT)
+
+
+def test_parity_speaker_encoder_of_diffusion_svc():
+    case = load_case("diffusion_dsvc")
+    config = config_of(
+        case.manifest["config"], n_spk=1, use_speaker_encoder=True, speaker_encoder_out_channels=12
+    )
+    model = Unit2Mel(config)
+    state = {**model.state_dict(), **case.state_dict()}
+    state["spk_embed.weight"] = torch.from_numpy(fill("spk_embed.weight", (24, 12)))
+    model.load_state_dict(state)
+    units, f0, volume, _ = inputs(case)
+    out = model.embed(units, f0, volume, torch.from_numpy(signal("diff.spk_emb", (2, 12))))
+    torch.testing.assert_close(out, channels_first(case, "cond_speaker_encoder"), **EXACT)
+
+
+@pytest.mark.parametrize("name", ["diffusion_1spk", "diffusion_3spk", "diffusion_dsvc"])
+def test_parity_names_and_shapes_at_the_published_size(name):
+    manifest = load_case(name).manifest
+    values = load_case("diffusion_1spk").manifest["default_config"]
+    values = values | {"n_spk": 3 if "spk_embed.weight" in manifest["default_state_dict"] else 1}
+    with torch.device("meta"):
+        model = Unit2Mel(config_of(values))
+    found = {name: [list(value.shape), "float32"] for name, value in model.state_dict().items()}
+    assert found == manifest["default_state_dict"]
+    assert list(found) == list(manifest["default_state_dict"])

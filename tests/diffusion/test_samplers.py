@@ -1,0 +1,270 @@
+"""One battery for all samplers: of a new line in the table nothing else is asked."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion.samplers import SAMPLERS, check_method, methods
+from diffusion.samplers.base import time_grid, visits
+from diffusion.schedule import NoiseSchedule, StraightPath
+from modules.errors import ConfigError
+from tests.diffusion.tiny import MELS, mels, song, tiny
+
+NAMES = list(SAMPLERS)
+STEADY = [name for name in NAMES if not SAMPLERS[name].stochastic]
+# mels that are normally distributed: what the best network would answer is known, and so is the way
+MEAN, DEVIATION = 0.2, 0.15
+
+
+class Gaussian:
+    """The best network for normally distributed mels, and where its answers lead."""
+
+    def __init__(self, schedule):
+        self.schedule = schedule
+
+    def _scales(self, t):
+        if isinstance(self.schedule, StraightPath):
+            return t, 1 - t
+        return self.schedule.alpha(t), self.schedule.sigma(t)
+
+    def _deviation(self, t):
+        alpha, sigma = self._scales(t)
+        return math.hypot(alpha * DEVIATION, sigma)
+
+    def predict(self, x, t):
+        alpha, sigma = self._scales(t)
+        standard = (x - alpha * MEAN) / self._deviation(t) ** 2
+        if isinstance(self.schedule, StraightPath):
+            return MEAN + (alpha * DEVIATION**2 - sigma) * standard
+        return sigma * standard
+
+    def solution(self, x):
+        """Return where the ordinary differential equation leads from the start."""
+        flow = isinstance(self.schedule, StraightPath)
+        start, end = (self.schedule.start, 1.0) if flow else (self.schedule.n_steps - 1, 0)
+        mean = self._scales(end)[0] * MEAN
+        return mean + self._deviation(end) / self._deviation(start) * (x - self._scales(start)[0] * MEAN)
+
+
+def whole_way(name, n_steps=1001):
+    """Return a schedule of nearly no mel to nearly no noise."""
+    if SAMPLERS[name].model_type == "ReFlow":
+        return StraightPath(n_steps - 1, n_steps - 1)
+    return NoiseSchedule.linear(n_steps)
+
+
+def no_noise(x):
+    raise AssertionError("this sampler is deterministic")
+
+
+def run(name, schedule, speedup, x, draw=no_noise):
+    """Return the result; the network must have been asked when the sampler said it would."""
+    sampler, problem, asked = SAMPLERS.build(name, schedule, speedup), Gaussian(schedule), []
+
+    def predict(x, t):
+        asked.append(t)
+        return problem.predict(x, t)
+
+    out = sampler.sample(predict, x, draw)
+    assert tuple(asked) == sampler.times
+    assert out.dtype == x.dtype and out.shape == x.shape and out.isfinite().all()
+    return out
+
+
+def states(dtype=torch.float64):
+    return torch.linspace(-2, 2, 9, dtype=dtype).reshape(1, 3, 3)
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_the_error_falls_with_the_order_of_the_method(name):
+    spec = SAMPLERS[name]
+    schedule: StraightPath | NoiseSchedule
+    if spec.model_type == "ReFlow":
+        schedule = StraightPath(6400, 3200)
+    else:  # smooth, and ending at some noise: the last step of the real one is never short
+        schedule = NoiseSchedule(np.append(0.3, np.full(3200, 1e-3)))
+    x = states()
+    want = Gaussian(schedule).solution(x)
+    few, many = (
+        (run(name, schedule, 3200 // (strides * spec.cost), x) - want).abs().max() for strides in (40, 80)
+    )
+    assert math.log2(few / many) > spec.order - 0.25
+    assert many < 0.02
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_many_steps_solve_the_equation(name):
+    schedule, x = whole_way(name), states()
+    error = (run(name, schedule, 2, x) - Gaussian(schedule).solution(x)).abs().max()
+    assert error < 0.01  # a first-order method in 500 steps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_noise_becomes_mels_of_the_right_distribution(name):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 1, 20000, dtype=torch.float64, generator=generator)
+    out = run(name, whole_way(name), 1, x, lambda x: torch.randn(x.shape, dtype=x.dtype, generator=generator))
+    # of 20000 draws: the standard error of the mean is 0.001, that of the deviation 0.5 %
+    assert out.mean().item() == pytest.approx(MEAN, abs=0.005)
+    assert out.std().item() == pytest.approx(DEVIATION, rel=0.03)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("k_step", [2, 3, 4, 7, 50])
+def test_any_number_of_steps_and_any_speedup(name, k_step):
+    schedule: StraightPath | NoiseSchedule
+    if SAMPLERS[name].model_type == "ReFlow":
+        schedule = StraightPath(1000, 1000 * k_step // 50)
+    else:
+        schedule = NoiseSchedule.linear(1000).first(k_step)
+    start = states(torch.float32)
+    want = Gaussian(schedule).solution(start)
+    for speedup in (1, 2, 3, k_step - 1, k_step, 10 * k_step):
+        out = run(name, schedule, speedup, start, torch.zeros_like)
+        if name in STEADY:  # even one long stride is hardly worse than none
+            assert (out - want).abs().mean() < (start - want).abs().mean() + 0.05
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_one_stride_from_pure_noise_stays_in_range(name):
+    out = run(name, whole_way(name), 1001, states())
+    assert out.abs().max() < 1
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_more_evaluations_are_never_taken_than_the_speedup_pays_for(name):
+    spec = SAMPLERS[name]
+    for speedup in (10, 30, 100, 300):
+        evaluations = len(SAMPLERS.build(name, whole_way(name, 1000), speedup).times)
+        # ddim and pndm visit the last step whether or not speedup divides; pndm asks twice at first
+        assert 1 <= evaluations <= max(1000 // speedup + 1, spec.cost)
+
+
+def test_steps_are_visited_as_published():
+    assert visits(50, 10) == (40, 30, 20, 10, 0)
+    assert visits(50, 7) == (49, 42, 35, 28, 21, 14, 7, 0)
+    assert visits(5, 10) == (4, 0) and visits(1, 10) == (0,)
+    assert time_grid(50, 10) == pytest.approx((49, 39.2, 29.4, 19.6, 9.8, 0))
+    assert time_grid(5, 10) == (4, 0) and time_grid(1, 10) == (0,)
+
+
+# the rest of the battery is about the whole model, as users meet the samplers
+
+
+def model_of(name, **sizes):
+    return tiny(type=SAMPLERS[name].model_type, **sizes)
+
+
+def options_of(name, speedup=4):
+    if SAMPLERS[name].selectable:
+        return {"method": name, "speedup": speedup}
+    return {"speedup": 1}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_input_gives_the_same_mel_and_global_chance_is_left_alone(name):
+    model = model_of(name)
+    state = torch.get_rng_state()
+    first = model.infer(*song(), **options_of(name))
+    torch.testing.assert_close(model.infer(*song(), **options_of(name)), first, atol=1e-4, rtol=1e-5)
+    assert torch.equal(torch.get_rng_state(), state)
+    seeded = [
+        model.infer(*song(), generator=torch.Generator().manual_seed(seed), **options_of(name))
+        for seed in (5, 5, 6)
+    ]
+    torch.testing.assert_close(seeded[0], seeded[1], atol=1e-4, rtol=1e-5)
+    assert (seeded[0] - seeded[2]).abs().mean() > 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shallow", [False, True])
+def test_a_batch_is_its_items_one_by_one(name, shallow):
+    model = model_of(name)
+    noise = torch.randn(2, MELS, 11, generator=torch.Generator().manual_seed(3))
+
+    def sample(items):
+        condition = model.embed(*(track[items] for track in song()))
+        return model.decoder.sample(
+            condition,
+            method=methods(model.config.model.type)[0] if not SAMPLERS[name].selectable else name,
+            speedup=options_of(name)["speedup"],
+            noise=noise[items],
+            draw=lambda x: noise[items] * 0.5,
+            mel=mels()[items] if shallow else None,
+            k_step=13 if shallow else None,
+        )
+
+    both = sample(slice(0, 2))
+    for i in range(2):
+        # float32, other blocks of the matrix products
+        torch.testing.assert_close(both[i : i + 1], sample(slice(i, i + 1)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("k_step", [1, 2, 3, 10, 40])
+def test_shallow_sampling_takes_any_k_step_and_speedup(name, k_step):
+    model = model_of(name)
+    for speedup in (0, 1, 2, 3, k_step, 100):
+        seen: list[tuple[int, int]] = []
+        out = model.infer(
+            *song(),
+            mel=mels(),
+            k_step=k_step,
+            progress=lambda done, total, seen=seen: seen.append((done, total)),
+            **options_of(name, speedup),
+        )
+        assert out.shape == (2, MELS, 11) and out.isfinite().all()
+        assert seen == [(i + 1, len(seen)) for i in range(len(seen))] and seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_smaller_k_step_stays_nearer_to_the_mel(name):
+    model = model_of(name, timesteps=1000)
+    near, far = (
+        (model.infer(*song(), mel=mels(), k_step=k_step, **options_of(name, 5)) - mels()).abs().mean()
+        for k_step in (10, 600)
+    )
+    assert near < 1.0 < far  # natural log
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_frame_and_other_precisions(name):
+    out = model_of(name).infer(*song(1, 1), **options_of(name))
+    assert out.shape == (1, MELS, 1) and out.isfinite().all()
+    model = model_of(name)
+    single = model.infer(*song(), **options_of(name))
+    double = model.double().infer(*song(dtype=torch.float64), **options_of(name))
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single.double(), double, atol=1e-3, rtol=1e-3)  # float32 against float64
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gpu_samples_what_a_cpu_does(name):
+    model = model_of(name)
+    want = model.infer(*song(), **options_of(name))
+    out = model.cuda().infer(*(track.cuda() for track in song()), **options_of(name))
+    assert out.is_cuda
+    torch.testing.assert_close(out.cpu(), want, atol=1e-2, rtol=1e-2)  # TF32
+
+
+def test_the_table_lists_what_a_configuration_may_say():
+    assert methods("Diffusion")[0] == "dpm-solver++" and "ancestral" not in methods("Diffusion")
+    assert methods("ReFlow") == ("euler", "rk4")
+    assert check_method("", "ReFlow") == "euler" and check_method("unipc", "Diffusion") == "unipc"
+    with pytest.raises(ConfigError, match="use dpm-solver"):
+        check_method("nonsense", "Diffusion")
+    with pytest.raises(ConfigError, match="euler, rk4 .*belongs to models of type Diffusion"):
+        check_method("ddim", "ReFlow")
+    with pytest.raises(ConfigError, match="speedup 1"):
+        check_method("ancestral", "Diffusion")
+
+
+def test_listing_the_samplers_loads_no_torch():
+    code = "import sys, diffusion.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,299 @@
+import logging
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from diffusion.config import DiffusionConfig, parse_diffusion_config
+from diffusion.unit2mel import Unit2Mel, load_unit2mel
+from modules.checkpoint import read_checkpoint, write_checkpoint
+from modules.errors import CheckpointError, ConfigError
+from tests.training.clips import make_clips
+from tests.training.events import Events
+from training.board import Board
+from training.diffusion import DiffusionTask, engine_config, wanted_features
+from training.loop import Trainer
+from training.world import World
+
+CPU = torch.device("cpu")
+
+
+def configured(model=(), infer=(), n_spk=2, **train) -> DiffusionConfig:
+    return parse_diffusion_config(
+        {
+            "data": {"duration": 0.2, "encoder": "mfcc", "encoder_out_channels": 12},
+            "model": {
+                "n_layers": 2,
+                "n_chans": 16,
+                "n_hidden": 8,
+                "timesteps": 100,
+                "n_spk": n_spk,
+                **dict(model),
+            },
+            "vocoder": {"type": "world", "ckpt": ""},
+            "infer": {"speedup": 20, **dict(infer)},
+            "train": {
+                "num_workers": 0,
+                "batch_size": 2,
+                "interval_log": 5,
+                "interval_val": 10,
+                "lr": 2e-3,
+                "max_steps": 20,
+                "save_opt": True,
+                "interval_force_save": 1000,
+                **train,
+            },
+            "spk": {"a": 0, "b": 1} if n_spk > 1 else {"a": 0},
+        }
+    )
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return make_clips(tmp_path / "dataset", {"a": [40, 50], "b": [60]}, shift=3.0)
+
+
+def make_task(clips, config=None) -> DiffusionTask:
+    task = DiffusionTask(config or configured(), clips, clips[:2], CPU)
+    task.model.eval()
+    return task
+
+
+def trainer(clips, folder, config=None) -> Trainer:
+    config = config or configured()
+    task = DiffusionTask(config, clips, clips[:1], CPU)
+    return Trainer(task, engine_config(config.train, CPU), folder, World(CPU))
+
+
+def same(one, two) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+KINDS = [{}, {"k_step_max": 30}, {"type": "ReFlow"}, {"type": "ReFlow", "k_step_max": 30}]
+
+
+@pytest.mark.parametrize("model", KINDS, ids=str)
+def test_the_loss_falls_and_validation_is_written(clips, tmp_path, model):
+    """All kinds by the same code; PITFALL 35: those that can only refine are measured too."""
+    torch.set_num_threads(1)
+    run = trainer(clips, tmp_path, configured(model, max_steps=60, interval_val=20))
+    step, taken = run._step, []
+    run._step = lambda *args: taken.append(step(*args)) or taken[-1]
+    run.run()
+    totals = [float(value["total"]) for value in taken]
+    assert sum(totals[-10:]) < sum(totals[:10])
+    events = Events(tmp_path)
+    for name in ("val_loss", "mel_l1", "audio_mel_l1"):
+        assert [at for at, _ in events.scalar(f"validation/{name}")] == [20, 40, 60]
+    losses = [value for _, value in events.scalar("validation/val_loss")]
+    assert losses[-1] < losses[0]
+    assert events.tags("audio") == ["audio/0/generated"] and events.images("mel/0")
+
+
+@pytest.mark.parametrize("model", KINDS, ids=str)
+def test_validation_is_the_same_each_time(clips, tmp_path, model):
+    task, board = make_task(clips, configured(model)), Board(tmp_path / "run")
+    torch.nn.init.normal_(task.model.decoder.network.output_projection.weight, std=0.1)
+    first = task.validate(task.model, board, 1)
+    torch.rand(7)
+    assert task.validate(task.model, board, 2) == first
+    assert first.keys() == {"val_loss", "mel_l1", "audio_mel_l1", "f0_accuracy"}
+    board.close()
+
+
+@pytest.mark.parametrize("model", KINDS, ids=str)
+def test_no_time_is_learnt_or_measured_that_is_not_asked_for(clips, tmp_path, model):
+    task, seen = make_task(clips, configured(model)), []
+    ask = task.model.decoder.network.forward
+    task.model.decoder.network.forward = lambda x, t, condition: seen.append(t) or ask(x, t, condition)
+    batch = task.collate([task.training_set[0, number % 2] for number in range(200)])
+    task.losses(task.model, batch)
+    board = Board(tmp_path / "run")
+    for index in range(2):
+        task._loss(task.model, task.validation_set[0, index], index)
+    board.close()
+    limit = model.get("k_step_max", 100)
+    for times in seen:  # what the network is told, in steps; rectified flow counts towards the mel
+        from_mel = 100 - times if "type" in model else times
+        assert from_mel.min() >= 0 and from_mel.max() <= limit and from_mel.max() > 0.9 * limit
+
+
+def test_the_seed_decides_the_first_weights(clips):
+    def first(seed):
+        return make_task(clips, configured(seed=seed)).model.state_dict()
+
+    one = first(1)
+    torch.rand(3)
+    assert same(first(1), one) and not same(first(2), one)
+
+
+def test_settings_of_the_file_reach_the_loop():
+    yaml = {"interval_log": 7, "interval_val": 8, "interval_force_save": 9, "amp_dtype": "bf16", "lr": 3e-4}
+    yaml |= {"decay_step": 11, "gamma": 0.25, "weight_decay": 0.01, "num_workers": 3, "save_opt": False}
+    train = parse_diffusion_config({"train": {**yaml, "epochs": 5, "batch_size": 6}}).train
+    engine = engine_config(train, CPU)
+    assert (engine.log_interval, engine.eval_interval, engine.force_save_interval) == (7, 8, 9)
+    assert (engine.fp16_run, engine.half_type, engine.learning_rate) == (True, "bf16", 3e-4)
+    assert (engine.scheduler, engine.decay_step, engine.gamma) == ("step", 11, 0.25)
+    assert (engine.weight_decay, engine.num_workers, engine.save_opt) == (0.01, 3, False)
+    assert (engine.epochs, engine.batch_size) == (5, 6)
+    on_gpu = parse_diffusion_config({"train": {"cache_device": "cuda", "num_workers": 3}}).train
+    assert engine_config(on_gpu, torch.device("cuda")).num_workers == 0  # they could not read it
+    assert engine_config(on_gpu, CPU).num_workers == 3
+
+
+def test_a_cache_on_a_gpu_that_is_not_used_is_announced(clips, caplog):
+    task = make_task(clips, configured(cache_device="cuda"))
+    assert task.training_set._memory[0].f0.device.type == "cpu"
+    assert any("cache_device cuda" in line for line in caplog.messages)
+
+
+def test_the_rate_decays_after_exactly_so_many_steps(clips, tmp_path):
+    run = trainer(clips, tmp_path, configured(decay_step=4, gamma=0.5, max_steps=10))
+    take, rates = run._step, []
+    run._step = lambda *args: (take(*args), rates.append(run._rate))[0]
+    run.run()
+    assert rates == [2e-3] * 4 + [1e-3] * 4 + [5e-4] * 2
+
+
+def _stop_at(run, step):
+    take = run._step
+
+    def once(*args):
+        values = take(*args)
+        if run.progress.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return values
+
+    run._step = once
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"ema_decay": 0.9}, {"amp_dtype": "bf16"}, {"cache_all_data": False}], ids=str
+)
+@pytest.mark.parametrize("model", [{}, {"type": "ReFlow"}], ids=str)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(clips, tmp_path, monkeypatch, changes, model):
+    monkeypatch.setattr("training.precision.cpu_has_bf16", lambda: True)  # slow or not, it is used
+    config = configured(model, interval_val=20, **changes)
+    trainer(clips, tmp_path / "straight", config).run()
+    _stop_at(trainer(clips, tmp_path / "stopped", config), 7)  # in the middle of an epoch
+    trainer(clips, tmp_path / "stopped", config).run()
+    straight, resumed = (read_checkpoint(tmp_path / n / "model_20.pt") for n in ("straight", "stopped"))
+    assert same(straight["model"], resumed["model"])
+    assert straight["progress"]["epoch"] == resumed["progress"]["epoch"]
+
+
+def test_files_have_the_published_content(clips, tmp_path):
+    trainer(clips, tmp_path, configured(max_steps=10)).run()
+    content = read_checkpoint(tmp_path / "model_10.pt")
+    assert content["global_step"] == 10 and content["optimizer"]["state"]
+    assert "learning_rate" not in content and "iteration" not in content
+    model = load_unit2mel(tmp_path / "model_10.pt", configured())
+    assert same(model.state_dict(), content["model"])
+    best = read_checkpoint(tmp_path / "model_best.pt")
+    assert best["global_step"] == 10 and "optimizer" not in best
+
+
+def test_without_save_opt_there_is_no_optimizer_and_going_on_says_so(clips, tmp_path, caplog):
+    trainer(clips, tmp_path, configured(max_steps=10, save_opt=False)).run()
+    assert "optimizer" not in read_checkpoint(tmp_path / "model_10.pt")
+    run = trainer(clips, tmp_path, configured(max_steps=12))
+    assert run.progress.step == 10 and not run.optimizer.state
+    assert any("train.save_opt is off" in line for line in caplog.messages)
+
+
+def test_a_published_checkpoint_is_a_valid_start(clips, tmp_path):
+    state = Unit2Mel(configured()).state_dict()
+    write_checkpoint(tmp_path / "model_4000.pt", {"global_step": 4000, "model": state})
+    run = trainer(clips, tmp_path, configured(max_steps=4002, decay_step=4001))
+    assert run.progress.step == 4000 and same(run.task.model.state_dict(), state)
+    assert run.run().step == 4002
+    assert run._rate == pytest.approx(1e-3)  # the schedule goes on from where the file is
+
+
+BASES = {
+    "of one voice": ({}, 1),
+    "of seven": ({}, 7),
+    "with a speaker encoder": ({"use_speaker_encoder": True, "speaker_encoder_out_channels": 5}, 1),
+}
+
+
+@pytest.mark.parametrize("n_spk", [1, 2])
+@pytest.mark.parametrize("base", BASES)
+def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, caplog, base, n_spk):
+    """PITFALLS 37-38: base models differ in ``spk_embed`` only."""
+    model, known = BASES[base]
+    folder = tmp_path / "run"
+    state = Unit2Mel(configured(model, n_spk=known) if known < 2 else _with_speakers(known)).state_dict()
+    write_checkpoint(folder / "model_0.pt", {"global_step": 0, "model": state, "optimizer": None})
+    before = (folder / "model_0.pt").read_bytes()
+    config = configured(n_spk=n_spk, max_steps=10, keep_ckpts=1, ema_decay=0.9)
+    used = clips[:2] if n_spk == 1 else clips
+    own = DiffusionTask(config, used, clips[:1], CPU).model.state_dict()
+    run = trainer(used, folder, config)
+    assert run.progress.step == 0 and not run.fresh
+    for name, value in run.task.model.state_dict().items():
+        assert torch.equal(value, (own if name == "spk_embed.weight" else state)[name]), name
+    assert any("starting from the base model" in line for line in caplog.messages)
+    assert any("spk_embed.weight start" in line for line in caplog.messages) == (n_spk > 1)
+    run.run()
+    assert run.checkpoints.steps() == [0, 10] and (folder / "model_0.pt").read_bytes() == before
+
+
+def _with_speakers(count):
+    names = {f"s{number}": number for number in range(count)}
+    sizes = {"n_layers": 2, "n_chans": 16, "n_hidden": 8, "timesteps": 100, "n_spk": count}
+    return parse_diffusion_config({"data": {"encoder_out_channels": 12}, "model": sizes, "spk": names})
+
+
+def test_own_checkpoints_of_another_model_are_refused(clips, tmp_path):
+    trainer(clips, tmp_path, configured(max_steps=10)).run()
+    for config in (configured({"n_layers": 3}), configured({"type": "ReFlow"})):
+        with pytest.raises(CheckpointError, match=r"model_10\.pt does not fit.*config\.yaml"):
+            trainer(clips, tmp_path, config)
+
+
+def test_forced_checkpoints_stay_and_of_the_others_the_newest(clips, tmp_path):
+    config = configured(max_steps=40, interval_val=4, interval_force_save=10, keep_ckpts=2)
+    run = trainer(clips, tmp_path, config)
+    run.task.validate = lambda *args: {"val_loss": 1.0}
+    run.run()
+    assert run.checkpoints.steps() == [10, 20, 30, 32, 36, 40]
+    assert [int(row["step"]) for row in run.verdict._rows] == list(range(4, 41, 4))  # saved, not measured
+
+
+def test_a_model_with_a_speaker_encoder_is_not_trained(clips):
+    with pytest.raises(ConfigError, match="use_speaker_encoder"):
+        make_task(clips, configured({"use_speaker_encoder": True}))
+
+
+def test_what_is_wanted_follows_the_configuration():
+    wanted = wanted_features(configured())
+    assert wanted.keys() == {"units", "f0", "mel", "volume", "aug_mel", "aug_volume"}
+    assert wanted["units"]["encoder"] == "mfcc" and wanted["mel"]["n_mels"] == 128
+    assert "f_max" not in wanted["mel"]  # diffusion.yaml does not know it
+    assert wanted_features(configured({"use_pitch_aug": False})).keys() == {"units", "f0", "mel", "volume"}
+
+
+@pytest.fixture(autouse=True)
+def _told(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING)
+
+
+def test_the_recording_and_two_voices_are_heard(clips, tmp_path):
+    from modules.audio import write_audio
+    from tests.golden_cases import voice
+
+    write_audio(clips[0], voice(1.0, 44100), 44100)
+    task, board = DiffusionTask(configured(), clips, clips, CPU), Board(tmp_path / "run")
+    task.model.eval()
+    for step in (1, 2):
+        task.validate(task.model, board, step)
+    board.close()
+    events = Events(Path(tmp_path / "run"))
+    assert events.tags("audio") == ["audio/0/generated", "audio/0/recorded", "audio/2/generated"]
+    assert len(events.audio("audio/0/recorded")) == 1 and len(events.audio("audio/2/generated")) == 2

@@ -1,0 +1,164 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from diffusion.config import DiffusionConfig, parse_diffusion_config
+from modules.errors import ConfigError, FeatureError
+from modules.features import augmented, feature_path, load_f0, load_mel, load_units, save_feature
+from modules.units import stretch_units
+from tests.training.clips import make_clips
+from training.diffusion_data import DiffusionDataset, collate
+
+FRAMES = 17  # of 0.2 s
+CPU = torch.device("cpu")
+
+
+def configured(**sections) -> DiffusionConfig:
+    data = {"duration": 0.2, "encoder": "mfcc", "encoder_out_channels": 12, **sections.pop("data", {})}
+    model = {"n_spk": 2, **sections.pop("model", {})}
+    return parse_diffusion_config({"data": data, "model": model, "spk": {"a": 0, "b": 1}, **sections})
+
+
+def place(window: torch.Tensor, whole: torch.Tensor) -> int:
+    """Return where ``window`` (M, W) lies in ``whole`` (M, N); fails if it lies nowhere."""
+    matches = (whole.unfold(1, window.shape[-1], 1) == window.unsqueeze(1)).all(0).all(-1).nonzero()
+    assert len(matches) == 1
+    return int(matches[0])
+
+
+@pytest.mark.parametrize("cache", [None, CPU])
+def test_an_augmented_mel_goes_with_its_volume_its_f0_and_its_shift(tmp_path, cache):
+    """Whether clips are kept in memory or not; PITFALLS 21 and 23."""
+    (wav,) = make_clips(tmp_path, {"b": [400]}, shift=-3.5)
+    f0 = torch.linspace(100, 500, 400)
+    save_feature(wav, "f0", torch.stack([f0, torch.ones(400)]).numpy())
+    config = configured(train={"cache_fp16": False})
+    data = DiffusionDataset([wav], config, augment=True, cache=cache)
+    mel, units = load_mel(wav), stretch_units(load_units(wav), 400, "nearest")
+    assert len(data) == 400 // FRAMES and data.lengths == [FRAMES] * len(data)
+    count = 0
+    for epoch in range(4):
+        for number in range(len(data)):
+            item = data[epoch, number]
+            shifted = bool(item.aug_shift)
+            count += shifted
+            start = place(item.mel[0], mel + 10 if shifted else mel)
+            window = slice(start, start + FRAMES)
+            assert item.aug_shift == (-3.5 if shifted else 0) and item.speaker == 1
+            assert torch.all(item.volume == (0.2 if shifted else 0.1))
+            factor = 2 ** (-3.5 / 12) if shifted else 1
+            torch.testing.assert_close(item.f0[0], f0[window] * factor)
+            assert torch.equal(item.units[0], units[:, window])
+    assert 0.3 < count / (4 * len(data)) < 0.7
+
+
+def test_without_pitch_augmentation_no_pair_is_needed_and_no_shift_told(tmp_path):
+    clips = make_clips(tmp_path, {"a": [40]})
+    data = DiffusionDataset(clips, configured(model={"use_pitch_aug": False}), augment=True, cache=CPU)
+    assert len(data) == 2
+    batch = collate([data[0, 0], data[0, 1]])
+    assert batch.aug_shift is None and len(batch) == 2 and batch.mel.shape == (2, 128, FRAMES)
+
+
+def test_windows_follow_from_seed_epoch_and_item_alone(tmp_path):
+    clips = make_clips(tmp_path, {"a": [60, 80]}, shift=2.0)
+    one, two = (DiffusionDataset(clips, configured(), augment=True, cache=cache) for cache in (None, CPU))
+    one.config = replace(one.config)
+    for item in (3, 0, 2):  # any order, from files or from memory
+        torch.testing.assert_close(one[0, item].mel, two[0, item].mel, rtol=1e-3, atol=0)
+        assert torch.equal(one[0, item].f0, two[0, item].f0)
+    assert any(not torch.equal(one[0, item].mel, one[1, item].mel) for item in range(len(one)))
+
+
+def test_half_precision_halves_the_memory_and_gives_float32(tmp_path):
+    clips = make_clips(tmp_path, {"a": [40]}, shift=2.0)
+    full, half = (
+        DiffusionDataset(clips, configured(train={"cache_fp16": fp16}), augment=True, cache=CPU)
+        for fp16 in (False, True)
+    )
+    kept = half._memory[0]
+    assert kept.units.dtype == kept.plain.mel.dtype == kept.augmented.mel.dtype == torch.float16
+    assert kept.f0.dtype == torch.float32  # in half precision 440 Hz is off by a quarter Hz
+    for number in range(len(full)):
+        one, two = full[0, number], half[0, number]
+        assert two.mel.dtype == two.units.dtype == torch.float32
+        torch.testing.assert_close(one.mel, two.mel, rtol=1e-3, atol=1e-3)
+        assert torch.equal(one.f0, two.f0)
+
+
+def test_a_cache_reads_each_file_once(tmp_path):
+    clips = make_clips(tmp_path, {"a": [40]}, shift=2.0)
+    data = DiffusionDataset(clips, configured(), augment=True, cache=CPU)
+    for kind in ("mel", "units", "f0", "volume", "aug_mel", "aug_volume"):
+        feature_path(clips[0], kind).unlink()
+    assert data[5, 1].mel.shape == (1, 128, FRAMES)
+
+
+def test_short_clips_are_counted_named_and_left_out(tmp_path, caplog):
+    clips = make_clips(tmp_path, {"a": [FRAMES - 1] * 7 + [FRAMES], "b": [40]}, shift=2.0)
+    data = DiffusionDataset(clips, configured(), augment=True)
+    assert data.clips == clips[7:] and len(data) == 1 + 2
+    assert data[0, 0].speaker == 0 and data[0, 1].speaker == 1
+    (message,) = caplog.messages
+    assert "7 of 9 training clips are shorter than data.duration, 0.2 s, and left out" in message
+    assert all(str(clip) in message for clip in clips[:5]) and str(clips[5]) not in message
+    assert message.endswith("and 2 more")
+
+
+def test_when_no_clip_is_long_enough_that_is_said_and_nothing_loops(tmp_path):
+    clips = make_clips(tmp_path, {"a": [10, 16, 1]}, shift=2.0)
+    with pytest.raises(FeatureError, match=r"all 3 training clips are shorter .* below 0\.19, the longest"):
+        DiffusionDataset(clips, configured(), augment=True)
+
+
+def test_validation_takes_whole_clips_as_they_are(tmp_path):
+    clips = make_clips(tmp_path, {"a": [1, 9], "b": [2000]})
+    data = DiffusionDataset(clips, configured(), augment=False)
+    assert [data[0, n].mel.shape[-1] for n in range(3)] == [1, 9, 20 * 44100 // 512]
+    item = data[7, 2]
+    assert torch.equal(item.mel[0], load_mel(clips[2])[:, :1722]) and item.aug_shift == 0
+    assert torch.equal(item.f0[0], load_f0(clips[2])[0][:1722])
+
+
+def test_workers_do_not_change_the_data(tmp_path):
+    data = DiffusionDataset(
+        make_clips(tmp_path, {"a": [40, 50]}, shift=2.0), configured(), augment=True, cache=CPU
+    )
+    batches = [[(3, 0), (3, 3)], [(4, 2)]]
+    loader = DataLoader(
+        data, batch_sampler=batches, collate_fn=collate, num_workers=1, multiprocessing_context="spawn"
+    )
+    for items, batch in zip(batches, loader, strict=True):
+        assert torch.equal(batch.mel, collate([data[item] for item in items]).mel)
+
+
+@pytest.mark.parametrize("kind", ["aug_mel", "aug_volume", "volume", "units"])
+def test_missing_features_say_how_to_make_them(tmp_path, kind):
+    (wav,) = make_clips(tmp_path, {"a": [40]}, shift=2.0)
+    feature_path(wav, kind).unlink()
+    with pytest.raises(FeatureError, match=r"0\.wav\..* is missing; run preprocess_hubert_f0\.py --use_diff"):
+        DiffusionDataset([wav], configured(), augment=True, cache=CPU)
+
+
+def test_bad_data_is_named(tmp_path):
+    clips = make_clips(tmp_path, {"a": [40], "stranger": [40]}, shift=2.0)
+    with pytest.raises(ConfigError, match="stranger"):
+        DiffusionDataset(clips, configured(), augment=True)
+    for data, words in (
+        ({"encoder_out_channels": 768}, "12 channels, the model wants 768"),
+        ({"n_mels": 80}, "128 bins"),
+    ):
+        with pytest.raises(FeatureError, match=words):
+            DiffusionDataset(clips[:1], configured(data=data), augment=True, cache=CPU)
+    save_feature(clips[0], "volume", torch.ones(39).numpy())
+    with pytest.raises(FeatureError, match="39 and 40 frames"):
+        DiffusionDataset(clips[:1], configured(), augment=True, cache=CPU)
+    save_feature(clips[0], "aug_volume", augmented(77, 2.0, torch.ones(40).numpy()))
+    with pytest.raises(FeatureError, match="of another pair"):
+        DiffusionDataset(clips[:1], configured(), augment=True, cache=CPU)
+    broken = torch.full((40, 128), float("nan"))
+    torch.save(broken, feature_path(clips[0], "mel"))
+    with pytest.raises(FeatureError, match="NaN"):
+        DiffusionDataset(clips[:1], configured(), augment=True, cache=CPU)

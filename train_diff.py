@@ -1,0 +1,131 @@
+"""Step 4b: train the diffusion model, which refines what the voice model makes, or sings alone.
+
+Reads configs/diffusion.yaml and the features of step 3, made with --use_diff;
+writes checkpoints, TensorBoard logs and a copy of the configuration to its
+env.expdir, logs/44k/diffusion. With model.type ReFlow it trains a rectified flow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modules.cli import entry_point
+
+if TYPE_CHECKING:
+    from diffusion.config import DiffusionConfig
+    from training.world import World
+
+EPILOG = """\
+examples:
+  python preprocess_hubert_f0.py --use_diff
+  python train_diff.py -c configs/diffusion.yaml
+  python train_diff.py --device cpu --max_minutes 30
+  torchrun --nnodes 2 --nproc_per_node 4 --rdzv_backend c10d --rdzv_endpoint HOST:29500 train_diff.py
+
+All GPUs of this machine are used, one process each; --device cuda:0 uses one, and so does an
+env.gpu_id above 0. Start it again to continue from the newest checkpoint, exactly where it
+stopped if train.save_opt is on. Put a base model into env.expdir as model_0.pt to start from it.
+Watch with:  tensorboard --logdir logs
+Next step:   python inference_main.py -shd -dm logs/44k/diffusion/model_<step>.pt -n <song> -s <speaker>
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "-c", "--config", default="configs/diffusion.yaml", help="configuration (%(default)s)"
+    )
+    parser.add_argument(
+        "-d", "--device", help="cpu, cuda, cuda:1, mps; default: the configuration's, else the best there is"
+    )
+    parser.add_argument(
+        "--max_minutes",
+        type=float,
+        default=0.0,
+        help="stop when the run has taken this long, its earlier parts included; 0: no limit",
+    )
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; return the exit code."""
+    args = get_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+    from diffusion.config import load_diffusion_config
+    from training.launch import launch, wanted_processes
+    from training.world import World
+
+    config = load_diffusion_config(args.config)
+    device = _device(args.device, config)
+    if (count := wanted_processes(device)) > 1:
+        return launch(__file__, sys.argv[1:] if argv is None else argv, count, config.train.port)
+    world = World(device)
+    try:
+        return _train(args, config, world)
+    finally:
+        world.close()
+
+
+def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch is imported late
+    """Return the device of the command line, else of the configuration, else the best."""
+    from modules.device import resolve_device
+    from modules.errors import ConfigError
+
+    if asked:
+        return resolve_device(asked)
+    name = config.device
+    if name == "cuda" and config.env.gpu_id > 0 and "WORLD_SIZE" not in os.environ:
+        name = f"cuda:{config.env.gpu_id}"
+    try:
+        return resolve_device(name)
+    except ConfigError as error:
+        raise ConfigError(f"{error}. The configuration asks for it; --device takes another") from None
+
+
+def _train(args: argparse.Namespace, config: DiffusionConfig, world: World) -> int:
+    from modules.files import write_text
+    from training.clips import checked_clips
+    from training.diffusion import DiffusionTask, engine_config, wanted_features
+    from training.loop import Trainer
+
+    text = Path(args.config).read_text(encoding="utf-8-sig")
+    folder = Path(config.env.expdir)
+    lists = config.data.training_files, config.data.validation_files
+    advice = "run preprocess_hubert_f0.py --use_diff again"
+    training, validation = checked_clips(lists, wanted_features(config), advice, world.is_first)
+    task = DiffusionTask(config, training, validation, world.device)
+    trainer = Trainer(task, engine_config(config.train, world.device), folder, world, args.max_minutes)
+    if world.is_first:
+        # only now is it sure that the configuration fits the checkpoints that are there
+        write_text(folder / "config.yaml", text)
+        n_parameters = sum(p.numel() for p in task.model.parameters())
+        processes = f" in each of {world.size} processes" if world.size > 1 else ""
+        print(
+            f"{config.model.type}: {len(task.training_set.clips)} clips to learn from, {len(validation)} to "
+            f"measure on; {n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on "
+            f"{world.device.type}{processes}; {trainer.epochs.n_steps} steps per epoch"
+        )
+    progress = trainer.run()
+    if world.is_first:
+        print(f"trained {progress.step} steps: {trainer.checkpoints.path(progress.step)}")
+        if trainer.verdict.best is not None:
+            print(
+                f"best {trainer.verdict.best_by} {trainer.verdict.best:.4g} at step "
+                f"{trainer.verdict.best_step}: {trainer.checkpoints.best}"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Which clips a training uses: those of the file lists that step 3 made features of, as they are needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from modules.errors import ConfigError, FeatureError
+from modules.feature_record import Recipe, failed, unfit
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = 10
+
+
+def read_filelist(path: str | Path) -> list[Path]:
+    """Return the clips that a file list names, one per line.
+
+    Raises:
+        ConfigError: The list is missing or empty.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; preprocess_flist_config.py writes it") from None
+    clips = [Path(line.strip()) for line in lines if line.strip()]
+    if not clips:
+        raise ConfigError(f"{path} names no clip")
+    return clips
+
+
+def checked_clips(lists: Sequence[str], wanted: Recipe, advice: str, speaks: bool = True) -> list[list[Path]]:
+    """Return the clips of each file list that can be used.
+
+    Those that step 3 could make nothing of are left out; it named them, and they
+    are named again.
+
+    Args:
+        lists: Paths of the file lists.
+        wanted: What features the clips must have, see modules/feature_record.py.
+        advice: What to do when some have not.
+        speaks: Whether this process names the clips that are left out.
+
+    Raises:
+        ConfigError: See :func:`read_filelist`.
+        FeatureError: A list has no clip left, or features are missing or
+            made otherwise.
+    """
+    chosen = [_usable(read_filelist(path), speaks) for path in lists]
+    found = unfit([clip for clips in chosen for clip in clips], wanted)
+    if found:
+        shown = "\n  ".join(found[:_SHOWN])
+        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise FeatureError(f"{len(found)} clips cannot be used; {advice}:\n  {shown}{more}")
+    return chosen
+
+
+def _usable(clips: list[Path], speaks: bool) -> list[Path]:
+    reasons = {clip: failed(clip) for clip in clips}
+    for clip, reason in reasons.items():
+        if reason and speaks:
+            logger.warning("left out: %s: %s", clip, reason)
+    kept = [clip for clip in clips if not reasons[clip]]
+    if not kept:
+        raise FeatureError("no clip is left: step 3 could use none of them")
+    return kept

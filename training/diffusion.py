@@ -1,0 +1,221 @@
+"""What training the diffusion model means: its loss, its validation, its pictures.
+
+Rectified flow is trained by the same task: the decoder knows the difference.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion.config import DiffusionConfig, DiffusionTrainConfig
+from diffusion.unit2mel import Unit2Mel
+from modules import features
+from modules.config import Config, DataConfig, ModelConfig, TrainConfig
+from modules.errors import ConfigError
+from modules.feature_record import Recipe, recipe
+from training.board import Board
+from training.diffusion_data import DiffusionBatch, DiffusionDataset, collate
+from training.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+_N_TIMES = 8  # at which the loss of a validation clip is taken
+_N_SAMPLES = 2  # validation clips that are sampled: that takes many evaluations
+_MAX_SAMPLE_FRAMES = 860  # 10 s of each
+_AUGMENTED = ("aug_mel", "aug_volume")
+
+
+def engine_config(train: DiffusionTrainConfig, device: torch.device) -> TrainConfig:
+    """Return what the section "train" of diffusion.yaml means to the training loop.
+
+    Args:
+        train: The section.
+        device: Where the model lives; workers cannot read clips that are kept on a GPU.
+    """
+    return TrainConfig(
+        log_interval=train.interval_log,
+        eval_interval=train.interval_val,
+        force_save_interval=train.interval_force_save,
+        epochs=train.epochs,
+        learning_rate=train.lr,
+        scheduler="step",
+        decay_step=train.decay_step,
+        gamma=train.gamma,
+        betas=(0.9, 0.999),  # of AdamW, as published
+        eps=1e-8,
+        weight_decay=train.weight_decay,
+        fp16_run=train.amp_dtype != "fp32",
+        half_type="fp16" if train.amp_dtype == "fp32" else train.amp_dtype,
+        num_workers=0 if _cached_on_gpu(train, device) else train.num_workers,
+        **{
+            name: getattr(train, name)
+            for name in ("batch_size", "save_opt", "seed", "max_steps", "accumulate_steps", "ema_decay")
+        },
+        **{name: getattr(train, name) for name in ("keep_ckpts", "patience", "compile", "port")},
+    )
+
+
+def wanted_features(config: DiffusionConfig) -> Recipe:
+    """Return which features a clip needs, with as much of their settings as diffusion.yaml knows."""
+    data = config.data
+    of_glow = Config(
+        data=DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
+        model=ModelConfig(speech_encoder=data.speech_encoder, inter_channels=data.n_mels),
+    )
+    known = {"version", "encoder", "sampling_rate", "hop_length", "n_mels"}
+    return {
+        kind: {name: value for name, value in settings.items() if name in known}
+        for kind, settings in recipe(of_glow, use_diff=True).items()
+        if config.model.use_pitch_aug or kind not in _AUGMENTED
+    }
+
+
+def _cached_on_gpu(train: DiffusionTrainConfig, device: torch.device) -> bool:
+    return train.cache_all_data and train.cache_device == "cuda" and device.type == "cuda"
+
+
+class DiffusionTask:
+    """Training of :class:`diffusion.unit2mel.Unit2Mel`.
+
+    Args:
+        config: The run's configuration.
+        training_clips: Wavs to learn from.
+        validation_clips: Wavs to measure on.
+        device: Where the model lives.
+
+    Raises:
+        ConfigError: A clip's speaker or the vocoder is unknown, or the model is
+            of a kind that cannot be trained here.
+        FeatureError: See :class:`training.diffusion_data.DiffusionDataset`.
+    """
+
+    checkpoints = ("model", ".pt")
+    config_name = "config.yaml"
+    advice: Mapping[str, str] = {
+        "memory": "Halve train.batch_size (and double train.accumulate_steps to learn the same), then "
+        "data.duration; set train.cache_device to cpu",
+        "nan": "Lower train.lr, or set train.amp_dtype to fp32",
+    }
+    speaker_tables: tuple[str, ...] = ("spk_embed.weight",)
+    coefficients: Mapping[str, float] = {"mse": 1.0}
+    d_model = 1  # of the noam schedule, which is for other models
+    collate = staticmethod(collate)
+
+    def __init__(
+        self,
+        config: DiffusionConfig,
+        training_clips: list[Path],
+        validation_clips: list[Path],
+        device: torch.device,
+    ) -> None:
+        if config.model.use_speaker_encoder:
+            raise ConfigError(
+                "model.use_speaker_encoder: models that know voices by embeddings are not trained here. "
+                "Leave it out; such a model can still be the base, as model_0.pt"
+            )
+        self.config, self.device = config, device
+        torch.manual_seed(config.train.seed)
+        self.model = Unit2Mel(config).to(device)
+        train = config.train
+        cache = device if _cached_on_gpu(train, device) else torch.device("cpu")
+        if train.cache_all_data and train.cache_device != cache.type:
+            logger.warning("train.cache_device cuda: the model is not there, so clips are kept on the CPU")
+        self.training_set = DiffusionDataset(
+            training_clips, config, augment=True, cache=cache if train.cache_all_data else None
+        )
+        self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
+        data, ckpt = config.data, Path(config.vocoder.ckpt)
+        self._stage = Stage(
+            config.vocoder.type,
+            DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
+            device,
+            ckpt if ckpt.is_file() else None,
+        )
+
+    def initialise(self, batch: DiffusionBatch) -> None:
+        """Do nothing: no weight of this model depends on data."""
+
+    def entries(self, step: int, epoch: int) -> dict[str, Any]:
+        """Return what a published ``model_*.pt`` holds beside the model."""
+        return {"global_step": step}
+
+    def weights(self, batch: DiffusionBatch) -> dict[str, Tensor]:
+        """Return the frames that the loss is a mean over."""
+        return {"mse": torch.full((), float(batch.f0.numel()), device=batch.f0.device)}
+
+    def losses(self, network: Callable[..., Tensor], batch: DiffusionBatch) -> dict[str, Tensor]:
+        """Return ``mse``: of the noise, or of rectified flow's velocity, at times drawn by chance."""
+        return {"mse": network(*batch.model_inputs())}
+
+    @torch.no_grad()
+    def validate(self, model: Unit2Mel, board: Board, step: int) -> dict[str, float]:
+        """Measure ``model`` on the validation clips and render some of them.
+
+        Times and noise are the same at every validation, so its numbers can be compared.
+
+        Args:
+            model: The model, or its running mean; in eval mode.
+            board: Where scalars, pictures and sounds go.
+            step: Optimizer steps done.
+
+        Returns:
+            Over all clips the loss "val_loss". Over some, of which a mel is
+            sampled as section "infer" says, the mean absolute difference
+            "mel_l1" (natural log); with a vocoder the scores of their sound,
+            see :meth:`training.stage.Stage.perform`.
+        """
+        loss, frames = 0.0, 0
+        scores: dict[str, list[float]] = {}
+        n_clips = len(self.validation_set)
+        # clips lie speaker by speaker: even distances, so that more than one is heard
+        shown = {int(i) for i in np.linspace(0, n_clips - 1, min(_N_SAMPLES, n_clips))}
+        for index in range(n_clips):
+            batch = self.validation_set[0, index].to(self.device)
+            n = batch.f0.numel()
+            loss += float(self._loss(model, batch, index)) * n
+            frames += n
+            if index in shown:
+                for name, score in self._render(model, index, batch, board, step).items():
+                    scores.setdefault(name, []).append(score)
+        means = {k: float(np.nanmean(v)) for k, v in scores.items() if np.isfinite(v).any()}
+        return {"val_loss": loss / frames, **means}
+
+    def _loss(self, model: Unit2Mel, batch: DiffusionBatch, index: int) -> Tensor:
+        """Return the loss of one clip at times all over the part of the way that is learnt."""
+        settings = self.config.model
+        steps = (torch.arange(_N_TIMES) + 0.5) / _N_TIMES * settings.max_steps  # away from the mel
+        t = steps.long() if settings.type == "Diffusion" else 1 - steps / settings.timesteps
+        repeated = [x if x is None else x.expand(_N_TIMES, *x.shape[1:]) for x in batch.model_inputs()]
+        noise = self._noise((_N_TIMES, *batch.mel.shape[1:]), index)
+        return model(*repeated, t=t.to(self.device), noise=noise)
+
+    def _noise(self, shape: tuple[int, ...], index: int) -> Tensor:
+        """Return noise that depends on the seed and the clip alone, not on the device."""
+        seed = np.random.SeedSequence((self.config.train.seed, index)).generate_state(1)[0]
+        return torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))).to(self.device)
+
+    def _render(
+        self, model: Unit2Mel, index: int, batch: DiffusionBatch, board: Board, step: int
+    ) -> dict[str, float]:
+        """Show one clip as it was and as it is sampled; return scores."""
+        units, f0, volume, true = (
+            x[..., :_MAX_SAMPLE_FRAMES] for x in (batch.units, batch.f0, batch.volume, batch.mel)
+        )
+        # a model of the last steps only refines: what it is given is as good as a mel can be
+        start = true if self.config.model.shallow_only else None
+        noise = self._noise(tuple(true.shape), index)
+        mel = model.infer(units, f0, volume, batch.speaker, mel=start, noise=noise)
+        made, recorded = mel[0].float().cpu(), true[0].cpu()
+        board.mels(f"mel/{index}", {"recorded": recorded, "generated": made}, step)
+        wav = self.validation_set.clips[index]
+        self._stage.show_recording(wav, index, made.shape[-1], board, step)
+        uv = features.load_f0(wav)[1][: made.shape[-1]]
+        scores = self._stage.perform(index, made, recorded, f0[0].cpu(), uv, board, step)
+        return {"mel_l1": float((made - recorded).abs().mean()), **scores}

@@ -8,7 +8,7 @@ KEY ?=
 SPEAKER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench quality clean
+.PHONY: help install demo test test-slow lint format bench rehearse test-fairseq quality clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,11 +31,14 @@ install: $(VENV)/.installed  ## install what training and converting need
 demo: $(VENV)/.installed  ## from recordings to a converted song in at most 10 minutes
 	@$(BIN)/python demo.py $(if $(DATASET),--dataset "$(DATASET)") $(if $(SONG),--song "$(SONG)") $(if $(KEY),--key "$(KEY)") $(if $(SPEAKER),--speaker "$(SPEAKER)")
 
-test: $(VENV)/.installed-dev  ## lint, type check and the whole fast test suite
+test: $(VENV)/.installed-dev  ## lint, type check and the fast test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto -m "not slow"
+
+test-slow: $(VENV)/.installed-dev  ## what the fast suite leaves out: ten minutes of song, large exports
+	$(BIN)/pytest -n auto -m slow
 
 lint: $(VENV)/.installed-dev  ## ruff and the type checker only
 	$(BIN)/ruff check .
@@ -48,6 +51,22 @@ format: $(VENV)/.installed-dev  ## let ruff lay the code out
 
 bench: $(VENV)/.installed  ## measure speed and memory
 	$(BIN)/python -m benchmarks
+
+FAIRSEQ := .venv-fairseq
+PYTHON311 ?= python3.11
+
+$(FAIRSEQ)/.installed: requirements-fairseq.txt
+	$(PYTHON311) -m venv $(FAIRSEQ)
+	@echo "building fairseq (some minutes, once; needs a C++ compiler) ..."
+	$(FAIRSEQ)/bin/python -m pip install --quiet -r requirements-fairseq.txt
+	@touch $@
+
+test-fairseq: $(VENV)/.installed-dev $(FAIRSEQ)/.installed  ## HuBERT against fairseq itself, in its own environment
+	FAIRSEQ_PYTHON="$(abspath $(FAIRSEQ))/bin/python" $(BIN)/pytest tests/oracle
+
+rehearse: $(VENV)/.installed  ## kill a training twenty times; train on two nodes
+	$(BIN)/python -m benchmarks.kills
+	$(BIN)/python -m benchmarks.two_nodes
 
 $(VENV)/.installed-quality: requirements-quality.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -r requirements-quality.txt

@@ -8,7 +8,19 @@ import platform
 
 import torch
 
-NAMES = ("machine", "preprocessing", "training", "conversion", "memory")
+NAMES = (
+    "machine",
+    "preprocessing",
+    "training",
+    "diffusion_training",
+    "padding",
+    "scaling",
+    "conversion",
+    "vocoding",
+    "encoders",
+    "memory",
+    "loading",
+)
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ def main() -> None:
             song = folder / f"{minutes}.wav"
             _write_song(song, minutes)
             script = [sys.executable, "-m", "benchmarks.memory", str(song)]
-            peak, idle = map(int, subprocess.run(script, capture_output=True, check=True).stdout.split())
-            rows.append([f"{minutes} min", f"{peak / 1024:.0f} MB", f"{(peak - idle) / 1024:.0f} MB"])
+            highest, idle = map(int, subprocess.run(script, capture_output=True, check=True).stdout.split())
+            rows.append([f"{minutes} min", f"{highest / 1024:.0f} MB", f"{(highest - idle) / 1024:.0f} MB"])
             song.unlink()
     table(["song", "peak memory", "over the idle process"], rows)
 
@@ -41,13 +41,13 @@ def _write_song(path: Path, minutes: int) -> None:
             file.write(np.asarray(minute))
 
 
-def _peak() -> int:
+def peak() -> int:
     """Return the largest resident size of this process so far, kB."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage there begins with the size of the parent
         return int(status.read_text().split("VmHWM:")[1].split()[0])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // 1024 if sys.platform == "darwin" else peak  # macOS counts bytes
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest // 1024 if sys.platform == "darwin" else highest  # macOS counts bytes
 
 
 def _convert(song: Path) -> None:
@@ -55,10 +55,10 @@ def _convert(song: Path) -> None:
 
     with tempfile.TemporaryDirectory() as name:
         made = converter(Path(name), no_download("config_tiny_template.json"))
-        idle = _peak()
+        idle = peak()
         made.convert(song, song.with_suffix(".flac"), "voice")
     song.with_suffix(".flac").unlink()
-    print(_peak(), idle)
+    print(peak(), idle)
 
 
 if __name__ == "__main__":

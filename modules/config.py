@@ -27,7 +27,8 @@ LEGACY_KEYS = {
     },
     "model": {"use_crn_pre ": "use_crn_pre"},  # a published template has the trailing blank
 }
-SCHEDULERS = ("noam", "cosine")
+SCHEDULERS = ("noam", "cosine", "step")
+BEST_BY = ("val_loss", "mel_l1", "f0_accuracy")  # numbers of a validation
 UNIT_MODES = ("left", "nearest")  # see modules/units.py
 
 
@@ -40,12 +41,16 @@ class TrainConfig:
     seed: int = 1234
     epochs: int = 10000
     max_steps: int = 0  # 0: until the epochs are done
-    learning_rate: float = 0.7  # factor of the noam schedule, peak rate of cosine
+    learning_rate: float = 0.7  # factor of the noam schedule, peak rate of cosine, first rate of step
     scheduler: str = "noam"
-    warmup_steps: int = 4000
+    warmup_steps: int = 4000  # of noam and cosine
+    decay_step: int = 100000  # steps after which the step schedule multiplies the rate by gamma, each time
+    gamma: float = 0.5
     betas: tuple[float, float] = (0.8, 0.99)
     eps: float = 1e-9
-    batch_size: int = 6
+    weight_decay: float = 0.0
+    batch_size: int = 6  # windows a process computes on at once
+    accumulate_steps: int = 1  # such batches per step of the optimizer: a larger batch in the same memory
     fp16_run: bool = False
     half_type: str = "fp16"
     max_speclen: int = 512  # frames of a training window
@@ -54,7 +59,16 @@ class TrainConfig:
     perturb_ratio: float = 0.8  # share of items whose units come from a perturbed copy, where there are any
     mel_noise: float = 0.05  # deviation of noise on the mel, natural log: see training/dataset.py
     unit_noise: float = 0.0  # deviation of noise on the units: small data sets are learnt by heart without
-    keep_ckpts: int = 3
+    keep_ckpts: int = 3  # newest ones; 0: all
+    force_save_interval: int = 0  # steps; checkpoints of its multiples stay for ever. 0: none do
+    save_opt: bool = (
+        True  # without the optimizer checkpoints are a third as large, but none is resumed exactly
+    )
+    best_by: str = "val_loss"  # which validation number G_best.pth is chosen by
+    patience: int = 0  # validations without a new best after which the run ends; 0: never
+    compile: bool = False  # torch.compile: slow to start
+    port: str = "8001"  # where the processes of one machine meet
+    num_workers: int = -1  # processes that read clips for one device; -1: 4 for a GPU, none for a CPU
     all_in_mem: bool = False
     vol_aug: bool = False
 
@@ -63,10 +77,12 @@ class TrainConfig:
             raise ConfigError(f"train.scheduler {self.scheduler!r} is unknown; use {' or '.join(SCHEDULERS)}")
         if self.half_type not in ("fp16", "bf16"):
             raise ConfigError(f"train.half_type {self.half_type!r} is unknown; use fp16 or bf16")
+        if self.best_by not in BEST_BY:
+            raise ConfigError(f"train.best_by {self.best_by!r} is unknown; use {', '.join(BEST_BY)}")
         if self.scheduler == "cosine" and not self.max_steps:
             raise ConfigError("train.scheduler cosine needs train.max_steps, the step where it ends")
         _positive(self, "train", "log_interval", "eval_interval", "epochs", "batch_size", "max_speclen")
-        _positive(self, "train", "learning_rate", "warmup_steps")
+        _positive(self, "train", "accumulate_steps", "learning_rate", "warmup_steps", "decay_step", "gamma")
 
 
 @dataclass(frozen=True, kw_only=True)

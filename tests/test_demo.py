@@ -41,7 +41,6 @@ def run(tmp_path, capfd):
     return call
 
 
-@pytest.mark.slow
 def test_from_recordings_to_a_picture_and_numbers(run, tmp_path):
     dataset = tmp_path / "my recordings" / "花子"
     record(dataset / "ein Lied.wav", "sofia", 8.0, 1)  # one file is enough

@@ -200,7 +200,7 @@ def test_an_edited_configuration_is_kept_each_time(run):
 def test_clips_too_short_for_diffusion_are_counted(run):
     put("a", *numbered(3), seconds=0.5)
     put("a", *[f"long{i}.wav" for i in range(3)], seconds=3.0)
-    assert "3 of 6 clips are not longer than data.duration" in run()[1]
+    assert "3 of 6 clips are shorter than data.duration" in run()[1]
 
 
 @pytest.mark.parametrize(

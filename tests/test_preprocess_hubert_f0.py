@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import shutil
 import signal as signals
 import subprocess
@@ -16,10 +17,12 @@ import torch
 import preprocess_hubert_f0 as step
 from modules import features
 from modules.config import load_config
-from modules.feature_record import failed, problems, record_path
+from modules.feature_record import failed, problems, recipe, record_path
 from modules.mel import LogMel
 from modules.volume import volume
+from modules.weights import WEIGHTS, Weights
 from tests.golden_cases import voice
+from training.extraction import Extractor, Job, in_batches
 from vencoder import ENCODERS
 
 RATE, HOP = 44100, 512
@@ -238,15 +241,34 @@ def test_copies_of_another_encoder_do_not_stay(run, monkeypatch):
     assert problems([wav], load_config("configs/config.json")) == []
 
 
-def test_other_weights_of_the_same_encoder_are_noticed(run, monkeypatch):
-    monkeypatch.setitem(ENCODERS._specs, "mfcc", replace(ENCODERS["mfcc"], n_perturbed=0, weights="w.pt"))
+def test_other_weights_of_the_same_encoder_are_noticed(run, monkeypatch, tmp_path):
+    monkeypatch.setitem(WEIGHTS, "toy", Weights(file="w.pt", purpose="A toy.", licence="none"))
+    monkeypatch.setitem(ENCODERS._specs, "mfcc", replace(ENCODERS["mfcc"], n_perturbed=0, weights="toy"))
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
     put("a/1.wav")
-    Path("pretrain").mkdir()
-    Path("pretrain/w.pt").write_bytes(b"1")
+    (tmp_path / "w.pt").write_bytes(b"1")
     run()
     assert "making" not in run()[1]
-    Path("pretrain/w.pt").write_bytes(b"22")
-    assert "encoder weights changed from w.pt (1 bytes" in run()[1]
+    (tmp_path / "w.pt").write_bytes(b"22")
+    assert "encoder weights changed from toy-1-" in run()[1]
+
+
+def test_a_gpu_gets_a_minute_of_clips_at_a_time_with_the_same_result(run):
+    """Batches change nothing in what is stored, and one bad clip spoils none of the others."""
+    wavs = [put(f"a/{number}.wav") for number in range(4)]
+    run()
+    one_by_one = [features.load_units(wav) for wav in wavs]
+    config = load_config("configs/config.json")
+    wanted = recipe(config, "pm", encoder_weights="other")
+    jobs = [Job(wav, wanted, frozenset({"units"}), 0) for wav in wavs]
+    wavs[2].write_bytes(b"no sound")
+    batches = in_batches(jobs, RATE)
+    assert batches == [jobs]
+    assert sum(map(len, in_batches(jobs * 50, RATE))) == 200 and len(in_batches(jobs * 50, RATE)) > 1
+    reasons = Extractor(config.data, "mfcc", "pm", "cpu").process(batches[0])
+    assert [bool(reason) for reason in reasons] == [False, False, True, False]
+    for number in (0, 1, 3):
+        assert torch.equal(features.load_units(wavs[number]), one_by_one[number])
 
 
 def test_published_caches_are_named_and_made_anew(run):
@@ -348,3 +370,23 @@ def test_ctrl_c_keeps_what_is_finished(run, monkeypatch):
         code, said = run()
     assert code == 130 and "run the same command to continue" in said
     assert problems(wavs[:1], load_config("configs/config.json")) == []
+
+
+def test_under_torchrun_every_process_takes_its_share(run):
+    wavs = [put(f"a/{number}.wav") for number in range(5)]
+    bad = put("a/bad.wav")
+    bad.write_bytes(b"no sound")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*command, str(ROOT / "preprocess_hubert_f0.py"), "--device", "cpu", "--f0_predictor", "pm"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(kinds(wav) >= {"units", "f0", "mel"} for wav in wavs)
+    assert done.stdout.count("report:") == 1
+    assert json.loads(Path("dataset/44k/report.json").read_text())["features"]["speakers"]["a"]["clips"] == 5
+    bad.unlink()
+    assert "making" not in run("--f0_predictor", "pm")[1]  # nothing was left out, nor made otherwise

@@ -264,10 +264,12 @@ def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float)
     """Draw the picture, and print where everything is and how well the melody was kept."""
     from evaluation.metrics import pitch_score
     from evaluation.picture import write_comparison
+    from inference.options import ConvertOptions
     from inference.output import result_name
     from modules.f0 import transpose
 
-    name = result_name(song.path.stem, key, speaker, F0_PREDICTOR, "wav")
+    options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
+    name = result_name(song.path.stem, key, speaker, options)
     result = Song.hear(workspace / "results" / name, workspace)
     score = pitch_score(song.audio, result.audio, song.f0, song.uv, key, RATE)
     difference = result.n_samples - song.n_samples

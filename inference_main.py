@@ -33,7 +33,7 @@ examples:
 A man's song in a woman's voice usually wants -t 12, the reverse -t -12; both stay
 in key with the accompaniment. You are told when a song lies outside the range that
 the voice was trained on.
-Result: results/<song>_<key>key_<speaker>_glow_<f0>.<format>; the file's comment tag
+Result: results/<song>_<key>key_<speaker>_<glow|glowdiff|diff>_<f0>.<format>; the file's comment tag
 says that it is a conversion.
 """
 
@@ -57,22 +57,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from inference.options import from_arguments
     from inference.source import find_songs
-    from modules.config import load_config
+    from inference.voice import load_voice
 
     options = from_arguments(args)
     songs = find_songs(options.clean_names)
-    config = load_config(options.config_path)
+    config, _ = load_voice(options)
     jobs = _jobs(songs, options, config)
-    _check_model(Path(options.model_path))
+    if not options.only_diffusion:
+        _check_model("model", "-m", Path(options.model_path), "G_*.pth")
+    if options.diffuses:
+        _check_model("diffusion model", "-dm", Path(options.diffusion_model_path), "model_*.pt")
     if options.auto_predict_f0 and any(options.trans):
         print("-a lets the model choose the pitch: -t has no effect", file=sys.stderr)
 
     from inference.converter import Converter
-    from modules.device import resolve_device
     from modules.errors import GlowSVCError
     from modules.parallel import failure
 
-    converter = Converter(config, options.model_path, options, resolve_device(options.device))
+    converter = Converter(options)
     failed = 0
     for result, (song, speaker, key) in jobs.items():
         try:
@@ -101,22 +103,21 @@ def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dic
     jobs: dict[Path, Job] = {}
     for song, key in zip(songs, options.keys(len(songs)), strict=True):
         for speaker in map(config.speaker_name, speakers):
-            name = result_name(
-                song.stem, key, speaker, options.f0_predictor, options.wav_format, options.auto_predict_f0
-            )
+            name = result_name(song.stem, key, speaker, options)
             job = jobs.setdefault(Path("results") / name, (song, speaker, key))
             if job != (song, speaker, key):
                 raise ConfigError(f"{job[0]} and {song} would both become results/{name}; rename one of them")
     return jobs
 
 
-def _check_model(path: Path) -> None:
+def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
     from modules.errors import CheckpointError
 
     if not path.is_file():
-        there = ", ".join(sorted(other.name for other in path.parent.glob("G_*.pth")))
+        there = ", ".join(sorted(other.name for other in path.parent.glob(pattern)))
         raise CheckpointError(
-            f"there is no model {path}; give one with -m. {path.parent}/ holds: {there or 'no G_*.pth'}"
+            f"there is no {kind} {path}; give one with {flag}. "
+            f"{path.parent}/ holds: {there or 'no ' + pattern}"
         )
 
 

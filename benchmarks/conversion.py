@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmarks.measure import table
 from benchmarks.training import template
@@ -29,7 +29,10 @@ def converter(folder: Path, config: Config) -> Converter:
     """Return a converter with a model of random weights; speed does not depend on them."""
     path = folder / "G_1.pth"
     write_checkpoint(path, {"model": GlowSVC(config.model).state_dict()})
-    return Converter(config, path, ConvertOptions(model_path=str(path)), torch.device("cpu"))
+    (folder / "config.json").write_text(json.dumps(asdict(config)), encoding="utf-8")
+    return Converter(
+        ConvertOptions(model_path=str(path), config_path=str(folder / "config.json"), device="cpu")
+    )
 
 
 def no_download(name: str) -> Config:

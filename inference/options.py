@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import argparse
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
+from diffusion.samplers import SAMPLERS
 from modules.errors import ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # names of torch's types
 
 
-def _option(*flags: str, default: Any, help: str, choices: Mapping[str, Any] | None = None) -> Any:
+def _option(*flags: str, default: Any, help: str, choices: Iterable[str] | None = None) -> Any:
     """Return a field with what the command line and the WebUI need to know about it."""
     metadata = {"flags": flags, "help": help, "choices": tuple(choices) if choices else None}
     return field(default=default, metadata=types.MappingProxyType(metadata))
@@ -101,6 +102,55 @@ class ConvertOptions:
         default=0.0,
         help="semitones, up to 24: the enhancer then reaches notes that much above its own range",
     )
+    shallow_diffusion: bool = _option(
+        "-shd",
+        "--shallow_diffusion",
+        default=False,
+        help="refine the result with the diffusion model: the remedy for a metallic sound; slower",
+    )
+    diffusion_model_path: str = _option(
+        "-dm",
+        "--diffusion_model_path",
+        default="logs/44k/diffusion/model_0.pt",
+        help="the trained diffusion model",
+    )
+    diffusion_config_path: str = _option(
+        "-dc",
+        "--diffusion_config_path",
+        default="logs/44k/diffusion/config.yaml",
+        help="its configuration, saved beside it",
+    )
+    k_step: int = _option(
+        "-ks",
+        "--k_step",
+        default=100,
+        help="how much of 1000 steps shallow diffusion paints anew: more sounds more like the diffusion "
+        "model alone, and takes longer",
+    )
+    only_diffusion: bool = _option(
+        "-od",
+        "--only_diffusion",
+        default=False,
+        help="let the diffusion model sing alone; no Glow model is loaded",
+    )
+    second_encoding: bool = _option(
+        "-se",
+        "--second_encoding",
+        default=False,
+        help="with -shd: listen to the Glow model's result and refine it by what is heard there; "
+        "sometimes better, sometimes worse",
+    )
+    diffusion_method: str = _option(
+        "--diffusion_method",
+        default="",
+        help="sampler, instead of the configuration's",
+        choices=tuple(name for name, spec in SAMPLERS.items() if spec.selectable),
+    )
+    diffusion_speedup: int | None = _option(
+        "--diffusion_speedup",
+        default=None,
+        help="steps that the sampler takes at once, instead of the configuration's; 1 takes each, slowly",
+    )
     slice_db: float = _option(
         "-sd",
         "--slice_db",
@@ -139,6 +189,12 @@ class ConvertOptions:
         check_clips(self.clip, self.linear_gradient, self.linear_gradient_retain)
         F0_PREDICTORS[self.f0_predictor]  # raises if there is no such predictor
         _within("-ft", self.f0_filter_threshold, 0.0, 1.0)
+        if self.second_encoding and not (self.shallow_diffusion or self.only_diffusion):
+            raise ConfigError("-se belongs to shallow diffusion; add -shd, or leave it away")
+        if self.k_step < 1:
+            raise ConfigError(f"-ks must be at least 1, not {self.k_step}; without -shd nothing is refined")
+        if self.diffusion_speedup is not None and self.diffusion_speedup < 1:
+            raise ConfigError(f"--diffusion_speedup must be at least 1, not {self.diffusion_speedup}")
         _within("-eak", self.enhancer_adaptive_key, -24.0, 24.0)
         if self.precision not in PRECISIONS:
             raise ConfigError(f"-pr must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
@@ -147,6 +203,21 @@ class ConvertOptions:
         _within("-ns", self.noise_scale, 0.0, 2.0)
         for key in self.trans:
             _within("-t", key, -60.0, 60.0)
+
+    @property
+    def diffuses(self) -> bool:
+        """Whether a diffusion model takes part."""
+        return self.shallow_diffusion or self.only_diffusion
+
+    @property
+    def enhances(self) -> bool:
+        """Whether the enhancer takes part; it has nothing to add to a refined mel."""
+        return self.enhance and not self.diffuses
+
+    @property
+    def mode(self) -> str:
+        """What sings, as the names of results say it."""
+        return "diff" if self.only_diffusion else "glowdiff" if self.shallow_diffusion else "glow"
 
     def keys(self, n_songs: int) -> tuple[float, ...]:
         """Return one key change per song, semitones.

@@ -21,6 +21,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
+from inference.options import ConvertOptions
 from modules.audio import write_error
 from modules.errors import AudioError, ConfigError
 from modules.files import replacing
@@ -46,15 +47,13 @@ def check_format(name: str) -> str:
     return name.upper()
 
 
-def result_name(
-    stem: str, key: float, speaker: str, f0_predictor: str, wav_format: str, auto_predict_f0: bool = False
-) -> str:
-    """Return the published name of a result: <stem>_<key>key|auto_<speaker>_glow_<f0>.<format>.
+def result_name(stem: str, key: float, speaker: str, options: ConvertOptions) -> str:
+    """Return the published name of a result: <stem>_<key>key|auto_<speaker>_<mode>_<f0>.<format>.
 
     A stem that would make it longer than file systems allow is cut short.
     """
-    change = "auto" if auto_predict_f0 else f"{key:g}key"
-    ending = f"_{change}_{speaker}_glow_{f0_predictor}.{wav_format.lower()}"
+    change = "auto" if options.auto_predict_f0 else f"{key:g}key"
+    ending = f"_{change}_{speaker}_{options.mode}_{options.f0_predictor}.{options.wav_format.lower()}"
     room = max(1, LONGEST_NAME - len(os.fsencode(ending)))
     if len(os.fsencode(stem)) > room:
         stem = os.fsencode(stem)[:room].decode(errors="ignore")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from modules.config import UNIT_MODES
 from modules.errors import AudioError, ConfigError
 
+if TYPE_CHECKING:
+    import torch
+
+Units = TypeVar("Units", "np.ndarray", "torch.Tensor")
+
 
 def stretch_units(
-    units: torch.Tensor, n_frames: int, mode: str, start: int = 0, stop: int | None = None
-) -> torch.Tensor:
+    units: Units, n_frames: int, mode: str, start: int = 0, stop: int | None = None
+) -> Units:
     """Return ``units`` with ``n_frames`` frames, spread evenly over the same time.
 
     Both modes are published names of one rule: frame i takes unit
@@ -37,9 +44,5 @@ def stretch_units(
     if n_units == 0 and n_frames > 0:
         raise AudioError(f"no speech units for {n_frames} frames: the clip is too short for the encoder")
     # whole numbers: rounded ratios pick the wrong unit on long songs
-    source = (
-        torch.arange(start, n_frames if stop is None else stop, device=units.device)
-        * n_units
-        // max(n_frames, 1)
-    )
-    return units.index_select(-1, source)
+    source = np.arange(start, n_frames if stop is None else stop) * n_units // max(n_frames, 1)
+    return units[..., source]

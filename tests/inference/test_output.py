@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from inference.options import ConvertOptions
 from inference.output import (
     HIGHEST,
     LONGEST_NAME,
@@ -46,14 +47,16 @@ def test_long_and_foreign_tags(tmp_path, form, name):
 
 
 def test_published_names():
-    assert result_name("song", 0, "anna", "pm", "flac") == "song_0key_anna_glow_pm.flac"
-    assert result_name("my song", -12.0, "花子", "crepe", "WAV") == "my song_-12key_花子_glow_crepe.wav"
-    assert result_name("x", 0.5, "a/b", "dio", "mp3") == "x_0.5key_a_b_glow_dio.mp3"
-    assert result_name("x", 3, "anna", "pm", "flac", True) == "x_auto_anna_glow_pm.flac"
+    assert result_name("song", 0, "anna", ConvertOptions()) == "song_0key_anna_glow_pm.flac"
+    options = ConvertOptions(f0_predictor="crepe", wav_format="WAV", shallow_diffusion=True)
+    assert result_name("my song", -12.0, "花子", options) == "my song_-12key_花子_glowdiff_crepe.wav"
+    options = ConvertOptions(f0_predictor="dio", wav_format="mp3", only_diffusion=True)
+    assert result_name("x", 0.5, "a/b", options) == "x_0.5key_a_b_diff_dio.mp3"
+    assert result_name("x", 3, "anna", ConvertOptions(auto_predict_f0=True)) == "x_auto_anna_glow_pm.flac"
 
 
 def test_names_too_long_for_a_file_are_cut_within_the_song(tmp_path):
-    name = result_name("夜" * 80, 0, "花子", "pm", "flac")
+    name = result_name("夜" * 80, 0, "花子", ConvertOptions())
     assert name == "夜" * 71 + "_0key_花子_glow_pm.flac" and len(name.encode()) <= LONGEST_NAME
     with writing(tmp_path / name, RATE, "flac", TAG) as file:
         file.write(voice(0.1, RATE))

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import torch
+import yaml
 
+from diffusion.config import parse_diffusion_config
+from diffusion.unit2mel import Unit2Mel
 from models import GlowSVC
 from modules.checkpoint import write_checkpoint
 from modules.config import parse_config
@@ -44,6 +47,24 @@ def write_model(folder: Path, **model: object) -> tuple[Path, Path]:
     write_checkpoint(folder / "G_8.pth", {"model": state, "iteration": 8})
     (folder / "config.json").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
     return folder / "G_8.pth", folder / "config.json"
+
+
+def write_diffusion(folder: Path, spk: dict[str, int] = SPEAKERS, **model: object) -> tuple[Path, Path]:
+    """Write model_8.pt and config.yaml into ``folder``; return their paths."""
+    sizes = {"n_layers": 2, "n_chans": 8, "n_hidden": 6, "n_spk": max(1, len(spk))}
+    values = {
+        "data": {"encoder": "mfcc", "encoder_out_channels": 12},
+        "model": sizes | model,
+        "vocoder": {"type": "world", "ckpt": ""},
+        "spk": spk,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    network = Unit2Mel(parse_diffusion_config(values))
+    torch.nn.init.normal_(network.decoder.network.output_projection.weight, std=0.02)
+    write_checkpoint(folder / "model_8.pt", {"model": network.state_dict(), "global_step": 8})
+    (folder / "config.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    return folder / "model_8.pt", folder / "config.yaml"
 
 
 def write_vocoder(pretrain: Path) -> None:

@@ -1,0 +1,94 @@
+"""The diffusion model inside a conversion: it refines what the Glow model sang, or sings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffusion.config import DiffusionConfig
+from diffusion.samplers import check_method
+from diffusion.unit2mel import load_unit2mel
+from inference.noise import DIFFUSION, frame_noise
+from inference.options import ConvertOptions
+from inference.song import Passage, Report
+from inference.voice import speaker_ids
+from modules.config import Config
+from modules.errors import CheckpointError, ConfigError
+
+
+class Refiner:
+    """A loaded diffusion model, ready for the passages of a song.
+
+    Args:
+        config: The configuration saved beside it.
+        options: Name its file, the steps and the method.
+        voice: Configuration of the voice that it is to refine, whose ids passages carry.
+        device: Where it runs.
+
+    Raises:
+        ConfigError: It cannot do what the options ask for; says what it can.
+        CheckpointError: The model cannot be read, or does not fit its configuration.
+    """
+
+    def __init__(
+        self, config: DiffusionConfig, options: ConvertOptions, voice: Config, device: torch.device
+    ) -> None:
+        self.config, self.options, self.device = config, options, device
+        if options.diffusion_method:
+            check_method(options.diffusion_method, config.model.type)
+        self._voice, self._ids = voice, speaker_ids(config, voice)
+        self.model = load_unit2mel(options.diffusion_model_path, config)
+        self.model.decoder.steps(self._k_step, shallow=not options.only_diffusion)  # refused before any work
+        self.model.to(device)
+
+    @property
+    def _k_step(self) -> int | None:
+        return None if self.options.only_diffusion else self.options.k_step
+
+    def refine(
+        self, passage: Passage, units: Tensor, f0: Tensor, mel: Tensor | None, report: Report
+    ) -> Tensor:
+        """Return the mel (M, N), natural log.
+
+        Args:
+            passage: What is sung.
+            units: (D, N); those of the passage, or of what was already sung of it.
+            f0: (N,), Hz.
+            mel: (M, N), to start from; None starts from noise.
+            report: Told the share that is done.
+
+        Raises:
+            CheckpointError: The model gives NaN.
+            ConfigError: The diffusion model has no such speaker.
+        """
+        data, options = self.config.data, self.options
+        number = self._ids.get(passage.speaker_id)
+        if number is None:
+            name, known = self._voice.speaker_name(passage.speaker_id), ", ".join(self.config.spk)
+            raise ConfigError(f"the diffusion model does not know the speaker {name!r}; it knows: {known}")
+        noise = torch.from_numpy(frame_noise(passage.first, passage.n_frames, data.n_mels, DIFFUSION))
+        # methods that draw on their way do so from the slice's own place in the song
+        generator = torch.Generator().manual_seed(passage.first % 2**63)
+        refined = self.model.infer(
+            units.to(self.device)[None],
+            f0.to(self.device)[None],
+            torch.from_numpy(passage.volume).to(self.device)[None],
+            torch.tensor([number], device=self.device),
+            mel=None if mel is None else mel[None],
+            k_step=self._k_step,
+            method=options.diffusion_method or None,
+            speedup=options.diffusion_speedup,
+            noise=noise.to(self.device)[None],
+            generator=generator,
+            progress=_shares(report),
+        )[0]
+        if not torch.isfinite(refined).all():
+            raise CheckpointError(f"{options.diffusion_model_path} gives NaN; use an earlier checkpoint")
+        return refined
+
+
+def _shares(report: Report) -> Callable[[int, int], Any]:
+    return lambda done, total: report(done / (total + 1))  # the vocoder is still to come

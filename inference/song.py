@@ -1,0 +1,248 @@
+"""One song in, the same song in another voice out: slice by slice, whichever program sings.
+
+A slice is rendered with real sound around it, starts on the song's own frame
+clock and takes its noise by the number of the frame. So neighbours agree where
+they overlap, the result is the same every time, and no more than one slice is
+in memory whatever the length of the song.
+
+Nothing here needs PyTorch: inference/converter.py sings with it,
+inference/onnx_converter.py without.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference import rests
+from inference.context import widened
+from inference.key import range_advice
+from inference.options import ConvertOptions
+from inference.output import check_format, writing
+from inference.slicer import LONGEST, SliceRule, limit_length, slice_ranges
+from inference.source import Source
+from inference.stitch import Chunk, Stitcher, plan
+from modules.audio import resample
+from modules.config import Config
+from modules.f0 import transpose
+from modules.units import stretch_units
+from modules.volume import volume
+
+Progress = Callable[[float, float], None]  # seconds of the song that are done, and all
+Report = Callable[[float], None]  # share of a passage that is done, 0 to 1
+
+
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """What is to be sung in one go, on the song's frame clock.
+
+    Attributes:
+        first: Number of its first frame; negative before the song begins.
+        units: (D, N), what is sung.
+        f0: (N,), the pitch to sing at, Hz, without gaps.
+        uv: (N,), 1 where voiced.
+        volume: (N,), loudness of the song, root mean square.
+        speaker_id: Who sings.
+    """
+
+    first: int
+    units: np.ndarray
+    f0: np.ndarray
+    uv: np.ndarray
+    volume: np.ndarray
+    speaker_id: int
+
+    @property
+    def n_frames(self) -> int:
+        """N."""
+        return len(self.f0)
+
+
+@dataclass(frozen=True, eq=False)
+class ConversionResult:
+    """What became of one song.
+
+    Attributes:
+        path: The file written.
+        seconds: Its duration.
+        real_time_factor: Seconds of work per second of song.
+        f0: (N,), pitch of the *source*, Hz, 0 where unvoiced; frame i at ``i * hop_length`` samples.
+        uv: (N,), 1 where voiced.
+        advice: A sentence if the song lies outside the range the voice was trained on.
+    """
+
+    path: Path
+    seconds: float
+    real_time_factor: float
+    f0: np.ndarray
+    uv: np.ndarray
+    advice: str | None
+
+
+class SongConverter(ABC):
+    """Takes songs apart, has the passages sung, and puts them together again.
+
+    Args:
+        config: Of the voice.
+        options: How to convert; may be replaced between songs.
+        model_name: Of the voice's file, for the tag in the result.
+
+    Attributes:
+        encoder: Whose ``sampling_rate`` and ``context_seconds`` say what :meth:`encode` wants.
+        config: Of the voice.
+        options: How to convert.
+    """
+
+    encoder: Any
+
+    def __init__(self, config: Config, options: ConvertOptions, model_name: str) -> None:
+        self.config, self.options, self.model_name = config, options, model_name
+        check_format(options.wav_format)
+
+    @property
+    def sampling_rate(self) -> int:
+        """Of the results, Hz."""
+        return self.config.data.sampling_rate
+
+    @abstractmethod
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        """Return the units (D, U) of ``audio`` (T,) at the encoder's rate."""
+
+    @abstractmethod
+    def track(self, audio: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return F0 (N,), Hz, without gaps, and uv (N,), 1 where voiced, of ``audio`` (T,)."""
+
+    @abstractmethod
+    def sing(self, passage: Passage, report: Report) -> np.ndarray:
+        """Return N * hop_length samples; tell ``report`` on the way how much is done."""
+
+    def convert(
+        self,
+        source_path: str | Path,
+        destination: str | Path,
+        speaker: str | int,
+        key: float = 0.0,
+        progress: Progress | None = None,
+    ) -> ConversionResult:
+        """Convert one song and write it, atomically, in the format of the options.
+
+        Args:
+            source_path: Any file that libsndfile reads.
+            destination: File to write; its folder is made, and also holds the
+                scratch file (10 MB a minute) while this runs.
+            speaker: Name or id of the target voice.
+            key: Semitones to shift the melody by; without effect when the model
+                predicts F0.
+            progress: Called as the song proceeds, at least after each slice.
+
+        Raises:
+            AudioError: The song cannot be read, or the result not be written.
+            ConfigError: Unknown speaker.
+            CheckpointError: The model gives NaN.
+        """
+        started = time.perf_counter()
+        options, destination = self.options, Path(destination)
+        speaker_id, name = self.config.speaker_id(speaker), self.config.speaker_name(speaker)
+        change = "auto" if options.auto_predict_f0 else f"{key:+g}"
+        tag = f"Voice conversion by Glow-SVC; model {self.model_name}, speaker {name}, key {change}"
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        rule = SliceRule(threshold=options.slice_db)
+        with Source(source_path, self.sampling_rate, destination.parent, rule) as source:
+            f0 = np.zeros(source.n_samples // self.config.data.hop_length, np.float32)
+            uv = np.zeros_like(f0)
+            with writing(destination, self.sampling_rate, options.wav_format, tag) as file:
+                stitcher = Stitcher()
+                for chunk in self._plan(source, rule):
+                    report = self._reporter(source, chunk, progress)
+                    if chunk.silent:
+                        audio = np.zeros(len(chunk), np.float32)
+                    else:
+                        audio = self._render(source, chunk, speaker_id, key, f0, uv, report)
+                    file.write(stitcher.push(chunk, audio))
+                    report(1.0)
+        trained = self.config.f0_range.get(name)
+        return ConversionResult(
+            path=destination,
+            seconds=source.seconds,
+            real_time_factor=(time.perf_counter() - started) / source.seconds,
+            f0=f0,
+            uv=uv,
+            advice=None
+            if trained is None or options.auto_predict_f0
+            else range_advice(f0[uv > 0], trained, key, name),
+        )
+
+    def _plan(self, source: Source, rule: SliceRule) -> list[Chunk]:
+        options = self.options
+        ranges = slice_ranges(source.rms, source.n_samples, self.sampling_rate, rule)
+        if not 0 < options.clip <= LONGEST:
+            ranges = limit_length(ranges, source.rms, self.sampling_rate, rule)
+        return plan(
+            ranges, self.sampling_rate, options.clip, options.linear_gradient, options.linear_gradient_retain
+        )
+
+    def _reporter(self, source: Source, chunk: Chunk, progress: Progress | None) -> Report:
+        """Return what turns a share of ``chunk`` into seconds of the song."""
+        begin, length = chunk.start + chunk.fade_in, len(chunk) - chunk.fade_in
+
+        def report(share: float) -> None:
+            if progress:
+                progress((begin + share * length) / self.sampling_rate, source.seconds)
+
+        return report
+
+    def _render(
+        self,
+        source: Source,
+        chunk: Chunk,
+        speaker_id: int,
+        key: float,
+        song_f0: np.ndarray,
+        song_uv: np.ndarray,
+        report: Report,
+    ) -> np.ndarray:
+        """Return the converted samples (len(chunk),); note the slice's pitch in the song's tracks (N,)."""
+        hop = self.config.data.hop_length
+        pad = round(self.options.pad_seconds * self.sampling_rate)
+        first = (chunk.start - pad) // hop
+        n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
+        audio = source.read(first * hop, (first + n_frames) * hop)
+        f0, uv = self.track(audio, n_frames)
+
+        mine = slice(chunk.start // hop, min(-(-chunk.end // hop), len(song_f0)))
+        here = slice(mine.start - first, mine.stop - first)
+        song_f0[mine], song_uv[mine] = f0[here] * uv[here], uv[here]
+
+        passage = Passage(
+            first=first,
+            units=self._units(source, first, n_frames),
+            f0=transpose(f0, key),
+            uv=uv,
+            volume=volume(audio, hop),
+            speaker_id=speaker_id,
+        )
+        skip = chunk.start - first * hop
+        return self.sing(passage, report)[skip : skip + len(chunk)] * self._gain(source, chunk)
+
+    def _gain(self, source: Source, chunk: Chunk) -> np.ndarray:
+        """Return the gain (len(chunk),) that keeps the song's own digital silence."""
+        margin = round(rests.CONTEXT * self.sampling_rate)
+        heard = source.read(chunk.start - margin, chunk.end + margin)
+        return rests.rest_gain(heard, self.sampling_rate)[margin : margin + len(chunk)]
+
+    def _units(self, source: Source, first: int, n_frames: int) -> np.ndarray:
+        """Return the units (D, N) of N frames, heard with as much of the song as the encoder asks for."""
+        data, encoder = self.config.data, self.encoder
+        wanted = round(encoder.context_seconds * self.sampling_rate / data.hop_length)
+        start, length = widened(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
+        audio = source.read(start * data.hop_length, (start + length) * data.hop_length)
+        units = self.encode(resample(audio, self.sampling_rate, encoder.sampling_rate))
+        return stretch_units(
+            units, length, data.unit_interpolate_mode, first - start, first - start + n_frames
+        )

@@ -160,6 +160,8 @@ class DiffusionTrainConfig:
     weight_decay: float = 0.0
     save_opt: bool = False  # without the optimizer files are a third as large, but none is resumed exactly
     # of our own; as in config.json, see modules/config.py
+    perturb_ratio: float = 0.8
+    unit_noise: float = 0.0
     seed: int = 1234
     max_steps: int = 0
     accumulate_steps: int = 1

@@ -85,8 +85,7 @@ class Converter(SongConverter):
     @torch.inference_mode()
     def sing(self, passage: Passage, report: Report) -> np.ndarray:
         """Return N * hop_length samples; tell ``report`` on the way how much is done."""
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            mel, f0 = self._mel(passage, report)
+        mel, f0 = self.mel(passage, report)
         voicing = torch.from_numpy(passage.uv).to(self.device)
         audio = self.vocoder.synthesize(mel, f0, voicing)
         if self.enhancer:
@@ -94,36 +93,40 @@ class Converter(SongConverter):
             audio = self.enhancer.enhance(audio, f0 * voicing, hop, adaptive_key=key)
         return audio.cpu().numpy()
 
-    def _mel(self, passage: Passage, report: Report) -> tuple[Tensor, Tensor]:
+    @torch.inference_mode()
+    def mel(self, passage: Passage, report: Report) -> tuple[Tensor, Tensor]:
         """Return the mel (M, N), natural log, float32, and the F0 (N,) that it is sung at, Hz."""
         units = torch.from_numpy(passage.units).to(self.device)
-        if self.model is None:
-            assert self.refiner is not None
-            f0 = torch.from_numpy(passage.f0).to(self.device)
-            return self.refiner.refine(passage, units, f0, None, report).float(), f0
-        mel, f0 = self._glow(self.model, passage, units)
-        if self.refiner:
+        mel, f0 = None, torch.from_numpy(passage.f0).to(self.device)
+        if self.model is not None:
+            mel, f0 = self._glow(self.model, passage, units)
             if self.options.second_encoding:
                 units = self._heard_again(mel, f0, passage)
-            mel = self.refiner.refine(passage, units, f0, mel, report).float()
-        return mel, f0
+        if self.refiner:
+            with self._precision():
+                mel = self.refiner.refine(passage, units, f0, mel, report)
+        assert mel is not None
+        return mel.float(), f0
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def _glow(self, model: GlowSVC, passage: Passage, units: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the Glow model sings: mel (M, N) and F0 (N,)."""
-        device = self.device
+        device, n_mels = self.device, self.config.data.n_mels
+        noise = torch.from_numpy(frame_noise(passage.first, passage.n_frames, n_mels))
         follows = self.config.model.vol_embedding
-        mel, f0 = model.infer(
-            units[None],
-            torch.from_numpy(passage.f0).to(device)[None],
-            torch.from_numpy(passage.uv).to(device)[None],
-            torch.tensor([passage.speaker_id], device=device),
-            torch.from_numpy(passage.volume).to(device)[None] if follows else None,
-            noise_scale=self.options.noise_scale,
-            predict_f0=self.options.auto_predict_f0,
-            noise=torch.from_numpy(frame_noise(passage.first, passage.n_frames, self.config.data.n_mels))[
-                None
-            ],
-        )
+        with self._precision():
+            mel, f0 = model.infer(
+                units[None],
+                torch.from_numpy(passage.f0).to(device)[None],
+                torch.from_numpy(passage.uv).to(device)[None],
+                torch.tensor([passage.speaker_id], device=device),
+                torch.from_numpy(passage.volume).to(device)[None] if follows else None,
+                noise_scale=self.options.noise_scale,
+                predict_f0=self.options.auto_predict_f0,
+                noise=noise[None],
+            )
         if not torch.isfinite(mel).all():
             raise CheckpointError(f"{self.model_path} gives NaN; use an earlier checkpoint")
         return mel[0].float(), f0[0]

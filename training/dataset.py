@@ -129,8 +129,7 @@ class GlowDataset(Dataset[Batch]):
         units, volume, mel = clip.units[0], clip.volume, clip.mel
         start, stop = 0, mel.shape[-1]
         if self.augment:
-            if len(clip.units) > 1 and rng.random() < self.config.train.perturb_ratio:
-                units = clip.units[rng.integers(1, len(clip.units))]
+            units = clip.units[heard_as(len(clip.units), self.config.train.perturb_ratio, rng)]
             start = int(rng.integers(0, max(1, stop - self._window + 1)))
             stop = min(stop, start + self._window)
         else:
@@ -144,8 +143,8 @@ class GlowDataset(Dataset[Batch]):
             mel = (mel + math.log(gain)).clamp(min=_LN_FLOOR)
             volume = None if volume is None else volume * gain
         if self.augment:
-            mel = _noisy(mel, self.config.train.mel_noise, rng)
-            units = _noisy(units, self.config.train.unit_noise, rng)
+            mel = noisy(mel, self.config.train.mel_noise, rng)
+            units = noisy(units, self.config.train.unit_noise, rng)
         return Batch(
             units=units.unsqueeze(0),
             f0=clip.f0[start:stop].unsqueeze(0),
@@ -167,17 +166,34 @@ class GlowDataset(Dataset[Batch]):
 
     def _read(self, index: int) -> _Clip:
         wav, model = self.clips[index], self.config.model
-        units = features.load_units(wav).unsqueeze(0)
+        units = all_units(wav, self.augment)
         if units.shape[1] != model.ssl_dim:
             raise FeatureError(
                 f"{wav}: its units have {units.shape[1]} channels, the model wants {model.ssl_dim}; "
                 "run preprocess_hubert_f0.py again"
             )
-        if self.augment and features.feature_path(wav, "perturbed_units").exists():
-            units = torch.cat([units, features.load_perturbed_units(wav)])
         f0, uv = features.load_f0(wav)
         volume = features.load_volume(wav) if model.vol_embedding else None
         return _Clip(units=units, f0=f0, uv=uv, mel=features.load_mel(wav), volume=volume)
+
+
+def all_units(wav: Path, perturbed: bool) -> Tensor:
+    """Return the units (1 + K, D, U) of a clip, and of its K copies in other voices if there are any.
+
+    An encoder that hears the singer as well as the words has such copies made:
+    a model that learns from them looks past the singer.
+    """
+    units = features.load_units(wav).unsqueeze(0)
+    if perturbed and features.feature_path(wav, "perturbed_units").exists():
+        units = torch.cat([units, features.load_perturbed_units(wav)])
+    return units
+
+
+def heard_as(n_versions: int, perturb_ratio: float, rng: np.random.Generator) -> int:
+    """Return which of the versions of :func:`all_units` an item takes."""
+    if n_versions > 1 and rng.random() < perturb_ratio:
+        return int(rng.integers(1, n_versions))
+    return 0
 
 
 def collate(items: list[Batch]) -> Batch:
@@ -200,7 +216,8 @@ def collate(items: list[Batch]) -> Batch:
     )
 
 
-def _noisy(values: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
+def noisy(values: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
+    """Return ``values``, of any shape, with normal noise of this deviation."""
     if not deviation:
         return values
     return values + deviation * torch.from_numpy(rng.standard_normal(values.shape, dtype=np.float32))

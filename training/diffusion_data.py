@@ -21,7 +21,7 @@ from diffusion.config import DiffusionConfig
 from modules import features
 from modules.errors import FeatureError
 from modules.units import stretch_units
-from training.dataset import VALIDATION_SECONDS
+from training.dataset import VALIDATION_SECONDS, all_units, heard_as, noisy
 from training.sampler import Item
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class _Version:
 
 @dataclass(frozen=True)
 class _Clip:
-    units: Tensor  # (D, U)
+    units: Tensor  # (1 + K, D, U): the clip's own, then its perturbed copies
     f0: Tensor  # (N,), as sung
     plain: _Version
     augmented: _Version | None
@@ -157,18 +157,22 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         epoch, number = item
         index = self._items[number]
         clip = self._read(self.clips[index]) if self._memory is None else self._memory[index]
-        version, start = clip.plain, 0
+        version, start, train = clip.plain, 0, self.config.train
+        units = clip.units[0]
         n_frames = version.mel.shape[-1]
         if self.augment:
-            rng = np.random.default_rng((self.config.train.seed, epoch, number))
+            rng = np.random.default_rng((train.seed, epoch, number))
+            units = clip.units[heard_as(len(clip.units), train.perturb_ratio, rng)]
             if rng.random() < _AUGMENTED_SHARE and clip.augmented is not None:
                 version = clip.augmented
             start = int(rng.integers(0, n_frames - self._window + 1))
         stop = min(n_frames, start + self._window)
-        units = stretch_units(clip.units, n_frames, self.config.data.unit_interpolate_mode, start, stop)
+        units = stretch_units(units, n_frames, self.config.data.unit_interpolate_mode, start, stop).float()
+        if self.augment and train.unit_noise:
+            units = noisy(units.cpu(), train.unit_noise, rng).to(units.device)
         knows_shift = self.config.model.use_pitch_aug
         return DiffusionBatch(
-            units=units.float().unsqueeze(0),
+            units=units.unsqueeze(0),
             f0=clip.f0[start:stop].unsqueeze(0) * 2 ** (version.shift / 12),
             volume=version.volume[start:stop].unsqueeze(0),
             speaker=torch.tensor([self._speakers[index]], device=units.device),
@@ -198,10 +202,10 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         data, model = self.config.data, self.config.model
         pitch_aug = self.augment and model.use_pitch_aug
         _with_features(wav, "units", "mel", "volume", *(("aug_mel", "aug_volume") if pitch_aug else ()))
-        units, mel = features.load_units(wav), features.load_mel(wav)
-        if len(units) != data.ssl_dim:
+        units, mel = all_units(wav, self.augment), features.load_mel(wav)
+        if units.shape[1] != data.ssl_dim:
             raise FeatureError(
-                f"{wav}: its units have {len(units)} channels, the model wants {data.ssl_dim} "
+                f"{wav}: its units have {units.shape[1]} channels, the model wants {data.ssl_dim} "
                 "(data.encoder_out_channels); run preprocess_flist_config.py and "
                 "preprocess_hubert_f0.py --use_diff again"
             )

@@ -1,0 +1,177 @@
+r"""What does diffusion do to the mel? On held-out clips of the voice, beside the Glow model alone.
+
+    python -m benchmarks.refining <folder of recordings of one voice> --picture docs/pictures/diffusion.png
+
+prepares the recordings with steps 1 to 3, trains a tiny Glow model, a diffusion
+model and a rectified flow for some minutes each, and sings the validation
+clips with them (their own units, pitch and voice). The table says how far the
+mel is from the recording's (mean absolute difference, natural log), and how
+lively it is: its variance over time, and its contrast from one mel bin to the
+next, each as a share of the recording's. A blurred mel has less than 1. With
+--workspace everything stays there, and a second run goes on from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from benchmarks.measure import table
+from benchmarks.workspace import prepare, run, script
+from inference.converter import Converter
+from inference.options import ConvertOptions
+from inference.song import Passage
+from modules import features
+from modules.config import Config, load_config
+from modules.units import stretch_units
+from training.clips import read_filelist
+
+TYPES = {"Diffusion": "diffusion", "ReFlow": "reflow"}
+_FLOOR = -11.0  # natural log; frames whose loudest bin is below are silence, which is not judged
+_SHOWN = 350  # frames of a clip in the picture, 4 s
+
+
+@dataclass(frozen=True)
+class Score:
+    """How near a mel is to the recording's, and how lively; means over clips."""
+
+    distance: float
+    variance: float
+    contrast: float
+
+    @classmethod
+    def of(cls, mel: np.ndarray, true: np.ndarray) -> Score:
+        """Compare two mels (M, N)."""
+        heard = true.max(0) > _FLOOR
+        mel, true = mel[:, heard], true[:, heard]
+
+        def contrast(x: np.ndarray) -> float:
+            return float(np.square(np.diff(x, axis=0)).mean())
+
+        return cls(
+            float(np.abs(mel - true).mean()),
+            float(mel.var(1).mean() / true.var(1).mean()),
+            contrast(mel) / contrast(true),
+        )
+
+
+def train(folder: Path, recordings: Path, minutes: float, minutes_each: float) -> None:
+    """Fill ``folder`` with features and three models, as far as they are not there."""
+    if not (folder / "configs/config.json").is_file():
+        prepare(folder, recordings=recordings)
+    run(folder, script("preprocess_hubert_f0.py", "--f0_predictor", "pm", "--device", "cpu", "--use_diff"))
+    print(run(folder, script("train.py", "--max_minutes", str(minutes))).splitlines()[-2])
+    template = folder / "configs/diffusion.yaml"
+    for kind, name in TYPES.items():
+        values = yaml.safe_load(template.read_text(encoding="utf-8"))
+        values["model"]["type"], values["env"]["expdir"] = kind, f"logs/44k/{name}"
+        values["infer"]["method"] = ""
+        path = folder / f"configs/{name}.yaml"
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        command = script("train_diff.py", "-c", str(path), "--max_minutes", str(minutes_each))
+        print(f"{kind}: {run(folder, command).splitlines()[-2]}")
+
+
+def candidates(folder: Path) -> Iterator[tuple[str, ConvertOptions]]:
+    """Yield the ways to sing, by name."""
+    glow = ConvertOptions(
+        model_path=str(folder / "logs/44k/G_best.pth"),
+        config_path=str(folder / "logs/44k/config.json"),
+        device="cpu",
+    )
+    yield "Glow, without noise (-ns 0)", replace(glow, noise_scale=0.0)
+    yield "Glow", glow
+    for kind, name in TYPES.items():
+        run_folder = folder / "logs/44k" / name
+        base = replace(
+            glow,
+            diffusion_model_path=str(run_folder / "model_best.pt"),
+            diffusion_config_path=str(run_folder / "config.yaml"),
+        )
+        for k_step, speedup in ((100, 10), (300, 30), (600, 60)):
+            label = f"{kind}, -shd -ks {k_step}, {k_step // speedup} evaluations"
+            yield label, replace(base, shallow_diffusion=True, k_step=k_step, diffusion_speedup=speedup)
+        second = replace(base, shallow_diffusion=True, second_encoding=True, k_step=300, diffusion_speedup=30)
+        yield f"{kind}, -shd -se -ks 300", second
+        yield f"{kind} alone, -od, 20 evaluations", replace(base, only_diffusion=True, diffusion_speedup=50)
+
+
+def passage_of(clip: Path, config: Config) -> tuple[Passage, np.ndarray]:
+    """Return a clip's features as what is to be sung, and the recording's mel (M, N)."""
+    true = features.load_mel(clip).numpy()
+    f0, uv = (track.numpy() for track in features.load_f0(clip))
+    units = features.load_units(clip).numpy()
+    stretched = stretch_units(units, true.shape[1], config.data.unit_interpolate_mode)
+    number = config.speaker_id(clip.parent.name)
+    return Passage(0, stretched, f0, uv, features.load_volume(clip).numpy(), number), true
+
+
+def measure(folder: Path, clips: Sequence[Path]) -> tuple[list[list[str]], dict[str, np.ndarray]]:
+    """Return a row of the table for each way to sing, and the mels of the first clip by name."""
+    rows: list[list[str]] = []
+    mels: dict[str, np.ndarray] = {}
+    for name, options in candidates(folder):
+        converter = Converter(options)
+        scores, seconds, spent = [], 0.0, 0.0
+        for clip in clips:
+            passage, true = passage_of(clip, converter.config)
+            began = time.perf_counter()
+            mel = converter.mel(passage, lambda share: None)[0].numpy()
+            spent += time.perf_counter() - began
+            seconds += true.shape[1] * converter.config.data.hop_length / converter.sampling_rate
+            scores.append(Score.of(mel, true))
+            mels.setdefault("the recording", true)
+            mels.setdefault(name, mel)
+        means = np.mean([[s.distance, s.variance, s.contrast] for s in scores], axis=0)
+        rows.append([name, *(f"{value:.2f}" for value in means), f"{spent / seconds:.3f}"])
+    return rows, mels
+
+
+def draw(path: Path, mels: dict[str, np.ndarray]) -> None:
+    """Write the mels (M, N) as one picture, one below the other."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.9 * len(mels)), layout="constrained")
+    axes = figure.subplots(len(mels), 1, sharex=True)
+    for axis, (name, mel) in zip(axes, mels.items(), strict=True):
+        axis.imshow(mel[:, :_SHOWN], origin="lower", aspect="auto", vmin=-11, vmax=1, cmap="magma")
+        axis.set_title(name, loc="left", fontsize=9)
+        axis.set_ylabel("mel bin", fontsize=8)
+    axes[-1].set_xlabel("frame (86 a second)", fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=70)
+
+
+def main() -> None:
+    """Train, print the table and draw the picture."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser.add_argument("recordings", type=Path, help="a folder of audio, one voice")
+    parser.add_argument("--minutes", type=float, default=5.0, help="for the Glow model (%(default)s)")
+    parser.add_argument("--minutes_each", type=float, default=8.0, help="for the other two (%(default)s)")
+    parser.add_argument("--workspace", type=Path, help="default: a folder that is deleted at the end")
+    parser.add_argument("--picture", type=Path, help="where to draw the mels of the first clip")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (args.workspace or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        train(folder, args.recordings.resolve(), args.minutes, args.minutes_each)
+        config = load_config(folder / "logs/44k/config.json")
+        clips = [folder / clip for clip in read_filelist(folder / config.data.validation_files)]
+        rows, mels = measure(folder, clips)
+        table(["", "mel L1", "variance", "contrast", "real-time factor"], rows)
+        if args.picture:
+            shown = [name for name in mels if "-se" not in name and "300" not in name and "600" not in name]
+            draw(args.picture, {name: mels[name] for name in shown})
+            print(f"picture: {args.picture}")
+
+
+if __name__ == "__main__":
+    main()

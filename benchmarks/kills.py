@@ -18,7 +18,7 @@ import torch
 from benchmarks.workspace import ENVIRONMENT, prepare, run, script
 from modules.checkpoint import read_checkpoint
 
-_STEPS, _SAVE_EVERY = 240, 12
+_STEPS, _SAVE_EVERY = 400, 12
 
 
 def main(times: int = 20) -> None:
@@ -35,8 +35,8 @@ def main(times: int = 20) -> None:
         kills, starts = 0, 0
         while kills < times:
             starts += 1
-            # from before the first import to well into the steps; never long enough to finish early
-            patience = rng.uniform(0.3, 0.45 * whole)
+            # from before the first import to well into the steps; too short to finish before the last kill
+            patience = rng.uniform(0.3, 0.27 * whole)
             process = subprocess.Popen(
                 [*command, "-m", "killed"], cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
             )

@@ -8,6 +8,8 @@ import soundfile
 import yaml
 
 import preprocess_flist_config as step
+from diffusion.config import load_diffusion_config
+from diffusion.samplers import check_method
 from modules.config import load_config
 from modules.registry import Registry
 
@@ -183,6 +185,15 @@ def test_flags(run):
     assert len(Path("lists/t.txt").read_text().splitlines()) == 2
     diffusion = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))
     assert diffusion["vocoder"] == {"type": "world", "ckpt": ""}
+
+
+def test_a_rectified_flow_is_sampled_by_a_method_of_its_own(run):
+    put("a", *numbered(4))
+    run("--reflow")
+    config = load_diffusion_config("configs/diffusion.yaml")
+    assert (config.model.type, check_method(config.infer.method, "ReFlow")) == ("ReFlow", "euler")
+    run()
+    assert load_diffusion_config("configs/diffusion.yaml").model.type == "Diffusion"
 
 
 def test_an_edited_configuration_is_kept_each_time(run):

@@ -162,3 +162,18 @@ def test_bad_data_is_named(tmp_path):
     torch.save(broken, feature_path(clips[0], "mel"))
     with pytest.raises(FeatureError, match="NaN"):
         DiffusionDataset(clips[:1], configured(), augment=True, cache=CPU)
+
+
+@pytest.mark.parametrize("cache", [None, CPU])
+def test_perturbed_units_are_drawn_in_training_only(tmp_path, cache):
+    """An encoder that hears the singer would else teach the model to listen to them."""
+    clips = make_clips(tmp_path, {"a": [400]}, perturbed=3, shift=2.0)
+    config = configured(train={"perturb_ratio": 0.5})
+    data = DiffusionDataset(clips, config, augment=True, cache=cache)
+    perturbed = [bool(data[0, item].units.mean() > 50) for item in range(len(data))]
+    assert 0.2 < sum(perturbed) / len(data) < 0.8
+    assert DiffusionDataset(clips, config, augment=False)[0, 0].units.mean() < 50
+    plain = DiffusionDataset(clips, configured(train={"perturb_ratio": 0.0}), augment=True, cache=cache)
+    noisy = configured(train={"perturb_ratio": 0.0, "unit_noise": 0.5})
+    change = DiffusionDataset(clips, noisy, augment=True, cache=cache)[0, 3].units - plain[0, 3].units
+    assert 0.4 < change.std() < 0.6

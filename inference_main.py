@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from modules.cli import entry_point
 
 if TYPE_CHECKING:
-    from inference.converter import Converter
     from inference.options import ConvertOptions
+    from inference.song import SongConverter
     from modules.config import Config
 
 Job = tuple[Path, str, float]  # song, speaker, key
@@ -28,6 +28,7 @@ examples:
   python inference_main.py -m logs/44k/G_20000.pth -n song -s anna
   python inference_main.py -m logs/44k/G_20000.pth -n song -s anna -t 12     an octave higher
   python inference_main.py -n one two three -t 0 -12 5 -s anna bob           3 songs x 2 voices
+  python inference_main.py --onnx checkpoints/anna -n song -s anna           without PyTorch
   python inference_main.py -n "C:/music/my song.mp3" -s 0 -wf mp3 -f0p crepe
 
 A man's song in a woman's voice usually wants -t 12, the reverse -t -12; both stay
@@ -57,24 +58,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from inference.options import from_arguments
     from inference.source import find_songs
-    from inference.voice import load_voice
 
     options = from_arguments(args)
     songs = find_songs(options.clean_names)
-    config, _ = load_voice(options)
-    jobs = _jobs(songs, options, config)
-    if not options.only_diffusion:
+    jobs = _jobs(songs, options, _voice(options))
+    if not options.only_diffusion and not options.onnx:
         _check_model("model", "-m", Path(options.model_path), "G_*.pth")
-    if options.diffuses:
+    if options.diffuses and not options.onnx:
         _check_model("diffusion model", "-dm", Path(options.diffusion_model_path), "model_*.pt")
     if options.auto_predict_f0 and any(options.trans):
         print("-a lets the model choose the pitch: -t has no effect", file=sys.stderr)
 
-    from inference.converter import Converter
     from modules.errors import GlowSVCError
     from modules.parallel import failure
 
-    converter = Converter(options)
+    converter = _converter(options)
     failed = 0
     for result, (song, speaker, key) in jobs.items():
         try:
@@ -91,23 +89,63 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2 if failed else 0
 
 
+def _voice(options: ConvertOptions) -> Config:
+    """Return the settings of the voice that the options name."""
+    if options.onnx:
+        from modules.sidecar import read_sidecar
+
+        return read_sidecar(options.onnx).config
+    from inference.voice import load_voice
+
+    return load_voice(options)[0]
+
+
+def _converter(options: ConvertOptions) -> SongConverter:
+    """Load the voice, with PyTorch or without."""
+    if options.onnx:
+        from inference.onnx_converter import OnnxConverter
+
+        return OnnxConverter(options)
+    from inference.converter import Converter
+
+    return Converter(options)
+
+
 def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dict[Path, Job]:
     """Return what to convert, by the file it becomes."""
     from inference.output import check_format, result_name
     from modules.errors import ConfigError
 
     check_format(options.wav_format)
-    speakers = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
-    if not speakers:
-        raise ConfigError(f"name the target speaker with -s; the model knows: {', '.join(config.spk)}")
+    speakers = _speakers(options, config)
     jobs: dict[Path, Job] = {}
     for song, key in zip(songs, options.keys(len(songs)), strict=True):
-        for speaker in map(config.speaker_name, speakers):
+        for speaker in speakers:
             name = result_name(song.stem, key, speaker, options)
             job = jobs.setdefault(Path("results") / name, (song, speaker, key))
             if job != (song, speaker, key):
                 raise ConfigError(f"{job[0]} and {song} would both become results/{name}; rename one of them")
     return jobs
+
+
+def _speakers(options: ConvertOptions, config: Config) -> list[str]:
+    """Return whose voices are asked for, by name."""
+    from modules.errors import ConfigError
+
+    if options.use_spk_mix:
+        from inference.song import MIXED
+        from inference.speaker_mix import SpeakerMix
+
+        SpeakerMix.from_file(
+            options.spk_mix_file, config.spk, config.model.n_speakers
+        )  # told before any work
+        if options.spk_list:
+            print("-usm lets several speakers sing: -s has no effect", file=sys.stderr)
+        return [MIXED]
+    speakers = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
+    if not speakers:
+        raise ConfigError(f"name the target speaker with -s; the model knows: {', '.join(config.spk)}")
+    return [config.speaker_name(speaker) for speaker in speakers]
 
 
 def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
@@ -121,7 +159,7 @@ def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
         )
 
 
-def _convert(converter: Converter, song: Path, result: Path, speaker: str, key: float) -> None:
+def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, key: float) -> None:
     """Convert one song under a progress bar and say what came of it."""
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -136,6 +174,14 @@ def _convert(converter: Converter, song: Path, result: Path, speaker: str, key: 
     print(f"{result}: {converted.seconds:.1f} s, real-time factor {converted.real_time_factor:.2f}")
     if converted.advice:
         print(f"  {converted.advice}")
+    if converter.options.use_spk_mix:
+        from inference.mix_plot import write_mix_plot
+        from inference.speaker_mix import SpeakerMix
+
+        config, picture = converter.config, result.with_suffix(".png")
+        mix = SpeakerMix.from_file(converter.options.spk_mix_file, config.spk, config.model.n_speakers)
+        write_mix_plot(picture, mix, converted.seconds)
+        print(f"  who sings when: {picture}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Write speech encoders as ONNX files, for other programs and for the -onnx encoders here.
+"""Write voices and speech encoders as ONNX files, for other programs and for conversion without PyTorch.
 
-A file stands alone: it takes 16 kHz audio of any length, "source" [1, 1, samples],
-and gives its units, "embed" [1, units, channels]. Each is compared with PyTorch
-before it is put in its place.
+A voice is checkpoints/<name>/model.pth and config.json (and diffusion.pt and
+diffusion.yaml, if it has a diffusion model). It becomes model.onnx, units and
+pitch to a mel, and vocoder.onnx, mel to sound, beside them; checkpoints/<name>.json
+says how they fit. An encoder takes 16 kHz audio of any length, "source" [1, 1,
+samples], and gives its units, "embed" [1, units, channels]. Every file is compared
+with PyTorch before it is put in its place. See docs/onnx.md.
 """
 
 from __future__ import annotations
@@ -12,19 +15,29 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modules.cli import entry_point
 
+if TYPE_CHECKING:
+    from export.check import Graph
+
 EPILOG = """\
 examples:
-  python onnx_export.py --encoder vec768l12
-  python onnx_export.py --encoder vec768l12 vec256l9 hubertsoft
+  python onnx_export.py -n anna                  checkpoints/anna/model.pth, config.json
+  python onnx_export.py -n anna --check          compare at many lengths, with the speed of each
+  python onnx_export.py -n anna --fuse           one file, from units to sound
+  python onnx_export.py --encoder vec768l12 hubertsoft
   python onnx_export.py --encoder vec256l9 --weights D:/models/hubert_base.pt -o D:/onnx
 
-The encoder's weights are needed, see: python -m pretrain --list
-Where the files are by default, the encoders vec768l12-onnx, vec256l9-onnx and
+An exported voice converts songs without PyTorch:
+  python inference_main.py --onnx checkpoints/anna -n song -s anna
+
+The weights of the encoder or the vocoder are needed, see: python -m pretrain --list
+Where the files of encoders are by default, the encoders vec768l12-onnx, vec256l9-onnx and
 hubertsoft-onnx find them: python preprocess_flist_config.py --speech_encoder vec768l12-onnx
 """
+CHECKPOINTS = "checkpoints"
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -34,45 +47,112 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    add(
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("-n", "--name", help="a voice: the name of its folder in checkpoints/")
+    what.add_argument(
         "--encoder",
         nargs="+",
-        required=True,
         metavar="NAME",
-        help=f"one or several of: {', '.join(exportable())}",
+        help=f"speech encoders, one or several of: {', '.join(exportable())}",
     )
-    add("-o", "--output", metavar="FOLDER", help="where to (default: where downloaded weights are)")
-    add("--weights", metavar="FILE", help="the encoder's weights, if they are not where downloads are put")
+    voice = parser.add_argument_group("of a voice")
+    voice.add_argument(
+        "--fuse",
+        action="store_true",
+        help="put the vocoder inside: model.onnx then gives sound, and there is no vocoder.onnx",
+    )
+    voice.add_argument(
+        "-a",
+        "--auto_predict_f0",
+        action="store_true",
+        help="also write f0.onnx, which predicts the pitch, for inference_main.py -a",
+    )
+    voice.add_argument(
+        "--check",
+        action="store_true",
+        help="compare onnxruntime with PyTorch at many lengths; print differences and speed",
+    )
+    encoder = parser.add_argument_group("of an encoder")
+    encoder.add_argument("-o", "--output", metavar="FOLDER", help="where to (default: pretrain/)")
+    encoder.add_argument(
+        "--weights", metavar="FILE", help="the encoder's weights, if they are not where downloads are put"
+    )
     return parser
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the files that are not there yet; return the exit code."""
+    """Write the voice, or the encoders that are not there yet; return the exit code."""
     args = get_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
+    from modules.errors import ConfigError
+
+    if args.name is not None and (args.output or args.weights):
+        raise ConfigError("-o and --weights belong to --encoder; a voice stays in its folder")
+    if args.name is None and (args.fuse or args.auto_predict_f0 or args.check):
+        raise ConfigError("--fuse, -a and --check belong to a voice, -n; encoders are always compared")
+    if args.name is not None:
+        _export_voice(Path(CHECKPOINTS) / args.name, args.fuse, args.auto_predict_f0, args.check)
+    else:
+        _export_encoders(args.encoder, args.output, args.weights)
+    return 0
+
+
+def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
+    """Write the voice in ``folder``, and say so."""
+    print(f"{folder}: reading the models", flush=True)
+    from export.voice import export_voice, load_voice
+    from modules.sidecar import sidecar_path
+
+    voice = load_voice(folder, fuse, melody)
+    paths = export_voice(
+        folder, voice, lambda graph: print(f"{folder / graph.file}: tracing; up to a minute", flush=True)
+    )
+    for path in (*paths, sidecar_path(folder)):
+        print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
+    if check:
+        for graph, path in zip(voice.graphs, paths, strict=True):
+            _check(graph, path)
+
+
+def _check(graph: Graph, path: Path) -> None:
+    """Print what onnxruntime and PyTorch make of inputs of several lengths."""
+    from export.check import compare
+
+    name, _ = graph.output
+    print(f"\n{path}, output {name!r}")
+    print(f"{'frames':>8} {'difference':>12} {'of largest':>12} {'PyTorch':>10} {'onnxruntime':>12}")
+    results = compare(graph, path)
+    for result in results:
+        print(
+            f"{result.n_frames:>8} {result.difference:>12.1e} {result.largest:>12.2f} "
+            f"{result.torch_seconds:>8.3f} s {result.onnx_seconds:>10.3f} s"
+        )
+    print(f"largest difference of {name!r}: {max(result.difference for result in results):.1e}")
+
+
+def _export_encoders(names: Sequence[str], output_folder: str | None, weights: str | None) -> None:
+    """Write the encoders that are not there yet."""
     from export import file_name
     from modules.errors import ConfigError
     from modules.weights import folder, weights_path
     from vencoder import ENCODERS
 
-    output = Path(args.output) if args.output else folder()
-    results = {name: output / file_name(name) for name in args.encoder}
-    if args.weights and len(results) > 1:
+    output = Path(output_folder) if output_folder else folder()
+    results = {name: output / file_name(name) for name in names}
+    if weights and len(results) > 1:
         raise ConfigError("--weights is the file of one encoder; name only that one after --encoder")
     missing = {name: path for name, path in results.items() if not path.exists()}
     for name in missing:  # before anything is spent on the first
         key = ENCODERS[name].weights
-        if key and not args.weights:
+        if key and not weights:
             weights_path(key)
     for name, path in results.items():
         if name in missing:
-            _export(name, path, args.weights)
+            _export(name, path, weights)
         else:
             print(f"{name}: {path} is there already; delete it to have it written anew")
-    return 0
 
 
 def _export(name: str, path: Path, weights: str | None) -> None:

@@ -20,6 +20,7 @@ NAMES = (
     "encoders",
     "memory",
     "loading",
+    "onnx_chain",
 )
 
 

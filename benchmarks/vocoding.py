@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from benchmarks.machine import peak_flops
 from benchmarks.measure import table
 from modules.weights import find_weights
+from vdecoder.draws import source_generator
 from vdecoder.generator import SLOPE, Generator, GeneratorConfig
 from vdecoder.layers import Conv, Inject, Upsample, fold_all
 from vdecoder.nsf_hifigan import side_config
@@ -156,12 +157,12 @@ def main() -> None:
     mel = torch.randn(1, ours.config.num_mels, n_frames, generator=rng) - 5
     f0 = torch.from_numpy(220 * 2 ** (0.5 * np.sin(np.linspace(0, 20, n_frames)))).float().unsqueeze(0)
     source: SineSource = ours.m_source
-    excitation = source(f0, hop, rate, torch.Generator().manual_seed(0))
+    excitation = source(f0, hop, rate, source_generator())
     works: dict[str, Callable[[], object]] = {
         "plain float32": lambda: plain(mel, excitation),
         "float32": lambda: ours(mel, excitation),
         "bfloat16": lambda: half(mel, excitation),
-        "sine source": lambda: source(f0, hop, rate, torch.Generator().manual_seed(0)),
+        "sine source": lambda: source(f0, hop, rate, source_generator()),
     }
     for work in works.values():
         work()

@@ -95,11 +95,11 @@ def export_encoder(
     with replacing(path) as temporary:
         on_step("tracing the network; a minute or so")
         write_graph(
-            Wave(encoder).eval(),
+            Wave(encoder),
             temporary,
             examples={"source": example},
             # whole units, which keeps every length inside a linear expression; the graph has no such limit
-            dims=[{2: encoder.hop_length * frames + n_lost}],
+            dims={"source": {2: encoder.hop_length * frames + n_lost}},
             shapes={"source": [1, 1, "n_samples"], "embed": [1, "n_units", encoder.ssl_dim]},
             facts={
                 "encoder": encoder.name,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from modules.errors import CheckpointError
 
+Shape = Sequence[int | str]  # of an input or output; a name stands for any length
 _LARGEST = 2**31 - 2**24  # bytes; what protobuf allows, less some for the graph itself
 # tell of operators that no model here has, and of optimisations that were not possible
 _TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
@@ -23,16 +24,17 @@ def write_graph(
     module: nn.Module,
     path: Path,
     examples: Mapping[str, Tensor],
-    dims: Sequence[Mapping[int, Any]],
-    shapes: Mapping[str, Sequence[int | str]],
+    dims: Mapping[str, Mapping[int, Any]],
+    shapes: Mapping[str, Shape],
     facts: Mapping[str, str],
 ) -> None:
     """Trace ``module`` and write it as one ONNX file.
 
     Args:
-        module: In eval mode, on the CPU.
+        module: On the CPU.
         path: Where to.
-        examples: What to trace it with, by the names of the graph's inputs.
+        examples: What to trace it with, by the names of the graph's inputs, which are
+            those of the module's arguments.
         dims: For each example, its axes of any length as ``torch.export.Dim``.
         shapes: That the file states, by the names of inputs and outputs: a
             number, or a name for any length. What is no example is an output.
@@ -48,12 +50,19 @@ def write_graph(
             f"the model has {size / 1e9:.1f} GB of weights, and an ONNX file holds {_LARGEST / 1e9:.1f} GB"
         )
     with torch.no_grad(), _quiet():
+        # apart: the second step would warn of every input that shares its length with another
+        traced = torch.export.export(
+            module.eval(),
+            (),
+            kwargs=dict(examples),
+            dynamic_shapes={name: dict(dims[name]) for name in examples},
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
         program = torch.onnx.export(
-            module,
-            tuple(examples.values()),
+            traced,
             input_names=list(examples),
             output_names=[name for name in shapes if name not in examples],
-            dynamic_shapes=[dict(axes) for axes in dims],
             verbose=False,
         )
     assert program is not None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inference.noise import frame_noise
 from inference.options import PRECISIONS, ConvertOptions
-from inference.refiner import Refiner
+from inference.refiner import Refiner, speaker_tensor
 from inference.song import Passage, Report, SongConverter
 from inference.voice import load_voice
 from models import GlowSVC
@@ -121,7 +121,7 @@ class Converter(SongConverter):
                 units[None],
                 torch.from_numpy(passage.f0).to(device)[None],
                 torch.from_numpy(passage.uv).to(device)[None],
-                torch.tensor([passage.speaker_id], device=device),
+                speaker_tensor(passage.speaker).to(device),
                 torch.from_numpy(passage.volume).to(device)[None] if follows else None,
                 noise_scale=self.options.noise_scale,
                 predict_f0=self.options.auto_predict_f0,
@@ -170,5 +170,7 @@ def _check(config: Config, options: ConvertOptions) -> None:
         )
     if options.enhance and not options.enhances:
         logger.warning("-eh has no effect on what a diffusion model has refined; it is left out")
+    if options.cluster_infer_ratio and options.use_spk_mix:
+        logger.warning("-cr has no effect on a mix of speakers (-usm)")
     if options.only_diffusion and options.shallow_diffusion:
         logger.warning("-od leaves the Glow model out: -shd has no effect")

@@ -41,6 +41,11 @@ class ConvertOptions:
     config_path: str = _option(
         "-c", "--config_path", default="logs/44k/config.json", help="its configuration, saved beside it"
     )
+    onnx: str = _option(
+        "--onnx",
+        default="",
+        help="folder of a voice that onnx_export.py wrote: convert without PyTorch, instead of -m and -c",
+    )
     clean_names: tuple[str, ...] = _option(
         "-n",
         "--clean_names",
@@ -55,6 +60,35 @@ class ConvertOptions:
         "--spk_list",
         default=(),
         help="target speakers, by name or id; not needed if the model has only one",
+    )
+    use_spk_mix: bool = _option(
+        "-usm",
+        "--use_spk_mix",
+        default=False,
+        help="let several speakers sing, at every moment as --spk_mix_file says; -s has no effect",
+    )
+    spk_mix_file: str = _option(
+        "--spk_mix_file", default="spkmix.py", help="who sings when: Python literals or JSON, never run"
+    )
+    cluster_infer_ratio: float = _option(
+        "-cr",
+        "--cluster_infer_ratio",
+        default=0.0,
+        help="0 to 1: how far units are moved towards what the target really sang; nearer to the voice, "
+        "less clear. Try 0.3",
+    )
+    cluster_model_path: str = _option(
+        "-cm",
+        "--cluster_model_path",
+        default="",
+        help="k-means model or retrieval index; not looked at when -cr is 0 (default: those of "
+        "cluster/train_cluster.py and train_index.py)",
+    )
+    feature_retrieval: bool = _option(
+        "-fr",
+        "--feature_retrieval",
+        default=False,
+        help="with -cr: use the retrieval index instead of the k-means model",
     )
     clip: float = _option(
         "-cl",
@@ -163,6 +197,12 @@ class ConvertOptions:
         default=0.5,
         help="sound rendered around every slice and dropped again, s, 0 to 10; keeps its ends clean",
     )
+    loudness_envelope_adjustment: float = _option(
+        "-lea",
+        "--loudness_envelope_adjustment",
+        default=1.0,
+        help="whose loudness the result follows: 1 is its own, 0 the song's",
+    )
     noise_scale: float = _option(
         "-ns",
         "--noise_scale",
@@ -200,6 +240,8 @@ class ConvertOptions:
             raise ConfigError(f"-pr must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         _within("-sd", self.slice_db, -200.0, 0.0)
         _within("-p", self.pad_seconds, 0.0, 10.0)
+        _within("-cr", self.cluster_infer_ratio, 0.0, 1.0)
+        _within("-lea", self.loudness_envelope_adjustment, 0.0, 1.0)
         _within("-ns", self.noise_scale, 0.0, 2.0)
         for key in self.trans:
             _within("-t", key, -60.0, 60.0)
@@ -208,6 +250,13 @@ class ConvertOptions:
     def diffuses(self) -> bool:
         """Whether a diffusion model takes part."""
         return self.shallow_diffusion or self.only_diffusion
+
+    @property
+    def blends(self) -> str:
+        """What units are moved by: "kmeans", "retrieval", or "" for not at all."""
+        if not self.cluster_infer_ratio or self.use_spk_mix:  # of a mix nobody's units are the right ones
+            return ""
+        return "retrieval" if self.feature_retrieval else "kmeans"
 
     @property
     def enhances(self) -> bool:

@@ -48,12 +48,13 @@ def check_format(name: str) -> str:
 
 
 def result_name(stem: str, key: float, speaker: str, options: ConvertOptions) -> str:
-    """Return the published name of a result: <stem>_<key>key|auto_<speaker>_<mode>_<f0>.<format>.
+    """Return the published name of a result: <stem>_<key>key|auto_<speaker>[_<cr>]_<mode>_<f0>.<format>.
 
     A stem that would make it longer than file systems allow is cut short.
     """
     change = "auto" if options.auto_predict_f0 else f"{key:g}key"
-    ending = f"_{change}_{speaker}_{options.mode}_{options.f0_predictor}.{options.wav_format.lower()}"
+    blend = f"_{options.cluster_infer_ratio:g}" if options.blends else ""
+    ending = f"_{change}_{speaker}{blend}_{options.mode}_{options.f0_predictor}.{options.wav_format.lower()}"
     room = max(1, LONGEST_NAME - len(os.fsencode(ending)))
     if len(os.fsencode(stem)) > room:
         stem = os.fsencode(stem)[:room].decode(errors="ignore")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,10 +66,6 @@ class Refiner:
             ConfigError: The diffusion model has no such speaker.
         """
         data, options = self.config.data, self.options
-        number = self._ids.get(passage.speaker_id)
-        if number is None:
-            name, known = self._voice.speaker_name(passage.speaker_id), ", ".join(self.config.spk)
-            raise ConfigError(f"the diffusion model does not know the speaker {name!r}; it knows: {known}")
         noise = torch.from_numpy(frame_noise(passage.first, passage.n_frames, data.n_mels, DIFFUSION))
         # methods that draw on their way do so from the slice's own place in the song
         generator = torch.Generator().manual_seed(passage.first % 2**63)
@@ -76,7 +73,7 @@ class Refiner:
             units.to(self.device)[None],
             f0.to(self.device)[None],
             torch.from_numpy(passage.volume).to(self.device)[None],
-            torch.tensor([number], device=self.device),
+            speaker_tensor(self._speaker(passage.speaker)).to(self.device),
             mel=None if mel is None else mel[None],
             k_step=self._k_step,
             method=options.diffusion_method or None,
@@ -88,6 +85,30 @@ class Refiner:
         if not torch.isfinite(refined).all():
             raise CheckpointError(f"{options.diffusion_model_path} gives NaN; use an earlier checkpoint")
         return refined
+
+    def _speaker(self, speaker: int | np.ndarray) -> int | np.ndarray:
+        """Return the id, or the shares (N, S), of the voice's speakers as those of the diffusion model.
+
+        Raises:
+            ConfigError: It does not know one that sings.
+        """
+        if isinstance(speaker, int):
+            return self._number(speaker)
+        shares = np.zeros((len(speaker), self.config.model.n_spk), np.float32)
+        for ours in np.flatnonzero(speaker.any(0)).tolist():
+            shares[:, self._number(ours)] += speaker[:, ours]
+        return shares
+
+    def _number(self, ours: int) -> int:
+        if ours not in self._ids:
+            name, known = self._voice.speaker_name(ours), ", ".join(self.config.spk)
+            raise ConfigError(f"the diffusion model does not know the speaker {name!r}; it knows: {known}")
+        return self._ids[ours]
+
+
+def speaker_tensor(speaker: int | np.ndarray) -> Tensor:
+    """Return who sings as the models take it: the id (1,), or shares (1, N, S)."""
+    return torch.tensor([speaker]) if isinstance(speaker, int) else torch.from_numpy(speaker)[None]
 
 
 def _shares(report: Report) -> Callable[[int, int], Any]:

@@ -20,13 +20,17 @@ from typing import Any
 
 import numpy as np
 
+from cluster import load_blender
+from cluster.blend import Blender
 from inference import rests
 from inference.context import widened
+from inference.envelope import MARGIN, envelope_gain
 from inference.key import range_advice
 from inference.options import ConvertOptions
 from inference.output import check_format, writing
 from inference.slicer import LONGEST, SliceRule, limit_length, slice_ranges
 from inference.source import Source
+from inference.speaker_mix import SpeakerMix
 from inference.stitch import Chunk, Stitcher, plan
 from modules.audio import resample
 from modules.config import Config
@@ -34,6 +38,7 @@ from modules.f0 import transpose
 from modules.units import stretch_units
 from modules.volume import volume
 
+MIXED = "spk_mix"  # how the result of a mix is called
 Progress = Callable[[float, float], None]  # seconds of the song that are done, and all
 Report = Callable[[float], None]  # share of a passage that is done, 0 to 1
 
@@ -48,7 +53,7 @@ class Passage:
         f0: (N,), the pitch to sing at, Hz, without gaps.
         uv: (N,), 1 where voiced.
         volume: (N,), loudness of the song, root mean square.
-        speaker_id: Who sings.
+        speaker: Who sings: an id, or the shares (N, S) of all speakers.
     """
 
     first: int
@@ -56,12 +61,33 @@ class Passage:
     f0: np.ndarray
     uv: np.ndarray
     volume: np.ndarray
-    speaker_id: int
+    speaker: int | np.ndarray
 
     @property
     def n_frames(self) -> int:
         """N."""
         return len(self.f0)
+
+
+@dataclass(frozen=True, eq=False)
+class Singer:
+    """Who sings a song: one speaker, perhaps with what is known of their units, or a mix.
+
+    Attributes:
+        name: As the result is called.
+        speaker_id: Of the one.
+        blender: Moves units towards theirs.
+        mix: Of several.
+    """
+
+    name: str
+    speaker_id: int = 0
+    blender: Blender | None = None
+    mix: SpeakerMix | None = None
+
+    def shares(self, first: int, n_frames: int, total: int) -> int | np.ndarray:
+        """Return who sings a passage, see :class:`Passage`; ``total`` is the frames of the song."""
+        return self.speaker_id if self.mix is None else self.mix.shares(first, n_frames, total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +129,7 @@ class SongConverter(ABC):
 
     def __init__(self, config: Config, options: ConvertOptions, model_name: str) -> None:
         self.config, self.options, self.model_name = config, options, model_name
+        self._blenders: dict[tuple[str, str], Blender] = {}
         check_format(options.wav_format)
 
     @property
@@ -136,21 +163,21 @@ class SongConverter(ABC):
             source_path: Any file that libsndfile reads.
             destination: File to write; its folder is made, and also holds the
                 scratch file (10 MB a minute) while this runs.
-            speaker: Name or id of the target voice.
+            speaker: Name or id of the target voice; not looked at if several sing (-usm).
             key: Semitones to shift the melody by; without effect when the model
                 predicts F0.
             progress: Called as the song proceeds, at least after each slice.
 
         Raises:
             AudioError: The song cannot be read, or the result not be written.
-            ConfigError: Unknown speaker.
-            CheckpointError: The model gives NaN.
+            ConfigError: Unknown speaker, or a rule of the voice mix is broken.
+            CheckpointError: The model gives NaN; the clusters or the index cannot be used.
         """
         started = time.perf_counter()
         options, destination = self.options, Path(destination)
-        speaker_id, name = self.config.speaker_id(speaker), self.config.speaker_name(speaker)
+        singer = self._singer(speaker)
         change = "auto" if options.auto_predict_f0 else f"{key:+g}"
-        tag = f"Voice conversion by Glow-SVC; model {self.model_name}, speaker {name}, key {change}"
+        tag = f"Voice conversion by Glow-SVC; model {self.model_name}, speaker {singer.name}, key {change}"
         destination.parent.mkdir(parents=True, exist_ok=True)
         rule = SliceRule(threshold=options.slice_db)
         with Source(source_path, self.sampling_rate, destination.parent, rule) as source:
@@ -163,10 +190,10 @@ class SongConverter(ABC):
                     if chunk.silent:
                         audio = np.zeros(len(chunk), np.float32)
                     else:
-                        audio = self._render(source, chunk, speaker_id, key, f0, uv, report)
+                        audio = self._render(source, chunk, singer, key, f0, uv, report)
                     file.write(stitcher.push(chunk, audio))
                     report(1.0)
-        trained = self.config.f0_range.get(name)
+        trained = self.config.f0_range.get(singer.name)
         return ConversionResult(
             path=destination,
             seconds=source.seconds,
@@ -175,8 +202,29 @@ class SongConverter(ABC):
             uv=uv,
             advice=None
             if trained is None or options.auto_predict_f0
-            else range_advice(f0[uv > 0], trained, key, name),
+            else range_advice(f0[uv > 0], trained, key, singer.name),
         )
+
+    def _singer(self, speaker: str | int) -> Singer:
+        """Return who is to sing; what is wrong with it is told before any work."""
+        config, options = self.config, self.options
+        if options.use_spk_mix:
+            mix = SpeakerMix.from_file(options.spk_mix_file, config.spk, config.model.n_speakers)
+            return Singer(MIXED, mix=mix)
+        name, number = config.speaker_name(speaker), config.speaker_id(speaker)
+        blender = self._blender() if options.blends else None
+        if blender:
+            blender.prepare(name)
+        return Singer(name, number, blender)
+
+    def _blender(self) -> Blender:
+        """Return what moves the units, as the options ask for, opened once."""
+        kind, path, model = self.options.blends, self.options.cluster_model_path, self.config.model
+        if (kind, path) not in self._blenders:
+            self._blenders[kind, path] = load_blender(
+                kind, path, speakers=self.config.spk, encoder=model.speech_encoder, ssl_dim=model.ssl_dim
+            )
+        return self._blenders[kind, path]
 
     def _plan(self, source: Source, rule: SliceRule) -> list[Chunk]:
         options = self.options
@@ -201,7 +249,7 @@ class SongConverter(ABC):
         self,
         source: Source,
         chunk: Chunk,
-        speaker_id: int,
+        singer: Singer,
         key: float,
         song_f0: np.ndarray,
         song_uv: np.ndarray,
@@ -209,7 +257,9 @@ class SongConverter(ABC):
     ) -> np.ndarray:
         """Return the converted samples (len(chunk),); note the slice's pitch in the song's tracks (N,)."""
         hop = self.config.data.hop_length
-        pad = round(self.options.pad_seconds * self.sampling_rate)
+        strength = self.options.loudness_envelope_adjustment
+        context = self.options.pad_seconds if strength == 1 else max(self.options.pad_seconds, MARGIN)
+        pad = round(context * self.sampling_rate)
         first = (chunk.start - pad) // hop
         n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
         audio = source.read(first * hop, (first + n_frames) * hop)
@@ -221,14 +271,17 @@ class SongConverter(ABC):
 
         passage = Passage(
             first=first,
-            units=self._units(source, first, n_frames),
+            units=self._units(source, first, n_frames, singer),
             f0=transpose(f0, key),
             uv=uv,
             volume=volume(audio, hop),
-            speaker_id=speaker_id,
+            speaker=singer.shares(first, n_frames, -(-source.n_samples // hop)),
         )
+        sung = self.sing(passage, report)
+        if strength < 1:
+            sung = sung * envelope_gain(audio, sung, self.sampling_rate, strength)
         skip = chunk.start - first * hop
-        return self.sing(passage, report)[skip : skip + len(chunk)] * self._gain(source, chunk)
+        return sung[skip : skip + len(chunk)] * self._gain(source, chunk)
 
     def _gain(self, source: Source, chunk: Chunk) -> np.ndarray:
         """Return the gain (len(chunk),) that keeps the song's own digital silence."""
@@ -236,13 +289,15 @@ class SongConverter(ABC):
         heard = source.read(chunk.start - margin, chunk.end + margin)
         return rests.rest_gain(heard, self.sampling_rate)[margin : margin + len(chunk)]
 
-    def _units(self, source: Source, first: int, n_frames: int) -> np.ndarray:
+    def _units(self, source: Source, first: int, n_frames: int, singer: Singer) -> np.ndarray:
         """Return the units (D, N) of N frames, heard with as much of the song as the encoder asks for."""
         data, encoder = self.config.data, self.encoder
         wanted = round(encoder.context_seconds * self.sampling_rate / data.hop_length)
         start, length = widened(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
         audio = source.read(start * data.hop_length, (start + length) * data.hop_length)
         units = self.encode(resample(audio, self.sampling_rate, encoder.sampling_rate))
+        if singer.blender:
+            units = singer.blender.blend(units, singer.name, self.options.cluster_infer_ratio)
         return stretch_units(
             units, length, data.unit_interpolate_mode, first - start, first - start + n_frames
         )

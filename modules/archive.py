@@ -21,6 +21,7 @@ from torch import Tensor
 
 from modules.pickle_names import (
     UNKNOWN,
+    Array,
     DamagedError,
     LazyTensor,
     Storage,
@@ -42,6 +43,7 @@ class Archive(ABC):
         file: Open for reading.
         strict: Refuse classes that are not known, and keep the precision of the file. Otherwise floats
             become float32 as they are read, so the file is never in memory in two precisions.
+        arrays: Let its pickle be as large as the file: it is of a kind that keeps numbers there.
 
     Attributes:
         size: Bytes of the file.
@@ -50,10 +52,11 @@ class Archive(ABC):
 
     content: Any
 
-    def __init__(self, file: BinaryIO, strict: bool) -> None:
+    def __init__(self, file: BinaryIO, strict: bool, arrays: bool = False) -> None:
         self._file = file
         self._strict = strict
         self.size = file.seek(0, 2)
+        self._text = most_text(self.size, arrays)
         self._claimed = 0  # bytes of tensors
         self._n_read = 0  # bytes of records
         self._declared: dict[str | int, Storage] = {}
@@ -78,13 +81,27 @@ class Archive(ABC):
         except Exception as error:  # zipfile: wrong checksums; torch: what no check here has thought of
             raise DamagedError(f"its numbers are damaged ({shown(str(error))})") from None
 
+    def array(self, array: Array) -> Tensor:
+        """Return a copy of an array as a tensor, floats as of a tensor; raises DamagedError."""
+        if array.values is None:
+            raise DamagedError("an array in it holds no numbers")
+        self._claim(array.values.nbytes)
+        try:
+            tensor = torch.from_numpy(array.values.copy())
+        except TypeError:  # of numbers that torch has not
+            raise DamagedError(f"it holds an array of {array.values.dtype}") from None
+        return tensor.float() if tensor.is_floating_point() and not self._strict else tensor
+
+    def _claim(self, n_bytes: int) -> None:
+        self._claimed += n_bytes
+        if self._claimed > 2 * self.size + _SHARED:
+            raise DamagedError("its tensors claim more values than it has")
+
     def _tensor(self, lazy: LazyTensor) -> Tensor:
         dtype = lazy.dtype
         if not self._strict and dtype.is_floating_point:
             dtype = torch.float32
-        self._claimed += lazy.n_values * dtype.itemsize
-        if self._claimed > 2 * self.size + _SHARED:
-            raise DamagedError("its tensors claim more values than it has")
+        self._claim(lazy.n_values * dtype.itemsize)
         if not lazy.n_values:
             return torch.empty(lazy.size, dtype=dtype)
         record = self._record(lazy.storage, keep=dtype == lazy.dtype)
@@ -146,7 +163,8 @@ class ZipArchive(Archive):
         if self._root + "byteorder" in names and self._bytes("byteorder") != b"little":
             raise DamagedError("its numbers are in the byte order of another kind of machine")
         pickle = self._bytes("data.pkl")
-        self.content = unpickle(Window(io.BytesIO(pickle), self.size), self._persistent, self._strict)
+        window = Window(io.BytesIO(pickle), self.size, self._text)
+        self.content = unpickle(window, self._persistent, self._strict)
 
     def _check_directory(self) -> None:
         """Refuse a list of members that would not fit in memory, which zipfile does not look at."""
@@ -172,7 +190,7 @@ class ZipArchive(Archive):
 
     def _bytes(self, name: str) -> bytes:
         member = self._member(name)
-        if member.file_size > most_text(self.size):
+        if member.file_size > self._text:
             raise DamagedError("it holds more text than a model needs")
         return self._zip.read(member)
 

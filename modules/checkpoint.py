@@ -22,23 +22,32 @@ from modules.checkpoint_kind import identify, identify_bytes
 from modules.containers import is_safetensors, open_archive, read_safetensors
 from modules.errors import CheckpointError
 from modules.files import replacing
-from modules.pickle_names import DamagedError, LazyTensor, UnsafePickleError, shown
+from modules.flat_checkpoint import SUFFIX, flat_bytes
+from modules.pickle_names import Array, DamagedError, LazyTensor, UnsafePickleError, shown
 from modules.unpickler import most_steps
 
 _DEEPEST = 50  # containers in containers
 
 
-def read_checkpoint(path: str | Path, keep: Collection[str] | None = None) -> dict[str, Any]:
+def read_checkpoint(
+    path: str | Path, keep: Collection[str] | None = None, arrays: bool = False
+) -> dict[str, Any]:
     """Return the entries ``keep`` (None: all) of this project's or a published G_*.pth, on the CPU.
 
-    Stricter than :func:`read_weights`: such a file has tensors and plain values
-    only, so any other class is refused.
+    Stricter than :func:`read_weights`: such a file has tensors, arrays of numpy
+    (which become tensors) and plain values only, so any other class is refused.
+
+    Args:
+        path: The file.
+        keep: Entries to return.
+        arrays: Let its numbers lie in the pickle, as arrays of numpy do. What reading takes in memory
+            is then a few times the size of the file.
 
     Raises:
         CheckpointError: The file is missing, cut short, no checkpoint, or asks
             for something that could run code.
     """
-    return _read(Path(path), keep, strict=True)
+    return _read(Path(path), keep, strict=True, arrays=arrays)
 
 
 def read_weights(
@@ -49,8 +58,8 @@ def read_weights(
     Torch's zip, legacy and tar formats, checkpoints of fairseq among them, and
     safetensors are told apart by their content. Only what is kept is ever in
     memory. Values are tensors, of floats always float32, and plain: dict, list,
-    tuple, text, bytes, numbers; a namespace is a dict, a set a list, and an
-    object of any other class None.
+    tuple, text, bytes, numbers; an array of numpy is a tensor, a namespace a
+    dict, a set a list, and an object of any other class None.
 
     An entry that the file does not have is left out. A file without any of
     them, whose entries are all tensors, is a bare state dict, and returned
@@ -117,10 +126,16 @@ def state_of(content: Mapping[str, Any], path: str | Path, *keys: str) -> dict[s
 def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
     """Write ``content`` (tensors and plain values) atomically.
 
+    A name that ends in .safetensors makes it such a file, which has no place
+    for an optimizer; see :func:`modules.flat_checkpoint.flat_bytes`.
+
     Raises:
         OSError: It cannot be written; above all, the disk is full.
     """
     with replacing(path) as temporary, open(temporary, "wb") as file:
+        if Path(path).suffix.lower() == SUFFIX:
+            file.write(flat_bytes(content))
+            return
         try:
             torch.save(content, file)
         except RuntimeError as error:  # torch closes its archive first, and complains of that instead
@@ -191,10 +206,20 @@ def load_model(module: nn.Module, path: str | Path) -> None:
     Raises:
         CheckpointError: See :func:`read_checkpoint` and :func:`load_weights`.
     """
-    state = read_checkpoint(path, keep=("model",)).get("model")
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of train.py")
-    load_weights(module, state, path, advice=OWN_CONFIG)
+    load_weights(module, model_state(path), path, advice=OWN_CONFIG)
+
+
+def model_state(path: str | Path) -> dict[str, Tensor]:
+    """Return the tensors by name of a checkpoint's "model", or of a file that holds nothing else.
+
+    Raises:
+        CheckpointError: See :func:`read_checkpoint`.
+    """
+    content = read_checkpoint(path, keep=("model",))
+    state = content.get("model", content)
+    if not _is_state(state):
+        raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of this trainer")
+    return dict(state)
 
 
 _WEIGHT_NORM = {
@@ -214,8 +239,14 @@ def _with_names_of(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) ->
     return renamed
 
 
-def _read(path: Path, keep: Collection[str] | None, strict: bool, skip: str | None = None) -> dict[str, Any]:
-    with _opened(path, strict, skip) as (content, plain):
+def _read(
+    path: Path,
+    keep: Collection[str] | None,
+    strict: bool,
+    skip: str | None = None,
+    arrays: bool = False,
+) -> dict[str, Any]:
+    with _opened(path, strict, skip, arrays) as (content, plain):
         if not isinstance(content, dict):
             raise CheckpointError(f"{path} holds a single {type(content).__name__}, not a checkpoint")
         if keep is None:
@@ -228,7 +259,9 @@ def _read(path: Path, keep: Collection[str] | None, strict: bool, skip: str | No
 
 
 @contextmanager
-def _opened(path: Path, strict: bool, skip: str | None = None) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
+def _opened(
+    path: Path, strict: bool, skip: str | None = None, arrays: bool = False
+) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
     """Give the content of a file, and what reads the tensors in a part of it.
 
     Raises:
@@ -242,12 +275,11 @@ def _opened(path: Path, strict: bool, skip: str | None = None) -> Iterator[tuple
         with path.open("rb") as file:
             head = file.read(512)
             if is_safetensors(head, path.stat().st_size):
-                tensors = read_safetensors(path, head, strict)
-                yield tensors, partial(_without, skip)
+                yield read_safetensors(path, head, strict), partial(_chosen, skip)
             elif kind := identify_bytes(head):
                 raise CheckpointError(f"{path} is {kind}")
             else:
-                archive = open_archive(file, head, strict)
+                archive = open_archive(file, head, strict, arrays)
                 yield archive.content, _Plain(archive, skip)
     except UnsafePickleError as error:
         raise CheckpointError(
@@ -275,6 +307,8 @@ class _Plain:
             raise DamagedError("it holds lists in lists without end")
         if isinstance(value, LazyTensor):
             return self._archive.tensor(value)
+        if isinstance(value, Array):
+            return self._archive.array(value)
         if isinstance(value, dict):
             return {key: self(inner, depth + 1) for key, inner in _without(self._skip, value).items()}
         if isinstance(value, list | tuple):
@@ -299,6 +333,14 @@ def _without(skip: str | None, content: dict[Any, Any]) -> dict[Any, Any]:
         key: value
         for key, value in content.items()
         if not (isinstance(value, LazyTensor | Tensor) and str(key).startswith(skip))
+    }
+
+
+def _chosen(skip: str | None, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a safetensors file, whose tensors are read already, without what is skipped."""
+    return {
+        key: _without(skip, value) if isinstance(value, dict) else value
+        for key, value in _without(skip, content).items()
     }
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import errno
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from modules.archive import Archive, ZipArchive
+from modules.flat_checkpoint import nested
 from modules.old_archives import LegacyArchive, TarArchive
 from modules.pickle_names import DamagedError, UnsafePickleError, shown
 
 
-def open_archive(file: BinaryIO, head: bytes, strict: bool) -> Archive:
+def open_archive(file: BinaryIO, head: bytes, strict: bool, arrays: bool = False) -> Archive:
     """Return the torch file in ``file``, in whichever format its first 512 bytes, ``head``, tell.
+
+    For ``strict`` and ``arrays`` see :class:`modules.archive.Archive`.
 
     Raises:
         UnsafePickleError: It asks for a name that weights have no need of.
@@ -28,7 +31,7 @@ def open_archive(file: BinaryIO, head: bytes, strict: bool) -> Archive:
     elif head[257:262] == b"ustar" or head.startswith((b"storages\0", b"tensors\0", b"pickle\0")):
         kind = TarArchive
     try:
-        return kind(file, strict)
+        return kind(file, strict, arrays)
     except (UnsafePickleError, DamagedError, MemoryError):
         raise
     except OSError as error:
@@ -46,19 +49,22 @@ def is_safetensors(head: bytes, size: int) -> bool:
     return len(head) >= 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
-def read_safetensors(path: Path, head: bytes, strict: bool) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, floats as float32 unless ``strict``; raises DamagedError."""
+def read_safetensors(path: Path, head: bytes, strict: bool) -> dict[str, Any]:
+    """Return the content of a safetensors file, floats as float32 unless ``strict``; raises DamagedError.
+
+    It is a checkpoint if the file says so (modules/flat_checkpoint.py), or else its tensors by name.
+    """
     from safetensors import SafetensorError, safe_open
 
     if int.from_bytes(head[:8], "little") > 1_000_000 + path.stat().st_size // 64:
         raise DamagedError("it lists more tensors than a model has")
     try:
         with safe_open(path, framework="pt") as file:
-            found = {}
+            found: dict[str, Tensor] = {}
             for name in file.keys():  # noqa: SIM118 - no mapping
                 tensor = file.get_tensor(name)
                 dtype = torch.float32 if tensor.is_floating_point() and not strict else tensor.dtype
                 found[name] = tensor.to(dtype, copy=True)  # the file's own memory goes when it is closed
-            return found
+            return nested(found, file.metadata())
     except SafetensorError as error:
         raise DamagedError(f"safetensors says: {shown(str(error))}") from None

@@ -11,16 +11,18 @@ in the published project.
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 F0_MIN = 50.0  # Hz, centre of bin 1
 F0_MAX = 1100.0  # Hz, centre of bin 255
 F0_BINS = 256  # embedding rows; row 0 is never used
 
-Track = TypeVar("Track", np.ndarray, torch.Tensor)
+Track = TypeVar("Track", "np.ndarray", "torch.Tensor")
 
 
 def _hz_to_mel(hz: float) -> float:
@@ -42,14 +44,14 @@ def f0_to_coarse(f0: torch.Tensor) -> torch.Tensor:
         frequency (0, negative, NaN) is bin 1. Everything above is bin 255: from
         1103.5 Hz on the published code wraps to 0, a row that is hardly ever trained.
     """
-    mel = 1127.0 * torch.log1p(f0.clamp(min=0) / 700.0)
-    bins = torch.round((mel - _FIRST_MEL) * _BINS_PER_MEL + 1.0).clamp(1, F0_BINS - 1)
-    return torch.where(mel > 0, bins, 1.0).long()
+    mel = 1127.0 * (f0.clamp(min=0) / 700.0).log1p()
+    bins = ((mel - _FIRST_MEL) * _BINS_PER_MEL + 1.0).round().clamp(1, F0_BINS - 1)
+    return bins.where(mel > 0, 1.0).long()
 
 
 def hz_to_lf0(f0: torch.Tensor) -> torch.Tensor:
     """Return F0 (Hz, any shape) on the published log scale: 0 Hz is 0, 1100 Hz about 2.1."""
-    return 2595.0 * torch.log10(1.0 + f0 / 700.0) / 500.0
+    return 2595.0 * (1.0 + f0 / 700.0).log10() / 500.0
 
 
 def lf0_to_hz(lf0: torch.Tensor) -> torch.Tensor:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import librosa
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from modules.mel_basis import mel_basis
 
 if TYPE_CHECKING:
     from modules.config import DataConfig
@@ -51,7 +52,7 @@ class LogMel(nn.Module):
     ) -> None:
         super().__init__()
         self.n_fft, self.win_length, self.hop_length = n_fft, win_length, hop_length
-        basis = librosa.filters.mel(sr=sampling_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max)
+        basis = mel_basis(sampling_rate, n_fft, n_mels, f_min, f_max)
         self.register_buffer("mel_basis", torch.from_numpy(basis), persistent=False)
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)
 

@@ -27,7 +27,7 @@ class LegacyArchive(Archive):
     """What ``torch.save`` wrote up to 1.5: pickles one after another, then the records."""
 
     def _open(self) -> None:
-        window = Window(self._file, self.size)
+        window = Window(self._file, self.size, self._text)
         if unpickle(window, _nothing_outside, self._strict) != _MAGIC:
             raise DamagedError("it is a pickle, but not one that torch wrote")
         unpickle(window, _nothing_outside, self._strict)  # the version of the protocol
@@ -90,7 +90,7 @@ class TarArchive(Archive):
 
     def _enter(self, begin: int) -> Window:
         self._file.seek(begin)
-        return Window(self._file, self.size)
+        return Window(self._file, self.size, self._text)
 
     def _read(self, storage: Storage, into: memoryview) -> None:
         _read_at(self._file, self._places[int(storage.key)], into)

@@ -67,6 +67,16 @@ class LazyTensor:
     n_values: int
 
 
+class Array:
+    """A numpy array that lies in the pickle itself.
+
+    Attributes:
+        values: A read-only view of its bytes; None until the pickle has told them.
+    """
+
+    values: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class StorageType:
     """A class of storages; all that it tells is the dtype."""
@@ -124,6 +134,19 @@ def lazy_tensor(storage: Storage, dtype: torch.dtype, offset: int, size: Any, st
     return LazyTensor(storage, dtype, storage.start + offset, size, stride, n_values)
 
 
+def restore(target: Any, state: Any) -> None:
+    """Give an array its numbers, as a pickle tells them; what is unknown takes any state.
+
+    Raises:
+        DamagedError: The numbers do not fill the shape, or are in the byte order of another machine.
+    """
+    if isinstance(target, Array):
+        _version, shape, dtype, is_fortran, data = state
+        target.values = _numpy_array(data, dtype, shape, "F" if is_fortran else "C").values
+    elif isinstance(target, np.dtype) and state[1] == ">":
+        raise DamagedError("its numbers are in the byte order of another kind of machine")
+
+
 def pairs(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     """Return the dict of those pairs whose key is known to hash fast and apart."""
     return {
@@ -179,9 +202,30 @@ def _numpy_dtype(code: str, *_: Any) -> np.dtype[Any]:
     return np.dtype(code)
 
 
+def _numpy_array(data: Any, dtype: Any, shape: Any, order: str) -> Array:
+    if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray):
+        raise DamagedError("an array in it holds no numbers")
+    if (
+        not isinstance(shape, tuple)
+        or len(shape) > 32
+        or any(type(n) is not int or not 0 <= n < _LARGEST_SIZE for n in shape)
+        or math.prod(n or 1 for n in shape) > _LARGEST_SIZE
+        or math.prod(shape) * dtype.itemsize != len(data)
+    ):
+        raise DamagedError("an array in it has no possible shape")
+    array = Array()
+    flat: np.ndarray = np.frombuffer(data, dtype)
+    array.values = flat.reshape(shape, order="F" if order == "F" else "C")
+    return array
+
+
 def _numpy_scalar(dtype: np.dtype[Any], data: bytes) -> Any:
     (value,) = np.frombuffer(data, dtype)
     return value.item()
+
+
+def _attributes(*_: Any) -> Attributes:
+    return Attributes()  # empty, whatever it is made of: that would have to be hashed
 
 
 def _reconstructed(cls: Any, *_: Any) -> Any:
@@ -202,6 +246,9 @@ _STORAGES = {
     "ComplexFloat": torch.complex64,
     "ComplexDouble": torch.complex128,
 }
+# an index of faiss is a dict with the bytes it was written as: cluster/published_index.py reads those
+_FAISS_BUILDS = ("", "_avx2", "_avx512", "_avx512_spr", "_sve")
+_FAISS_INDEXES = ("IndexFlat", "IndexFlatL2", "IndexIVFFlat")
 _NUMBER = re.compile(r"bool|u?int(8|16|32|64)|b?float(16|32|64)|float8_\w+|complex(64|128)")
 _NAMES: dict[str, Any] = {
     **{f"torch.{name}": dtype for name, dtype in vars(torch).items() if _NUMBER.fullmatch(name)},
@@ -218,7 +265,7 @@ _NAMES: dict[str, Any] = {
     "collections.OrderedDict": Call(_dict),
     "collections.Counter": Call(_dict),
     "collections.defaultdict": Call(lambda *_: {}),
-    "argparse.Namespace": Call(Attributes),
+    "argparse.Namespace": Call(_attributes),
     "copyreg._reconstructor": Call(_reconstructed),
     "_codecs.encode": Call(_bytes),
     "builtins.bytes": Call(_bytes),
@@ -227,6 +274,15 @@ _NAMES: dict[str, Any] = {
     "numpy.dtype": Call(_numpy_dtype),
     "numpy.core.multiarray.scalar": Call(_numpy_scalar),  # numpy 1
     "numpy._core.multiarray.scalar": Call(_numpy_scalar),  # numpy 2
+    "numpy.core.multiarray._reconstruct": Call(lambda *_: Array()),
+    "numpy._core.multiarray._reconstruct": Call(lambda *_: Array()),
+    "numpy.core.numeric._frombuffer": Call(_numpy_array),  # protocol 5
+    "numpy._core.numeric._frombuffer": Call(_numpy_array),
+    **{
+        f"faiss.swigfaiss{kind}.{name}": Call(_attributes)
+        for kind in _FAISS_BUILDS
+        for name in _FAISS_INDEXES
+    },
 }
 
 # where code that does something is found, and the classes there that trainers do leave in their files
@@ -235,5 +291,5 @@ _INERT = re.compile(
     r"builtins\.(bool|bytearray|complex|dict|float|int|list|object|range|slice|str|tuple)"
     r"|(datetime|decimal|enum|pathlib|typing|uuid)\.\w+|collections\.deque"
     r"|torch\.(cuda\.)?\w*Tensor|torch\.nn\.parameter\.Parameter|torch\.device"
-    r"|numpy\.ndarray|numpy\.(_core|core)\.multiarray\._reconstruct"
+    r"|numpy\.ndarray"
 )

@@ -23,7 +23,16 @@ from collections.abc import Callable
 from pickletools import genops
 from typing import Any, BinaryIO
 
-from modules.pickle_names import UNKNOWN, Attributes, Call, DamagedError, UnsafePickleError, pairs, resolve
+from modules.pickle_names import (
+    UNKNOWN,
+    Attributes,
+    Call,
+    DamagedError,
+    UnsafePickleError,
+    pairs,
+    resolve,
+    restore,
+)
 
 _LONGEST_LINE = 1 << 16  # bytes
 
@@ -37,12 +46,13 @@ class Window:
     Args:
         file: Open for reading.
         size: Bytes of the whole model file.
+        text: Bytes of it that may be pickles, if not :func:`most_text`.
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO, size: int, text: int | None = None) -> None:
         self._file = file
         self._size = size
-        self._left = most_text(size)
+        self._left = self._copies = most_text(size) if text is None else text
         self.steps = most_steps(size)
 
     def read(self, n: int) -> bytes:
@@ -73,6 +83,16 @@ class Window:
         self._file.seek(n, 1)
         return begin
 
+    def copy(self, arguments: tuple[Any, ...]) -> None:
+        """Count what a call may copy of its arguments; raises DamagedError when it is too much."""
+        for value in arguments:
+            if isinstance(value, str | bytes | bytearray):
+                self._copies -= len(value)
+            elif hasattr(value, "__len__"):
+                self.spend(len(value))
+        if self._copies < 0:
+            raise DamagedError("it copies more text than a model needs")
+
     def spend(self, steps: int) -> None:
         """Count steps; raises DamagedError when there are more than the file may ask for."""
         self.steps -= steps
@@ -80,9 +100,14 @@ class Window:
             raise DamagedError("it holds more objects than a model needs")
 
 
-def most_text(size: int) -> int:
-    """Return how many bytes of pickle are let through in a file of ``size`` bytes."""
-    return 8_000_000 + size // 8
+def most_text(size: int, arrays: bool = False) -> int:
+    """Return how many bytes of pickle are let through in a file of ``size`` bytes.
+
+    Args:
+        size: Of the file.
+        arrays: It may be nothing but a pickle: it is of a kind that keeps its numbers there.
+    """
+    return 8_000_000 + (size if arrays else size // 8)
 
 
 def most_steps(size: int) -> int:
@@ -102,7 +127,7 @@ def unpickle(window: Window, persistent: Callable[[Any], Any], strict: bool = Fa
         strict: Refuse classes that are not known, in place of making their objects UNKNOWN.
 
     Returns:
-        Dicts, lists, tuples, text, bytes, numbers, None, dtypes, LazyTensor and UNKNOWN.
+        Dicts, lists, tuples, text, bytes, numbers, None, dtypes, LazyTensor, Array and UNKNOWN.
 
     Raises:
         UnsafePickleError: It asks for a name that weights have no need of.
@@ -193,7 +218,7 @@ class _Machine:
         if function is UNKNOWN:
             self.push(UNKNOWN)
         elif isinstance(function, Call) and isinstance(arguments, tuple):
-            self.window.spend(sum(len(a) for a in arguments if hasattr(a, "__len__")))  # what may be copied
+            self.window.copy(arguments)
             self.push(function.function(*arguments))
         else:
             raise DamagedError("it calls what is no function")
@@ -207,9 +232,12 @@ class _Machine:
         self.call(tuple(items), self.pop())
 
     def build(self, state: Any) -> None:
-        if isinstance(self.stack[-1], Attributes) and isinstance(state, dict):
+        target = self.stack[-1]
+        if isinstance(target, Attributes) and isinstance(state, dict):
             self.window.spend(len(state))
-            self.stack[-1].update(state)
+            target.update(state)
+        else:
+            restore(target, state)
 
 
 _PLAIN = (

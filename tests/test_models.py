@@ -332,6 +332,34 @@ def test_a_track_moves_from_one_speaker_to_another():
     assert mixed.shape == first.shape and not torch.allclose(mixed[..., 40:], first[..., 40:], atol=1e-2)
 
 
+@pytest.mark.parametrize("n_sqz", [1, 2, 4])
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 5, 13, 16])
+@pytest.mark.parametrize("predict_f0", [False, True])
+def test_a_track_of_any_length_is_decimated_for_the_flow(n_sqz, n_frames, predict_f0):
+    model = tiny(n_sqz=n_sqz, vol_embedding=True)
+    units, f0, uv, _, volume = song(model, n_frames, size=2)
+    options = {"noise_scale": 0, "predict_f0": predict_f0}
+    constant = torch.tensor([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0]])
+    want = model.infer(units, f0, uv, constant, volume, **options)
+    found = model.infer(units, f0, uv, constant[:, None].expand(-1, n_frames, -1), volume, **options)
+    for one, other in zip(found, want, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+    seen = []
+    hooks = [
+        step.enc.cond_layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        for step in model.flow.flows
+        if hasattr(step, "enc")
+    ]
+    track = torch.rand(2, n_frames, 3).softmax(2)
+    mel, _ = model.infer(units, f0, uv, track, volume, **options)
+    for hook in hooks:
+        hook.remove()
+    assert mel.shape == (2, 8, n_frames) and torch.isfinite(mel).all()
+    g, _ = model.embed_speaker(track)
+    assert seen and all(torch.equal(one, g[:, :, ::n_sqz]) for one in seen)  # the first frame of each group
+
+
 def test_predicted_f0_is_a_pitch_and_decides_the_mel():
     model = tiny()
     torch.nn.init.constant_(model.f0_decoder.proj.bias, 100.0)

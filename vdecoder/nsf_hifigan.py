@@ -19,13 +19,13 @@ from modules.checkpoint import load_weights, read_weights, state_of
 from modules.errors import ConfigError, MissingWeightsError
 from modules.weights import weights_path
 from vdecoder.base import Vocoder
+from vdecoder.draws import source_generator
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import fold_all
 
 if TYPE_CHECKING:
     from modules.config import DataConfig
 
-_SEED = 0  # of the source's noise: equal inputs give equal sound
 # field of config.json -> of DataConfig
 ANALYSIS = {
     "sampling_rate": "sampling_rate",
@@ -63,7 +63,7 @@ class NeuralVocoder(Vocoder):
         with torch.inference_mode():
             voiced = torch.where(uv > 0.5, f0, 0.0).clamp(min=0)
             excitation = self.network.m_source(
-                voiced.unsqueeze(0), self.hop_length, self.sampling_rate, torch.Generator().manual_seed(_SEED)
+                voiced.unsqueeze(0), self.hop_length, self.sampling_rate, source_generator()
             )
             sound = self.network(self._scaled(mel).to(self.device).unsqueeze(0), excitation.to(self.device))
             return audio.copy_(sound[0])

@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-N_HARMONICS = 9  # the fundamental and eight above
+from vdecoder.draws import N_HARMONICS, initial_phase
+
 AMPLITUDE = 0.1
 NOISE = 0.003  # deviation beside the sines; where there are none it is a third of their amplitude
 _BLOCK = 512  # frames made at a time; fixed, for the noise must not depend on anything else
@@ -29,7 +31,7 @@ class SineSource(nn.Module):
         self.l_linear = nn.utils.skip_init(nn.Linear, N_HARMONICS, 1)
 
     def forward(
-        self, f0: Tensor, hop_length: int, sampling_rate: int, generator: torch.Generator | None = None
+        self, f0: Tensor, hop_length: int, sampling_rate: int, generator: np.random.Generator | None = None
     ) -> Tensor:
         """Return the excitation (B, N * hop_length), float32, on the CPU.
 
@@ -47,17 +49,15 @@ class SineSource(nn.Module):
         """
         weight = self.l_linear.weight.detach().float().cpu()
         bias = self.l_linear.bias.detach().float().cpu()
-        initial = torch.zeros(N_HARMONICS, dtype=torch.float64)
-        if generator is not None:
-            initial[1:] = torch.rand(N_HARMONICS - 1, generator=generator, dtype=torch.float64)
+        initial = torch.from_numpy(initial_phase(generator))
         frames = f0.detach().cpu().double()
         excitation = torch.empty(len(f0), f0.shape[1] * hop_length)
         for block, sines in harmonics(frames, hop_length, sampling_rate, initial):
             total = sines @ weight[0] + bias
             if generator is not None:
                 voiced = (frames[:, block] > 0).repeat_interleave(hop_length, 1)
-                noise = torch.randn(total.shape, generator=generator) * weight.norm()
-                total += noise * torch.where(voiced, NOISE, AMPLITUDE / 3)
+                noise = torch.from_numpy(generator.standard_normal(tuple(total.shape), np.float32))
+                total += noise * weight.norm() * torch.where(voiced, NOISE, AMPLITUDE / 3)
             excitation[:, block.start * hop_length : block.stop * hop_length] = total.tanh()
         return excitation
 

@@ -21,6 +21,7 @@ class EncoderSpec:
     ssl_dim: int  # D, the channels of its units
     weights: str | None  # key of its file in modules/weights.py; None: it needs none
     n_perturbed: int = 0  # copies with another pitch and formants that preprocessing makes per clip
+    without_torch: bool = False  # its class is an ArrayEncoder, which needs no PyTorch
 
 
 ENCODERS: Registry[EncoderSpec] = Registry(
@@ -41,21 +42,23 @@ ENCODERS: Registry[EncoderSpec] = Registry(
             target="vencoder.whisper:whisper_ppg_large", ssl_dim=1280, weights="whisper-large-v2"
         ),
         "vec256l9-onnx": EncoderSpec(
-            target="vencoder.onnx:vec256l9_onnx", ssl_dim=256, weights="vec256l9-onnx"
+            target="vencoder.onnx:vec256l9_onnx", ssl_dim=256, weights="vec256l9-onnx", without_torch=True
         ),
         "vec256l12-onnx": EncoderSpec(
-            target="vencoder.onnx:vec256l12_onnx", ssl_dim=256, weights="vec256l12-onnx"
+            target="vencoder.onnx:vec256l12_onnx", ssl_dim=256, weights="vec256l12-onnx", without_torch=True
         ),
         "vec768l9-onnx": EncoderSpec(
-            target="vencoder.onnx:vec768l9_onnx", ssl_dim=768, weights="vec768l9-onnx"
+            target="vencoder.onnx:vec768l9_onnx", ssl_dim=768, weights="vec768l9-onnx", without_torch=True
         ),
         "vec768l12-onnx": EncoderSpec(
-            target="vencoder.onnx:vec768l12_onnx", ssl_dim=768, weights="vec768l12-onnx"
+            target="vencoder.onnx:vec768l12_onnx", ssl_dim=768, weights="vec768l12-onnx", without_torch=True
         ),
         "hubertsoft-onnx": EncoderSpec(
-            target="vencoder.onnx:hubertsoft_onnx", ssl_dim=256, weights="hubertsoft-onnx"
+            target="vencoder.onnx:hubertsoft_onnx", ssl_dim=256, weights="hubertsoft-onnx", without_torch=True
         ),
         # its features follow the formants, so training must see every clip in other voices too
-        "mfcc": EncoderSpec(target="vencoder.mfcc:MfccEncoder", ssl_dim=12, weights=None, n_perturbed=6),
+        "mfcc": EncoderSpec(
+            target="vencoder.mfcc:MfccEncoder", ssl_dim=12, weights=None, n_perturbed=6, without_torch=True
+        ),
     },
 )

@@ -5,13 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from modules.errors import AudioError, CheckpointError
 from modules.weights import weights_path
 from vencoder import ENCODERS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class SpeechEncoder(ABC):
@@ -47,14 +51,16 @@ class SpeechEncoder(ABC):
         """
         return self.encode_batch([audio])[0]
 
-    @torch.no_grad()  # not inference_mode: training may use the units
     def encode_batch(self, audios: Sequence[Tensor]) -> list[Tensor]:
         """Return the units of several recordings, each as :meth:`encode` gives it (1e-4).
 
         Raises:
             AudioError: See :meth:`encode`.
         """
-        return self._encode([self._wave(audio) for audio in audios])
+        import torch
+
+        with torch.no_grad():  # not inference_mode: training may use the units
+            return self._encode([self._wave(audio) for audio in audios])
 
     @abstractmethod
     def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
@@ -62,6 +68,8 @@ class SpeechEncoder(ABC):
 
     def _wave(self, audio: Tensor) -> Tensor:
         """Return one channel (T,), float32, on the device, long enough for one unit."""
+        import torch
+
         if not audio.is_floating_point():
             raise AudioError(
                 f"the encoder {self.name!r} needs audio as floats of full scale 1, not {audio.dtype}"
@@ -76,6 +84,24 @@ class SpeechEncoder(ABC):
         if not torch.isfinite(audio).all():
             raise AudioError(f"the audio given to the encoder {self.name!r} holds NaN or infinity")
         return torch.nn.functional.pad(audio, (0, max(0, self.receptive_field - len(audio))))
+
+
+class ArrayEncoder(SpeechEncoder):
+    """An encoder that computes on arrays, and so works without PyTorch too.
+
+    Its line in the table says so (``without_torch``).
+    """
+
+    device: torch.device | str  # type: ignore[assignment]  # which is only handed on
+
+    @abstractmethod
+    def units(self, audio: np.ndarray) -> np.ndarray:
+        """Return the units (D, U), float32, of ``audio`` (T,): float32, finite, at 16 kHz, not empty."""
+
+    def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
+        import torch
+
+        return [torch.from_numpy(self.units(wave.cpu().numpy())).to(self.device) for wave in waves]
 
 
 def weights_file(name: str, weights: str | Path | None) -> Path:

@@ -9,16 +9,19 @@ perturbed copies (modules/perturb.py) so that training can look past it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import librosa
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
+from numpy.typing import NDArray
 
-from vencoder.base import SpeechEncoder
+from modules.mel_basis import mel_basis
+from vencoder.base import ArrayEncoder
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = NDArray[np.float32]
 
 _N_FFT = 512  # 32 ms: 25 ms follows the single periods of low voices, found 2 % fewer frames again
 _N_MELS = 40
@@ -29,7 +32,7 @@ _PRIOR_FRAMES = 25.0  # a held vowel varies little: half a second of typical spe
 _LIMIT = 5.0  # standard deviations
 
 
-class MfccEncoder(SpeechEncoder):
+class MfccEncoder(ArrayEncoder):
     """Cepstral coefficients c1 to c12, 50 a second, of mean 0 and about unit scale in every clip.
 
     Unit u stands for the 20 ms around (u + 0.5) * 320 samples. Loudness has no
@@ -37,9 +40,9 @@ class MfccEncoder(SpeechEncoder):
     statistics, and silent frames are near 0, as an average frame is.
 
     Args:
-        device: Where the units are computed and returned.
+        device: Where the units are returned; they are a few products, made on the CPU.
         weights: There are none.
-        dtype: Without influence: the work is a few products, in float32.
+        dtype: Without influence: the work is done in float32.
     """
 
     name = "mfcc"
@@ -51,52 +54,49 @@ class MfccEncoder(SpeechEncoder):
         self,
         device: torch.device | str = "cpu",
         weights: Path | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        self.device = torch.device(device)
-        basis = librosa.filters.mel(sr=self.sampling_rate, n_fft=_N_FFT, n_mels=_N_MELS, norm=None)
-        self._basis = torch.from_numpy(basis).to(self.device)
-        self._window = torch.hann_window(_N_FFT, device=self.device)
-        order = torch.arange(1, self.ssl_dim + 1)
-        band = torch.arange(_N_MELS) + 0.5
-        cosines = math.sqrt(2 / _N_MELS) * torch.cos(math.pi / _N_MELS * order[:, None] * band)
-        self._cosines = cosines.to(self.device)
+        self.device = device
+        rate = self.sampling_rate
+        self._basis = mel_basis(rate, _N_FFT, _N_MELS, 0.0, rate / 2, equal_area=False)
+        self._window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
+        order = np.arange(1, self.ssl_dim + 1)[:, None]
+        band = np.arange(_N_MELS) + 0.5
+        cosines = np.sqrt(2 / _N_MELS) * np.cos(np.pi / _N_MELS * order * band)
+        self._cosines = cosines.astype(np.float32)
         # standard deviations of speech and singing fall about like this
-        self._typical = (8.0 * order[:, None] ** -0.65).to(self.device)
+        self._typical = (8.0 * order**-0.65).astype(np.float32)
 
-    def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
-        return [self._cepstrum(wave) for wave in waves]
-
-    def _cepstrum(self, audio: Tensor) -> Tensor:
+    def units(self, audio: Floats) -> Floats:
         """Return the units (12, U) of ``audio`` (T,) at 16 kHz; U = T / 320, rounded, at least 1."""
         power = self._mel_power(audio)
         energy = power.sum(0)
         # mean over frames in proportion to their energy: silence, however long, does not move it
-        loud = energy.square().sum() / energy.sum().clamp(min=1e-30)
-        if loud < _SILENT**2 * self._window.square().sum() * (_N_FFT // 2 + 1):
-            return power.new_zeros(self.ssl_dim, power.shape[1])
+        loud = np.square(energy).sum() / max(energy.sum(), np.float32(1e-30))
+        if loud < _SILENT**2 * np.square(self._window).sum() * (_N_FFT // 2 + 1):
+            return np.zeros((self.ssl_dim, power.shape[1]), np.float32)
         power, energy = power / loud, energy / loud
         weight = energy / (energy + _ACTIVE)
         share = weight / weight.sum()
 
-        def average(rows: Tensor) -> Tensor:
-            return (rows * share).sum(1, keepdim=True)
+        def average(rows: Floats) -> Floats:
+            return (rows * share).sum(1, keepdims=True)
 
         # a floor in the shape of the average spectrum: below it is neither noise nor a spectrum of its own
-        shape = (power + 1e-5 * average(power)).log()
-        cepstrum = self._cosines @ (power + _FLOOR * average(shape).exp()).log()
+        shape = np.log(power + 1e-5 * average(power))
+        cepstrum = self._cosines @ np.log(power + _FLOOR * np.exp(average(shape)))
         deviation = cepstrum - average(cepstrum)
         n_active = weight.sum()
-        variance = n_active * average(deviation.square()) + _PRIOR_FRAMES * self._typical.square()
-        return (deviation / (variance / (n_active + _PRIOR_FRAMES)).sqrt()).clamp(-_LIMIT, _LIMIT)
+        variance = n_active * average(np.square(deviation)) + _PRIOR_FRAMES * np.square(self._typical)
+        scale = np.sqrt(variance / (n_active + _PRIOR_FRAMES))
+        return (deviation / scale).clip(-_LIMIT, _LIMIT).astype(np.float32)
 
-    def _mel_power(self, audio: Tensor) -> Tensor:
+    def _mel_power(self, audio: Floats) -> Floats:
         """Return mel powers (40, U); outside the clip there is silence."""
         n_units = max(1, (len(audio) + self.hop_length // 2) // self.hop_length)
         left = (_N_FFT - self.hop_length) // 2
         length = (n_units - 1) * self.hop_length + _N_FFT
-        padded = F.pad(audio, (left, max(0, length - left - len(audio))))[:length]
-        spectrum = torch.stft(
-            padded, _N_FFT, self.hop_length, window=self._window, center=False, return_complex=True
-        )
-        return self._basis @ torch.view_as_real(spectrum).square().sum(-1)
+        padded = np.pad(audio, (left, max(0, length - left - len(audio))))[:length]
+        frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[:: self.hop_length]
+        spectrum = np.fft.rfft(frames * self._window)
+        return self._basis @ (np.square(spectrum.real) + np.square(spectrum.imag)).T

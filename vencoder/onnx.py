@@ -3,38 +3,31 @@
 The published graphs and the ones that onnx_export.py writes take a wave of any
 length and give its units; padding and projections are inside. Graphs by other
 hands differ in names, ranks and layout, so the graph is asked what it takes,
-and two short runs show what it gives.
-
-A graph is no program: it reaches nothing but its input, as long as it names no
-other files and no operators of its own. Files that do are refused unread.
+and two short runs show what it gives. PyTorch is not needed.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from modules.errors import CheckpointError
-from vencoder.base import SpeechEncoder, check_width, weights_file
+from modules.onnx_session import open_session, run
+from vencoder.base import ArrayEncoder, check_width, weights_file
 from vencoder.batching import windows
-from vencoder.onnx_file import check_file, first_line
+
+if TYPE_CHECKING:
+    import torch
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MASKS = {**_FLOATS, "tensor(bool)": np.bool_, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _PROBES = (1600, 8000)  # samples; 20 units apart
 _LONGEST = 2000  # units, 40 s, that the graph gets at once: what attention takes grows with the square
-_CPU = "CPUExecutionProvider"
 _MARGIN = 100  # units, 2 s, that windows overlap
 
 
@@ -50,7 +43,7 @@ class _Input:
         return values.astype(self.dtype, copy=False).reshape((1,) * (self.rank - 1) + (-1,))
 
 
-class OnnxEncoder(SpeechEncoder):
+class OnnxEncoder(ArrayEncoder):
     """An encoder whose network is an ONNX graph: [1, 1, T] or [1, T] to [1, U, D] or [1, D, U].
 
     Clips are encoded one by one: the graphs take no lengths, and a clip that is
@@ -61,18 +54,24 @@ class OnnxEncoder(SpeechEncoder):
         device: Where units are returned, and where the graph runs if onnxruntime
             supports it; else it runs on the CPU, and a log line says so.
         weights: The file; None is the published one, whose width must then be the table's.
+        dtype: Without influence: a graph has its own.
 
     Raises:
         MissingWeightsError: The published file has not been downloaded.
         CheckpointError: The file is no ONNX graph, needs other files, or is no speech encoder.
     """
 
-    def __init__(self, name: str, device: torch.device | str = "cpu", weights: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        device: torch.device | str = "cpu",
+        weights: Path | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.name = name
-        self.device = torch.device(device)
+        self.device = device
         self._path = weights_file(name, weights)
-        check_file(self._path)
-        self._session = _open(self._path, self.device, name)
+        self._session = open_session(self._path, device, f"the encoder {name!r}")
         try:
             self._source, self._mask = self._read_inputs()
             self.ssl_dim, self._transposed = self._probe()
@@ -86,12 +85,9 @@ class OnnxEncoder(SpeechEncoder):
                 raise CheckpointError(f"{self._path} is the encoder {made_for!r}, not {name!r}")
             check_width(name, self.ssl_dim, self._path)
 
-    def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
-        return [self._units(wave) for wave in waves]
-
-    def _units(self, wave: Tensor) -> Tensor:
-        """Return units (D, U) of ``wave`` (T,), computed in windows if it is very long."""
-        samples = wave.detach().cpu().numpy()
+    def units(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return units (D, U) of ``audio`` (T,), computed in windows if it is very long."""
+        samples = np.pad(audio, (0, max(0, self.receptive_field - len(audio))))
         cuts = windows((len(samples) - 400) // self.hop_length + 1, _LONGEST, _MARGIN)
         parts = []
         for cut in cuts:
@@ -100,12 +96,12 @@ class OnnxEncoder(SpeechEncoder):
             part = self._run(samples[cut.start * self.hop_length : stop])[0]
             part = part if self._transposed else part.T
             parts.append(part[:, cut.first - cut.start : None if last else cut.last - cut.start])
-        units = torch.from_numpy(np.concatenate(parts, 1)).to(self.device, torch.float32).contiguous()
-        if not torch.isfinite(units).all():
+        units = np.concatenate(parts, 1, dtype=np.float32)
+        if not np.isfinite(units).all():
             raise CheckpointError(
-                f"{self._path} gives NaN or infinity for {self._seconds(len(wave))} of audio"
+                f"{self._path} gives NaN or infinity for {self._seconds(len(samples))} of audio"
             )
-        return units
+        return np.ascontiguousarray(units)
 
     def _run(self, samples: NDArray[np.float32]) -> NDArray[Any]:
         """Return the graph's first output for samples (T,)."""
@@ -114,12 +110,8 @@ class OnnxEncoder(SpeechEncoder):
             # "attention_mask" marks what is to be heard, "padding_mask" what is not
             heard = np.full(len(samples), "attention" in self._mask.name.lower())
             feed[self._mask.name] = self._mask.shaped(heard)
-        try:
-            output: NDArray[Any] = self._session.run(None, feed)[0]
-        except Exception as error:  # what onnxruntime raises has no base class of its own
-            raise CheckpointError(
-                f"{self._path} cannot be run on {self._seconds(len(samples))} of audio: {first_line(error)}"
-            ) from None
+        where = f"{self._path} cannot be run on {self._seconds(len(samples))} of audio"
+        output: NDArray[Any] = run(self._session, feed, where)[0]
         return output
 
     def _seconds(self, n_samples: int) -> str:
@@ -176,45 +168,6 @@ class OnnxEncoder(SpeechEncoder):
             f"{self._seconds(_PROBES[1])} give {list(long)}; expected is [1, units, channels] "
             f"with a unit for every {self.hop_length} samples"
         )
-
-
-def _open(path: Path, device: torch.device, name: str) -> onnxruntime.InferenceSession:
-    """Return a session for the checked file ``path``; that it runs on the CPU after all is announced."""
-    choices: list[list[Any]] = [[_CPU]]
-    if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        choices.insert(0, [("CUDAExecutionProvider", {"device_id": device.index or 0}), _CPU])
-    reason = f"this onnxruntime does not support {device.type}"
-    for providers in choices:
-        try:
-            # its own way of falling back prints
-            session = onnxruntime.InferenceSession(
-                str(path), _options(), providers=providers, enable_fallback=0
-            )
-            break
-        except Exception as error:  # what onnxruntime raises has no base class of its own
-            reason = first_line(error)
-    else:
-        if re.search(r"\bIR version|\bopset\b", reason):
-            reason = "it is written in a newer ONNX; update onnxruntime, or get an older file"
-        raise CheckpointError(f"{path} cannot be read by onnxruntime {onnxruntime.__version__}: {reason}")
-    # without a word, the CPU also takes the place of a CUDA that lacks a library
-    if device.type != "cpu" and session.get_providers()[0] == _CPU:
-        if len(providers) > 1:
-            reason = "onnxruntime cannot load CUDA's libraries"
-        logging.getLogger(__name__).warning("the encoder %r runs on the CPU: %s", name, reason)
-    return session
-
-
-def _options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors are raised too, which is enough
-    options.intra_op_num_threads = torch.get_num_threads()
-    # between two clips the cores belong to what else runs
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # a plan kept for every length of audio would only grow
-    options.enable_mem_pattern = False
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    return options
 
 
 vec256l9_onnx = partial(OnnxEncoder, "vec256l9-onnx")

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-import librosa
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,6 +25,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder as Libra
 
 from modules.checkpoint import read_weights, state_of
 from modules.errors import CheckpointError
+from modules.mel_basis import mel_basis
 from vencoder.base import SpeechEncoder, check_width, weights_file
 from vencoder.windowed import adopt_weights, lower_precision, refuse_others, shape_of
 
@@ -110,7 +110,8 @@ class WhisperEncoder(SpeechEncoder):
             lower_precision(self.network, dtype)
         nn.Module.to(network, self.device)  # the library's own is not typed
         self._longest = config.max_source_positions  # units
-        basis = librosa.filters.mel(sr=self.sampling_rate, n_fft=_N_FFT, n_mels=config.num_mel_bins)
+        rate = self.sampling_rate
+        basis = mel_basis(rate, _N_FFT, config.num_mel_bins, 0.0, rate / 2)
         self._basis = torch.from_numpy(basis).to(self.device)
         self._window = torch.hann_window(_N_FFT, device=self.device)
 

@@ -18,18 +18,20 @@ class F0Spec:
     Attributes:
         target: "module:Class", imported on first use.
         weights: Key of its file in modules/weights.py; None: it needs none.
+        without_torch: It needs no PyTorch.
     """
 
     target: str
     weights: str | None = None
+    without_torch: bool = False
 
 
 F0_PREDICTORS: Registry[F0Spec] = Registry(
     "F0 predictor",
     {
-        "pm": F0Spec("modules.f0_predictor.pm:PraatPredictor"),
-        "dio": F0Spec("modules.f0_predictor.world:DioPredictor"),
-        "harvest": F0Spec("modules.f0_predictor.world:HarvestPredictor"),
+        "pm": F0Spec("modules.f0_predictor.pm:PraatPredictor", without_torch=True),
+        "dio": F0Spec("modules.f0_predictor.world:DioPredictor", without_torch=True),
+        "harvest": F0Spec("modules.f0_predictor.world:HarvestPredictor", without_torch=True),
         "crepe": F0Spec("modules.f0_predictor.crepe:CrepePredictor"),
         "rmvpe": F0Spec("modules.f0_predictor.rmvpe:RmvpePredictor", weights="rmvpe"),
         "fcpe": F0Spec("modules.f0_predictor.fcpe:FcpePredictor"),

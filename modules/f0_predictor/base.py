@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from modules.errors import AudioError, ConfigError
 from modules.f0 import fill_unvoiced
+
+if TYPE_CHECKING:
+    import torch
 
 
 class F0Predictor(ABC):
@@ -45,7 +48,7 @@ class F0Predictor(ABC):
         self.f0_min = f0_min
         self.f0_max = f0_max
         self.threshold = threshold
-        self.device = torch.device(device)
+        self.device = device
 
     def predict(self, audio: np.ndarray, n_frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the F0 of ``audio`` with its gaps filled, and where it is voiced.

@@ -10,6 +10,7 @@ import torch
 from inference.converter import Converter
 from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
+from inference.song import Singer
 from inference.source import Source
 from modules.audio import resampled_length
 from modules.errors import AudioError, CheckpointError, ConfigError, MissingWeightsError
@@ -201,7 +202,7 @@ def test_an_encoder_hears_the_context_it_asks_for(converter, tmp_path, monkeypat
     monkeypatch.setattr(converter, "encoder", encoder)
     first, n_frames = round(begin * RATE / HOP), round(2 * RATE / HOP)
     with Source(write(tmp_path / "ramp.wav", ramp, subtype="FLOAT"), RATE, tmp_path) as source:
-        units = converter._units(source, first, n_frames)
+        units = converter._units(source, first, n_frames, Singer("anna"))
     assert units.shape == (12, n_frames)
     assert encoder.heard == [
         pytest.approx(heard, abs=0.52)

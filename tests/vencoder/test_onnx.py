@@ -1,6 +1,10 @@
 """The ONNX encoders: the published wrapper's numbers, graphs by other hands, and files that mean harm."""
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -134,6 +138,27 @@ def test_as_many_units_as_channels_are_not_mixed_up(write, wanted):
         quiet = encoder.encode(torch.cat([torch.ones(400), torch.zeros(63 * 320)]))
         assert quiet.shape == (64, 64)
         assert (quiet[:, 0] != 0).all() and (quiet[:, 2:] == 0).all()
+
+
+def test_it_takes_a_precision_as_every_encoder_does(write, audio, wanted):
+    encoder = OnnxEncoder("vec768l12-onnx", "cpu", write(make_model()), dtype=torch.bfloat16)
+    torch.testing.assert_close(encoder.encode(audio), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_arrays_need_no_pytorch(write, audio, wanted, tmp_path):
+    np.save(tmp_path / "audio.npy", audio.numpy())
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import numpy as np; from pathlib import Path; from vencoder import ENCODERS\n"
+        "encoder = ENCODERS.build('hubertsoft-onnx', weights=Path(sys.argv[1]))\n"
+        "np.save('units.npy', encoder.units(np.load('audio.npy')))\n"
+        "assert encoder.units(np.ones(7, np.float32)).shape == (6, 1)"
+    )
+    path = write(make_model())
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+    subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)})
+    np.testing.assert_allclose(np.load(tmp_path / "units.npy"), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_long_audio_is_cut_into_windows_and_no_unit_is_lost_or_moved(write, monkeypatch):

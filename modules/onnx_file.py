@@ -1,7 +1,7 @@
 """What a stranger's ONNX file must not have, found before onnxruntime loads it.
 
-A graph may keep its numbers in other files, and names them by path. None of the
-encoders does, so a file that asks for one is refused, wherever that may lie.
+A graph may keep its numbers in other files, and names them by path. None that
+is used here does, so a file that asks for one is refused, wherever that may lie.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def check_file(path: Path) -> None:
             places = {entry.key: entry.value for entry in tensor.external_data}
             raise CheckpointError(
                 f"{path} is refused: it wants to read {tensor.name!r} from another file, "
-                f"{places.get('location', 'unnamed')!r}; get an encoder that is one file"
+                f"{places.get('location', 'unnamed')!r}; get one that is a single file"
             )
 
 

@@ -1,0 +1,167 @@
+"""Graphs with what they must agree with: PyTorch's own answer to the same inputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from export.graph import Shape, write_graph
+from modules.errors import CheckpointError
+from modules.f0 import f0_to_coarse
+from modules.files import replacing
+from modules.onnx_session import open_session, run
+
+FRAMES, SAMPLES = "n_frames", "n_samples"  # the lengths that are free
+TOLERANCE = 1e-3  # of the largest value, or of 1; float32 in another order differs by 1e-5
+QUICK = (1, 2, 37)  # frames; every export is compared at these
+LENGTHS = (1, 2, 3, 86, 501, 1292)  # and at these if asked to: up to 15 s
+_TRACED = 50  # frames; any number but 0 and 1, which the tracer takes for constants
+
+Reference = Callable[[Mapping[str, Tensor]], Tensor]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph to be written.
+
+    Attributes:
+        file: Its name.
+        module: What is traced, with arguments called as the inputs.
+        inputs: Shapes by name, in the order of the arguments.
+        output: Name and shape of what it gives.
+        reference: The same from the parts that PyTorch's chain uses.
+        hop_length: Samples per frame.
+    """
+
+    file: str
+    module: nn.Module
+    inputs: Mapping[str, Shape]
+    output: tuple[str, Shape]
+    reference: Reference
+    hop_length: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What onnxruntime and PyTorch made of one input.
+
+    Attributes:
+        n_frames: Its length.
+        difference: The largest, of any number.
+        largest: The largest number that PyTorch gives.
+        torch_seconds: Time that PyTorch took.
+        onnx_seconds: Time that onnxruntime took.
+    """
+
+    n_frames: int
+    difference: float
+    largest: float
+    torch_seconds: float
+    onnx_seconds: float
+
+
+def write(graph: Graph, folder: Path, facts: Mapping[str, str]) -> Path:
+    """Write ``graph`` into ``folder`` and compare it; the file takes its place if the two agree.
+
+    Args:
+        graph: What to write.
+        folder: Where to.
+        facts: What the file says of itself.
+
+    Raises:
+        CheckpointError: They do not, or the weights are too large for one file.
+        OSError: It cannot be written.
+    """
+    path = folder / graph.file
+    frames = Dim(FRAMES, min=2)  # one frame is no problem to the graph, only to the tracer
+    lengths = {FRAMES: frames, SAMPLES: graph.hop_length * frames}
+    name, shape = graph.output
+    with replacing(path) as temporary:
+        write_graph(
+            graph.module,
+            temporary,
+            examples=example(graph, _TRACED),
+            dims={
+                name: {axis: lengths[length] for axis, length in enumerate(shape) if isinstance(length, str)}
+                for name, shape in graph.inputs.items()
+            },
+            shapes={**graph.inputs, name: shape},
+            facts=facts,
+        )
+        compare(graph, temporary, QUICK)
+    return path
+
+
+@torch.inference_mode()
+def compare(graph: Graph, path: Path, lengths: Sequence[int] = LENGTHS) -> list[Comparison]:
+    """Run the file ``path`` and PyTorch side by side at each of ``lengths``, in frames.
+
+    Raises:
+        CheckpointError: They differ by more than the tolerance.
+    """
+    session = open_session(path)
+    results = []
+    for n_frames in lengths:
+        feed = example(graph, n_frames)
+        arrays = {name: tensor.numpy() for name, tensor in feed.items()}
+        wanted, torch_seconds = _timed(lambda: graph.reference(feed).numpy())  # noqa: B023
+        where = f"{path} cannot be run on {n_frames} frames"
+        found, onnx_seconds = _timed(lambda: run(session, arrays, where)[0])  # noqa: B023
+        if found.shape != wanted.shape:
+            raise CheckpointError(
+                f"{graph.file} gives {list(found.shape)} at {n_frames} frames, PyTorch {list(wanted.shape)}"
+            )
+        difference, largest = float(np.abs(found - wanted).max()), float(np.abs(wanted).max())
+        if not difference <= TOLERANCE * max(1.0, largest):
+            raise CheckpointError(
+                f"{graph.file} is {difference:.1e} off PyTorch at {n_frames} frames, where the largest "
+                f"value is {largest:.1e}; that is more than {TOLERANCE:.0e} of it"
+            )
+        results.append(Comparison(n_frames, difference, largest, torch_seconds, onnx_seconds))
+    return results
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what ``work`` gives, and the seconds of its second run: the first one warms up."""
+    result = work()
+    began = time.perf_counter()
+    work()
+    return result, time.perf_counter() - began
+
+
+def example(graph: Graph, n_frames: int) -> dict[str, Tensor]:
+    """Return inputs of ``n_frames`` frames that a song could give; the same ones every time."""
+    generator = torch.Generator().manual_seed(n_frames)
+    lengths = {FRAMES: n_frames, SAMPLES: n_frames * graph.hop_length}
+    return {
+        name: _track(name, [lengths.get(str(length), length) for length in shape], generator)
+        for name, shape in graph.inputs.items()
+    }
+
+
+def _track(name: str, shape: Sequence[Any], generator: torch.Generator) -> Tensor:
+    normal = torch.randn(*shape, generator=generator)
+    share = torch.rand(*shape, generator=generator)
+    if name == "f0":
+        f0 = 80.0 * 10.0**share  # Hz
+        # where the bin hangs on the last digit, no two programs agree
+        sure = f0_to_coarse(f0 * (1 - 1e-5)) == f0_to_coarse(f0 * (1 + 1e-5))
+        return f0.where(sure & (normal > -1), 220.0)
+    tracks = {
+        "uv": (normal > -0.5).float(),
+        "speaker": normal.softmax(-1),
+        "volume": 0.3 * share,
+        "phase": share * torch.arange(shape[-1]).clamp(max=1),
+        "t": 900 * share,
+        "noise": 0.4 * normal,
+        "mel": 2 * normal - 5,
+    }
+    return tracks.get(name, normal)

@@ -1,0 +1,126 @@
+"""The diffusion model as two ONNX graphs: what is to be sung, and the network that is asked step by step.
+
+The first runs once for a passage, the second at every step of a sampler. The
+samplers stay outside: they are a few sums, and which one is a matter of taste.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffusion.gaussian import GaussianDiffusion
+from diffusion.schedule import NoiseSchedule
+from diffusion.unit2mel import Unit2Mel
+from export.check import FRAMES, Graph
+from export.graph import Shape
+from modules.sidecar import CONDITION, DENOISER, DiffusionSidecar
+
+
+def diffusion_graphs(model: Unit2Mel) -> list[Graph]:
+    """Return both graphs."""
+    config = model.config
+    inputs: dict[str, Shape] = {
+        "units": (1, config.data.ssl_dim, FRAMES),
+        "f0": (1, FRAMES),
+        "volume": (1, FRAMES),
+    }
+    if config.model.n_spk > 1:
+        inputs["speaker"] = (1, FRAMES, config.model.n_spk)
+    given: Shape = (1, config.model.n_hidden, FRAMES)
+    mel: Shape = (1, config.data.n_mels, FRAMES)
+
+    def embedded(feed: Mapping[str, Tensor]) -> Tensor:
+        speaker = feed.get("speaker", torch.zeros(1, dtype=torch.int64))
+        return model.embed(feed["units"], feed["f0"], feed["volume"], speaker)
+
+    def denoised(feed: Mapping[str, Tensor]) -> Tensor:
+        return model.decoder.network(feed["x"], feed["t"], feed["condition"])
+
+    hop = config.data.hop_length
+    return [
+        Graph(CONDITION, ConditionGraph(model), inputs, ("condition", given), embedded, hop),
+        Graph(
+            DENOISER,
+            DenoiserGraph(model),
+            {"x": mel, "t": (1,), "condition": given},
+            ("prediction", mel),
+            denoised,
+            hop,
+        ),
+    ]
+
+
+def diffusion_sidecar(model: Unit2Mel) -> DiffusionSidecar:
+    """Return what a sampler has to know."""
+    config, decoder = model.config, model.decoder
+    betas: tuple[float, ...] = ()
+    if isinstance(decoder, GaussianDiffusion):
+        usual = NoiseSchedule.linear(config.model.timesteps).betas
+        if not np.array_equal(decoder.schedule.betas, usual):
+            betas = tuple(map(float, decoder.schedule.betas))
+    return DiffusionSidecar(
+        type=config.model.type,
+        timesteps=config.model.timesteps,
+        max_steps=config.model.max_steps,
+        n_speakers=config.model.n_spk,
+        speakers=config.spk,
+        mel_min=float(decoder.spec_min),
+        mel_max=float(decoder.spec_max),
+        method=config.infer.method,
+        speedup=config.infer.speedup,
+        betas=betas,
+    )
+
+
+class ConditionGraph(nn.Module):
+    """Units, F0, volume and speaker to the condition.
+
+    Args:
+        model: Is copied.
+    """
+
+    def __init__(self, model: Unit2Mel) -> None:
+        super().__init__()
+        self.model: Any = copy.deepcopy(model)
+        del self.model.decoder
+
+    def forward(self, units: Tensor, f0: Tensor, volume: Tensor, speaker: Tensor | None = None) -> Tensor:
+        """Return the condition (1, H, N).
+
+        Args:
+            units: (1, D, N).
+            f0: (1, N), Hz, without gaps.
+            volume: (1, N), root mean square.
+            speaker: (1, N, S), shares of each speaker.
+        """
+        if speaker is None:
+            speaker = torch.zeros(1, dtype=torch.int64)
+        return self.model.embed(units, f0, volume, speaker)
+
+
+class DenoiserGraph(nn.Module):
+    """The network that a sampler asks: noise, or the velocity of a rectified flow.
+
+    Args:
+        model: Is copied.
+    """
+
+    def __init__(self, model: Unit2Mel) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(model.decoder.network)
+
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        """Return the prediction (1, M, N).
+
+        Args:
+            x: (1, M, N), the noised mel, normalised.
+            t: (1,), the time in steps, whole or not.
+            condition: (1, H, N).
+        """
+        return self.network(x, t, condition)

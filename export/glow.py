@@ -1,0 +1,218 @@
+"""The acoustic model as ONNX graphs: from what is sung, how high and by whom, to a mel.
+
+The graph is the reverse pass alone, with all that only depends on the weights
+done beforehand. A speaker is a row of shares, frame by frame; whatever a
+layer makes of a speaker's vector is linear, so the graph keeps what it makes of
+each speaker, and any mix costs no more than one voice.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from export.check import FRAMES, Graph, Reference
+from export.graph import Shape
+from models import GlowSVC
+from modules.flow import ActNorm, AffineCoupling, Flow, InvConvNear, squeeze, unsqueeze
+from modules.sidecar import MELODY, MODEL
+from modules.wavenet import WeightNormConv1d
+
+
+def glow_graph(model: GlowSVC, hop_length: int) -> Graph:
+    """Return the graph that makes the mel."""
+    noise: Shape = (1, model.config.inter_channels, FRAMES)
+    inputs = glow_inputs(model)
+    return Graph(MODEL, GlowGraph(model), inputs, ("mel", noise), mel_reference(model), hop_length)
+
+
+def melody_graph(model: GlowSVC, hop_length: int) -> Graph:
+    """Return the graph that predicts F0."""
+    inputs = {name: shape for name, shape in glow_inputs(model).items() if name != "noise"}
+
+    def reference(feed: Mapping[str, Tensor]) -> Tensor:
+        silence = torch.zeros(1, model.config.inter_channels, feed["f0"].size(1))
+        return _converted(model, {**feed, "noise": silence}, predict_f0=True)[1]
+
+    return Graph(MELODY, MelodyGraph(model), inputs, ("sung_f0", (1, FRAMES)), reference, hop_length)
+
+
+def glow_inputs(model: GlowSVC) -> dict[str, Shape]:
+    """Return the inputs of the graph that makes the mel, in the order of its arguments."""
+    config = model.config
+    inputs: dict[str, Shape] = {
+        "units": (1, config.ssl_dim, FRAMES),
+        "f0": (1, FRAMES),
+        "uv": (1, FRAMES),
+        "noise": (1, config.inter_channels, FRAMES),
+    }
+    if config.n_speakers > 1:
+        inputs["speaker"] = (1, FRAMES, config.n_speakers)
+    if config.vol_embedding:
+        inputs["volume"] = (1, FRAMES)
+    return inputs
+
+
+def mel_reference(model: GlowSVC) -> Reference:
+    """Return PyTorch's own way from the inputs to the mel."""
+    return lambda feed: _converted(model, feed)[0]
+
+
+def _converted(model: GlowSVC, feed: Mapping[str, Tensor], predict_f0: bool = False) -> tuple[Tensor, Tensor]:
+    speaker = feed.get("speaker", torch.zeros(1, dtype=torch.int64))
+    volume, noise = feed.get("volume"), feed["noise"]
+    return model.convert(feed["units"], feed["f0"], feed["uv"], speaker, volume, noise, predict_f0)
+
+
+class Embedding(nn.Module):
+    """What the graphs of a model share: everything until the text encoder and the flow.
+
+    Args:
+        model: Is copied.
+    """
+
+    def __init__(self, model: GlowSVC) -> None:
+        super().__init__()
+        self.config = model.config
+        self.model: Any = copy.deepcopy(model).float().eval()
+        by_speaker = self.model.emb_g.weight
+        if self.model.f0_decoder is not None:
+            self.model.f0_decoder.cond = _for_speakers(self.model.f0_decoder.cond, by_speaker)
+        wavenets: dict[int, Any] = {id(step.enc): step.enc for step in self.model.flow.flows[2::3]}
+        for wavenet in wavenets.values():  # once, if the couplings share one
+            wavenet.cond_layer = _for_speakers(_folded(wavenet.cond_layer), by_speaker)
+        _fold_all(self.model)
+
+    def embed(
+        self, units: Tensor, uv: Tensor, speaker: Tensor | None, volume: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the embedded units (1, C, N), and the shares (1, S, N or 1) as the layers want them."""
+        if speaker is None:  # of a model of one voice
+            speaker = torch.ones(1, 1, 1)
+        shift = (speaker @ self.model.spk_emb.weight).transpose(1, 2)
+        return self.model.embed(units, uv, shift, volume), speaker.transpose(1, 2)
+
+
+class GlowGraph(Embedding):
+    """Units, F0 and noise to a mel, of any number of frames."""
+
+    def __init__(self, model: GlowSVC) -> None:
+        super().__init__(model)
+        self.flow = ReverseFlow(self.model.flow)
+
+    def forward(
+        self,
+        units: Tensor,
+        f0: Tensor,
+        uv: Tensor,
+        noise: Tensor,
+        speaker: Tensor | None = None,
+        volume: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mel (1, M, N), natural log.
+
+        Args:
+            units: (1, D, N).
+            f0: (1, N), Hz, without gaps.
+            uv: (1, N), 1 where voiced.
+            noise: (1, M, N), standard normal times ``noise_scale``.
+            speaker: (1, N, S), shares of each speaker; for a model of several.
+            volume: (1, N), root mean square; for a model that follows it.
+        """
+        x, shares = self.embed(units, uv, speaker, volume)
+        mean, logs = self.model.enc_p(x, f0, torch.ones_like(f0).unsqueeze(1))
+        z = mean + noise * logs.exp()
+        n_sqz, frames = self.config.n_sqz, z.size(2)
+        whole = (frames + n_sqz - 1) // n_sqz * n_sqz
+        held = torch.arange(whole).clamp(max=frames - 1)  # the last frame fills its group
+        if speaker is not None:
+            shares = shares[:, :, held]
+        return self.flow(z[:, :, held], shares)[:, :, :frames]
+
+
+class MelodyGraph(Embedding):
+    """Units and F0 to the F0 that the speaker would sing: ``-a``, for speech."""
+
+    def forward(
+        self,
+        units: Tensor,
+        f0: Tensor,
+        uv: Tensor,
+        speaker: Tensor | None = None,
+        volume: Tensor | None = None,
+    ) -> Tensor:
+        """Return F0 (1, N), Hz; arguments as of :class:`GlowGraph`."""
+        x, shares = self.embed(units, uv, speaker, volume)
+        return self.model._predict_f0(x, f0, uv, torch.ones_like(f0).unsqueeze(1), shares)
+
+
+class ReverseFlow(nn.Module):
+    """The flow backwards, each mixing of channels and the scaling after it as one matrix.
+
+    Args:
+        flow: Its couplings are used.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        steps: list[Any] = list(flow.flows)
+        blocks = [steps[i : i + 3] for i in range(0, len(steps), 3)]
+        self.n_sqz = flow.n_sqz
+        self.couplings = nn.ModuleList(coupling for _, _, coupling in reversed(blocks))
+        self.mixes = nn.ModuleList(_unmix(norm, mix) for norm, mix, _ in reversed(blocks))
+
+    def forward(self, z: Tensor, shares: Tensor) -> Tensor:
+        """Return the mel (1, M, N) of a latent; N is a multiple of ``n_sqz``, shares are (1, S, N or 1)."""
+        x, one = squeeze(z, self.n_sqz), torch.ones(1, 1, 1)
+        for coupling, mix in zip(self.couplings, self.mixes, strict=True):
+            assert isinstance(coupling, AffineCoupling)
+            x = mix(coupling.inverse(x, one, shares[:, :, :: self.n_sqz]))
+        return unsqueeze(x, self.n_sqz)
+
+
+def _unmix(norm: ActNorm, mix: InvConvNear) -> nn.Conv1d:
+    """Return both steps undone as one convolution; ONNX has no inverse of a matrix."""
+    channels = norm.bias.size(1)
+    one = torch.ones(1, 1, channels, dtype=torch.float64)
+    with torch.no_grad():
+        inverse = torch.linalg.inv(mix.weight.double())
+        matrix = mix._mix(torch.eye(channels, dtype=torch.float64)[None], inverse)
+        norm = copy.deepcopy(norm).double()
+        shift = norm.inverse(torch.zeros(1, channels, 1, dtype=torch.float64), one[..., :1], one)
+        matrix = norm.inverse(matrix, one, one) - shift
+    return _conv(matrix[0].unsqueeze(2), shift.flatten())
+
+
+def _for_speakers(conv: nn.Conv1d, by_speaker: Tensor) -> nn.Conv1d:
+    """Return a convolution of a speaker's vector (1, G, N) as one of shares (1, S, N)."""
+    assert conv.bias is not None
+    weight = conv.weight.detach()[..., 0].double() @ by_speaker.detach().double().T
+    return _conv(weight.unsqueeze(2), conv.bias)
+
+
+def _folded(conv: WeightNormConv1d) -> nn.Conv1d:
+    """Return the plain convolution that ``conv`` stands for."""
+    direction = conv.weight_v.detach().double()
+    weight = direction * (conv.weight_g.detach().double() / conv._length(direction))
+    return _conv(weight, conv.bias, conv.groups)
+
+
+def _fold_all(module: nn.Module) -> None:
+    """Replace every weight norm inside ``module``."""
+    for name, child in module.named_children():
+        if isinstance(child, WeightNormConv1d):
+            setattr(module, name, _folded(child))
+        else:
+            _fold_all(child)
+
+
+def _conv(weight: Tensor, bias: Tensor, groups: int = 1) -> nn.Conv1d:
+    n_out, n_in, size = weight.shape
+    conv = nn.Conv1d(n_in * groups, n_out, size, padding=size // 2, groups=groups)
+    conv.weight = nn.Parameter(weight.float(), requires_grad=False)
+    conv.bias = nn.Parameter(bias.detach().float(), requires_grad=False)
+    return conv

@@ -1,0 +1,161 @@
+"""A trained voice as ONNX: every graph that a conversion needs, and the sidecar that says how they fit.
+
+``checkpoints/<name>/`` holds model.pth and config.json, and perhaps
+diffusion.pt and diffusion.yaml; the graphs are put beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffusion.config import DiffusionConfig, load_diffusion_config
+from diffusion.unit2mel import Unit2Mel, load_unit2mel
+from export.check import Graph, write
+from export.diffusion import diffusion_graphs, diffusion_sidecar
+from export.glow import glow_graph, melody_graph
+from export.vocoder import fused_graph, reach, vocoder_graph
+from models import GlowSVC
+from modules.checkpoint import load_model
+from modules.config import Config, load_config
+from modules.errors import CheckpointError, ConfigError
+from modules.sidecar import Sidecar, write_sidecar
+from vdecoder import VOCODERS
+from vdecoder.nsf_hifigan import NeuralVocoder
+
+_NO_NETWORK = "world"  # the vocoder that a graph is not needed for
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A loaded voice, and what to write of it.
+
+    Attributes:
+        graphs: To be written.
+        sidecar: What to say of them.
+    """
+
+    graphs: tuple[Graph, ...]
+    sidecar: Sidecar
+
+
+def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> Voice:
+    """Return what is in ``folder``, ready to be written.
+
+    Args:
+        folder: With model.pth and config.json.
+        fuse: One graph from units to sound.
+        melody: Also the graph that predicts F0.
+
+    Raises:
+        ConfigError: Something is missing, or cannot be had; says why.
+        CheckpointError: A model cannot be read, or does not fit its configuration.
+        MissingWeightsError: The vocoder has not been downloaded.
+    """
+    if not folder.is_dir():
+        raise ConfigError(
+            f"there is no folder {folder}; put the voice there, as {folder / 'model.pth'} and "
+            f"{folder / 'config.json'}"
+        )
+    config = load_config(folder / "config.json")
+    name = config.model.vocoder_name
+    if fuse and name == _NO_NETWORK:
+        raise ConfigError(f"--fuse: the vocoder {name!r} of this voice is no network; leave the flag away")
+    if melody and not config.model.use_automatic_f0_prediction:
+        raise ConfigError("-a: this model was trained without automatic F0 prediction; leave the flag away")
+    model = GlowSVC(config.model)
+    load_model(model, folder / "model.pth")
+    model.eval().requires_grad_(False)
+    diffusion = _diffusion(folder, config)
+    if fuse and diffusion:
+        raise ConfigError(
+            f"--fuse: the diffusion model in {folder} refines mels, and a fused graph gives none; "
+            "leave the flag away, or take diffusion.pt and diffusion.yaml away"
+        )
+    vocoder = _network(name, config)
+    hop = config.data.hop_length
+    if vocoder and fuse:
+        graphs = [fused_graph(model, vocoder)]
+    else:
+        graphs = [glow_graph(model, hop), *([vocoder_graph(vocoder)] if vocoder else [])]
+    if melody:
+        graphs.append(melody_graph(model, hop))
+    if diffusion:
+        graphs += diffusion_graphs(diffusion)
+    sidecar = Sidecar(
+        config=config,
+        fused=fuse,
+        melody=melody,
+        reach=reach(vocoder.network) if vocoder else 0,
+        diffusion=diffusion_sidecar(diffusion) if diffusion else None,
+    )
+    return Voice(tuple(graphs), sidecar)
+
+
+def export_voice(
+    folder: Path, voice: Voice, on_graph: Callable[[Graph], None] = lambda graph: None
+) -> list[Path]:
+    """Write all graphs of ``voice`` into ``folder``, each compared with PyTorch, then the sidecar.
+
+    Args:
+        folder: Where to.
+        voice: From :func:`load_voice`.
+        on_graph: Told which graph is begun.
+
+    Raises:
+        CheckpointError: A graph does not give what PyTorch gives.
+        OSError: Something cannot be written.
+    """
+    config = voice.sidecar.config
+    facts = {
+        "encoder": config.model.speech_encoder,
+        "ssl_dim": str(config.model.ssl_dim),
+        "sampling_rate": str(config.data.sampling_rate),
+        "hop_length": str(config.data.hop_length),
+    }
+    paths = []
+    for graph in voice.graphs:
+        on_graph(graph)
+        paths.append(write(graph, folder, facts))
+    write_sidecar(folder, voice.sidecar)
+    return paths
+
+
+def _network(name: str, config: Config) -> NeuralVocoder | None:
+    if name == _NO_NETWORK:
+        return None
+    vocoder = VOCODERS.build(name, config.data, "cpu")
+    if not isinstance(vocoder, NeuralVocoder):
+        raise ConfigError(f"the vocoder {name!r} cannot be exported; known are the neural ones and 'world'")
+    return vocoder
+
+
+def _diffusion(folder: Path, config: Config) -> Unit2Mel | None:
+    """Return the diffusion model that lies in ``folder`` too, if one does."""
+    model, settings = folder / "diffusion.pt", folder / "diffusion.yaml"
+    if not model.exists() and not settings.exists():
+        return None
+    if not model.exists():
+        raise CheckpointError(f"{settings} is there, but {model} is not; put it there too, or take both away")
+    found = load_diffusion_config(settings)
+    _check_fit(settings, found, config)
+    return load_unit2mel(model, found)
+
+
+def _check_fit(path: Path, diffusion: DiffusionConfig, config: Config) -> None:
+    if diffusion.model.use_speaker_encoder:
+        raise ConfigError(f"{path}: this model knows voices by embeddings of a speaker encoder, not by ids")
+    theirs, ours = diffusion.data, config.data
+    pairs = {
+        "sampling_rate": (theirs.sampling_rate, ours.sampling_rate),
+        "hop length": (theirs.hop_length, ours.hop_length),
+        "number of mel bins": (theirs.n_mels, ours.n_mels),
+        "speech encoder": (theirs.speech_encoder, config.model.speech_encoder),
+        "unit channels": (theirs.ssl_dim, config.model.ssl_dim),
+    }
+    for name, (wanted, found) in pairs.items():
+        if wanted != found:
+            raise ConfigError(
+                f"{path}: its {name} is {wanted}, but the voice's is {found}; the two do not fit together"
+            )

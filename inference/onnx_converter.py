@@ -1,0 +1,226 @@
+"""A voice that sings without PyTorch: the graphs that onnx_export.py wrote, run by onnxruntime.
+
+Nothing that is imported here, or by what is imported here, loads PyTorch, so
+the chain starts in a fraction of the time and fits where PyTorch does not. It
+takes the same noise from the same places (inference/noise.py, vdecoder/draws.py)
+and therefore gives the same sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from inference.noise import frame_noise
+from inference.onnx_vocoder import GraphVocoder
+from inference.options import ConvertOptions
+from inference.song import Passage, Report, SongConverter
+from modules.config import Config
+from modules.errors import CheckpointError, ConfigError
+from modules.f0_predictor import F0_PREDICTORS
+from modules.onnx_session import open_session, run
+from modules.sidecar import MELODY, MODEL, VOCODER, Sidecar, read_sidecar
+from vdecoder.draws import initial_phase, source_generator
+from vdecoder.world_synthesis import WorldSynthesis
+from vencoder import ENCODERS
+
+Feed = dict[str, np.ndarray]
+
+
+class OnnxConverter(SongConverter):
+    """A loaded voice of ONNX graphs, with its encoder and its pitch tracker.
+
+    Args:
+        options: Name the folder of the graphs, ``checkpoints/<name>``, beside which
+            ``checkpoints/<name>.json`` lies, and how to convert; may be replaced
+            between songs by others that name the same folder.
+
+    Raises:
+        ConfigError: The options ask for what the graphs cannot do, or for what needs PyTorch.
+        CheckpointError: A graph cannot be read, or does not fit its sidecar.
+        MissingWeightsError: The encoder's graph has not been downloaded or exported.
+    """
+
+    def __init__(self, options: ConvertOptions) -> None:
+        self.folder = Path(options.onnx)
+        sidecar = read_sidecar(self.folder)
+        config = sidecar.config
+        super().__init__(config, options, self.folder.name)
+        _check(sidecar, options, self.folder)
+        self.device = options.device or _best_device()
+        self._predictors: dict[str, Any] = {}
+        self._predictor()
+        tracks = _tracks(config)
+        noise = {"noise": (1, config.data.n_mels, None)}
+        source = {"source_noise": (1, None), "phase": (1, 9)} if sidecar.fused else {}
+        self.fused = sidecar.fused
+        self._model = self._open(MODEL, {**tracks, **noise, **source})
+        self._melody = self._open(MELODY, tracks) if options.auto_predict_f0 else None
+        self._vocoder = self._build_vocoder(sidecar)
+        self.encoder = ENCODERS.build(_encoder_name(config), self.device)
+        if self.encoder.ssl_dim != config.model.ssl_dim:
+            raise ConfigError(
+                f"the voice wants units of {config.model.ssl_dim} channels, but encoder "
+                f"{self.encoder.name!r} gives {self.encoder.ssl_dim}"
+            )
+
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        """Return the units (D, U) of ``audio`` (T,) at the encoder's rate."""
+        units: np.ndarray = self.encoder.units(audio)
+        return units
+
+    def track(self, audio: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return F0 (N,), Hz, without gaps, and uv (N,), 1 where voiced, of ``audio`` (T,)."""
+        f0, uv = self._predictor().predict(audio, n_frames)
+        return f0, uv
+
+    def sing(self, passage: Passage, report: Report) -> np.ndarray:
+        """Return N * hop_length samples; tell ``report`` on the way how much is done."""
+        feed = self._feed(passage)
+        if self._melody:
+            feed["f0"] = self._run(self._melody, feed, MELODY)
+        noise = frame_noise(passage.first, passage.n_frames, self.config.data.n_mels)
+        scaled = {**feed, "noise": noise[None] * np.float32(self.options.noise_scale)}
+        if self._vocoder is None:
+            return self._run(self._model, {**scaled, **self._source(passage.n_frames)}, MODEL)[0]
+        mel = self._run(self._model, scaled, MODEL)[0]
+        report(0.5)
+        audio: np.ndarray = self._vocoder(mel, feed["f0"][0], passage.uv)
+        return audio
+
+    def _feed(self, passage: Passage) -> Feed:
+        """Return what the graphs are told of a passage, but for noise."""
+        model = self.config.model
+        feed = {"units": passage.units[None], "f0": passage.f0[None], "uv": passage.uv[None]}
+        if model.n_speakers > 1:
+            shares = passage.speaker
+            if not isinstance(shares, np.ndarray):
+                shares = np.zeros((passage.n_frames, model.n_speakers))
+                shares[:, passage.speaker] = 1
+            feed["speaker"] = shares[None]
+        if model.vol_embedding:
+            feed["volume"] = passage.volume[None]
+        return {name: np.ascontiguousarray(track, np.float32) for name, track in feed.items()}
+
+    def _source(self, n_frames: int) -> Feed:
+        """Return what the sine source inside a fused graph draws."""
+        generator = source_generator()
+        phase = initial_phase(generator)[None].astype(np.float32)
+        noise = generator.standard_normal((1, n_frames * self.config.data.hop_length), np.float32)
+        return {"phase": phase, "source_noise": noise}
+
+    def _run(self, session: onnxruntime.InferenceSession, feed: Feed, file: str) -> np.ndarray:
+        """Return the output of a graph, which must be numbers."""
+        path = self.folder / file
+        output: np.ndarray = run(session, feed, f"{path} cannot be run")[0]
+        if not np.isfinite(output).all():
+            raise CheckpointError(f"{path} gives NaN; export an earlier checkpoint")
+        return output
+
+    def _open(self, file: str, inputs: Mapping[str, Sequence[int | None]]) -> onnxruntime.InferenceSession:
+        """Return the graph ``file``, which must take these inputs; None is any length."""
+        path = self.folder / file
+        session = open_session(path, self.device, f"the graph {file}")
+        found = {
+            node.name: tuple(n if isinstance(n, int) else None for n in node.shape)
+            for node in session.get_inputs()
+        }
+        wanted = {name: tuple(shape) for name, shape in inputs.items()}
+        if found != wanted:
+            raise CheckpointError(
+                f"{path} takes {_shown(found)}, but {self.folder.name}.json speaks of {_shown(wanted)}; "
+                "the two were not exported together. Export the voice again"
+            )
+        return session
+
+    def _build_vocoder(self, sidecar: Sidecar) -> Any:
+        data = sidecar.config.data
+        if sidecar.fused:
+            return None
+        if sidecar.config.model.vocoder_name == "world":
+            return WorldSynthesis(data)
+        inputs = {
+            "mel": (1, data.n_mels, None),
+            "f0": (1, None),
+            "source_noise": (1, None),
+            "phase": (1, 9),
+        }
+        session = self._open(VOCODER, inputs)
+
+        def synthesize(feed: Feed) -> np.ndarray:
+            return self._run(session, feed, VOCODER)
+
+        return GraphVocoder(synthesize, data.sampling_rate, data.hop_length, sidecar.reach)
+
+    def _predictor(self) -> Any:
+        """Return the pitch tracker that the options ask for, built once."""
+        name = self.options.f0_predictor
+        if name not in self._predictors:
+            data = self.config.data
+            self._predictors[name] = F0_PREDICTORS.build(
+                name, sampling_rate=data.sampling_rate, hop_length=data.hop_length
+            )
+        return self._predictors[name]
+
+
+def _check(sidecar: Sidecar, options: ConvertOptions, folder: Path) -> None:
+    """Refuse what the graphs cannot do, and what needs PyTorch."""
+    if not F0_PREDICTORS[options.f0_predictor].without_torch:
+        names = ", ".join(name for name, spec in F0_PREDICTORS.items() if spec.without_torch)
+        raise ConfigError(f"-f0p: {options.f0_predictor} needs PyTorch; with --onnx use one of: {names}")
+    if options.auto_predict_f0 and not sidecar.melody:
+        raise ConfigError(
+            f"-a: {folder}/ has no {MELODY}; if the model was trained with automatic F0 prediction, "
+            f"onnx_export.py -n {folder.name} -a writes it"
+        )
+    if options.diffuses:
+        raise ConfigError("-shd and -od need PyTorch; leave --onnx away, or these")
+    if options.blends == "kmeans":
+        raise ConfigError("-cr: k-means files are read with PyTorch; with --onnx take a retrieval index, -fr")
+    if options.enhance:
+        raise ConfigError("-eh needs PyTorch; leave --onnx away, or -eh")
+    if options.precision != "fp32":
+        raise ConfigError(f"-pr: graphs have a precision of their own; leave {options.precision} away")
+
+
+def _encoder_name(config: Config) -> str:
+    """Return the encoder that gives the voice's units without PyTorch: itself, or its ONNX twin."""
+    name = config.model.speech_encoder
+    ENCODERS[name]  # raises if there is no such encoder
+    for candidate in (name, f"{name}-onnx"):
+        if candidate in ENCODERS and ENCODERS[candidate].without_torch:
+            return candidate
+    usable = ", ".join(name for name, spec in ENCODERS.items() if spec.without_torch)
+    raise ConfigError(
+        f"the speech encoder {name!r} of this voice needs PyTorch; those that do not are: {usable}"
+    )
+
+
+def _tracks(config: Config) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of what all graphs of the Glow model take; None is any length."""
+    model = config.model
+    tracks: dict[str, tuple[int | None, ...]] = {
+        "units": (1, model.ssl_dim, None),
+        "f0": (1, None),
+        "uv": (1, None),
+    }
+    if model.n_speakers > 1:
+        tracks["speaker"] = (1, None, model.n_speakers)
+    if model.vol_embedding:
+        tracks["volume"] = (1, None)
+    return tracks
+
+
+def _best_device() -> str:
+    return "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
+
+
+def _shown(inputs: Mapping[str, tuple[int | None, ...]]) -> str:
+    return ", ".join(
+        f"{name} [{', '.join('n' if n is None else str(n) for n in shape)}]"
+        for name, shape in sorted(inputs.items())
+    )

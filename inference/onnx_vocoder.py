@@ -1,0 +1,66 @@
+"""vocoder.onnx, fed in pieces: a slice of any length then takes the same memory.
+
+A piece carries as many of its neighbours' frames as its own depend on, and its
+sines begin at the phase that the frames before have come to, so the pieces
+join without a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vdecoder.draws import N_HARMONICS, initial_phase, source_generator
+
+_PIECE = 512  # frames
+
+
+class GraphVocoder:
+    """A neural vocoder as a graph.
+
+    Args:
+        synthesize: Runs the graph: inputs by name to audio (1, T).
+        sampling_rate: Hz.
+        hop_length: Samples per frame.
+        reach: Frames on either side that a frame's sound depends on.
+        piece: Frames to make at a time; the result does not depend on it but for rounding.
+    """
+
+    def __init__(
+        self,
+        synthesize: Callable[[dict[str, np.ndarray]], np.ndarray],
+        sampling_rate: int,
+        hop_length: int,
+        reach: int,
+        piece: int = _PIECE,
+    ) -> None:
+        self._synthesize = synthesize
+        self.sampling_rate, self.hop_length = sampling_rate, hop_length
+        self.reach, self.piece = reach, piece
+
+    def __call__(self, mel: np.ndarray, f0: np.ndarray, uv: np.ndarray) -> np.ndarray:
+        """Return the sound (N * hop_length,), float32, of mel (M, N), F0 (N,) in Hz and uv (N,)."""
+        hop, n_frames = self.hop_length, len(f0)
+        voiced = np.where(uv > 0.5, f0, 0).clip(0).astype(np.float32)
+        generator = source_generator()
+        initial = initial_phase(generator)
+        noise = generator.standard_normal((1, n_frames * hop), np.float32)
+        cycles = np.cumsum(voiced.astype(np.float64) * hop / self.sampling_rate)
+        audio = np.empty(n_frames * hop, np.float32)
+        for first in range(0, n_frames, self.piece):
+            last = min(first + self.piece, n_frames)
+            start, stop = max(0, first - self.reach), min(n_frames, last + self.reach)
+            begun = cycles[start - 1] if start else 0.0
+            phase = (initial + begun * np.arange(1, N_HARMONICS + 1)) % 1
+            part = self._synthesize(
+                {
+                    "mel": np.ascontiguousarray(mel[None, :, start:stop], np.float32),
+                    "f0": voiced[None, start:stop],
+                    "source_noise": noise[:, start * hop : stop * hop],
+                    "phase": phase[None].astype(np.float32),
+                }
+            )
+            skipped = (first - start) * hop
+            audio[first * hop : last * hop] = part[0, skipped : skipped + (last - first) * hop]
+        return audio

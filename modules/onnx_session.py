@@ -1,0 +1,100 @@
+"""The one way in which ONNX graphs are opened and run, with or without PyTorch in the process.
+
+A graph is no program: it reaches nothing but its inputs, as long as it names no
+other files and no operators of its own. Files that do are refused unread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from modules.errors import CheckpointError
+from modules.onnx_file import check_file, first_line
+
+_CPU = "CPUExecutionProvider"
+
+
+def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onnxruntime.InferenceSession:
+    """Return a session for ``path``, checked first; that it runs on the CPU after all is announced.
+
+    Args:
+        path: The file.
+        device: What it should run on, as text or as a device of PyTorch.
+        what: What it is, for the announcement ("the encoder 'hubertsoft-onnx'").
+
+    Raises:
+        CheckpointError: The file is missing, no ONNX graph, damaged, needs
+            another file, or onnxruntime refuses it.
+    """
+    check_file(path)
+    kind, _, index = str(device).partition(":")
+    choices: list[list[Any]] = [[_CPU]]
+    if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        choices.insert(0, [("CUDAExecutionProvider", {"device_id": int(index or 0)}), _CPU])
+    reason = f"this onnxruntime does not support {kind}"
+    for providers in choices:
+        try:
+            # its own way of falling back prints
+            session = onnxruntime.InferenceSession(
+                str(path), _options(), providers=providers, enable_fallback=0
+            )
+            break
+        except Exception as error:  # what onnxruntime raises has no base class of its own
+            reason = first_line(error)
+    else:
+        if re.search(r"\bIR version|\bopset\b", reason):
+            reason = "it is written in a newer ONNX; update onnxruntime, or get an older file"
+        raise CheckpointError(f"{path} cannot be read by onnxruntime {onnxruntime.__version__}: {reason}")
+    # without a word, the CPU also takes the place of a CUDA that lacks a library
+    if kind != "cpu" and session.get_providers()[0] == _CPU:
+        if len(providers) > 1:
+            reason = "onnxruntime cannot load CUDA's libraries"
+        logging.getLogger(__name__).warning("%s runs on the CPU: %s", what, reason)
+    return session
+
+
+def run(session: onnxruntime.InferenceSession, feed: Mapping[str, Any], where: str) -> list[Any]:
+    """Return the outputs of a graph.
+
+    Args:
+        session: The graph.
+        feed: Its inputs by name.
+        where: Begins the message of an error: "<file> cannot be run on 3.0 s of audio".
+
+    Raises:
+        CheckpointError: onnxruntime gives up; says why.
+    """
+    try:
+        outputs: list[Any] = session.run(None, dict(feed))
+    except Exception as error:  # what onnxruntime raises has no base class of its own
+        raise CheckpointError(f"{where}: {first_line(error)}") from None
+    return outputs
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised too, which is enough
+    options.intra_op_num_threads = _threads()
+    # between two runs the cores belong to what else runs
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # a plan kept for every length of input would only grow
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return options
+
+
+def _threads() -> int:
+    """Return as many as PyTorch uses, if it is there; or what the environment says; 0: one for each core."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() else 0

@@ -1,0 +1,183 @@
+"""What lies beside the ONNX graphs of a voice: a small JSON file that says what they take and how they fit.
+
+``checkpoints/<name>.json`` belongs to the graphs in ``checkpoints/<name>/``.
+Other programs read it as well; docs/onnx.md lists its keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from modules.config import Config, parse_config, read_json
+from modules.errors import ConfigError
+from modules.files import write_json
+
+MODEL, MELODY, VOCODER = "model.onnx", "f0.onnx", "vocoder.onnx"
+CONDITION, DENOISER = "diffusion_encoder.onnx", "diffusion_denoiser.onnx"
+_VERSION = 1  # of the names and shapes of the graphs' inputs
+_DATA = ("n_fft", "win_length", "n_mels", "f_min", "f_max", "unit_interpolate_mode")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionSidecar:
+    """What a sampler has to know of the diffusion graphs.
+
+    Attributes:
+        type: Diffusion: the denoiser predicts noise; ReFlow: a velocity.
+        timesteps: Steps from mel to noise.
+        max_steps: How many of them the model is trained for.
+        n_speakers: Shares that say who sings; 1: there is no such input.
+        speakers: Their ids by name.
+        mel_min: Natural log, what is -1 in a normalised mel.
+        mel_max: What is 1.
+        method: The sampler that the model's configuration asks for.
+        speedup: Steps that it takes at once.
+        betas: The schedule, if it is not the usual one, from 1e-4 to 0.02.
+    """
+
+    type: str
+    timesteps: int
+    max_steps: int
+    n_speakers: int
+    speakers: dict[str, int]
+    mel_min: float = -12.0
+    mel_max: float = 2.0
+    method: str = ""
+    speedup: int = 10
+    betas: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """All of it.
+
+    Attributes:
+        config: The voice's configuration, as far as converting needs it.
+        fused: model.onnx gives sound: the vocoder is inside.
+        melody: f0.onnx is there, which predicts F0.
+        reach: Frames on either side that a frame's sound depends on.
+        diffusion: The diffusion graphs, if there are any.
+    """
+
+    config: Config
+    fused: bool = False
+    melody: bool = False
+    reach: int = 0
+    diffusion: DiffusionSidecar | None = None
+
+
+def sidecar_path(folder: str | Path) -> Path:
+    """Return the file that belongs to the graphs in ``folder``."""
+    folder = Path(folder)
+    return folder.parent / f"{folder.name}.json"
+
+
+def write_sidecar(folder: str | Path, sidecar: Sidecar) -> None:
+    """Write the file of the graphs in ``folder``, atomically."""
+    config = sidecar.config
+    data, model = config.data, config.model
+    write_json(
+        sidecar_path(folder),
+        {
+            "version": _VERSION,
+            "name": Path(folder).name,
+            "rate": data.sampling_rate,
+            "hop": data.hop_length,
+            "encoder": model.speech_encoder,
+            "units": model.ssl_dim,
+            "speakers": config.spk,
+            "n_speakers": model.n_speakers,
+            "mix": model.n_speakers > 1,
+            "volume": model.vol_embedding,
+            "vocoder": model.vocoder_name,
+            "fused": sidecar.fused,
+            "melody": sidecar.melody,
+            "reach": sidecar.reach,
+            "data": {name: getattr(data, name) for name in _DATA},
+            "f0_range": config.f0_range,
+            "diffusion": None if sidecar.diffusion is None else asdict(sidecar.diffusion),
+        },
+    )
+
+
+def read_sidecar(folder: str | Path) -> Sidecar:
+    """Return what is known of the graphs in ``folder``.
+
+    Raises:
+        ConfigError: The file is missing, broken, or of a newer kind.
+    """
+    path = sidecar_path(folder)
+    if not path.is_file():
+        raise ConfigError(
+            f"{path} does not exist: it belongs to the graphs in {folder}/. "
+            f"onnx_export.py -n {Path(folder).name} writes both"
+        )
+    values = read_json(path)
+    try:
+        return _parsed(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _parsed(values: Mapping[str, Any]) -> Sidecar:
+    if values.get("version") != _VERSION:
+        raise ConfigError(
+            f"version {values.get('version')!r} is not {_VERSION}, the one that this program reads; "
+            "export the voice again"
+        )
+    data, ranges = values.get("data"), values.get("f0_range")
+    if not isinstance(data, Mapping) or not isinstance(ranges, Mapping):
+        raise ConfigError("sections 'data' and 'f0_range' must be tables")
+    config = parse_config(
+        {
+            "data": {
+                **data,
+                "sampling_rate": values.get("rate"),
+                "hop_length": values.get("hop"),
+            },
+            "model": {
+                "inter_channels": data.get("n_mels"),
+                "speech_encoder": values.get("encoder"),
+                "ssl_dim": values.get("units"),
+                "n_speakers": values.get("n_speakers"),
+                "vol_embedding": values.get("volume"),
+                "vocoder_name": values.get("vocoder"),
+                "use_automatic_f0_prediction": values.get("melody"),
+            },
+            "spk": values.get("speakers"),
+            "f0_range": ranges,
+        }
+    )
+    reach, fused = values.get("reach"), values.get("fused")
+    if not isinstance(fused, bool) or not isinstance(reach, int) or reach < 0:
+        raise ConfigError("'fused' must be true or false, and 'reach' a number of frames")
+    given = values.get("diffusion")
+    return Sidecar(
+        config=config,
+        fused=fused,
+        melody=config.model.use_automatic_f0_prediction,
+        reach=reach,
+        diffusion=None if given is None else _diffusion(given),
+    )
+
+
+def _diffusion(values: Any) -> DiffusionSidecar:
+    if not isinstance(values, Mapping):
+        raise ConfigError("section 'diffusion' must be a table of settings")
+    kinds = {"type": str, "method": str, "speakers": dict, "betas": list, "mel_min": float, "mel_max": float}
+    found: dict[str, Any] = {}
+    for field in fields(DiffusionSidecar):
+        value, kind = values.get(field.name), kinds.get(field.name, int)
+        if kind is float and isinstance(value, int):
+            value = float(value)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ConfigError(f"diffusion.{field.name} must be of type {kind.__name__}, not {value!r}")
+        found[field.name] = value
+    sidecar = DiffusionSidecar(**found)
+    numbers = (*sidecar.betas, *sidecar.speakers.values())
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ConfigError("diffusion.betas and diffusion.speakers must hold numbers")
+    return replace(sidecar, betas=tuple(sidecar.betas))

@@ -1,0 +1,115 @@
+"""The modules that are traced, against the model they are made of; test_voice.py has the files."""
+
+import pytest
+import torch
+
+from export.glow import GlowGraph, MelodyGraph
+from models import GlowSVC
+from modules.config import ModelConfig
+
+SIZES = {
+    "hidden_channels": 16,
+    "filter_channels": 32,
+    "n_layers": 1,
+    "n_flow_block_layer": 3,
+    "n_flow_layer": 2,
+    "gin_channels": 8,
+    "ssl_dim": 12,
+    "n_speakers": 3,
+}
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    model = GlowSVC(ModelConfig(**{**SIZES, **changes})).eval().requires_grad_(False)
+    for name, tensor in model.named_parameters():  # the couplings begin as the identity
+        if ".post." in name or name.endswith(".logs") or ("flows" in name and name.endswith(".bias")):
+            tensor.normal_(std=0.1)
+    return model
+
+
+def inputs(model, n_frames):
+    generator = torch.Generator().manual_seed(n_frames)
+    config = model.config
+    tracks = {
+        "units": torch.randn(1, config.ssl_dim, n_frames, generator=generator),
+        "f0": 100 + 300 * torch.rand(1, n_frames, generator=generator),
+        "uv": (torch.rand(1, n_frames, generator=generator) > 0.3).float(),
+        "noise": 0.4 * torch.randn(1, config.inter_channels, n_frames, generator=generator),
+    }
+    if config.n_speakers > 1:
+        tracks["speaker"] = torch.randn(1, n_frames, config.n_speakers, generator=generator).softmax(2)
+    if config.vol_embedding:
+        tracks["volume"] = torch.rand(1, n_frames, generator=generator)
+    return tracks
+
+
+def wanted(model, tracks, **options):
+    speaker = tracks.get("speaker", torch.zeros(1, dtype=torch.int64))
+    return model.convert(
+        tracks["units"],
+        tracks["f0"],
+        tracks["uv"],
+        speaker,
+        tracks.get("volume"),
+        tracks["noise"],
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"n_sqz": 1},
+        {"n_sqz": 4},
+        {"n_speakers": 1},
+        {"vol_embedding": True},
+        {"flow_share_parameter": True},
+        {"use_depthwise_conv": True},
+        {"use_crn_pre": True},
+        {"use_automatic_f0_prediction": False},
+    ],
+    ids=str,
+)
+def test_the_mel_is_that_of_the_model_at_any_length(changes):
+    model = build(**changes)
+    graph = GlowGraph(model).eval()
+    for n_frames in (1, 2, 3, 4, 13, 20):
+        tracks = inputs(model, n_frames)
+        mel, _ = wanted(model, tracks)
+        # float32, summed in another order
+        torch.testing.assert_close(graph(**tracks), mel, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"n_speakers": 1}, {"vol_embedding": True}], ids=str)
+def test_the_melody_is_that_of_the_model(changes):
+    model = build(**changes)
+    tracks = inputs(model, 13)
+    _, f0 = wanted(model, tracks, predict_f0=True)
+    del tracks["noise"]
+    torch.testing.assert_close(MelodyGraph(model).eval()(**tracks), f0, rtol=1e-5, atol=0)
+
+
+def test_a_row_with_a_single_1_is_that_speaker():
+    model = build()
+    tracks = inputs(model, 7)
+    tracks["speaker"] = torch.nn.functional.one_hot(torch.full((1, 7), 2), 3).float()
+    mel, _ = wanted(model, {**tracks, "speaker": torch.tensor([2])})
+    torch.testing.assert_close(GlowGraph(model).eval()(**tracks), mel, rtol=0, atol=2e-5)
+
+
+def test_a_graph_knows_speakers_by_what_the_layers_make_of_them():
+    """However wide the embedding of a speaker is, nothing in the graph is as wide."""
+    model = build(gin_channels=77)
+    shapes = [tensor.shape for tensor in GlowGraph(model).flow.state_dict().values()]
+    assert not any(77 in shape for shape in shapes)
+
+
+def test_the_model_itself_stays_as_it_was():
+    model = build()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    GlowGraph(model), MelodyGraph(model)
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())

@@ -1,0 +1,86 @@
+"""The module that is traced against the vocoder it is made of, and its pieces."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from export.vocoder import VocoderGraph, reach
+from inference.onnx_vocoder import GraphVocoder
+from tests.published import write_vocoder
+from tests.vdecoder.test_contract import reduced_data
+from vdecoder.draws import initial_phase, source_generator
+from vdecoder.nsf_hifigan import NsfHifigan, NsfHifiganLog10
+from vdecoder.nsf_snake_hifigan import NsfSnakeHifigan
+
+CASES = {
+    "natural": ("nsf_hifigan", NsfHifigan),
+    "resblock 2": ("nsf_hifigan_resblock2", NsfHifigan),
+    "log10": ("nsf_hifigan", NsfHifiganLog10),
+    "snake": ("nsf_snake_hifigan", NsfSnakeHifigan),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def vocoder(request, tmp_path_factory):
+    case, kind = CASES[request.param]
+    weights = write_vocoder(case, tmp_path_factory.mktemp("vocoder"))
+    return kind(reduced_data(json.loads((weights.parent / "config.json").read_text())), weights=weights)
+
+
+def song(vocoder, n_frames):
+    generator = torch.Generator().manual_seed(n_frames)
+    mel = torch.randn(vocoder.n_mels, n_frames, generator=generator) - 3
+    f0 = 100 + 300 * torch.rand(n_frames, generator=generator)
+    uv = (torch.rand(n_frames, generator=generator) > 0.3).float()
+    return mel, f0, uv
+
+
+def tolerance(vocoder):
+    # the random weights of the snakes ask for the sine of large numbers
+    return {"rtol": 0, "atol": 2e-4 if isinstance(vocoder, NsfSnakeHifigan) else 5e-6}
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 31])
+def test_the_sound_is_that_of_the_vocoder(vocoder, n_frames):
+    mel, f0, uv = song(vocoder, n_frames)
+    drawn = source_generator()
+    phase = torch.from_numpy(initial_phase(drawn))[None].float()
+    noise = torch.from_numpy(drawn.standard_normal((1, n_frames * vocoder.hop_length), np.float32))
+    found = VocoderGraph(vocoder).eval()(mel[None], (f0 * uv)[None], noise, phase)[0]
+    torch.testing.assert_close(found, vocoder.synthesize(mel, f0, uv), **tolerance(vocoder))
+
+
+@pytest.mark.parametrize("piece", [1, 7, 40])
+def test_pieces_join_without_a_trace(vocoder, piece):
+    graph, lengths = VocoderGraph(vocoder).eval(), []
+
+    def synthesize(feed):
+        lengths.append(feed["f0"].shape[1])
+        return graph(**{name: torch.from_numpy(np.array(track)) for name, track in feed.items()}).numpy()
+
+    frames = reach(vocoder.network)
+    made = GraphVocoder(synthesize, vocoder.sampling_rate, vocoder.hop_length, frames, piece)
+    mel, f0, uv = song(vocoder, 150)
+    found = torch.from_numpy(made(mel.numpy(), f0.numpy(), uv.numpy()))
+    torch.testing.assert_close(found, vocoder.synthesize(mel, f0, uv), **tolerance(vocoder))
+    assert max(lengths) <= piece + 2 * frames and len(lengths) == -(-150 // piece)
+
+
+def test_two_minutes_do_not_drift(vocoder):
+    """The phase that a piece begins with is as exact as the whole song's."""
+    n_frames = 5000
+    mel = torch.zeros(vocoder.n_mels, n_frames)
+    f0 = torch.full((n_frames,), 441.3)
+    begun = []
+
+    def synthesize(feed):
+        begun.append(feed["phase"][0])
+        return np.zeros((1, feed["source_noise"].shape[1]), np.float32)
+
+    rate, hop = vocoder.sampling_rate, vocoder.hop_length
+    GraphVocoder(synthesize, rate, hop, 0, 4999)(mel.numpy(), f0.numpy(), np.ones(n_frames))
+    ninth = 9 * float(np.float32(441.3)) * 4999 * hop / rate
+    advance = (begun[1] - begun[0])[8] - ninth
+    assert abs(advance - round(advance)) < 1e-6

@@ -1,0 +1,268 @@
+"""What the script has written of a voice: names, shapes, numbers; and what it refuses."""
+
+import json
+import math
+import re
+import shutil
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+import onnx_export
+from diffusion.config import load_diffusion_config
+from diffusion.unit2mel import load_unit2mel
+from export.voice import load_voice
+from models import GlowSVC
+from modules.checkpoint import load_model
+from modules.config import load_config
+from modules.sidecar import read_sidecar, sidecar_path
+from tests.export.voices import put_diffusion, put_voice
+from tests.inference.tiny import SPEAKERS, write_vocoder
+
+TRACKS = {
+    "units": [1, 12, "n_frames"],
+    "f0": [1, "n_frames"],
+    "uv": [1, "n_frames"],
+    "speaker": [1, "n_frames", 2],
+    "volume": [1, "n_frames"],
+}
+MEL = [1, 128, "n_frames"]
+SOURCE = {"source_noise": [1, "n_samples"], "phase": [1, 9]}
+SIGNATURES = {
+    "model.onnx": ({**TRACKS, "noise": MEL}, {"mel": MEL}),
+    "f0.onnx": (TRACKS, {"sung_f0": [1, "n_frames"]}),
+    "vocoder.onnx": ({"mel": MEL, "f0": [1, "n_frames"], **SOURCE}, {"audio": [1, "n_samples"]}),
+    "diffusion_encoder.onnx": (
+        {name: shape for name, shape in TRACKS.items() if name != "uv"},
+        {"condition": [1, 6, "n_frames"]},
+    ),
+    "diffusion_denoiser.onnx": (
+        {"x": MEL, "t": [1], "condition": [1, 6, "n_frames"]},
+        {"prediction": MEL},
+    ),
+}
+
+
+def session(path):
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def shapes(nodes):
+    assert all(node.type == "tensor(float)" for node in nodes)
+    return {node.name: node.shape for node in nodes}
+
+
+@pytest.mark.parametrize("file", SIGNATURES)
+def test_names_and_shapes(rich_voice, file):
+    graph = session(rich_voice.folder / file)
+    inputs, outputs = SIGNATURES[file]
+    assert shapes(graph.get_inputs()) == inputs
+    assert shapes(graph.get_outputs()) == outputs
+    facts = graph.get_modelmeta().custom_metadata_map
+    assert facts["encoder"] == "mfcc" and facts["hop_length"] == "512"
+
+
+def test_a_fused_graph_takes_units_and_gives_sound(fused_voice):
+    assert {path.name for path in fused_voice.folder.iterdir()} == {"model.pth", "config.json", "model.onnx"}
+    graph = session(fused_voice.folder / "model.onnx")
+    one_voice = {name: TRACKS[name] for name in ("units", "f0", "uv")}
+    assert shapes(graph.get_inputs()) == {**one_voice, "noise": MEL, **SOURCE}
+    assert shapes(graph.get_outputs()) == {"audio": [1, "n_samples"]}
+
+
+def test_the_sidecar_says_how_they_fit(rich_voice, fused_voice):
+    values = json.loads((rich_voice.folder.parent / "rich.json").read_text(encoding="utf-8"))
+    wanted = {"name": "rich", "rate": 44100, "hop": 512, "encoder": "mfcc", "units": 12}
+    assert {name: values[name] for name in wanted} == wanted
+    assert values["speakers"] == SPEAKERS and values["mix"] and values["volume"] and values["melody"]
+    assert not values["fused"] and values["reach"] > 2
+    sidecar = read_sidecar(rich_voice.folder)
+    assert sidecar.diffusion and sidecar.diffusion.max_steps == 1000 and sidecar.diffusion.betas == ()
+    config = load_config(rich_voice.folder / "config.json")
+    assert sidecar.config.data == config.data and sidecar.config.f0_range == config.f0_range
+    assert sidecar_path(fused_voice.folder).name == "花 v1.2.json"
+    other = read_sidecar(fused_voice.folder)
+    assert other.fused and not other.melody and other.config.model.n_speakers == 1 and other.diffusion is None
+
+
+def test_the_mel_is_that_of_the_model_in_the_file(rich_voice):
+    """The checkpoint is in half precision; the graph is not, and gives what the loaded model gives."""
+    config = load_config(rich_voice.folder / "config.json")
+    model = GlowSVC(config.model).eval()
+    load_model(model, rich_voice.folder / "model.pth")
+    random = np.random.default_rng(3)
+    units = random.standard_normal((1, 12, 333), np.float32)
+    f0 = np.full((1, 333), 261.0, np.float32)
+    uv, volume = np.ones_like(f0), np.full_like(f0, 0.1)
+    noise = random.standard_normal((1, 128, 333), np.float32)
+    # anna becomes 花子
+    speaker = np.stack([np.linspace(1, 0, 333), np.linspace(0, 1, 333)], 1)[None].astype(np.float32)
+    feed = {"units": units, "f0": f0, "uv": uv, "noise": noise, "speaker": speaker, "volume": volume}
+    [mel] = session(rich_voice.folder / "model.onnx").run(None, feed)
+    tensors = [torch.from_numpy(feed[name]) for name in ("units", "f0", "uv", "speaker", "volume")]
+    wanted, _ = model.infer(*tensors, noise_scale=1.0, noise=torch.from_numpy(noise))
+    np.testing.assert_allclose(mel, wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shallow", [True, False])
+def test_diffusion_can_be_sampled_outside(rich_voice, shallow):
+    """DDIM in seven lines, asking the two graphs, ends where PyTorch ends."""
+    config = load_diffusion_config(rich_voice.folder / "diffusion.yaml")
+    model = load_unit2mel(rich_voice.folder / "diffusion.pt", config)
+    random = np.random.default_rng(4)
+    noise = random.standard_normal((1, 128, 40), np.float32)
+    mel = random.standard_normal((1, 128, 40), np.float32) - 5 if shallow else None
+    units = random.standard_normal((1, 12, 40), np.float32)
+    f0, volume = np.full((1, 40), 200, np.float32), np.full((1, 40), 0.1, np.float32)
+    k_step, speedup = (100, 10) if shallow else (1000, 100)
+    wanted = model.infer(
+        torch.from_numpy(units),
+        torch.from_numpy(f0),
+        torch.from_numpy(volume),
+        torch.tensor([1]),
+        mel=None if mel is None else torch.from_numpy(mel),
+        k_step=k_step,
+        method="ddim",
+        speedup=speedup,
+        noise=torch.from_numpy(noise),
+    )
+
+    speaker = np.tile(np.array([0, 1], np.float32), (1, 40, 1))
+    encoder = session(rich_voice.folder / "diffusion_encoder.onnx")
+    [condition] = encoder.run(None, {"units": units, "f0": f0, "volume": volume, "speaker": speaker})
+    denoiser = session(rich_voice.folder / "diffusion_denoiser.onnx")
+    kept = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))  # share of the mel in the variance
+    steps = list(range(0, k_step, speedup))[::-1]
+    x = noise
+    if mel is not None:
+        share = kept[k_step - 1]
+        x = math.sqrt(share) * ((mel + 12) / 14 * 2 - 1) + math.sqrt(1 - share) * noise
+    for now, then in zip(steps, steps[1:], strict=False):
+        feed = {"x": x.astype(np.float32), "t": np.array([now], np.float32), "condition": condition}
+        [predicted] = denoiser.run(None, feed)
+        clean = (x - math.sqrt(1 - kept[now]) * predicted) / math.sqrt(kept[now])
+        x = math.sqrt(kept[then]) * clean + math.sqrt(1 - kept[then]) * predicted
+    # ten steps of float32, the first of which divides by a small number
+    np.testing.assert_allclose((x + 1) / 2 * 14 - 12, wanted, rtol=0, atol=2e-2 if not shallow else 1e-3)
+
+
+def test_check_prints_the_difference_and_the_speed_of_every_output(rich_voice):
+    lines = rich_voice.printed.splitlines()
+    for file, (_, outputs) in SIGNATURES.items():
+        [name] = outputs
+        begin = next(i for i, line in enumerate(lines) if line.endswith(f"{file}, output {name!r}"))
+        table = [line.split() for line in lines[begin + 2 : begin + 8]]
+        assert [int(row[0]) for row in table] == [1, 2, 3, 86, 501, 1292]
+        assert all(float(row[1]) <= 1e-5 * max(1, float(row[2])) for row in table)
+        assert lines[begin + 8].startswith(f"largest difference of {name!r}: ")
+
+
+def test_half_precision_is_exported_as_float32(rich_voice, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(rich_voice.pretrain))
+    for graph in load_voice(rich_voice.folder, melody=True).graphs:
+        assert {tensor.dtype for tensor in graph.module.parameters()} <= {torch.float32}
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path, capsys):
+    """Run the script where there is checkpoints/; return (exit code, the one line of stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+
+    def call(*args):
+        code = onnx_export.main(list(args))
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        return code, lines[0]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        ({}, ["--fuse"], "'world' of this voice is no network"),
+        ({"use_automatic_f0_prediction": False}, ["-a"], "-a: .*without automatic F0 prediction"),
+        ({"vocoder_name": "nsf-hifigan"}, [], "python -m pretrain nsf-hifigan"),
+        ({"vocoder_name": "griffin-lim"}, [], "unknown vocoder 'griffin-lim'"),
+    ],
+    ids=str,
+)
+def test_what_a_voice_does_not_have_is_refused_before_any_work(script, tmp_path, model, arguments, message):
+    folder = put_voice(tmp_path / "checkpoints" / "x", **model)
+    code, line = script("-n", "x", *arguments)
+    assert code == 2
+    assert re.search(message, line), line
+    assert {path.name for path in folder.iterdir()} == {"model.pth", "config.json"}
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("", "put the voice there, as checkpoints/x/model.pth"),
+        ("model.pth", "checkpoints/x/model.pth does not exist"),
+        ("config.json", "checkpoints/x/config.json does not exist"),
+    ],
+)
+def test_what_is_missing_is_named(script, tmp_path, missing, message):
+    folder = put_voice(tmp_path / "checkpoints" / "x")
+    if missing:
+        (folder / missing).unlink()
+    else:
+        shutil.rmtree(folder)
+    code, line = script("-n", "x")
+    assert code == 2 and message in line
+
+
+def test_another_configuration_is_refused(script, tmp_path):
+    folder = put_voice(tmp_path / "checkpoints" / "x")
+    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    values["model"]["n_speakers"] = 3
+    (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    code, line = script("-n", "x")
+    assert code == 2 and "Use the config.json saved beside the checkpoint" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (lambda folder: (folder / "diffusion.pt").unlink(), [], "diffusion.pt is not; put it there too"),
+        (lambda folder: (folder / "diffusion.yaml").unlink(), [], "diffusion.yaml does not exist"),
+        (lambda folder: edit(folder, "block_size: 512", "block_size: 256"), [], "hop length is 256.*512"),
+        (lambda folder: edit(folder, "encoder: mfcc", "encoder: vec256l9"), [], "speech encoder is vec256l9"),
+        (lambda folder: edit(folder, "n_spk: 2", "n_spk: 2\n  use_speaker_encoder: true"), [], "embeddings"),
+        (lambda folder: None, ["--fuse"], "--fuse: the diffusion model"),
+    ],
+)
+def test_a_diffusion_model_that_does_not_fit_is_refused(script, tmp_path, change, arguments, message):
+    write_vocoder(tmp_path / "pretrain")
+    folder = put_voice(tmp_path / "checkpoints" / "x", vocoder_name="nsf-hifigan")
+    put_diffusion(folder)
+    edit(folder, "encoder: mfcc", "encoder: mfcc\n  block_size: 512")
+    change(folder)
+    code, line = script("-n", "x", *arguments)
+    assert code == 2
+    assert re.search(message, line), line
+    assert not list(folder.glob("*.onnx"))
+
+
+def edit(folder, before, after):
+    path = folder / "diffusion.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-n", "x", "-o", "there"], "-o and --weights belong to --encoder"),
+        (["--encoder", "vec768l12", "--check"], "belong to a voice"),
+        (["--encoder", "vec768l12", "--fuse"], "belong to a voice"),
+    ],
+)
+def test_options_of_the_other_kind_are_refused(script, arguments, message):
+    code, line = script(*arguments)
+    assert code == 2 and message in line

@@ -1,0 +1,34 @@
+import matplotlib.image
+import numpy as np
+import pytest
+
+from inference.mix_plot import write_mix_plot
+from inference.speaker_mix import SpeakerMix
+
+
+def test_a_picture_shows_who_sings_when(tmp_path):
+    tracks = {0: [[0, 0.5, 1, 1], [0.5, 1, 0, 0]], 1: [[0, 0.5, 0, 0], [0.5, 1, 1, 1]], 2: [[0, 1, 0, 0]]}
+    path = tmp_path / "混合 mix.png"
+    write_mix_plot(path, SpeakerMix(tracks, {"anna": 0, "bob": 1, "carol": 2}), 60.0)
+    picture = matplotlib.image.imread(path)
+    assert picture.shape[:2] == (320, 1000) and list(tmp_path.iterdir()) == [path]
+    blue = (picture[..., 2] > 0.6) & (picture[..., 0] < 0.3)  # the first voice, and the one after it
+    orange = (picture[..., 0] > 0.9) & (picture[..., 2] < 0.3)
+    for colour, start, end in ((blue, 60, 420), (orange, 480, 850)):
+        assert colour[50:250, start:end].mean() > 0.9
+        other = slice(480, 850) if start == 60 else slice(60, 420)
+        assert not colour[50:250, other].any()
+    green = (picture[..., 1] > 0.5) & (picture[..., 0] < 0.3)
+    assert not green.any()  # carol never sings
+
+
+@pytest.mark.parametrize("name", ["花子さん", "초아", "$x_1$ & _y", "a\nb", "\U0001f3a4", "", "anna " * 99])
+def test_names_of_all_letters_are_drawn_without_complaint(tmp_path, name):
+    mix = SpeakerMix({0: [[0, 1, 1, 1]], 1: [[0, 1, 1, 1]]}, {name: 0, "_anna": 1})
+    write_mix_plot(tmp_path / "a.png", mix, 1.0)
+    assert np.isfinite(matplotlib.image.imread(tmp_path / "a.png")).all()
+
+
+def test_a_choir_fits(tmp_path):
+    tracks = {number: [[0, 1, 1, number]] for number in range(100)}
+    write_mix_plot(tmp_path / "a.png", SpeakerMix(tracks, {}, 100), 300.0)

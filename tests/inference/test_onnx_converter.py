@@ -1,0 +1,286 @@
+"""Converting without PyTorch: the same sound as with it, and nothing of it in memory."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+from onnx import TensorProto, helper, numpy_helper
+
+import inference_main
+from cluster.build import build_index
+from cluster.dataset import ArrayFrames
+from inference.converter import Converter
+from inference.onnx_converter import OnnxConverter
+from inference.options import ConvertOptions
+from modules.errors import CheckpointError, ConfigError, MissingWeightsError
+from modules.sidecar import sidecar_path
+from tests.export.voices import export_once, fused, rich
+from tests.golden_cases import voice
+from tests.inference.tiny import RATE
+
+ROOT = Path(inference_main.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def rich_voice(tmp_path_factory):
+    return export_once(tmp_path_factory, rich)
+
+
+@pytest.fixture(scope="module")
+def fused_voice(tmp_path_factory):
+    return export_once(tmp_path_factory, fused)
+
+
+@pytest.fixture
+def copy(rich_voice, tmp_path, monkeypatch):
+    """A copy of the voice to break; its sidecar changed as asked for."""
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(rich_voice.pretrain))
+
+    def make(**changes) -> Path:
+        folder = tmp_path / "checkpoints" / "x"
+        shutil.copytree(rich_voice.folder, folder, dirs_exist_ok=True)
+        values = json.loads(sidecar_path(rich_voice.folder).read_text(encoding="utf-8"))
+        sidecar_path(folder).write_text(json.dumps({**values, **changes}), encoding="utf-8")
+        for name in ("config.json",) if "vocoder" in changes else ():
+            config = json.loads((folder / name).read_text(encoding="utf-8"))
+            config["model"]["vocoder_name"] = changes["vocoder"]
+            (folder / name).write_text(json.dumps(config), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory):
+    path = tmp_path_factory.mktemp("song") / "song.wav"
+    rest = np.zeros(RATE // 2, np.float32)
+    soundfile.write(path, np.concatenate([voice(2, RATE), rest, voice(1.3, RATE)]), RATE)
+    return path
+
+
+def options(folder, **changes):
+    return ConvertOptions(
+        onnx=str(folder),
+        model_path=str(folder / "model.pth"),
+        config_path=str(folder / "config.json"),
+        device="cpu",
+        wav_format="wav",
+        **changes,
+    )
+
+
+def both(folder, song, tmp_path, speaker="anna", **changes):
+    """Return what comes out without PyTorch and with it."""
+    sounds = []
+    for kind in (OnnxConverter, Converter):
+        result = kind(options(folder, **changes)).convert(song, tmp_path / f"{kind.__name__}.wav", speaker)
+        sounds.append(soundfile.read(result.path, dtype="float32")[0])
+    return sounds
+
+
+def assert_same(found, wanted):
+    assert found.shape == wanted.shape
+    # 16 bits hide most of it: float32 in another order now and then rounds to the next number
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1.01 / 2**15)
+    assert np.abs(wanted).max() > 1e-3
+
+
+@pytest.mark.parametrize("tracker", ["pm", "dio", "harvest"])
+def test_it_gives_what_pytorch_gives(rich_voice, song, tmp_path, monkeypatch, tracker):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(rich_voice.pretrain))
+    assert_same(*both(rich_voice.folder, song, tmp_path, "花子", f0_predictor=tracker, noise_scale=0.7))
+
+
+def test_a_fused_graph_gives_it_too(fused_voice, song, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(fused_voice.pretrain))
+    assert_same(*both(fused_voice.folder, song, tmp_path))
+
+
+def test_the_vocoder_without_weights_gives_it_too(copy, song, tmp_path):
+    folder = copy(vocoder="world", reach=0)
+    (folder / "vocoder.onnx").unlink()
+    assert_same(*both(folder, song, tmp_path))
+
+
+def test_predicted_pitch(rich_voice, song, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(rich_voice.pretrain))
+    found, wanted = both(rich_voice.folder, song, tmp_path, auto_predict_f0=True)
+    # a tenth of a millihertz of pitch is a phase by the end of a slice
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.sqrt(np.mean(wanted**2))
+
+
+def test_several_speakers_at_once(rich_voice, song, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(rich_voice.pretrain))
+    mix = tmp_path / "mix.json"
+    mix.write_text(json.dumps({"0": [[0, 1, 1, 0]], "1": [[0, 1, 0, 1]]}), encoding="utf-8")
+    changes = {"use_spk_mix": True, "spk_mix_file": str(mix)}
+    found, wanted = both(rich_voice.folder, song, tmp_path, **changes)
+    assert_same(found, wanted)
+    alone, _ = both(rich_voice.folder, song, tmp_path)
+    assert np.abs(found - alone).max() > 1e-3
+
+
+def test_a_long_passage_is_made_in_pieces(rich_voice, song, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(rich_voice.pretrain))
+    converter = OnnxConverter(options(rich_voice.folder))
+    converter._vocoder.piece = 50
+    result = converter.convert(song, tmp_path / "pieces.wav", "anna")
+    found = soundfile.read(result.path, dtype="float32")[0]
+    whole, _ = both(rich_voice.folder, song, tmp_path)
+    assert_same(found, whole)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["-f0p", "dio"], "0key_anna_glow_dio"),
+        (["-f0p", "pm", "-a", "-lea", "0.5"], "auto_anna_glow_pm"),
+        (["-fr", "-cr", "0.5", "-cm", "index.pkl"], "0key_anna_0.5_glow_pm"),
+    ],
+    ids=str,
+)
+def test_pytorch_is_neither_imported_nor_missed(rich_voice, song, tmp_path, arguments, name):
+    """The script itself, in a process in which importing PyTorch fails."""
+    own = np.random.default_rng(0).standard_normal((600, 12), np.float32)
+    build_index(tmp_path / "index.pkl", {"anna": ArrayFrames(own)}, {"anna": 0, "花子": 1}, "mfcc")
+    code = (
+        "import sys; before = set(sys.modules); sys.modules['torch'] = None\n"
+        "import inference_main; code = inference_main.main(sys.argv[1:])\n"
+        "heavy = {name for name in sys.modules if name.partition('.')[0] in "
+        "('torch', 'torchaudio', 'librosa', 'numba', 'transformers')} - {'torch'}\n"
+        "assert sys.modules['torch'] is None and not heavy, heavy\n"
+        "sys.exit(code)"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, "--onnx", str(rich_voice.folder), "-wf", "wav"]
+    done = subprocess.run(
+        [*command, "-n", str(song), "-s", "anna", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    result = tmp_path / "results" / f"song_{name}.wav"
+    assert soundfile.info(result).frames == soundfile.info(song).frames
+    assert "conversion" in soundfile.SoundFile(result).comment
+
+
+def test_pytorch_is_not_even_loaded(rich_voice, song, tmp_path):
+    code = (
+        "import sys, inference_main; code = inference_main.main(sys.argv[1:])\n"
+        "assert 'torch' not in sys.modules\n"
+        "sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, "--onnx", str(rich_voice.folder), "-n", str(song), "-s", "anna"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"f0_predictor": "crepe"}, "-f0p: crepe needs PyTorch; .*pm, dio, harvest$"),
+        ({"f0_predictor": "rmvpe"}, "-f0p: rmvpe needs PyTorch"),
+        ({"enhance": True}, "-eh needs PyTorch"),
+        ({"shallow_diffusion": True}, "-shd and -od need PyTorch"),
+        ({"only_diffusion": True}, "-shd and -od need PyTorch"),
+        ({"cluster_infer_ratio": 0.5}, "-cr: k-means files are read with PyTorch; .*-fr"),
+        ({"precision": "bf16"}, "-pr: .*leave bf16 away"),
+    ],
+    ids=str,
+)
+def test_what_needs_pytorch_says_so(rich_voice, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        OnnxConverter(options(rich_voice.folder, **changes))
+
+
+def test_pitch_is_predicted_only_if_the_graph_was_written(fused_voice):
+    with pytest.raises(ConfigError, match=r"-a: .*no f0\.onnx.*onnx_export\.py -n 花 v1\.2 -a"):
+        OnnxConverter(options(fused_voice.folder, auto_predict_f0=True))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "error", "message"),
+    [
+        ("whisper-ppg", ConfigError, "'whisper-ppg' of this voice needs PyTorch; .*mfcc"),
+        ("dphubert", ConfigError, "'dphubert' of this voice needs PyTorch"),
+        ("hubertsoft", MissingWeightsError, "hubertsoft-onnx"),  # its twin would do
+        ("nothing", ConfigError, "unknown speech encoder 'nothing'"),
+    ],
+)
+def test_encoders_that_need_pytorch_are_refused(copy, encoder, error, message):
+    with pytest.raises(error, match=message):
+        OnnxConverter(options(copy(encoder=encoder)))
+
+
+def test_units_of_another_width_are_refused(copy):
+    folder = copy(units=13)
+    with pytest.raises(CheckpointError, match=r"takes .*units \[1, 12, n\].* speaks of .*units \[1, 13, n\]"):
+        OnnxConverter(options(folder))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"volume": False}, {"fused": True}, {"n_speakers": 1, "speakers": {}}], ids=str
+)
+def test_graphs_and_sidecar_of_two_exports_are_refused(copy, changes):
+    with pytest.raises(CheckpointError, match="not exported together. Export the voice again"):
+        OnnxConverter(options(copy(**changes)))
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "vocoder.onnx"])
+def test_a_missing_graph_is_named(copy, file):
+    folder = copy()
+    (folder / file).unlink()
+    with pytest.raises(CheckpointError, match=f"{file} does not exist"):
+        OnnxConverter(options(folder))
+
+
+def test_a_graph_that_reads_another_file_is_refused(copy):
+    folder = copy()
+    model = onnx.load(folder / "model.onnx")
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match="refused.*another file"):
+        OnnxConverter(options(folder))
+
+
+def test_a_graph_that_gives_nan_is_an_error_of_one_line(copy, song, tmp_path):
+    folder = copy()
+    model = onnx.load(folder / "model.onnx")
+    [output] = model.graph.output
+    last = next(node for node in model.graph.node if output.name in node.output)
+    last.output[list(last.output).index(output.name)] = "before"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(np.nan, np.float32), "nan"))
+    model.graph.node.append(helper.make_node("Mul", ["before", "nan"], [output.name]))
+    onnx.save(model, folder / "model.onnx")
+    with pytest.raises(CheckpointError, match=r"model\.onnx gives NaN; export an earlier checkpoint"):
+        OnnxConverter(options(folder)).convert(song, tmp_path / "x.wav", "anna")
+
+
+def test_mistakes_of_the_script_are_one_line(rich_voice, song, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        assert inference_main.main(["-n", str(song), "-s", "anna", *arguments]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "checkpoints/nobody.json does not exist" in call("--onnx", "checkpoints/nobody")
+    assert "onnx_export.py -n nobody writes both" in call("--onnx", "checkpoints/nobody/")
+    assert "the model has no speaker 'bob'" in call("--onnx", str(rich_voice.folder), "-s", "bob")
+    assert "rmvpe needs PyTorch" in call("--onnx", str(rich_voice.folder), "-f0p", "rmvpe")

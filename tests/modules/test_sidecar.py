@@ -1,0 +1,84 @@
+import dataclasses
+import json
+
+import pytest
+
+from modules.config import parse_config
+from modules.errors import ConfigError
+from modules.sidecar import DiffusionSidecar, Sidecar, read_sidecar, sidecar_path, write_sidecar
+
+DIFFUSION = DiffusionSidecar(
+    type="ReFlow", timesteps=1000, max_steps=100, n_speakers=2, speakers={"anna": 0, "花子": 1}
+)
+SIDECAR = Sidecar(
+    config=parse_config(
+        {
+            "data": {"hop_length": 256, "n_mel_channels": 80},
+            "model": {
+                "inter_channels": 80,
+                "speech_encoder": "mfcc",
+                "ssl_dim": 12,
+                "n_speakers": 2,
+                "vol_embedding": True,
+                "use_automatic_f0_prediction": False,
+            },
+            "spk": {"anna": 0, "花子": 1},
+            "f0_range": {"anna": [200.0, 300.0, 400.0]},
+        }
+    ),
+    reach=7,
+    diffusion=DIFFUSION,
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"diffusion": None},
+        {"fused": True, "reach": 0},
+        {"diffusion": dataclasses.replace(DIFFUSION, betas=(0.1, 0.2), method="rk4")},
+    ],
+    ids=str,
+)
+def test_it_comes_back_as_it_was_written(tmp_path, changes):
+    sidecar = dataclasses.replace(SIDECAR, **changes)
+    write_sidecar(tmp_path / "any name 1.2", sidecar)
+    assert [path.name for path in tmp_path.iterdir()] == ["any name 1.2.json"]
+    assert read_sidecar(f"{tmp_path}/any name 1.2/") == sidecar
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 2}, "version 2 is not 1"),
+        ({"rate": "fast"}, "data.sampling_rate must be of type int"),
+        ({"rate": None}, "data.sampling_rate must be of type int"),
+        ({"hop": 0}, "hop_length must be above 0"),
+        ({"encoder": 7}, "model.speech_encoder must be of type str"),
+        ({"speakers": {"anna": 7}}, "spk.anna is 7"),
+        ({"speakers": None}, "'spk'"),
+        ({"fused": "yes"}, "'fused' must be true or false"),
+        ({"reach": -1}, "'reach'"),
+        ({"data": []}, "'data' and 'f0_range' must be tables"),
+        ({"data": {}}, "must be of type int"),
+        ({"f0_range": []}, "'data' and 'f0_range' must be tables"),
+        ({"diffusion": []}, "'diffusion' must be a table"),
+        ({"diffusion": {"type": "Diffusion"}}, r"diffusion\.timesteps must be of type int"),
+        ({"diffusion": {**dataclasses.asdict(DIFFUSION), "betas": ["x"]}}, "must hold numbers"),
+    ],
+    ids=str,
+)
+def test_a_broken_one_says_what_is_wrong(tmp_path, changes, message):
+    write_sidecar(tmp_path / "x", SIDECAR)
+    path = sidecar_path(tmp_path / "x")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**values, **changes}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_sidecar(tmp_path / "x")
+    assert "x.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_one_says_who_writes_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"nobody\.json does not exist.*onnx_export\.py -n nobody"):
+        read_sidecar(tmp_path / "nobody")

@@ -1,0 +1,220 @@
+"""WORLD's model of a voice, driven by a log-mel: the synthesis, on arrays.
+
+WORLD (Morise, Yokomori and Ozawa 2016) describes a voice by its F0, a smooth
+spectral envelope and the share of noise at each frequency. F0 is given, the
+envelope is read off the mel and the share of noise is a fixed guess. Pulses and
+noise then pass through minimum-phase filters on the mel's own frames, and one
+correction brings the result closer to the mel. WORLD's synthesis filters every
+pulse instead: it scores the same, but its cost grows with the pitch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from modules.errors import ConfigError
+from modules.f0 import fill_unvoiced
+from modules.mel_basis import mel_basis
+
+if TYPE_CHECKING:
+    from modules.config import DataConfig
+
+Array = NDArray[Any]
+
+_FLOOR = 1e-5  # magnitude of silence in a mel, see modules/mel.py
+_LOUDEST = 10.0  # ln; far above any recording, and exp() of it is still harmless
+_UNVOICED_WIDTH = 60.0  # Hz, smoothing where there is no F0
+_ROLL_OFF = 0.7e-3  # ln per Hz, fall of the envelope above the last mel band
+_STRONGEST_CORRECTION = 1.0  # ln, 9 dB; more is no better, and worse where F0 is wrong
+_SEED = 0  # of the noise: equal inputs give equal sound
+
+
+class WorldSynthesis:
+    """Pulse-and-noise synthesis from mel and F0; deterministic, without weights.
+
+    Args:
+        data_config: The analysis settings of the mel.
+
+    Raises:
+        ConfigError: The window is not as long as the FFT.
+    """
+
+    def __init__(self, data_config: DataConfig) -> None:
+        if data_config.win_length != data_config.n_fft:
+            raise ConfigError(
+                f"the vocoder 'world' needs data.win_length equal to data.n_fft, "
+                f"not {data_config.win_length} and {data_config.n_fft}"
+            )
+        self.sampling_rate, self.hop_length = data_config.sampling_rate, data_config.hop_length
+        self.n_fft = data_config.n_fft
+        self.basis = mel_basis(
+            self.sampling_rate, self.n_fft, data_config.n_mels, data_config.f_min, data_config.f_max
+        )
+        self.window = np.hanning(self.n_fft + 1)[:-1].astype(np.float32)
+        bins = np.arange(self.n_fft // 2 + 1)
+        self._areas = np.log(self.basis.sum(1))  # a band value minus this is its mean magnitude
+        centres = (self.basis @ bins) / self.basis.sum(1)
+        self._spread = _interpolation(centres, len(bins))
+        hertz = bins * (self.sampling_rate / self.n_fft)
+        roll_off = -_ROLL_OFF * (hertz - hertz[-1] * (centres[-1] / bins[-1])).clip(0)
+        self._roll_off = roll_off.astype(np.float32)
+        # share of noise in the amplitude of a voiced frame: nearly none below 3 kHz, 3/4 from 12 kHz on
+        noisiness = 0.02 + 0.75 / (1 + np.exp((7500.0 - hertz) / 1500.0))
+        self._noisiness = noisiness.astype(np.float32)
+
+    def __call__(self, mel: Array, f0: Array, uv: Array) -> NDArray[np.float32]:
+        """Return the sound (N * hop_length,); loud mels give peaks beyond ±1.
+
+        Args:
+            mel: (M, N), natural log.
+            f0: (N,), Hz; 0 means unvoiced whatever ``uv`` says.
+            uv: (N,), 1 = voiced.
+        """
+        target, pitch, voicing = self._tracks(mel, f0, uv)
+        between = (pitch + np.append(pitch[1:], pitch[-1])) / 2  # mel frames lie between F0 frames
+        voiced = voicing + np.append(voicing[1:], voicing[-1]) >= 1
+        smoothing = np.where(voiced, between, _UNVOICED_WIDTH) * (self.n_fft / self.sampling_rate)
+
+        magnitude = np.exp((target - self._areas) @ self._spread + self._roll_off)
+        # one F0 wide: low bands are narrow enough to show single harmonics, this removes them
+        envelope = running_mean(magnitude, smoothing)
+        spectrum = self._excitation(pitch, voicing)
+        spectrum *= minimum_phase(envelope)
+        audio = self._inverse(spectrum)
+
+        spectrum = self._forward(audio, "reflect" if len(audio) > self.n_fft // 2 else "constant")
+        got = np.log((np.abs(spectrum) @ self.basis.T).clip(_FLOOR))
+        missing = (target - got).clip(-_STRONGEST_CORRECTION, _STRONGEST_CORRECTION) @ self._spread
+        # averaged over one F0 as well, so that valleys between harmonics are not stamped onto peaks
+        gain = running_mean(missing * magnitude, smoothing) / envelope
+        spectrum *= np.exp(gain)
+        return self._inverse(spectrum)
+
+    def _tracks(self, mel: Array, f0: Array, uv: Array) -> tuple[Array, Array, Array]:
+        """Return mel (N, M) within bounds, f0 (N,) without gaps in Hz, and voicing (N,)."""
+        filled, has_pitch = fill_unvoiced(f0.astype(np.float64))
+        lowest = self.sampling_rate / self.n_fft  # one period per window: below it there is no harmonic
+        pitch = np.clip(filled.astype(np.float64), lowest, self.sampling_rate / 4)
+        target = np.ascontiguousarray(mel.T, np.float32).clip(math.log(_FLOOR), _LOUDEST)
+        return target, pitch, has_pitch * (uv > 0.5)
+
+    def _excitation(self, pitch: Array, voicing: Array) -> Array:
+        """Return the spectra (N, K) of the source, flat as the mel's mean magnitude sees it.
+
+        A harmonic of amplitude A fills n_fft / 2 * A of magnitude, spread over
+        one F0: pulses of height 1 have mean magnitude 1. White noise of variance
+        s2 has Rayleigh magnitudes with mean square 3 pi / 32 * n_fft * s2.
+        """
+        n_samples = len(pitch) * self.hop_length
+        clock = np.arange(n_samples) / self.hop_length
+        frames = np.arange(len(pitch))
+        # frame i owns the half hop on either side; a fade over a third of a hop between owners
+        gate = np.clip(3 * np.interp(clock, frames, voicing) - 1, 0, 1)
+        pulses = (pulse_train(np.interp(clock, frames, pitch) / self.sampling_rate) * gate).astype(np.float32)
+        noise = np.random.default_rng(_SEED).standard_normal(n_samples, np.float32)
+        noise *= np.float32(math.sqrt(32 / (3 * math.pi * self.n_fft)))
+        voiced_noise = noise * gate.astype(np.float32)
+        spectrum = self._forward(pulses)
+        spectrum *= np.sqrt(1 - np.square(self._noisiness))
+        spectrum += self._forward(voiced_noise) * self._noisiness
+        spectrum += self._forward(noise - voiced_noise)
+        return spectrum
+
+    def _forward(self, audio: Array, padding: Any = "constant") -> Array:
+        """Return the spectra (N, K) of audio (N * hop_length,) on the mel's frames."""
+        pad = (self.n_fft - self.hop_length) // 2
+        padded = np.pad(audio, (pad, self.n_fft - self.hop_length - pad), mode=padding)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
+        spectrum: Array = scipy.fft.rfft(frames * self.window, overwrite_x=True)
+        return spectrum
+
+    def _inverse(self, spectrum: Array) -> NDArray[np.float32]:
+        """Return the audio (N * hop_length,) whose spectra are closest to (N, K)."""
+        n_samples = len(spectrum) * self.hop_length
+        frames = scipy.fft.irfft(spectrum)
+        frames *= self.window
+        audio = overlap_add(frames, self.hop_length)
+        square = np.broadcast_to(np.square(self.window), frames.shape)
+        weight = overlap_add(square, self.hop_length)
+        pad = (self.n_fft - self.hop_length) // 2
+        return (audio / weight.clip(1e-3))[pad : pad + n_samples]
+
+
+def _interpolation(centres: Array, n_bins: int) -> NDArray[np.float32]:
+    """Return (M, K) that draws straight lines between values at ``centres``, flat outside."""
+    eye = np.eye(len(centres))
+    return np.stack([np.interp(np.arange(n_bins), centres, row) for row in eye]).astype(np.float32)
+
+
+def overlap_add(frames: Array, hop_length: int) -> Array:
+    """Return the sum (T,) of frames (N, L), each ``hop_length`` samples after the last."""
+    n_frames, length = frames.shape
+    n_hops = -(-length // hop_length)
+    total = np.zeros((n_frames + n_hops - 1, hop_length), frames.dtype)
+    for hop in range(n_hops):
+        block = frames[:, hop * hop_length : (hop + 1) * hop_length]
+        total[hop : hop + n_frames, : block.shape[1]] += block
+    return total.ravel()
+
+
+def running_mean(values: Array, width: Array) -> NDArray[np.float32]:
+    """Return the mean of (N, K) over ``width`` (N,) columns around each, mirrored at the ends."""
+    n_columns = values.shape[1]
+    half = width.astype(np.float64).clip(1, n_columns / 2) / 2
+    pad = int(half.max()) + 2
+    mirrored = np.pad(values, ((0, 0), (pad, pad)), mode="reflect")
+    # float64: quiet columns must survive the difference of two large sums
+    sums = np.zeros((len(values), mirrored.shape[1] + 1))
+    np.cumsum(mirrored, axis=1, dtype=np.float64, out=sums[:, 1:])
+    views = np.lib.stride_tricks.sliding_window_view(sums, n_columns + 1, axis=1)
+    rows = np.arange(len(values))
+
+    def up_to(column: Array) -> Array:
+        whole = column.astype(np.int64)
+        row: Array = views[rows, whole]
+        step = np.diff(row)
+        step *= (column - whole)[:, None]
+        step += row[:, :-1]
+        return step
+
+    centre = pad + 0.5
+    mean = up_to(centre + half)
+    mean -= up_to(centre - half)
+    mean /= (2 * half)[:, None]
+    return mean.astype(np.float32)
+
+
+def minimum_phase(magnitude: Array) -> Array:
+    """Return the spectra (N, K) of these positive magnitudes whose energy comes earliest."""
+    cepstrum = scipy.fft.irfft(np.log(magnitude))
+    half = cepstrum.shape[1] // 2
+    cepstrum[:, 1:half] *= 2
+    cepstrum[:, half + 1 :] = 0
+    phase = scipy.fft.rfft(cepstrum, overwrite_x=True).imag
+    spectrum = np.empty(phase.shape, np.result_type(phase, np.complex64))
+    spectrum.real, spectrum.imag = np.cos(phase), np.sin(phase)
+    spectrum *= magnitude
+    return spectrum
+
+
+def pulse_train(rate: Array) -> Array:
+    """Return band-limited unit pulses (T,), ``rate`` (T,) of them per sample.
+
+    Pulses lie between samples, where the phase (float64: a long song must not
+    drift) passes a whole number; rounding them to samples would roughen the tone.
+    """
+    phase = np.cumsum(rate)
+    cycles = np.floor(phase)
+    before = np.flatnonzero(cycles[1:] > cycles[:-1])
+    fraction = (cycles[before + 1] - phase[before]) / rate[before + 1]
+    reach = 8  # samples: flat up to 16 kHz at 44.1 kHz
+    offsets = np.arange(1 - reach, reach + 1)
+    distance = offsets - fraction[:, None]
+    shape = np.sinc(distance) * np.cos(np.pi * distance / (2 * reach)) ** 2
+    places = before[:, None] + offsets + reach
+    return np.bincount(places.ravel(), shape.ravel(), len(rate) + 2 * reach)[reach : reach + len(rate)]

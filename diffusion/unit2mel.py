@@ -18,7 +18,7 @@ from diffusion.config import DiffusionConfig
 from diffusion.decoder import Decoder, Progress, check_finite
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.reflow import ReFlow
-from modules.checkpoint import load_weights, read_checkpoint
+from modules.checkpoint import load_weights, model_state
 from modules.errors import CheckpointError, ConfigError, FeatureError
 
 _F0_SCALE = 700.0  # Hz; F0 is told as ln(1 + f0 / 700), a mel scale
@@ -238,12 +238,8 @@ def load_unit2mel(path: str | Path, config: DiffusionConfig) -> Unit2Mel:
     Raises:
         CheckpointError: The file cannot be read, or does not fit ``config``.
     """
-    state = read_checkpoint(path).get("model")
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of train_diff.py")
-    found = next(
-        (kind for kind, name in _NETWORKS.items() if any(str(k).startswith(name) for k in state)), None
-    )
+    state = model_state(path)
+    found = next((kind for kind, name in _NETWORKS.items() if any(k.startswith(name) for k in state)), None)
     if found not in (None, config.model.type):
         raise CheckpointError(
             f"{path} is a model of type {found}, but its configuration says {config.model.type} "

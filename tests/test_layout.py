@@ -60,14 +60,17 @@ def test_a_file_imports_only_from_lower_ranks_or_its_own_room(path):
 
 def test_every_script_is_known():
     assert SCRIPTS == [
+        "compress_model",
         "demo",
         "inference_main",
+        "mix_models",
         "onnx_export",
         "preprocess_flist_config",
         "preprocess_hubert_f0",
         "resample",
         "train",
         "train_diff",
+        "train_index",
     ]
 
 

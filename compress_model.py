@@ -1,0 +1,93 @@
+"""Make a trained model small: without optimizer and progress, a third of its size, to keep or to give away.
+
+It converts, and serves as the start of another training, as before; only the
+run that it is from cannot go on from it. Voice models and diffusion models are
+told apart by their content.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from modules.cli import entry_point
+
+EPILOG = """\
+examples:
+  python compress_model.py -c logs/44k/config.json -i logs/44k/G_20000.pth -o anna.pth
+  python compress_model.py -i logs/44k/G_20000.pth -o anna.safetensors       config.json beside it
+  python compress_model.py -i logs/44k/diffusion/model_20000.pt -hf          half the size again
+
+Half precision runs wherever the whole one does, CPU or GPU: it is a way to store, and is
+widened when the model is loaded. You are told how far it moves the mel of a made-up song.
+Give config.json away as well: a model is of no use without it.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="its config.json, or config.yaml of a diffusion model, to see that it fits (default: the one "
+        "beside the model, if there is one)",
+    )
+    add("-i", "--input", required=True, metavar="FILE", help="a checkpoint: G_*.pth or model_*.pt")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to; .safetensors is possible too (default: <input>_release beside it)",
+    )
+    add("-hf", "--half", action="store_true", help="store half precision, which is half the size again")
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compress the model; return the exit code."""
+    args = get_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    source = Path(args.input)
+    output = Path(args.output) if args.output else source.with_stem(f"{source.stem}_release")
+    print(f"reading {source} ...", file=sys.stderr, flush=True)
+
+    from export.compress import compress_model
+
+    done = compress_model(source, output, args.config, args.half)
+    print(
+        f"{done.path}: {done.kind}, {_size(done.before)} before, {_size(done.after)} after "
+        f"({done.after / done.before:.0%})"
+    )
+    if done.config_path:
+        print(f"it fits {done.config_path}")
+    else:
+        print("no configuration beside it: nothing says that it fits one; name it with -c")
+    if done.mel_change:
+        mean, largest = done.mel_change
+        print(
+            f"half precision moves the mel by {_decibels(mean):.3f} dB, at most {_decibels(largest):.2f} dB "
+            "(a made-up song; 1 dB is about what can be heard)"
+        )
+    return 0
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e5 else f"{n_bytes / 1e3:.1f} kB"
+
+
+def _decibels(change: float) -> float:
+    """Return a difference of natural logarithms of a magnitude in dB."""
+    return 8.686 * change
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,14 @@
-"""A training step: its time, its operations, and the share of the machine's peak that it reaches."""
+"""A training step: its time, its operations, and the share of the machine's peak that it reaches.
+
+`python -m benchmarks.training --compile` adds rows for torch.compile, which takes
+minutes to start on a CPU.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 
 import torch
@@ -13,6 +19,7 @@ from benchmarks.measure import seconds, table
 from models import GlowSVC
 from modules.config import Config, parse_config
 
+FORMATS = (torch.float32, torch.bfloat16)
 _TEMPLATES = Path(__file__).parent.parent / "configs_template"
 
 
@@ -23,21 +30,26 @@ def template(name: str) -> Config:
     return parse_config(values)
 
 
-def main() -> None:
-    """Print a row for each template and number format; float32 as torch does it is the baseline."""
+def main(compiled: bool = False) -> None:
+    """Print a row for each template and number format; float32 as torch does it is the baseline.
+
+    Args:
+        compiled: Also try torch.compile, and say how long it takes to start.
+    """
     rows = []
     for label, name in (("tiny", "config_tiny_template.json"), ("published size", "config_template.json")):
         config = template(name)
         baseline = None
-        for dtype in (torch.float32, torch.bfloat16):
-            operations, spent, share = measure(config, dtype)
+        ways = [(dtype, way) for way in (False, True)[: 1 + compiled] for dtype in FORMATS]
+        for dtype, way in ways:
+            operations, spent, share = measure(config, dtype, way)
             baseline = baseline or spent
             n_parameters = sum(p.numel() for p in GlowSVC(config.model).parameters())
             rows.append(
                 [
                     f"{label}, {n_parameters / 1e6:.1f} M",
                     f"{config.train.batch_size} × {config.train.max_speclen}",
-                    str(dtype).removeprefix("torch."),
+                    str(dtype).removeprefix("torch.") + (", compiled" if way else ""),
                     f"{operations / 1e9:.1f}",
                     f"{spent * 1000:.0f}",
                     f"{share:.0%}",
@@ -47,9 +59,10 @@ def main() -> None:
     table(["model", "batch × frames", "format", "GFLOP a step", "ms", "share of peak", "over float32"], rows)
 
 
-def measure(config: Config, dtype: torch.dtype) -> tuple[float, float, float]:
+def measure(config: Config, dtype: torch.dtype, compiled: bool = False) -> tuple[float, float, float]:
     """Return the operations of a training step, its seconds, and the share of the machine's peak."""
     model = GlowSVC(config.model)
+    network = torch.compile(model) if compiled else model
     n_clips, n_frames = config.train.batch_size, config.train.max_speclen
     batch = {
         "units": torch.randn(n_clips, config.model.ssl_dim, n_frames),
@@ -63,13 +76,24 @@ def measure(config: Config, dtype: torch.dtype) -> tuple[float, float, float]:
 
     def step() -> None:
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            loss = torch.stack(list(model.losses(model(**batch)).values())).sum()
+            loss = torch.stack(list(model.losses(network(**batch)).values())).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
+    began = time.perf_counter()
+    if compiled:
+        step()
+        print(f"torch.compile, {dtype}: the first step took {time.perf_counter() - began:.0f} s", flush=True)
+        network, eager = model, network
     with FlopCounterMode(display=False) as counter:
         step()
     operations = float(counter.get_total_flops())
+    if compiled:
+        network = eager
     spent = seconds(step, 5)
     return operations, spent, operations / spent / peak_flops(dtype)
+
+
+if __name__ == "__main__":
+    main("--compile" in sys.argv)

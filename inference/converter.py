@@ -19,7 +19,7 @@ from models import GlowSVC
 from modules.audio import resample
 from modules.checkpoint import load_model
 from modules.config import Config
-from modules.device import resolve_device
+from modules.device import cpu_has_bf16, resolve_device
 from modules.errors import CheckpointError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.units import stretch_units
@@ -56,12 +56,17 @@ class Converter(SongConverter):
         self._predictors: dict[tuple[str, float], Any] = {}
         self._predictor()
         self.dtype: torch.dtype = getattr(torch, PRECISIONS[options.precision])
+        if self.device.type == "cpu" and self.dtype != torch.float32 and not self._cpu_is_good_at_it():
+            logger.warning("-pr %s: this CPU has no instructions for it and is slower so", options.precision)
         self.model = None if alone else self._load_glow()
         self.refiner = Refiner(diffusion, options, config, self.device) if diffusion else None
         name = config.model.speech_encoder
         self.encoder = ENCODERS.build(name, self.device, dtype=self.dtype)
         self.vocoder = VOCODERS.build(config.model.vocoder_name, config.data, self.device, dtype=self.dtype)
         self.enhancer = self._build_enhancer() if options.enhances else None
+
+    def _cpu_is_good_at_it(self) -> bool:
+        return self.dtype == torch.bfloat16 and cpu_has_bf16()
 
     def _load_glow(self) -> GlowSVC:
         model = GlowSVC(self.config.model)

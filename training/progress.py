@@ -10,6 +10,7 @@ from typing import Any
 
 from modules.checkpoint import read_checkpoint
 from modules.errors import CheckpointError
+from modules.flat_checkpoint import SUFFIX
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,10 @@ class CheckpointFolder:
         self._name = f"{prefix}_{{}}{suffix}"
 
     def path(self, step: int) -> Path:
-        """Return the file of ``step``."""
-        return self.folder / self._name.format(step)
+        """Return the file of ``step``; a base model may be a safetensors file."""
+        path = self.folder / self._name.format(step)
+        flat = path.with_suffix(SUFFIX)
+        return flat if step == BASE_STEP and flat.is_file() and not path.is_file() else path
 
     @property
     def best(self) -> Path:
@@ -65,7 +68,8 @@ class CheckpointFolder:
         if not self.folder.is_dir():
             return []
         found = (self._pattern.fullmatch(path.name) for path in self.folder.iterdir())
-        return sorted(int(match.group(1)) for match in found if match)
+        steps = {int(match.group(1)) for match in found if match}
+        return sorted(steps | ({BASE_STEP} if self.path(BASE_STEP).is_file() else set()))
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
         """Return the newest checkpoint that can be read, and what it holds; None without any.

@@ -378,3 +378,10 @@ def test_half_precision_changes_little(tmp_path, song, monkeypatch, vocoder):
         for name in ("fp32", "bf16")
     )
     assert 0 < np.abs(full - half).max() and np.std(full - half) < 0.1 * np.std(full)
+
+
+@pytest.mark.parametrize(("precision", "able", "warned"), [("bf16", False, True), ("bf16", True, False)])
+def test_a_cpu_that_is_bad_at_a_precision_is_told_of(tmp_path, monkeypatch, caplog, precision, able, warned):
+    monkeypatch.setattr("inference.converter.cpu_has_bf16", lambda: able)
+    Converter(options_of(tmp_path / "model", precision=precision))
+    assert ("is slower so" in caplog.text) == warned

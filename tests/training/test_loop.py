@@ -183,19 +183,20 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(clips, tmp_path):
     assert resumed.progress.step >= 10 and not resumed.fresh
 
 
-def test_a_base_model_is_a_start_and_stays(clips, tmp_path):
+@pytest.mark.parametrize("name", ["G_0.pth", "G_0.safetensors"])
+def test_a_base_model_is_a_start_and_stays(clips, tmp_path, name):
     base = trainer(clips, tmp_path / "base", with_train(max_steps=10))
     base.run()
     folder = tmp_path / "run"
     content = read_checkpoint(tmp_path / "base" / "G_10.pth")
-    write_checkpoint(folder / "G_0.pth", {"model": content["model"], "optimizer": None, "iteration": 0})
-    before = (folder / "G_0.pth").read_bytes()
+    write_checkpoint(folder / name, {"model": content["model"], "optimizer": None, "iteration": 0})
+    before = (folder / name).read_bytes()
     run = trainer(clips, folder, with_train(max_steps=30, keep_ckpts=1))
     assert run.progress.step == 0 and not run.fresh
     assert same(run.task.model.state_dict(), content["model"])
     run.run()
     assert run.checkpoints.steps() == [0, 30]
-    assert (folder / "G_0.pth").read_bytes() == before
+    assert (folder / name).read_bytes() == before
 
 
 def test_a_base_model_of_other_speakers_is_a_start(clips, tmp_path, caplog):

@@ -20,6 +20,7 @@ NAMES = (
     "encoders",
     "memory",
     "loading",
+    "retrieval",
     "onnx_chain",
 )
 

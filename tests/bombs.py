@@ -137,6 +137,11 @@ _LONG_LIST = b"](" + b"K\x01" * 100_000 + b"eq\x00"
 _COLLIDING = b"}(" + b"".join(
     b"\x8a\x0b" + (k * (2**61 - 1)).to_bytes(11, "little") + b"N" for k in range(1, 90_000)
 )
+_RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85X\x01\x00\x00\x00b\x87R"
+_FLOATS = b"cnumpy\ndtype\nX\x02\x00\x00\x00f4\x89\x88\x87R"
+_CLAIMED_ARRAY = _RECONSTRUCT + b"(K\x01%s" + _FLOATS + b"\x89C\x04\0\0\0\0tb"
+_LONG_BYTES = b"B" + (4_000_000).to_bytes(4, "little") + bytes(4_000_000) + b"q\x000"
+_ARRAY_OF_IT = _RECONSTRUCT + b"(K\x01J\x40\x42\x0f\x00\x85" + _FLOATS + b"\x89h\x00tb"
 _BIG_NUMBER = b"\x8b" + (2_000_000).to_bytes(4, "little") + b"\x01" * 2_000_000 + b"q\x00"
 _REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
 _STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ"
@@ -183,6 +188,16 @@ BOMBS: dict[str, Callable[[Path], object]] = {
         + b"uq\x000"
         + b"cargparse\nNamespace\n)\x81h\x00b" * 10_000
     ),
+    "a namespace of tuples in tuples": _pickled(
+        b"cargparse\nNamespace\n](" + b")" + b"\x85" * 150_000 + b"K\x01\x86e\x85\x81"
+    ),
+    "an array often": _pickled(_LONG_BYTES + _ARRAY_OF_IT + b"q\x010", b"](" + b"h\x01" * 20 + b"e"),
+    "many arrays of the same bytes": _pickled(_LONG_BYTES, b"](" + _ARRAY_OF_IT * 200 + b"e"),
+    "an array of 2**60 values": _pickled(b"", _CLAIMED_ARRAY % b"\x8a\x08\0\0\0\0\0\0\0\x10\x85"),
+    "an array of 33 axes": _pickled(b"", _CLAIMED_ARRAY % (b"(" + b"K\x01" * 33 + b"t")),
+    "an array of a negative side": _pickled(b"", _CLAIMED_ARRAY % b"J\xff\xff\xff\xffJ\xff\xff\xff\xff\x86"),
+    "an array of objects": _pickled(b"", (_CLAIMED_ARRAY % b"K\x01\x85").replace(b"f4", b"O8")),
+    "an array of no state": _pickled(b"", _RECONSTRUCT),
     "bytes of a number": _pickled(b"cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R0"),
     "a bytearray of a number": _pickled(b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R0"),
     "a range": _pickled(b"cbuiltins\nrange\nJ\xff\xff\xff\x7f\x85R0"),

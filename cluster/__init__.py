@@ -1,0 +1,48 @@
+"""Units moved towards those that the target singer really sang: less of the source's timbre gets through.
+
+Two ways, one interface. k-means keeps some thousand centres of a speaker's
+units; a unit moves towards the nearest. Retrieval keeps the units themselves; a
+unit moves towards the mean of its nearest 8. Each unit frame moves by itself,
+so it makes no difference whether units are moved before they are stretched to
+mel frames, or after. Nothing here imports torch until a k-means file, or an
+index of the published project, is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modules.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cluster.blend import Blender
+
+DEFAULT_PATHS = {"kmeans": "logs/44k/kmeans_10000.pt", "retrieval": "logs/44k/feature_and_index.pkl"}
+MAKERS = {"kmeans": "python cluster/train_cluster.py", "retrieval": "python train_index.py"}
+
+
+def load_blender(
+    kind: str, path: str | Path = "", *, speakers: Mapping[str, int], encoder: str, ssl_dim: int
+) -> Blender:
+    """Open a k-means file or a retrieval index.
+
+    Args:
+        kind: "kmeans" or "retrieval".
+        path: The file, ours or of the published project; empty is the default place.
+        speakers: Ids by name, as the model has them.
+        encoder: Of the units that are going to be moved.
+        ssl_dim: D, channels of those units.
+
+    Raises:
+        ConfigError: There is no such kind.
+        CheckpointError: The file is missing (says what makes it), cannot be read, is of the other kind,
+            or was made with another encoder or units of another width.
+    """
+    if kind not in DEFAULT_PATHS:
+        raise ConfigError(f"unknown way to blend units {kind!r}; choose one of: {', '.join(DEFAULT_PATHS)}")
+    from cluster.blend import KMeansBlender, RetrievalBlender
+
+    blender = KMeansBlender if kind == "kmeans" else RetrievalBlender
+    return blender(Path(path or DEFAULT_PATHS[kind]), speakers, encoder, ssl_dim)

@@ -1,0 +1,227 @@
+"""Building a retrieval index, of more units than fit in memory if need be.
+
+A speaker's units are read from the disk in batches, several times: to draw the
+sample that the lists are made from; to find each vector's list; to write it in
+its place. Meanwhile the exact neighbours of some held-out units are looked for.
+A search finds a neighbour if its list is among those it looks into, so the rank
+of that list tells how many lists must be searched for any recall, exactly, and
+without an index in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluster.blend import N_NEIGHBOURS
+from cluster.dataset import ArrayFrames, Frames, sample
+from cluster.index_file import IndexWriter
+from cluster.kmeans import MOST_FRAMES, N_CENTRES, fit_centres
+from cluster.vectors import load_faiss
+from modules.files import replacing
+
+MOST_VECTORS = 200_000  # of a speaker; beyond, centres stand for the frames
+RECALL = 0.95
+_LEAST_PER_LIST = 39  # vectors; with fewer in all there are no lists
+_SAMPLE_PER_LIST = 10  # vectors that a list's centroid is made from: more cost time, and find no more
+_STEPS = 5  # of k-means for the lists
+_N_QUERIES = 1000
+_HELD_OUT = 500  # frames, 10 s, in one piece: the frames around a query would make it easy
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of one speaker.
+
+    Attributes:
+        n_frames: Units there are.
+        n_vectors: Kept, of the frames or centres of them.
+        n_lists: 0 if all vectors are compared.
+        nprobe: Lists searched for each unit.
+        recall: Share of the exact 8 nearest that are found; 1 without lists.
+    """
+
+    n_frames: int
+    n_vectors: int
+    n_lists: int
+    nprobe: int
+    recall: float
+
+
+def list_count(n: int) -> int:
+    """Return the published number of lists for ``n`` vectors; 0 for none."""
+    return min(int(16 * n**0.5), n // _LEAST_PER_LIST)
+
+
+def build_index(
+    path: Path,
+    speakers: Mapping[str, Frames],
+    ids: Mapping[str, int],
+    encoder: str,
+    *,
+    max_frames: int = MOST_VECTORS,
+    recall: float = RECALL,
+    device: Any = None,
+) -> dict[str, Built]:
+    """Write the index of some speakers, atomically.
+
+    Args:
+        path: Where to.
+        speakers: Units by name, at least one frame each.
+        ids: By name.
+        encoder: That made the units.
+        max_frames: Speakers with more are reduced to 10 000 centres; 0: none is.
+        recall: Wanted share of the exact nearest 8.
+        device: A torch.device for the reduction; None is the processor.
+
+    Returns:
+        What became of each speaker.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    kept = {
+        name: _reduced(frames, device) if 0 < max_frames < frames.n_frames else frames
+        for name, frames in speakers.items()
+    }
+    layout: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, frames in kept.items():
+        n, dims = frames.n_frames, frames.pick(np.array([0])).shape[1]
+        layout[f"{ids[name]}.vectors"] = "F32", (n, dims)
+        if n_lists := list_count(n):
+            layout[f"{ids[name]}.centroids"] = "F32", (n_lists, dims)
+            layout[f"{ids[name]}.sizes"] = "I64", (n_lists,)
+            layout[f"{ids[name]}.nprobe"] = "I64", (1,)
+    built = {}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        writer = IndexWriter(file, layout, encoder, {name: ids[name] for name in kept})
+        for name, frames in kept.items():
+            n = frames.n_frames
+            if list_count(n):
+                nprobe, found = _write_lists(writer, str(ids[name]), frames, speakers[name], recall)
+            else:
+                for begin, batch in frames.batches():
+                    writer.put(f"{ids[name]}.vectors", batch, begin)
+                nprobe, found = 0, 1.0
+            built[name] = Built(speakers[name].n_frames, n, list_count(n), nprobe, found)
+    return built
+
+
+def _reduced(frames: Frames, device: Any) -> Frames:
+    return ArrayFrames(fit_centres(sample(frames, MOST_FRAMES), N_CENTRES, device))
+
+
+def _write_lists(
+    writer: IndexWriter, speaker: str, frames: Frames, whole: Frames, recall: float
+) -> tuple[int, float]:
+    """Write a speaker's vectors in lists; return how many lists to search, and the recall of that."""
+    n = frames.n_frames
+    centroids = _make_centroids(sample(frames, _SAMPLE_PER_LIST * list_count(n)), list_count(n))
+    if frames is whole:
+        held, queries = _hold_out(frames)
+    else:  # centres; the frames themselves are what is asked for
+        held, queries = np.zeros(n, bool), sample(whole, _N_QUERIES, seed=1)
+    labels, neighbours = _assign(frames, centroids, queries, held)
+    sizes = np.bincount(labels, minlength=len(centroids))
+    nprobe, found = _tuned(queries, centroids, labels[neighbours], recall)
+    writer.put(f"{speaker}.centroids", centroids)
+    writer.put(f"{speaker}.sizes", sizes)
+    writer.put(f"{speaker}.nprobe", np.array([nprobe]))
+
+    places = np.cumsum(sizes) - sizes  # where the next vector of each list goes
+    for begin, batch in _shown(frames, "writing"):
+        own = labels[begin : begin + len(batch)]
+        order = np.argsort(own, kind="stable")
+        numbers, begins = np.unique(own[order], return_index=True)
+        for number, rows in zip(numbers, np.split(order, begins[1:]), strict=True):
+            writer.put(f"{speaker}.vectors", batch[rows], int(places[number]))
+            places[number] += len(rows)
+    return nprobe, found
+
+
+def _make_centroids(vectors: np.ndarray, n_lists: int) -> np.ndarray:
+    """Return the centroids (L, D) of ``n_lists`` lists, by k-means on vectors (n, D)."""
+    from tqdm import tqdm
+
+    faiss = load_faiss()
+    centroids: Any = None
+    for step in tqdm(range(_STEPS), desc=f"{n_lists} lists", unit="step", leave=False):
+        kmeans = faiss.Kmeans(
+            vectors.shape[1],
+            n_lists,
+            niter=1,
+            seed=step + 1,
+            min_points_per_centroid=1,
+            max_points_per_centroid=len(vectors),
+        )
+        kmeans.train(vectors, init_centroids=centroids)
+        centroids = kmeans.centroids
+    return centroids
+
+
+def _hold_out(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    """Return which frames (n,) are held out while neighbours are looked for, and some of them (q, D)."""
+    n = frames.n_frames
+    rng = np.random.default_rng(1)
+    length = max(1, min(_HELD_OUT, n // 20))
+    pieces = np.arange(n) // length
+    n_pieces = int(pieces[-1]) + 1
+    held = np.isin(pieces, rng.choice(n_pieces, max(1, min(20, n_pieces // 10)), replace=False))
+    numbers = np.flatnonzero(held)
+    drawn = rng.choice(numbers, min(_N_QUERIES, len(numbers)), replace=False)
+    return held, frames.pick(np.sort(drawn))
+
+
+def _assign(
+    frames: Frames, centroids: np.ndarray, queries: np.ndarray, held: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the list of each vector (n,), and the exact neighbours (q, k) of the queries by number."""
+    faiss = load_faiss()
+    labels = np.empty(frames.n_frames, np.int64)
+    distances = np.full((len(queries), 0), np.inf, np.float32)
+    neighbours = np.zeros((len(queries), 0), np.int64)
+    for begin, batch in _shown(frames, "sorting"):
+        labels[begin : begin + len(batch)] = faiss.knn(batch, centroids, 1)[1][:, 0]
+        numbers = np.flatnonzero(~held[begin : begin + len(batch)])
+        if not len(numbers):
+            continue
+        found = faiss.knn(queries, batch[numbers], min(N_NEIGHBOURS, len(numbers)))
+        distances = np.hstack([distances, found[0]])
+        neighbours = np.hstack([neighbours, begin + numbers[found[1]]])
+        nearest = np.argsort(distances, 1, kind="stable")[:, :N_NEIGHBOURS]
+        distances = np.take_along_axis(distances, nearest, 1)
+        neighbours = np.take_along_axis(neighbours, nearest, 1)
+    return labels, neighbours
+
+
+def _tuned(
+    queries: np.ndarray, centroids: np.ndarray, wanted: np.ndarray, recall: float
+) -> tuple[int, float]:
+    """Return the fewest lists that must be searched for a recall, and what it then is.
+
+    Args:
+        queries: (q, D).
+        centroids: (L, D).
+        wanted: The lists (q, k) in which the exact neighbours lie.
+        recall: At least.
+    """
+    distances = (centroids**2).sum(1) - 2.0 * (queries @ centroids.T)
+    own = np.take_along_axis(distances, wanted, 1)
+    nearer: Sequence[np.ndarray] = [(distances < column[:, None]).sum(1) for column in own.T]
+    ranks = np.sort(np.concatenate(nearer))
+    nprobe = int(ranks[max(0, int(np.ceil(recall * len(ranks))) - 1)]) + 1
+    return nprobe, float((ranks < nprobe).mean())
+
+
+def _shown(frames: Frames, what: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the batches of some frames, with a progress bar."""
+    from tqdm import tqdm
+
+    with tqdm(total=frames.n_frames, desc=what, unit="frame", leave=False) as bar:
+        for begin, batch in frames.batches():
+            yield begin, batch
+            bar.update(len(batch))

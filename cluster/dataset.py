@@ -1,0 +1,162 @@
+"""The units of a data set, as preprocess_hubert_f0.py wrote them beside the clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from modules.audio import find_audio
+from modules.errors import FeatureError
+from modules.feature_record import Record, failed
+from modules.features import load_units
+
+T = TypeVar("T", str, int)
+_BATCH = 32768  # frames; 100 MB of 768 channels
+
+
+class Frames(Protocol):
+    """Unit frames (n, D) that need not be in memory at once."""
+
+    @property
+    def n_frames(self) -> int: ...  # noqa: D102
+
+    def batches(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield all frames in their order, as (number of the first, frames (m, D))."""
+
+    def pick(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the frames (m, D) of ascending ``numbers``."""
+
+
+class ArrayFrames:
+    """Frames (n, D) in memory."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    @property
+    def n_frames(self) -> int:  # noqa: D102
+        return len(self.values)
+
+    def batches(self) -> Iterator[tuple[int, np.ndarray]]:  # noqa: D102
+        for begin in range(0, len(self.values), _BATCH):
+            yield begin, self.values[begin : begin + _BATCH]
+
+    def pick(self, numbers: np.ndarray) -> np.ndarray:  # noqa: D102
+        return self.values[numbers]
+
+
+class SpeakerUnits:
+    """The units of one speaker's clips, read from the disk each time they are wanted.
+
+    The perturbed copies that some encoders have beside a clip are left out: they
+    are the clip in other voices, and moving units towards those is the opposite
+    of what this is for. Clips that step 3 could make nothing of are left out too.
+
+    Args:
+        folder: Of the speaker, with clips and their features.
+
+    Attributes:
+        name: Of the speaker, which is the folder's.
+        encoder: That made the units, if all the clips' records tell; else empty.
+        ssl_dim: D.
+
+    Raises:
+        FeatureError: The folder is not there or holds no usable clip, units are missing or broken, or
+            not all are of one encoder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        if not folder.is_dir():
+            raise FeatureError(f"there is no folder {folder} for the speaker {folder.name!r}")
+        wavs = find_audio(folder)
+        if not wavs:
+            raise FeatureError(
+                f"the folder {folder} is empty: no recordings of {folder.name!r}; "
+                "put some there and run preprocess_hubert_f0.py, or remove the folder"
+            )
+        self._wavs = [wav for wav in wavs if not failed(wav)]
+        if not self._wavs:
+            raise FeatureError(f"no recording in {folder} could be used by preprocess_hubert_f0.py")
+        bar = tqdm(self._wavs, desc=f"reading {self.name}", unit="clip", leave=False)
+        shapes = [tuple(load_units(wav).shape) for wav in bar]
+        self.encoder = _common(self._wavs, [_encoder_of(wav) for wav in self._wavs], "made with the encoder")
+        self.ssl_dim = _common(self._wavs, [dims for dims, _ in shapes], "units of channels:")
+        self._ends = np.cumsum([n_frames for _, n_frames in shapes])
+
+    @property
+    def n_frames(self) -> int:  # noqa: D102
+        return int(self._ends[-1])
+
+    def batches(self) -> Iterator[tuple[int, np.ndarray]]:  # noqa: D102
+        begin = n_held = 0
+        held: list[np.ndarray] = []
+        for wav in self._wavs:
+            held.append(_read(wav))
+            n_held += len(held[-1])
+            if n_held >= _BATCH:
+                yield begin, np.concatenate(held)
+                begin, n_held, held = begin + n_held, 0, []
+        if held:
+            yield begin, np.concatenate(held)
+
+    def pick(self, numbers: np.ndarray) -> np.ndarray:  # noqa: D102
+        picked = np.empty((len(numbers), self.ssl_dim), np.float32)
+        places = np.searchsorted(numbers, np.concatenate([[0], self._ends]))
+        begins = np.concatenate([[0], self._ends[:-1]])
+        for wav, first, last, begin in zip(self._wavs, places[:-1], places[1:], begins, strict=True):
+            if last > first:
+                picked[first:last] = _read(wav)[numbers[first:last] - begin]
+        return picked
+
+
+def sample(frames: Frames, n: int, seed: int = 0) -> np.ndarray:
+    """Return ``n`` of the frames, or all, drawn evenly; in their order."""
+    total = frames.n_frames
+    numbers = np.arange(total) if n >= total else np.random.default_rng(seed).choice(total, n, False)
+    return frames.pick(np.sort(numbers))
+
+
+def speaker_folders(root: Path) -> list[Path]:
+    """Return the speakers' folders of a data set, sorted; raises FeatureError if there are none."""
+    if not root.is_dir():
+        raise FeatureError(f"there is no folder {root}; resample.py makes it")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise FeatureError(f"{root} holds no speaker's folder; resample.py makes them")
+    return folders
+
+
+def check_same(units: Iterable[SpeakerUnits]) -> None:
+    """Refuse speakers whose units are of different encoders or widths; raises FeatureError."""
+    first, *others = units
+    for other in others:
+        if (other.encoder, other.ssl_dim) != (first.encoder, first.ssl_dim):
+            raise FeatureError(
+                f"the units of {first.name!r} are of {first.encoder or 'an unknown encoder'} "
+                f"({first.ssl_dim} channels), those of {other.name!r} of "
+                f"{other.encoder or 'an unknown encoder'} ({other.ssl_dim}); "
+                "run preprocess_hubert_f0.py again"
+            )
+
+
+def _read(wav: Path) -> np.ndarray:
+    return np.ascontiguousarray(load_units(wav).numpy().T)
+
+
+def _encoder_of(wav: Path) -> str:
+    return str(Record.load(wav).made.get("units", {}).get("settings", {}).get("encoder", ""))
+
+
+def _common(wavs: list[Path], facts: list[T], what: str) -> T:
+    for wav, fact in zip(wavs, facts, strict=True):
+        if fact != facts[0]:
+            raise FeatureError(
+                f"not all units are alike: {wavs[0]}, {what} {facts[0] or 'unknown'}; "
+                f"{wav}, {what} {fact or 'unknown'}. Run preprocess_hubert_f0.py again"
+            )
+    return facts[0]

@@ -1,0 +1,50 @@
+"""What a k-means file and a retrieval index have in common: telling them apart, and whether they fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster import MAKERS
+from modules.errors import CheckpointError
+
+_NAMES = {"kmeans": "a k-means file", "retrieval": "a retrieval index"}
+
+
+def check_kind(path: Path, kind: str) -> None:
+    """Refuse a file of the other kind, as told by its first bytes; raises CheckpointError."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    found = ""
+    if head.startswith(b"PK"):  # what torch writes
+        found = "kmeans"
+    elif head[8:9] == b"{" or (head[:1] == b"\x80" and b"swig" in _beginning(path)):
+        found = "retrieval"
+    if found and found != kind:
+        advice = "add -fr" if found == "retrieval" else "leave out -fr"
+        raise CheckpointError(f"{path} is {_NAMES[found]}, not {_NAMES[kind]}; {advice} or name another file")
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
+
+
+def check_origin(path: Path, kind: str, made_with: str, encoder: str, found: int, wanted: int) -> None:
+    """Refuse a file that was made with other units.
+
+    An encoder on onnxruntime gives the units of its namesake. Published files
+    do not tell their encoder: ``made_with`` is empty.
+
+    Raises:
+        CheckpointError: It is of another encoder, or of units of another width.
+    """
+    if made_with and made_with.removesuffix("-onnx") != encoder.removesuffix("-onnx"):
+        raise CheckpointError(
+            f"{path} was made with the encoder {made_with!r}, but the model uses {encoder!r}; "
+            f"make it anew with: {MAKERS[kind]}"
+        )
+    if found != wanted:
+        raise CheckpointError(
+            f"{path} holds units of {found} channels, but the encoder {encoder!r} gives {wanted}; "
+            f"make it anew with: {MAKERS[kind]}"
+        )

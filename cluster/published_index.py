@@ -1,0 +1,201 @@
+"""The feature_and_index.pkl of the published project, read without running what is in it.
+
+It is the pickle of a dict from speaker ids to faiss indexes, and each index is
+the bytes that faiss writes. The pickle goes through modules/unpickler.py, which
+knows no more names than faiss and numpy need. The bytes are taken apart here:
+faiss itself believes the sizes that such bytes claim. The published project
+writes two kinds of index, of which only the vectors and the lists count.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluster.vectors import Vectors
+from modules.errors import CheckpointError
+
+_NPROBE = 16  # lists searched at least: the published setting, 1, misses half of the neighbours
+_WIDEST = 1 << 16  # channels of a unit
+_FLAT = (b"IxF2", b"IxFI", b"IxFl")
+_L2 = 1
+
+
+class _WrongError(Exception):
+    """The bytes are not those of an index; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """An index as it was written: vectors (n, D) in lists; one list and no centroids if it is flat."""
+
+    centroids: np.ndarray | None  # (L, D)
+    vectors: list[np.ndarray]
+    nprobe: int
+    ssl_dim: int
+
+
+class PublishedIndex:
+    """A published index file, open.
+
+    Attributes:
+        encoder: Empty, since the file does not tell it.
+        names: Empty, since it knows only ids.
+        ids: Of the speakers in it.
+        ssl_dim: D, channels of the units.
+
+    Raises:
+        CheckpointError: It asks for anything but indexes and arrays (names what), or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.encoder = ""
+        self.names: dict[str, int] = {}
+        from modules.pickle_names import Array
+
+        content = _read_pickle(path)
+        if not isinstance(content, dict) or not content:
+            raise CheckpointError(f"{path} is no index of features by speaker id")
+        self._indexes: dict[int, _Lists] = {}
+        for speaker, index in content.items():
+            data: Any = index.get("this") if isinstance(index, dict) else None
+            values = data.values if isinstance(data, Array) else data
+            if not isinstance(speaker, int) or not isinstance(values, bytes | np.ndarray):
+                raise CheckpointError(f"{path} is no index of features by speaker id")
+            try:
+                self._indexes[speaker] = _parse(values)
+            except (_WrongError, ValueError, TypeError) as error:
+                raise CheckpointError(f"{path} cannot be read: speaker {speaker}: {error}") from None
+        self.ids = set(self._indexes)
+        widths = {index.ssl_dim for index in self._indexes.values()}
+        self.ssl_dim = widths.pop()
+        if widths:
+            raise CheckpointError(f"{path} cannot be read: its speakers have units of different widths")
+
+    def load(self, speaker: int) -> Vectors:
+        """Return the vectors of a speaker id; raises CheckpointError when they are no numbers, or none."""
+        found = self._indexes[speaker]
+        if not any(map(len, found.vectors)):
+            raise CheckpointError(f"{self.path} holds no units of speaker {speaker}")
+        arrays = [*found.vectors, *([] if found.centroids is None else [found.centroids])]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise CheckpointError(f"{self.path} cannot be read: it holds NaN or infinite values")
+        if found.centroids is None:
+            return Vectors.flat(found.vectors[0])
+        sizes = np.array(list(map(len, found.vectors)))
+        return Vectors.in_lists(found.centroids, sizes, found.vectors, max(found.nprobe, _NPROBE))
+
+
+def _read_pickle(path: Path) -> Any:
+    """Return what a pickle holds, indexes as dicts of what they were written as."""
+    from modules.pickle_names import DamagedError, UnsafePickleError
+    from modules.unpickler import Window, most_text, unpickle
+
+    def outside(key: Any) -> Any:
+        raise DamagedError("it refers to what lies outside of it")
+
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            return unpickle(Window(file, size, most_text(size, arrays=True)), outside, strict=True)
+    except UnsafePickleError as error:
+        raise CheckpointError(
+            f"{path} is refused: it asks for {error}, which an index has no need of and which could run code"
+        ) from None
+    except DamagedError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
+    except MemoryError:
+        raise CheckpointError(f"{path} cannot be read: there is not enough memory for it") from None
+
+
+class _Bytes:
+    """Bytes, taken one piece after the other."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = memoryview(data).cast("B")
+        self._at = 0
+
+    def take(self, n: int) -> memoryview:
+        if not 0 <= n <= len(self._data) - self._at:
+            raise _WrongError("its index is cut short, or claims more values than it has")
+        self._at += n
+        return self._data[self._at - n : self._at]
+
+    def number(self, layout: str) -> Any:
+        (value,) = struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
+        return value
+
+    def array(self, dtype: str, n: int) -> np.ndarray:
+        return np.frombuffer(self.take(n * np.dtype(dtype).itemsize), dtype)
+
+
+def _parse(data: bytes | np.ndarray) -> _Lists:
+    """Take apart what faiss wrote of an index.
+
+    Raises:
+        _WrongError: It is of another kind than the two, damaged, or cut short.
+    """
+    file = _Bytes(data)
+    kind = bytes(file.take(4))
+    if kind in _FLAT:
+        dims, vectors = _flat(file)
+        return _Lists(None, [vectors], 1, dims)
+    if kind != b"IwFl":
+        raise _WrongError(f"an index of the kind {kind!r} is not read; make it anew with train_index.py")
+    dims, _ = _header(file)
+    n_lists, nprobe = file.number("Q"), file.number("Q")
+    if bytes(file.take(4)) not in _FLAT:
+        raise _WrongError("its lists have no plain centroids")
+    width, centroids = _flat(file)
+    if (width, len(centroids)) != (dims, n_lists):
+        raise _WrongError("its lists and their centroids do not agree")
+    if file.number("B"):
+        raise _WrongError("it has a map of its vectors, which train_index.py never writes")
+    file.take(8 * file.number("Q"))  # that map, empty
+    return _Lists(centroids, list(_lists(file, dims, n_lists)), nprobe, dims)
+
+
+def _header(file: _Bytes) -> tuple[int, int]:
+    """Return D and the number of vectors, from what all indexes begin with."""
+    dims, n, _, _, _, metric = (file.number(layout) for layout in ("i", "q", "q", "q", "?", "i"))
+    if not 0 < dims <= _WIDEST or n < 0:
+        raise _WrongError("its index is damaged")
+    if metric != _L2:
+        raise _WrongError("it does not measure Euclidean distance")
+    return dims, n
+
+
+def _flat(file: _Bytes) -> tuple[int, np.ndarray]:
+    dims, n = _header(file)
+    n_values = file.number("Q")
+    if n_values != n * dims:
+        raise _WrongError("its index is damaged")
+    return dims, file.array("<f4", n_values).reshape(n, dims)
+
+
+def _lists(file: _Bytes, dims: int, n_lists: int) -> Iterator[np.ndarray]:
+    if bytes(file.take(4)) != b"ilar":
+        raise _WrongError("its vectors are not in it")
+    if (file.number("Q"), file.number("Q")) != (n_lists, 4 * dims):
+        raise _WrongError("its lists and their centroids do not agree")
+    layout = bytes(file.take(4))
+    counts = file.array("<u8", file.number("Q")).tolist()
+    if layout == b"full":
+        sizes = counts
+    elif layout == b"sprs" and len(counts) % 2 == 0 and all(at < n_lists for at in counts[::2]):
+        sizes = [0] * n_lists  # n_lists centroids have been read, so it is no claim
+        for number, size in zip(counts[::2], counts[1::2], strict=True):
+            sizes[number] = size
+    else:
+        raise _WrongError("its index is damaged")
+    if len(sizes) != n_lists:
+        raise _WrongError("its index is damaged")
+    for size in sizes:
+        yield file.array("<f4", size * dims).reshape(size, dims)
+        file.take(8 * size)  # the vectors' numbers in the recordings

@@ -1,0 +1,193 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster import DEFAULT_PATHS, load_blender
+from cluster.blend import neighbour_weights
+from cluster.build import build_index
+from cluster.dataset import ArrayFrames
+from cluster.kmeans_file import write_centres
+from cluster.vectors import Vectors
+from modules.errors import CheckpointError, ConfigError
+from tests.cluster.data import DIMS, draw, flat, ivf, write_published_index, write_published_kmeans
+
+SPEAKERS = {"anna": 0, "花子": 1}
+OWN = {"anna": draw(900, seed=1), "花子": draw(30, seed=2)}
+KINDS = ["kmeans", "retrieval"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = {"kmeans": tmp_path / "my centres.pt", "retrieval": tmp_path / "索引.pkl"}
+    write_centres(paths["kmeans"], OWN, "mfcc")
+    build_index(
+        paths["retrieval"], {name: ArrayFrames(frames) for name, frames in OWN.items()}, SPEAKERS, "mfcc"
+    )
+    return paths
+
+
+@pytest.fixture
+def blender(files):
+    def load(kind, speakers=SPEAKERS, encoder="mfcc", ssl_dim=DIMS, path=None):
+        return load_blender(kind, path or files[kind], speakers=speakers, encoder=encoder, ssl_dim=ssl_dim)
+
+    return load
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_blending_is_what_a_loop_over_frames_would_do(blender, kind, speaker):
+    units = draw(50, seed=3)
+    own = OWN[speaker].astype(np.float64)
+    wanted = []
+    for unit in units:
+        distances = ((own - unit) ** 2).sum(1)
+        nearest = np.argsort(distances)[: 1 if kind == "kmeans" else 8]
+        weights = 1.0 / distances[nearest] ** 2
+        wanted.append(0.4 * (weights / weights.sum()) @ own[nearest] + 0.6 * unit)
+    made = blender(kind)
+    if kind == "retrieval" and speaker == "anna":  # what is not looked for in all lists may be missed
+        made.prepare("anna")
+        made._loaded[0]._index.nprobe = 1000
+    found = made.blend(units.T, speaker, 0.4)
+    assert found.dtype == np.float32 and found.shape == (DIMS, 50)
+    np.testing.assert_allclose(found.T, wanted, atol=1e-4)  # float32 distances of up to 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exact_match_has_all_the_weight(blender, kind):
+    for speaker, own in OWN.items():
+        found = blender(kind).blend(own[:25].T, speaker, 1.0)
+        np.testing.assert_allclose(found.T, own[:25], atol=1e-5)  # rounding of the distances
+
+
+def test_weights_of_neighbours():
+    scores = np.array(
+        [[0, 0, 1, 4], [1, 2, 4, np.inf], [1e-30, 2e-30, 1e30, np.inf], [3, 3, 3, 3], [0, np.inf, np.inf, 9]],
+        np.float32,
+    )
+    wanted = [[0.5, 0.5, 0, 0], [16 / 21, 4 / 21, 1 / 21, 0], [0.8, 0.2, 0, 0], [0.25] * 4, [1, 0, 0, 0]]
+    np.testing.assert_allclose(neighbour_weights(scores), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_ratio_goes_from_the_units_to_the_speaker(blender, kind):
+    units = draw(20, seed=4).T
+    made = blender(kind)
+    far, near = made.blend(units, "anna", 0.25), made.blend(units, "anna", 1.0)
+    np.testing.assert_array_equal(made.blend(units, "anna", 0.0), units)
+    np.testing.assert_allclose(far, 0.75 * units + 0.25 * near, atol=1e-5)
+    for ratio in (-0.1, 1.01, float("nan")):
+        with pytest.raises(ConfigError, match=r"\(-cr\) must be from 0 to 1, not"):
+            made.blend(units, "anna", ratio)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_speaker_is_a_name_or_an_id(blender, kind):
+    units = draw(20, seed=4).T
+    made = blender(kind)
+    for speaker, number in SPEAKERS.items():
+        wanted = made.blend(units, speaker, 0.5)
+        np.testing.assert_array_equal(made.blend(units, number, 0.5), wanted)
+        np.testing.assert_array_equal(made.blend(units, str(number), 0.5), wanted)
+    # the model numbers its speakers otherwise: the name counts
+    other = blender(kind, speakers={"花子": 7})
+    np.testing.assert_array_equal(other.blend(units, 7, 0.5), made.blend(units, "花子", 0.5))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_units_and_one(blender, kind):
+    assert blender(kind).blend(np.zeros((DIMS, 0), np.float32), "anna", 0.5).shape == (DIMS, 0)
+    assert blender(kind).blend(np.zeros((DIMS, 1), np.float64), "anna", 0.5).dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_speaker_that_is_not_there(blender, kind):
+    for speaker in ("nobody", 5):
+        with pytest.raises(CheckpointError, match=r"does not know the speaker .*; it knows anna, 花子\."):
+            blender(kind).prepare(speaker)
+    with pytest.raises(CheckpointError, match="does not know the speaker"):
+        blender(kind).blend(draw(2).T, "nobody", 0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_encoder_or_width(blender, kind):
+    with pytest.raises(CheckpointError, match="made with the encoder 'mfcc', but the model uses 'vec256l9'"):
+        blender(kind, encoder="vec256l9", ssl_dim=256)
+    with pytest.raises(CheckpointError, match=r"holds units of 12 channels, but .* gives 24"):
+        blender(kind, ssl_dim=24)
+    with pytest.raises(CheckpointError, match=r"for units \(12, U\), but these are \(20, 12\)"):
+        blender(kind).blend(draw(20), "anna", 0.5)
+
+
+def test_published_files_tell_only_their_width(blender, tmp_path):
+    index = write_published_index(tmp_path / "i.pkl", {0: flat(draw(50))})
+    kmeans = write_published_kmeans(tmp_path / "k.pt", {"anna": draw(50)})
+    for kind, path in (("retrieval", index), ("kmeans", kmeans)):
+        assert blender(kind, path=path, encoder="whatever").blend(draw(4).T, "anna", 1.0).shape == (DIMS, 4)
+        with pytest.raises(CheckpointError, match="holds units of 12 channels"):
+            blender(kind, path=path, ssl_dim=256)
+    with pytest.raises(CheckpointError, match=r"speaker '花子'; it knows 0\."):
+        blender("retrieval", path=index).prepare("花子")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_on_onnxruntime_is_its_namesake(tmp_path, kind):
+    path = tmp_path / "file"
+    if kind == "kmeans":
+        write_centres(path, OWN, "vec768l12-onnx")
+    else:
+        build_index(path, {"anna": ArrayFrames(OWN["anna"])}, SPEAKERS, "vec768l12-onnx")
+    load_blender(kind, path, speakers=SPEAKERS, encoder="vec768l12", ssl_dim=DIMS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "maker"), [("kmeans", "cluster/train_cluster"), ("retrieval", "train_index")]
+)
+def test_a_missing_file_tells_what_makes_it(tmp_path, monkeypatch, kind, maker):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        load_blender(kind, speakers=SPEAKERS, encoder="mfcc", ssl_dim=DIMS)
+    assert str(caught.value) == f"{Path(DEFAULT_PATHS[kind])} does not exist; make it with: python {maker}.py"
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_file_of_the_other_kind_is_named(blender, files, tmp_path, published):
+    if published:
+        files["kmeans"] = write_published_kmeans(tmp_path / "k.pt", {"anna": draw(50)})
+        files["retrieval"] = write_published_index(tmp_path / "i.pkl", {0: ivf(draw(200), 4)})
+    with pytest.raises(CheckpointError, match="is a k-means file, not a retrieval index; leave out -fr"):
+        blender("retrieval", path=files["kmeans"])
+    with pytest.raises(CheckpointError, match="is a retrieval index, not a k-means file; add -fr"):
+        blender("kmeans", path=files["retrieval"])
+    with pytest.raises(ConfigError, match="unknown way to blend units 'forest'"):
+        load_blender("forest", speakers={}, encoder="mfcc", ssl_dim=DIMS)
+
+
+def test_retrieval_needs_no_torch(files):
+    code = (
+        "import sys, numpy as np\nfrom cluster import load_blender\n"
+        f"b = load_blender('retrieval', {str(files['retrieval'])!r}, speakers={{'anna': 0}}, encoder='mfcc', "
+        f"ssl_dim={DIMS})\nb.blend(np.zeros(({DIMS}, 9), np.float32), 'anna', 0.5)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_vectors_in_empty_lists_and_long_inputs(monkeypatch):
+    vectors = draw(40)
+    lists = [vectors[:0], vectors[:15], vectors[15:15], vectors[15:], vectors[:0]]
+    made = Vectors.in_lists(vectors[:5], np.array([len(part) for part in lists]), lists, nprobe=99)
+    queries = draw(30, seed=5)
+    monkeypatch.setattr("cluster.vectors._BATCH", 7)
+    scores, found = made.nearest(queries, 8)
+    exact, near = Vectors.flat(vectors).nearest(queries, 8)
+    np.testing.assert_allclose(scores, exact, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found, near)
+    one = Vectors.in_lists(vectors[:2], np.array([3, 37]), [vectors[:3], vectors[3:]], nprobe=1)
+    scores, found = one.nearest(vectors[:1], 8)
+    assert np.isinf(scores[0, 3:]).all() and not found[0, 3:].any() and len(one) == 40

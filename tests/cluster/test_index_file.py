@@ -1,0 +1,154 @@
+import json
+import random
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from cluster.build import build_index, list_count
+from cluster.dataset import ArrayFrames
+from cluster.index_file import open_index
+from modules.errors import CheckpointError
+from tests.cluster.data import DIMS, draw
+
+FRAMES = {"anna": draw(500, seed=1), "花子": draw(20, seed=2)}
+ABOUT = {"format": "glow-svc retrieval 1", "speech_encoder": "mfcc", "speakers": '{"anna": 0}'}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "feature_and_index.pkl"
+    speakers = {name: ArrayFrames(frames) for name, frames in FRAMES.items()}
+    build_index(path, speakers, {"anna": 4, "花子": 0}, "mfcc")
+    return path
+
+
+def test_it_is_plain_safetensors(path):
+    arrays = load_file(path)
+    n_lists = list_count(500)
+    assert {name: (values.dtype.name, values.shape) for name, values in arrays.items()} == {
+        "0.vectors": ("float32", (20, DIMS)),
+        "4.vectors": ("float32", (500, DIMS)),
+        "4.centroids": ("float32", (n_lists, DIMS)),
+        "4.sizes": ("int64", (n_lists,)),
+        "4.nprobe": ("int64", (1,)),
+    }
+    np.testing.assert_array_equal(arrays["0.vectors"], FRAMES["花子"])
+    # all vectors are there, each in the list of its nearest centroid
+    np.testing.assert_array_equal(np.unique(arrays["4.vectors"], axis=0), np.unique(FRAMES["anna"], axis=0))
+    own = np.repeat(np.arange(n_lists), arrays["4.sizes"])
+    distances = ((arrays["4.vectors"][:, None] - arrays["4.centroids"]) ** 2).sum(2)
+    np.testing.assert_array_equal(distances.argmin(1), own)
+
+
+def test_what_is_in_it(path):
+    index = open_index(path)
+    assert (index.encoder, index.ssl_dim) == ("mfcc", DIMS)
+    assert index.names == {"anna": 4, "花子": 0} and index.ids == {0, 4}
+    assert [len(index.load(number)) for number in (0, 4)] == [20, 500]
+
+
+@pytest.mark.parametrize("n_bytes", [1, 48 * 3, 48 * 100, 10**9])
+def test_it_is_read_in_pieces(path, monkeypatch, n_bytes):
+    whole = open_index(path).load(4).nearest(draw(9, seed=3), 8)
+    monkeypatch.setattr("cluster.index_file._ROWS", n_bytes)
+    for speaker in (0, 4):
+        assert len(open_index(path).load(speaker)) == len(FRAMES["anna" if speaker else "花子"])
+    parts = open_index(path).load(4).nearest(draw(9, seed=3), 8)
+    np.testing.assert_array_equal(parts[1], whole[1])
+
+
+def arrays(**changes):
+    vectors = draw(80)
+    values = {
+        "0.vectors": vectors,
+        "0.centroids": vectors[:2],
+        "0.sizes": np.array([30, 50]),
+        "0.nprobe": np.array([1]),
+    }
+    values |= {"0." + name: value for name, value in changes.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def test_the_whole_file_that_the_broken_ones_are_made_from(tmp_path):
+    save_file(arrays(), tmp_path / "a", ABOUT)
+    assert len(open_index(tmp_path / "a").load(0)) == 80
+
+
+@pytest.mark.parametrize(
+    ("values", "about", "message"),
+    [
+        ({}, {"format": "another"}, "is no retrieval index; make one with"),
+        ({}, {"speakers": "{"}, "its header is damaged"),
+        ({}, {"speakers": "[" * 100_000}, "its header is damaged"),
+        ({}, {"speakers": "[0]"}, "its list of speakers is damaged"),
+        ({}, {"speakers": '{"anna": 3}'}, "its list of speakers is damaged"),
+        ({}, {"speakers": '{"anna": [0]}'}, "its list of speakers is damaged"),
+        ({"vectors": draw(80)[0]}, {}, "its list of speakers is damaged"),
+        ({"vectors": draw(0)}, {}, "holds no units of speaker 0"),
+        ({"vectors": draw(80).astype(np.float64)}, {}, "its 0.vectors is of another kind"),
+        ({"vectors": np.full((80, DIMS), np.nan, np.float32)}, {}, "NaN or infinite"),
+        ({"centroids": np.full((2, DIMS), np.inf, np.float32)}, {}, "NaN or infinite"),
+        ({"centroids": draw(3)}, {}, "do not agree"),
+        ({"centroids": draw(2, 5)}, {}, "do not agree"),
+        ({"sizes": np.array([30, 51])}, {}, "do not agree"),
+        ({"sizes": np.array([-30, 110])}, {}, "do not agree"),
+        ({"sizes": np.array([2**63 - 1, 2**63 - 1])}, {}, "do not agree"),
+        ({"sizes": np.array([[30, 50]])}, {}, "its 0.sizes is of another kind"),
+        ({"sizes": None}, {}, "cut short or lacks"),
+        ({"nprobe": np.array([1, 2])}, {}, "do not agree"),
+    ],
+)
+def test_broken_content_is_told(tmp_path, values, about, message):
+    path = tmp_path / "feature_and_index.pkl"
+    save_file(arrays(**values), path, {**ABOUT, **about})
+    with pytest.raises(CheckpointError, match=message) as caught:
+        open_index(path).load(0)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_speakers_of_different_widths(tmp_path):
+    values = arrays() | {"1.vectors": draw(5, 3)}
+    save_file(values, tmp_path / "a", {**ABOUT, "speakers": '{"anna": 0, "bea": 1}'})
+    with pytest.raises(CheckpointError, match="different widths"):
+        open_index(tmp_path / "a")
+
+
+@pytest.mark.parametrize("nprobe", [0, -5, 2**62])
+def test_any_number_of_lists_to_search_will_do(tmp_path, nprobe):
+    save_file(arrays(nprobe=np.array([nprobe])), tmp_path / "a", ABOUT)
+    assert open_index(tmp_path / "a").load(0).nearest(draw(3), 8)[1].shape == (3, 8, DIMS)
+
+
+def test_files_cut_short_or_with_flipped_bits_are_told_or_read(path, tmp_path):
+    data = path.read_bytes()
+    source = random.Random(0)
+    broken = tmp_path / "broken.pkl"
+    header = int.from_bytes(data[:8], "little") + 8
+    n_refused = 0
+    for number in range(200):
+        changed = bytearray(data)
+        if number % 2:
+            changed = changed[: source.randrange(len(data))]
+        else:
+            changed[source.randrange(header)] ^= 1 << source.randrange(8)
+        broken.write_bytes(changed)
+        try:
+            index = open_index(broken)
+            for speaker in index.ids:
+                index.load(speaker).nearest(draw(2), 8)
+        except CheckpointError as error:
+            n_refused += 1
+            assert str(broken) in str(error) and "\n" not in str(error)
+    assert n_refused > 130  # a flipped bit in a name may make another name
+
+
+def test_a_header_that_claims_too_much(tmp_path):
+    path = tmp_path / "a"
+    huge = json.dumps({"0.vectors": {"dtype": "F32", "shape": [2**40, 12], "data_offsets": [0, 48 * 2**40]}})
+    path.write_bytes(len(huge).to_bytes(8, "little") + huge.encode() + bytes(48))
+    with pytest.raises(CheckpointError, match="cut short or lacks"):
+        open_index(path)
+    path.write_bytes((2**62).to_bytes(8, "little") + huge.encode())
+    with pytest.raises(CheckpointError, match="more speakers than an index has"):
+        open_index(path)

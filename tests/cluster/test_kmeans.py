@@ -1,0 +1,124 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from cluster import kmeans
+from cluster.kmeans import fit_centres
+from cluster.kmeans_file import read_centres, write_centres
+from modules.checkpoint import read_checkpoint
+from modules.errors import CheckpointError
+from tests.cluster.data import DIMS, draw, write_published_kmeans
+from tests.malicious import PAYLOADS, write_malicious
+
+WAYS = ["full", "batches", "torch"]
+
+
+@pytest.fixture
+def fit(monkeypatch):
+    def call(way, frames, n_centres):
+        monkeypatch.setattr(kmeans, "_FULL", 0 if way == "batches" else 10**9)
+        monkeypatch.setattr(kmeans, "_BATCH", 256)
+        return fit_centres(frames, n_centres, torch.device("cpu") if way == "torch" else None)
+
+    return call
+
+
+def error(frames, centres):
+    return float(((frames[:, None] - centres) ** 2).sum(2).min(1).mean())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_centres_are_near_to_the_frames(fit, way):
+    frames = draw(2000)
+    centres = fit(way, frames, 60)
+    assert centres.shape == (60, DIMS) and centres.dtype == np.float32
+    # clusters of variance 12; frames themselves as centres are twice as far
+    assert error(frames, centres) < 12.0 < 0.7 * error(frames, frames[:60])
+    np.testing.assert_array_equal(fit(way, frames, 60), centres)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_there_are_never_more_centres_than_frames(fit, way):
+    frames = draw(30)
+    for n_centres in (30, 31, 10_000):
+        np.testing.assert_array_equal(fit(way, frames, n_centres), frames)
+    assert len(fit(way, frames, 29)) == 29
+    assert fit(way, frames, 1) == pytest.approx(frames.mean(0, keepdims=True), abs=1e-4)  # float32 means
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_frames_that_are_all_alike(fit, way):
+    centres = fit(way, np.ones((500, DIMS), np.float32), 10)
+    np.testing.assert_allclose(centres, np.ones((10, DIMS)), rtol=1e-6)
+
+
+def test_the_file_is_plain_and_in_the_published_layout(tmp_path):
+    path = tmp_path / "kmeans_10000.pt"
+    own = {"anna": draw(5), "花子": draw(7, seed=1)}
+    write_centres(path, own, "vec768l12")
+    content = torch.load(path, weights_only=True)
+    assert list(content) == ["anna", "花子"]
+    assert {"n_features_in_", "_n_threads", "cluster_centers_"} <= content["anna"].keys()
+    assert content["anna"]["n_features_in_"] == DIMS
+    centres, encoder = read_centres(path)
+    assert encoder == "vec768l12" and {*centres} == {*own}
+    assert all(np.array_equal(centres[name], own[name]) for name in own)
+    assert read_checkpoint(path)["anna"]["speech_encoder"] == "vec768l12"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("order", "CF")
+def test_published_files_are_read(tmp_path, dtype, order):
+    centres = np.asarray(draw(30), dtype, order=order)
+    path = write_published_kmeans(tmp_path / "k.pt", {"s": centres})
+    found, encoder = read_centres(path)
+    assert encoder == "" and found["s"].dtype == np.float32
+    np.testing.assert_array_equal(found["s"], centres.astype(np.float32))
+
+
+def test_published_files_of_full_size_are_read(tmp_path):
+    centres = {f"s{number}": draw(10_000, 64, seed=number) for number in range(4)}
+    path = write_published_kmeans(tmp_path / "k.pt", centres)
+    assert path.stat().st_size > 10_000_000  # and all of it is the pickle
+    found, _ = read_centres(path)
+    assert all(np.array_equal(found[name], centres[name]) for name in centres)
+    with pytest.raises(CheckpointError, match="more text than a model needs"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_malicious_files_are_refused(tmp_path, name, container):
+    trace = tmp_path / "was here"
+    path = write_malicious(tmp_path / "k.pt", container, trace, name, key="anna")
+    with pytest.raises(CheckpointError, match="is refused: it asks for"):
+        read_centres(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "holds no speaker"),
+        ({"model": {"weight": torch.ones(2)}}, "is no k-means file; make one with"),
+        ({"anna": {"cluster_centers_": torch.ones(2)}}, "is no k-means file"),
+        ({"anna": {"cluster_centers_": torch.ones(0, 2)}}, "is no k-means file"),
+        ({"anna": {"cluster_centers_": None}}, "is no k-means file"),
+        ({"anna": {"cluster_centers_": torch.full((2, 2), torch.nan)}}, "'anna' hold NaN"),
+        ({"anna": {"cluster_centers_": np.array([[None]])}}, "a numpy type that is no number"),
+    ],
+)
+def test_other_files_are_told(tmp_path, content, message):
+    path = tmp_path / "k.pt"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_centres(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_bare_pickle_is_no_kmeans_file(tmp_path):
+    (tmp_path / "k.pt").write_bytes(pickle.dumps({"anna": 1}))
+    with pytest.raises(CheckpointError, match="not one that torch wrote"):
+        read_centres(tmp_path / "k.pt")

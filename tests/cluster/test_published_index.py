@@ -1,0 +1,255 @@
+"""Index files of the published project are read, and nothing in them is run."""
+
+import io
+import pickle
+import random
+
+import faiss
+import numpy as np
+import pytest
+
+from cluster.index_file import open_index
+from modules.errors import CheckpointError
+from tests.cluster.data import DIMS, draw, flat, ivf, write_published_index
+from tests.malicious import PAYLOADS, payload_pickle, run_as_pickle
+
+VECTORS = draw(400)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "feature_and_index.pkl"
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_what_faiss_wrote_is_searched_as_faiss_does(path, protocol):
+    indexes = {0: ivf(VECTORS, 10), 7: flat(VECTORS[:30])}
+    index = open_index(write_published_index(path, indexes, protocol))
+    assert (index.encoder, index.names, index.ids, index.ssl_dim) == ("", {}, {0, 7}, DIMS)
+    queries = draw(25, seed=2)
+    for speaker, original in indexes.items():
+        found = index.load(speaker)
+        if speaker == 0:
+            original.nprobe = found._index.nprobe
+        scores, ids = original.search(queries, 8)
+        np.testing.assert_allclose(found.nearest(queries, 8)[0], scores, rtol=1e-6)
+        np.testing.assert_array_equal(found.nearest(queries, 8)[1], VECTORS[: original.ntotal][ids])
+
+
+def test_more_lists_are_searched_than_the_published_one(path):
+    original = ivf(VECTORS, 10)
+    assert original.nprobe == 1
+    _, exact = flat(VECTORS).search(draw(100, seed=2), 8)
+    found = open_index(write_published_index(path, {0: original})).load(0)
+    _, near = found.nearest(draw(100, seed=2), 8)
+    assert (
+        np.mean([len({*map(bytes, a)} & {*map(bytes, VECTORS[b])}) for a, b in zip(near, exact, strict=True)])
+        > 7.9
+    )
+
+
+def test_lists_of_which_most_are_empty(path):
+    index = faiss.IndexIVFFlat(flat(1000.0 + draw(60)), DIMS, 60)
+    index.add(1000.0 + draw(3))
+    assert b"sprs" in faiss.serialize_index(index).tobytes()
+    found = open_index(write_published_index(path, {0: index})).load(0)
+    assert len(found) == 3 and found.nearest(1000.0 + draw(3), 1)[0].max() < 1e-3
+
+
+@pytest.mark.parametrize("build", ["", "_avx2", "_avx512", "_avx512_spr", "_sve"])
+@pytest.mark.parametrize("kind", ["IndexIVFFlat", "IndexFlatL2", "IndexFlat"])
+def test_every_build_of_faiss_has_its_names(path, build, kind):
+    pickled = pickle.dumps({0: ivf(VECTORS, 4) if "IVF" in kind else flat(VECTORS)}, 2)
+    start = pickled.index(b"cfaiss.")
+    end = pickled.index(b"\n", pickled.index(b"\n", start) + 1)
+    path.write_bytes(pickled[:start] + f"cfaiss.swigfaiss{build}\n{kind}".encode() + pickled[end:])
+    assert len(open_index(path).load(0)) == 400
+
+
+def test_bytes_in_an_array(path):
+    class Index:
+        def __reduce__(self):
+            return faiss.IndexFlatL2, (), {"this": faiss.serialize_index(flat(VECTORS))}
+
+    for protocol in (2, 4, 5):
+        path.write_bytes(pickle.dumps({0: Index()}, protocol))
+        assert len(open_index(path).load(0)) == 400
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_anything_else_is_refused_with_its_name(path, tmp_path, name):
+    trace = tmp_path / "was here"
+    pickled = payload_pickle(name, trace)
+    if name != "new object":
+        run_as_pickle(pickled)
+        assert trace.exists()
+        trace.unlink()
+    path.write_bytes(pickled)
+    with pytest.raises(CheckpointError) as caught:
+        open_index(path)
+    assert str(caught.value).startswith(f"{path} is refused: it asks for {PAYLOADS[name][1]}, ")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "faiss.swigfaiss.read_index",
+        "faiss.swigfaiss.IndexPreTransform",
+        "faiss.swigfaiss.OnDiskInvertedLists",
+        "faiss.deserialize_index",
+        "faiss.loader.load_library",
+        "numpy.load",
+        "numpy.matrix",
+        "sklearn.cluster.KMeans",
+    ],
+)
+def test_other_names_of_faiss_and_numpy_are_refused(path, name):
+    module, _, attribute = name.rpartition(".")
+    path.write_bytes(b"\x80\x02}K\x00" + f"c{module}\n{attribute}\n".encode() + b")\x81s.")
+    with pytest.raises(CheckpointError, match=f"is refused: it asks for {name}, which an index"):
+        open_index(path)
+
+
+def parts(**changes):
+    """Return the bytes of an index, put together anew with false claims."""
+    index = ivf(VECTORS, 4)
+    data = faiss.serialize_index(index).tobytes()
+    assert len(data) == 37 + 16 + 45 + 4 * 4 * DIMS + 9 + 4 + 16 + 4 + 8 + 32 + 400 * (4 * DIMS + 8)
+    fields = {
+        "kind": (0, 4),
+        "dims": (4, 4),
+        "n": (8, 8),
+        "metric": (33, 4),
+        "n_lists": (37, 8),
+        "quantizer": (53, 4),
+        "width": (57, 4),
+        "n_centroids": (61, 8),
+        "n_values": (90, 8),
+        "map": (98 + 16 * DIMS, 1),
+        "map_length": (99 + 16 * DIMS, 8),
+        "lists": (107 + 16 * DIMS, 4),
+        "n_lists_again": (111 + 16 * DIMS, 8),
+        "code_size": (119 + 16 * DIMS, 8),
+        "layout": (127 + 16 * DIMS, 4),
+        "n_sizes": (131 + 16 * DIMS, 8),
+        "size": (139 + 16 * DIMS, 8),
+    }
+    changed = bytearray(data)
+    for name, value in changes.items():
+        begin, length = fields[name]
+        changed[begin : begin + length] = (
+            value if isinstance(value, bytes) else (value % (1 << 8 * length)).to_bytes(length, "little")
+        )
+    return bytes(changed)
+
+
+def write_bytes(path, data):
+    class Index:
+        def __reduce__(self):
+            return faiss.IndexIVFFlat, (), {"this": data}
+
+    path.write_bytes(pickle.dumps({0: Index()}))
+    return path
+
+
+def test_the_whole_index_that_the_false_ones_are_made_from(path):
+    assert len(open_index(write_bytes(path, parts())).load(0)) == 400
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({"kind": b"IwPQ"}, "of the kind b'IwPQ' is not read"),
+        ({"quantizer": b"IHNf"}, "no plain centroids"),
+        ({"metric": 0}, "does not measure Euclidean distance"),
+        ({"dims": 0}, "damaged"),
+        ({"dims": -1}, "damaged"),
+        ({"dims": 2**31 - 1}, "damaged"),
+        ({"dims": 13}, "do not agree"),
+        ({"n": -1}, "damaged"),
+        ({"n_lists": 2**63}, "do not agree"),
+        ({"width": 6}, "damaged"),
+        ({"n_centroids": 2**62, "n_values": 2**62 * DIMS}, "damaged|more values"),
+        ({"n_values": 2**61}, "damaged"),
+        ({"map": 1}, "map of its vectors"),
+        ({"map": 2}, "map of its vectors"),
+        ({"map_length": 2**61}, "more values"),
+        ({"lists": b"ilod"}, "its vectors are not in it"),
+        ({"lists": b"il00"}, "its vectors are not in it"),
+        ({"n_lists_again": 5}, "do not agree"),
+        ({"code_size": 2**40}, "do not agree"),
+        ({"layout": b"none"}, "damaged"),
+        ({"layout": b"sprs"}, "damaged"),
+        ({"n_sizes": 3}, "damaged|more values"),
+        ({"n_sizes": 2**61}, "more values"),
+        ({"size": 2**63}, "more values"),
+        ({"size": 2**61}, "more values"),
+    ],
+)
+def test_false_claims_are_told(path, claims, message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        open_index(write_bytes(path, parts(**claims)))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_bytes_cut_short_or_changed_are_told_or_read(path):
+    data = parts()
+    source = random.Random(0)
+    for number in range(300):
+        changed = bytearray(data)
+        if number % 3 == 0:
+            changed = changed[: source.randrange(len(data))]
+        else:
+            changed[source.randrange(400)] ^= 1 << source.randrange(8)
+        try:
+            open_index(write_bytes(path, bytes(changed))).load(0).nearest(draw(2), 8)
+        except CheckpointError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+        else:
+            assert number % 3
+
+
+def test_pickles_cut_short_or_changed_are_told_or_read(path):
+    data = pickle.dumps({0: flat(VECTORS[:4])})
+    source = random.Random(1)
+    for number in range(300):
+        changed = bytearray(data)
+        if number % 3 == 0:
+            changed = changed[: source.randrange(len(data))]
+        else:
+            changed[source.randrange(len(data))] = source.randrange(256)
+        path.write_bytes(changed)
+        try:
+            index = open_index(path)
+            index.load(next(iter(index.ids))).nearest(draw(2, index.ssl_dim), 8)
+        except CheckpointError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("content", [[], {}, {"anna": 1}, {0: b"IxF2"}, {0: {"this": 5}}, {0: None}])
+def test_other_pickles_are_told(path, content):
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(CheckpointError, match="is no index of features|cut short"):
+        open_index(path)
+
+
+def test_empty_infinite_and_mixed_indexes(path):
+    with pytest.raises(CheckpointError, match="holds no units of speaker 3"):
+        open_index(write_published_index(path, {3: faiss.IndexFlatL2(DIMS)})).load(3)
+    with pytest.raises(CheckpointError, match="NaN or infinite"):
+        open_index(write_published_index(path, {0: flat(np.full((5, DIMS), np.nan, np.float32))})).load(0)
+    with pytest.raises(CheckpointError, match="different widths"):
+        open_index(write_published_index(path, {0: flat(VECTORS), 1: flat(draw(5, 3))}))
+
+
+def test_what_lies_outside_is_refused(path):
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value):
+            return "os.system" if value is None else None
+
+    file = io.BytesIO()
+    Pickler(file).dump({0: None})
+    path.write_bytes(file.getvalue())
+    with pytest.raises(CheckpointError, match="outside of it"):
+        open_index(path)

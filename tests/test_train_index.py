@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import train_index
+from cluster import load_blender
+from cluster.index_file import open_index
+from tests.cluster.data import DIMS, draw, write_clip, write_speaker
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the script in a folder of its own; return (exit code, what it printed)."""
+    monkeypatch.chdir(tmp_path)
+    write_config({"花子": 0, "anna": 1})
+
+    def call(*args: str):
+        code = train_index.main([*args])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return call
+
+
+def write_config(speakers, **model):
+    values = {"model": {"speech_encoder": "mfcc", "ssl_dim": DIMS, **model}, "spk": speakers}
+    Path("configs").mkdir(exist_ok=True)
+    Path("configs/config.json").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+
+
+def test_from_the_features_of_step_3_to_blended_units(run):
+    own = write_speaker(Path("dataset/44k"), "花子", 500)
+    write_speaker(Path("dataset/44k"), "anna", 20, seed=1)
+    code, said = run("-c", "configs/config.json", "--root_dir", "dataset/44k", "--output_dir", "logs/44k")
+    assert code == 0
+    assert "花子: 500 frames, all; 12 lists of which" in said and "recall@8 0.9" in said
+    assert "anna: 20 frames, all; all compared, which is exact" in said
+    blender = load_blender("retrieval", speakers={"花子": 0, "anna": 1}, encoder="mfcc", ssl_dim=DIMS)
+    np.testing.assert_allclose(blender.blend(own[:50].T, "花子", 1.0).T, own[:50], atol=1e-5)
+
+
+def test_the_size_beyond_which_a_speaker_is_reduced(run, monkeypatch):
+    monkeypatch.setattr("cluster.build.N_CENTRES", 50)
+    write_config({"anna": 0})
+    write_speaker(Path("dataset/44k"), "anna", 300)
+    code, said = run("--max_frames", "200")
+    assert code == 0 and "anna: 300 frames, reduced to 50;" in said
+    assert len(open_index(Path("logs/44k/feature_and_index.pkl")).load(0)) == 50
+    code, said = run("--max_frames", "0", "--recall", "1.0")
+    assert code == 0 and "300 frames, all; 7 lists" in said and "recall@8 1.000" in said
+
+
+@pytest.mark.parametrize(
+    ("speaker", "make", "message"),
+    [
+        ("nobody", lambda root: None, "there is no folder dataset/44k/nobody for the speaker 'nobody'"),
+        ("anna", lambda root: (root / "anna").mkdir(parents=True), "is empty: no recordings of 'anna'"),
+        (
+            "anna",
+            lambda root: (write_clip(root / "anna", "x", draw(9)), (root / "anna/x.wav.soft.pt").unlink()),
+            "x.wav.soft.pt is missing; run preprocess_hubert_f0.py",
+        ),
+        (
+            "anna",
+            lambda root: write_clip(root / "anna", "x", draw(9), encoder="vec256l9"),
+            "the units of 'anna' are of vec256l9 with 12 channels, but configs/config.json says mfcc with 12",
+        ),
+        (
+            "anna",
+            lambda root: write_clip(root / "anna", "x", draw(9, 8), encoder=""),
+            "the units of 'anna' are of an unknown encoder with 8 channels",
+        ),
+    ],
+)
+def test_mistakes_in_the_data_set_are_told(run, speaker, make, message):
+    write_config({speaker: 0})
+    make(Path("dataset/44k"))
+    code, said = run()
+    assert code == 2 and message in said.replace("\\", "/"), said
+    assert not Path("logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--recall", "0"], "--recall must be above 0 and at most 1, not 0.0"),
+        (["--recall", "1.5"], "--recall must be"),
+        (["--max_frames", "-1"], "--max_frames must be 0 or more, not -1"),
+        (["-c", "no.json"], "no.json"),
+    ],
+)
+def test_wrong_options_are_told(run, args, message):
+    code, said = run(*args)
+    assert code == 2 and message in said
+
+
+def test_a_configuration_without_speakers(run):
+    write_config({})
+    code, said = run()
+    assert code == 2 and "names no speakers (spk)" in said
+
+
+def test_a_gpu_that_is_not_there(run):
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("needs a machine without a GPU")
+    code, said = run("--gpu")
+    assert code == 2 and "no GPU that torch can use" in said

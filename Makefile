@@ -8,7 +8,7 @@ KEY ?=
 SPEAKER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench rehearse test-fairseq quality clean
+.PHONY: help install demo test test-slow test-browser lint format bench rehearse test-fairseq quality evaluate starter clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,10 +35,17 @@ test: $(VENV)/.installed-dev  ## lint, type check and the fast test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
-	$(BIN)/pytest -n auto -m "not slow"
+	$(BIN)/pytest -n auto -m "not slow and not browser"
 
 test-slow: $(VENV)/.installed-dev  ## what the fast suite leaves out: ten minutes of song, large exports
-	$(BIN)/pytest -n auto -m slow
+	$(BIN)/pytest -n auto -m "slow and not browser"
+
+$(VENV)/.installed-browser: requirements-browser.txt $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet -r requirements-browser.txt
+	@touch $@
+
+test-browser: $(VENV)/.installed-browser  ## the page in Chromium (apt-get install chromium)
+	$(BIN)/pytest -m browser tests/browser
 
 lint: $(VENV)/.installed-dev  ## ruff and the type checker only
 	$(BIN)/ruff check .
@@ -74,6 +81,24 @@ $(VENV)/.installed-quality: requirements-quality.txt $(VENV)/.installed
 
 quality: $(VENV)/.installed-quality  ## judge a result: RESULT=<file> TARGET=<folder> SOURCE=<file>
 	@$(BIN)/python -m benchmarks.quality "$(RESULT)" --target "$(TARGET)" --source "$(SOURCE)"
+
+STARTER ?= starter
+LJ ?=
+
+$(VENV)/.installed-starter: requirements-starter.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -r requirements-starter.txt
+	@touch $@
+
+starter: $(VENV)/.installed-starter  ## train ppg-starter anew (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
+	$(BIN)/python -m tools.starter.generate "$(STARTER)"
+	$(BIN)/python -m tools.starter.align "$(STARTER)" --transcripts "$(TRANSCRIPTS)"
+	$(BIN)/python -m tools.starter.copies "$(STARTER)"
+	$(BIN)/python -m tools.starter.train "$(STARTER)"
+	$(if $(LJ),$(BIN)/python -m tools.starter.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")
+	$(BIN)/python -m tools.starter.write "$(STARTER)"
+
+evaluate: $(VENV)/.installed-quality  ## judge models, write a report: ARGS="-m <model> -n <song> -s <voice>"
+	@$(BIN)/python evaluate.py $(ARGS)
 
 clean:  ## remove what the demo and the tests left (not your data, not .venv)
 	rm -rf demo .pytest_cache .mypy_cache .ruff_cache

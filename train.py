@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from modules.cli import entry_point
 
 if TYPE_CHECKING:
-    from modules.config import Config
+    from modules.config import Config, TrainConfig
+    from training.stage import Listener
     from training.world import World
 
 EPILOG = """\
@@ -84,7 +85,8 @@ def _train(args: argparse.Namespace, config: Config, world: World) -> int:
     folder = Path("logs") / args.model
     lists = config.data.training_files, config.data.validation_files
     training, validation = checked_clips(lists, recipe(config), "run step 3 again", world.is_first)
-    task = GlowTask(config, training, validation, world.device)
+    listener = _listener(config.train) if world.is_first and config.train.score_every else None
+    task = GlowTask(config, training, validation, world.device, listener)
     trainer = Trainer(task, config.train, folder, world, args.max_minutes)
     if world.is_first:
         # only now is it sure that the configuration fits the checkpoints that are there
@@ -106,6 +108,23 @@ def _train(args: argparse.Namespace, config: Config, world: World) -> int:
                 f"{trainer.verdict.best_step}: {trainer.checkpoints.best}"
             )
     return 0
+
+
+def _listener(train: TrainConfig) -> Listener:
+    """Return who scores the sound of validations.
+
+    Raises:
+        ConfigError: The number that counts cannot be had.
+    """
+    from evaluation.listener import build_listener
+    from modules.errors import ConfigError
+
+    listener, missing = build_listener()
+    for name, reason in missing.items():
+        if name == train.best_by:
+            raise ConfigError(f"train.best_by {name}: {reason}")
+        logging.warning("train.score_every: no %s: %s", name, reason)
+    return listener
 
 
 if __name__ == "__main__":

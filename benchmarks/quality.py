@@ -11,15 +11,12 @@ singing. Both come from requirements-quality.txt.
 from __future__ import annotations
 
 import argparse
-import warnings
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.measure import table
-from modules.audio import find_audio, read_audio, resample
-
-_RATE = 16000
+from evaluation.naturalness import dnsmos
+from evaluation.similarity import cosine, embed, embed_voice
+from modules.audio import find_audio, read_audio
 
 
 def main() -> None:
@@ -30,32 +27,13 @@ def main() -> None:
     parser.add_argument("--target", required=True, type=Path, help="folder with recordings of the voice")
     parser.add_argument("--source", required=True, type=Path, help="the song before conversion")
     args = parser.parse_args()
-    warnings.simplefilter("ignore")  # both packages warn about their own dependencies
-    from resemblyzer import VoiceEncoder, preprocess_wav
-    from speechmos import dnsmos
-
-    encoder = VoiceEncoder("cpu", verbose=False)
-
-    def embed(path: Path) -> np.ndarray:
-        return encoder.embed_utterance(preprocess_wav(path))
-
-    target = np.mean([embed(path) for path in find_audio(args.target)], axis=0)
-    target /= np.linalg.norm(target)
-    source = embed(args.source)
+    target, source = embed_voice(find_audio(args.target)), embed(*read_audio(args.source))
     rows = []
     for path in [*args.results, args.source]:
-        voice = embed(path)
         audio, rate = read_audio(path)
-        score = dnsmos.run(np.clip(resample(audio, rate, _RATE), -1, 1), _RATE)
-        rows.append(
-            [
-                path.name,
-                f"{voice @ target:.3f}",
-                f"{voice @ source:.3f}",
-                f"{score['ovrl_mos']:.2f}",
-                f"{score['p808_mos']:.2f}",
-            ]
-        )
+        voice, scores = embed(audio, rate), dnsmos(audio, rate)
+        similarities = cosine(voice, target), cosine(voice, source)
+        rows.append([path.name, *(f"{x:.3f}" for x in similarities), *(f"{x:.2f}" for x in scores)])
     table(["file", "similarity to target", "to source", "DNSMOS OVRL", "P.808"], rows)
 
 

@@ -58,16 +58,17 @@ def _in_batches(frames: np.ndarray, centres: np.ndarray, rng: np.random.Generato
     from sklearn.cluster import MiniBatchKMeans
     from tqdm import tqdm
 
-    model = MiniBatchKMeans(len(centres), init=centres, n_init=1, batch_size=_BATCH, random_state=0)
+    size = min(len(frames), max(_BATCH, len(centres)))  # scikit-learn wants no less than centres
+    model = MiniBatchKMeans(len(centres), init=centres, n_init=1, batch_size=size, random_state=0)
+    n_batches = len(frames) // size  # what is left over is another part each time
     with tqdm(
-        total=_PASSES * len(frames), desc=f"k-means, {len(centres)} centres", unit="frame", leave=False
+        total=_PASSES * n_batches, desc=f"k-means, {len(centres)} centres", unit="batch", leave=False
     ) as bar:
         for _ in range(_PASSES):
             order = rng.permutation(len(frames))
-            for begin in range(0, len(frames), _BATCH):
-                batch = frames[order[begin : begin + _BATCH]]
-                model.partial_fit(batch)
-                bar.update(len(batch))
+            for begin in range(0, n_batches * size, size):
+                model.partial_fit(frames[order[begin : begin + size]])
+                bar.update()
     return np.asarray(model.cluster_centers_, np.float32)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +21,24 @@ def write_comparison(
     sampling_rate: int,
     hop_length: int = 512,
 ) -> None:
-    """Draw each panel's log-mel with its F0 over it, one below the other.
+    """Write :func:`draw_comparison` to the PNG ``path``."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(draw_comparison(panels, sampling_rate, hop_length))
+
+
+def draw_comparison(
+    panels: dict[str, tuple[np.ndarray, np.ndarray]], sampling_rate: int, hop_length: int = 512
+) -> bytes:
+    """Return a PNG of each panel's log-mel with its F0 over it, one below the other.
 
     Args:
-        path: The PNG to write; longer songs show their first 30 s.
-        panels: By title: audio (T,) and F0 (N,) in Hz, 0 where unvoiced.
+        panels: By title: audio (T,) and F0 (N,) in Hz, 0 where unvoiced; longer
+            songs show their first 30 s.
         sampling_rate: Hz.
         hop_length: Samples per F0 frame.
     """
     from matplotlib.figure import Figure
+    from PIL import Image
 
     mel = LogMel(sampling_rate=sampling_rate, hop_length=hop_length)
     figure = Figure(figsize=(12, 3.4 * len(panels)), layout="constrained")
@@ -51,5 +62,11 @@ def write_comparison(
         overlay.yaxis.set_major_formatter("{x:.0f}")
         overlay.set_ylim(60, 1200)
     axes[-1].set_xlabel("seconds")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    content = io.BytesIO()
+    with warnings.catch_warnings():  # of letters that matplotlib's own font lacks, and draws as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(content, format="png", dpi=100)
+    smaller = io.BytesIO()  # 128 colours show as much, in half the space
+    with Image.open(content) as image:
+        image.convert("RGB").quantize(128).save(smaller, "PNG", optimize=True)
+    return smaller.getvalue()

@@ -101,6 +101,7 @@ class ConversionResult:
         f0: (N,), pitch of the *source*, Hz, 0 where unvoiced; frame i at ``i * hop_length`` samples.
         uv: (N,), 1 where voiced.
         advice: A sentence if the song lies outside the range the voice was trained on.
+        chunks: The slices it was rendered in.
     """
 
     path: Path
@@ -109,6 +110,7 @@ class ConversionResult:
     f0: np.ndarray
     uv: np.ndarray
     advice: str | None
+    chunks: tuple[Chunk, ...]
 
 
 class SongConverter(ABC):
@@ -185,7 +187,8 @@ class SongConverter(ABC):
             uv = np.zeros_like(f0)
             with writing(destination, self.sampling_rate, options.wav_format, tag) as file:
                 stitcher = Stitcher()
-                for chunk in self._plan(source, rule):
+                chunks = self._plan(source, rule)
+                for chunk in chunks:
                     report = self._reporter(source, chunk, progress)
                     if chunk.silent:
                         audio = np.zeros(len(chunk), np.float32)
@@ -200,6 +203,7 @@ class SongConverter(ABC):
             real_time_factor=(time.perf_counter() - started) / source.seconds,
             f0=f0,
             uv=uv,
+            chunks=tuple(chunks),
             advice=None
             if trained is None or options.auto_predict_f0
             else range_advice(f0[uv > 0], trained, key, singer.name),

@@ -28,7 +28,8 @@ LEGACY_KEYS = {
     "model": {"use_crn_pre ": "use_crn_pre"},  # a published template has the trailing blank
 }
 SCHEDULERS = ("noam", "cosine", "step")
-BEST_BY = ("val_loss", "mel_l1", "f0_accuracy")  # numbers of a validation
+SCORED = ("similarity", "dnsmos_ovrl")  # numbers of a validation that judges of evaluation/ give
+BEST_BY = ("val_loss", "mel_l1", "mcd", "audio_mel_l1", "f0_accuracy", *SCORED)
 UNIT_MODES = ("left", "nearest")  # see modules/units.py
 
 
@@ -65,6 +66,7 @@ class TrainConfig:
         True  # without the optimizer checkpoints are a third as large, but none is resumed exactly
     )
     best_by: str = "val_loss"  # which validation number G_best.pth is chosen by
+    score_every: int = 0  # validations between two that the judges hear too: see docs/training.md. 0: never
     patience: int = 0  # validations without a new best after which the run ends; 0: never
     compile: bool = False  # torch.compile: slow to start
     port: str = "8001"  # where the processes of one machine meet
@@ -79,6 +81,8 @@ class TrainConfig:
             raise ConfigError(f"train.half_type {self.half_type!r} is unknown; use fp16 or bf16")
         if self.best_by not in BEST_BY:
             raise ConfigError(f"train.best_by {self.best_by!r} is unknown; use {', '.join(BEST_BY)}")
+        if self.best_by in SCORED and self.score_every != 1:
+            raise ConfigError(f"train.best_by {self.best_by} needs train.score_every 1")
         if self.scheduler == "cosine" and not self.max_steps:
             raise ConfigError("train.scheduler cosine needs train.max_steps, the step where it ends")
         _positive(self, "train", "log_interval", "eval_interval", "epochs", "batch_size", "max_speclen")

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,26 @@ def test_the_configuration_beside_the_checkpoints_is_always_theirs(workspace, ca
     assert train.main(["-d", "cpu"]) == 0
     assert load_config("logs/44k/config.json").model.p_dropout == 0.1
     assert "trained 2 steps" in capsys.readouterr().out
+
+
+def test_judges_that_are_not_installed_are_missed_only_where_they_count(
+    workspace, monkeypatch, capsys, caplog
+):
+    from evaluation import similarity
+
+    for package in ("resemblyzer", "speechmos"):
+        monkeypatch.setitem(sys.modules, package, None)
+    similarity._encoder.cache_clear()
+    path = Path("configs/config.json")
+    values = json.loads(path.read_text())
+    values["train"] |= {"score_every": 1, "best_by": "similarity"}
+    path.write_text(json.dumps(values))
+    assert train.main(["-d", "cpu"]) == 2
+    err = capsys.readouterr().err
+    assert "train.best_by similarity: resemblyzer is not installed; get it with" in err
+    assert not list(Path("logs").rglob("G_*.pth"))
+    values["train"]["best_by"] = "mcd"
+    path.write_text(json.dumps(values))
+    assert train.main(["-d", "cpu"]) == 0
+    assert "train.score_every: no dnsmos_ovrl: speechmos is not installed" in caplog.text
+    assert "best mcd" in capsys.readouterr().out

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from models import GlowOutput, GlowSVC
 from modules.config import Config
+from modules.distortion import mel_cepstral_distortion
 from modules.f0 import F0_MAX, F0_MIN, lf0_to_hz
 from modules.masks import round_up
 from training.board import Board
 from training.dataset import Batch, GlowDataset, collate
-from training.stage import Stage
+from training.stage import Listener, Stage
 
 _N_SAMPLES = 2  # validation clips that are rendered for TensorBoard
 _MAX_SAMPLE_FRAMES = 860  # 10 s of each
@@ -34,6 +35,7 @@ class GlowTask:
         training_clips: Wavs to learn from.
         validation_clips: Wavs to measure on.
         device: Where the model lives.
+        listener: Scores the sound of every ``train.score_every``-th validation.
 
     Raises:
         ConfigError: A clip's speaker, or the vocoder, is unknown.
@@ -50,9 +52,14 @@ class GlowTask:
     collate = staticmethod(collate)
 
     def __init__(
-        self, config: Config, training_clips: list[Path], validation_clips: list[Path], device: torch.device
+        self,
+        config: Config,
+        training_clips: list[Path],
+        validation_clips: list[Path],
+        device: torch.device,
+        listener: Listener | None = None,
     ) -> None:
-        self.config, self.device = config, device
+        self.config, self.device, self.listener = config, device, listener
         torch.manual_seed(config.train.seed)
         self.model = GlowSVC(config.model).to(device)
         self.training_set = GlowDataset(training_clips, config, augment=True)
@@ -98,11 +105,12 @@ class GlowTask:
             step: Optimizer steps done.
 
         Returns:
-            Over all clips: mle and lf0 loss, their total "val_loss", and the mean
-            absolute difference "mel_l1" (natural log) of the mel inferred without
-            noise. Over the sound of the rendered ones, with a vocoder: the same
-            difference "audio_mel_l1" and the pitch's "f0_accuracy" (share of
-            voiced frames within 50 cents).
+            Over all clips: mle and lf0 loss, their total "val_loss", and of the mel
+            inferred without noise the mean absolute difference "mel_l1" (natural
+            log) and the mel-cepstral distortion "mcd" (dB). Over the sound of the
+            rendered ones, with a vocoder: the same difference "audio_mel_l1", the
+            pitch's "f0_accuracy" (share of voiced frames within 50 cents), and
+            what the listener says.
         """
         sums: dict[str, float] = {}
         heard: dict[str, list[float]] = {}
@@ -117,6 +125,7 @@ class GlowTask:
                 batch.units, batch.f0, batch.uv, batch.speaker_id, batch.volume, noise_scale=0.0
             )
             parts |= {"val_loss": torch.as_tensor(total), "mel_l1": (mel - batch.mel).abs().mean()}
+            parts["mcd"] = torch.as_tensor(mel_cepstral_distortion(batch.mel[0], mel[0]))
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * n
             frames += n
@@ -140,5 +149,13 @@ class GlowTask:
             predicted = lf0_to_hz(output.pred_lf0[0, 0, :_MAX_SAMPLE_FRAMES].float().cpu())
             tracks["predicted"] = predicted.clamp(F0_MIN, F0_MAX) * uv
         board.f0(f"f0/{index}", tracks, step)
-        self._stage.show_recording(self.validation_set.clips[index], index, true.shape[-1], board, step)
-        return self._stage.perform(index, made, true, f0, uv, board, step)
+        wav = self.validation_set.clips[index]
+        self._stage.show_recording(wav, index, true.shape[-1], board, step)
+        listener = self.listener if self._is_scored(step) else None
+        listen = None if listener is None else lambda audio, rate: listener(audio, rate, wav)
+        return self._stage.perform(index, made, true, f0, uv, board, step, listen)
+
+    def _is_scored(self, step: int) -> bool:
+        """Return whether the listener hears the validation after ``step`` steps."""
+        train = self.config.train
+        return train.score_every > 0 and step // train.eval_interval % train.score_every == 0

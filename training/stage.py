@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +20,9 @@ from modules.mel import LogMel
 from modules.weights import find_weights
 from training.board import Board
 from vdecoder import VOCODERS
+
+# scores of a sound (T,) at a rate in Hz, which should be like the recording at that path
+Listener = Callable[[np.ndarray, int, Path], dict[str, float]]
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +64,15 @@ class Stage:
         board.audio(f"audio/{index}/recorded", torch.from_numpy(audio), self.data.sampling_rate, step)
 
     def perform(
-        self, index: int, made: Tensor, true: Tensor, f0: Tensor, uv: Tensor, board: Board, step: int
+        self,
+        index: int,
+        made: Tensor,
+        true: Tensor,
+        f0: Tensor,
+        uv: Tensor,
+        board: Board,
+        step: int,
+        listen: Callable[[np.ndarray, int], dict[str, float]] | None = None,
     ) -> dict[str, float]:
         """Write the sound of a mel to the board, and return its scores; none without a vocoder.
 
@@ -71,6 +84,7 @@ class Stage:
             uv: (N,), 1 = voiced.
             board: Where it goes.
             step: Optimizer steps done.
+            listen: Gives more scores of the sound (T,) at a rate in Hz.
 
         Returns:
             The mean absolute difference "audio_mel_l1" (natural log) of the
@@ -88,6 +102,7 @@ class Stage:
         return {
             "audio_mel_l1": float((heard - true[:, : heard.shape[-1]]).abs().mean()),
             "f0_accuracy": raw_pitch_accuracy((f0 * uv).numpy(), pitch * voiced),
+            **(listen(audio.numpy(), rate) if listen else {}),
         }
 
     @cached_property

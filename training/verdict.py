@@ -18,7 +18,7 @@ from modules.files import write_text
 
 logger = logging.getLogger(__name__)
 
-_HIGHER_IS_BETTER = {"f0_accuracy"}
+_HIGHER_IS_BETTER = {"f0_accuracy", "similarity", "dnsmos_ovrl"}
 _WARN_AFTER = 5  # validations without a new best
 
 

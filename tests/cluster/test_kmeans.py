@@ -48,6 +48,14 @@ def test_there_are_never_more_centres_than_frames(fit, way):
     assert fit(way, frames, 1) == pytest.approx(frames.mean(0, keepdims=True), abs=1e-4)  # float32 means
 
 
+@pytest.mark.parametrize(("n", "n_centres"), [(300, 299), (700, 300), (1000, 100)])
+def test_batches_may_be_smaller_than_there_are_centres(fit, n, n_centres):
+    frames = draw(n)
+    centres = fit("batches", frames, n_centres)  # of 256 frames
+    assert centres.shape == (n_centres, DIMS)
+    assert error(frames, centres) < 1.1 * error(frames, frames[:n_centres])
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_frames_that_are_all_alike(fit, way):
     centres = fit(way, np.ones((500, DIMS), np.float32), 10)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from modules.config import Config, ModelConfig, load_config, parse_config
+from modules.config import Config, ModelConfig, TrainConfig, load_config, parse_config
 from modules.errors import ConfigError
 
 
@@ -74,3 +74,12 @@ def test_unreadable_files_are_named(tmp_path):
     path.write_text(json.dumps({"train": {"seed": "x"}}))
     with pytest.raises(ConfigError, match=r"config\.json.*train\.seed"):
         load_config(path)
+
+
+@pytest.mark.parametrize("best_by", ["similarity", "dnsmos_ovrl"])
+def test_a_model_is_chosen_by_a_judge_only_if_he_always_hears_it(best_by):
+    for every in (0, 2):
+        with pytest.raises(ConfigError, match=f"train.best_by {best_by} needs train.score_every 1"):
+            TrainConfig(best_by=best_by, score_every=every)
+    assert TrainConfig(best_by=best_by, score_every=1).best_by == best_by
+    assert TrainConfig(best_by="mcd").best_by == "mcd"

@@ -70,7 +70,7 @@ def test_without_the_recording_the_rest_is_shown(clips, tmp_path):
     values = task.validate(task.model, board, 1)
     board.close()
     assert Events(tmp_path / "run").tags("audio") == ["audio/0/generated"]
-    assert values.keys() == {"mle", "lf0", "val_loss", "mel_l1", "audio_mel_l1", "f0_accuracy"}
+    assert values.keys() == {"mle", "lf0", "val_loss", "mel_l1", "mcd", "audio_mel_l1", "f0_accuracy"}
     assert values["val_loss"] == pytest.approx(values["mle"] + CONFIG.train.c_lf0 * values["lf0"])
     assert 0 <= values["f0_accuracy"] <= 1 and values["audio_mel_l1"] > 0
 
@@ -115,3 +115,20 @@ def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path
 def test_an_unknown_vocoder_is_refused_before_training(clips):
     with pytest.raises(ConfigError, match="unknown vocoder 'tube'"):
         make_task(clips, with_vocoder("tube"))
+
+
+def test_a_listener_scores_the_sound_of_every_second_validation(clips, tmp_path):
+    config = replace(with_vocoder("world"), train=replace(CONFIG.train, eval_interval=10, score_every=2))
+    heard = []
+
+    def listen(audio, rate, recording):
+        heard.append((len(audio), rate, recording))
+        return {"similarity": 0.5, "dnsmos_ovrl": float("nan")}
+
+    task = GlowTask(config, clips, clips[:1], CPU, listen)
+    board = Board(tmp_path / "run")
+    values = [task.validate(task.model.eval(), board, step) for step in (10, 20, 30)]
+    board.close()
+    assert heard == [(40 * 512, 44100, clips[0])]
+    assert values[1]["similarity"] == 0.5 and "dnsmos_ovrl" not in values[1]
+    assert "similarity" not in values[0] | values[2]

@@ -1,0 +1,357 @@
+"""Say how good a voice is: convert songs, measure the results, write a report.
+
+Takes one model or several, which it ranks. The report is a web page with
+pictures and players, and the same numbers as JSON; it needs no network. A second
+page lets you compare blindly: no number replaces ears.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modules.cli import entry_point
+
+if TYPE_CHECKING:
+    from evaluation.results import Judged, Sounds
+    from evaluation.takes import Song, Take
+    from inference.converter import Converter
+    from inference.options import ConvertOptions
+
+MAX_CLIPS = 8  # held-out clips that are converted for each model
+BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} s, {remaining} left"
+EPILOG = """\
+examples:
+  python evaluate.py -m logs/44k/G_20000.pth -n song -s anna --target dataset_raw/anna
+  python evaluate.py -m logs/44k/G_1*.pth -n one two -t 0 5 -s anna     rank checkpoints
+  python evaluate.py -m logs/44k/G_best.pth -n poem -s anna --text "the words that are spoken"
+  python evaluate.py --ab results/old results/new                       a blind test of two folders
+
+Some judges are packages of their own: python -m pip install -r requirements-quality.txt
+Without them their rows say so, and the rest is measured. docs/evaluation.md explains every
+number. Run it where you trained, so that the held-out clips are found.
+Result: report.html and report.json in the folder of --output, the sounds beside them.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    from inference.options import add_arguments
+
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        conflict_handler="resolve",  # what follows replaces the flags of one model by those of several
+    )
+    add_arguments(parser)
+    add = parser.add_argument
+    add("-m", "--model_path", nargs="+", default=[], metavar="FILE", help="trained voice models")
+    add(
+        "-c",
+        "--config_path",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="their configurations, one for all or one for each (default: config.json beside each)",
+    )
+    add("--onnx", default="", help=argparse.SUPPRESS)
+    add("-usm", "--use_spk_mix", action="store_true", help=argparse.SUPPRESS)
+    add("--spk_mix_file", default="", help=argparse.SUPPRESS)
+    own = parser.add_argument_group("of the evaluation")
+    own.add_argument("--target", type=Path, metavar="FOLDER", help="recordings of the voice")
+    own.add_argument(
+        "--text",
+        nargs="+",
+        default=[],
+        metavar="WORDS",
+        help="the English words of each song, in quotes, or a .txt file of them",
+    )
+    own.add_argument("--output", type=Path, metavar="FOLDER", help="where to (results/evaluation)")
+    own.add_argument(
+        "--ab",
+        nargs=2,
+        type=Path,
+        metavar="FOLDER",
+        help="only write a page for blind listening to sounds of equal name in two folders (to results/ab)",
+    )
+    own.add_argument("--question", default="", help="what that page asks (Which one sounds better?)")
+    own.add_argument("--seed", type=int, default=0, help="of the order on that page (0)")
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate, or write the page for blind listening; return the exit code."""
+    args = get_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if args.ab:
+        from evaluation.ab import find_pairs, folder_names
+
+        _write_ab(find_pairs(*args.ab), folder_names(*args.ab), args.output or Path("results/ab"), args)
+        return 0
+
+    from evaluation.judge import Given
+    from evaluation.judges import build_judges, judge_take
+    from evaluation.report import summary, write_report
+    from evaluation.results import Evaluation
+    from inference.converter import Converter
+
+    output = args.output or Path("results/evaluation")
+    work = _plan(args)  # every mistake is told now, not after the work
+    judges, missing = build_judges(Given(work.target, work.texts))
+    heard: dict[tuple[Path, str, int, float], Song] = {}
+    judged: list[Judged] = []
+    for label, options in work.models.items():
+        converter = Converter(options)
+        clips, reason = _held_out(converter, work.speaker)
+        if not clips:
+            missing["mcd"] = reason
+        for path, key, held_out in [
+            *((song, key, False) for song, key in work.songs.items()),
+            *((clip, 0.0, True) for clip in clips),
+        ]:
+            place = Place(output, Path("audio", label), "held_out" if held_out else "")
+            take, sounds = _convert(converter, path, key, work, place, heard)
+            judged.append(judge_take(label, take, held_out, sounds, judges))
+    evaluation = Evaluation(
+        {label: options.model_path for label, options in work.models.items()},
+        tuple(judged),
+        missing,
+        _settings(work),
+    )
+    best = [place.model for place in evaluation.places()][:2]
+    if len(best) == 2:
+        _write_ab(evaluation.pairs(best[0], best[1], output), (best[0], best[1]), output, args)
+    for path in write_report(evaluation, output, "ab.html" if len(best) == 2 else ""):
+        print(path)
+    for line in summary(evaluation):
+        print(line)
+    return 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where sounds go.
+
+    Attributes:
+        output: Folder of the report.
+        results: Folder of a model in it, relative.
+        kind: Folder in that, and in the one for sources; "" for songs.
+    """
+
+    output: Path
+    results: Path
+    kind: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done.
+
+    Attributes:
+        models: Options by the name of the model.
+        songs: Keys by song.
+        speaker: Name of the target voice.
+        target: Recordings of it.
+        texts: The words of each song; empty if they were not given.
+    """
+
+    models: dict[str, ConvertOptions]
+    songs: dict[Path, float]
+    speaker: str
+    target: list[Path]
+    texts: list[str]
+
+
+def _plan(args: argparse.Namespace) -> Work:
+    """Return what the command line asks for.
+
+    Raises:
+        GlowSVCError: It makes no sense, or a file is missing.
+    """
+    from evaluation.words import read_text
+    from inference.output import check_format
+    from inference.source import find_songs
+    from modules.audio import find_audio, open_audio
+    from modules.errors import AudioError, ConfigError
+
+    if args.onnx or args.use_spk_mix:
+        raise ConfigError("evaluate.py judges one voice of a PyTorch model: leave --onnx and -usm away")
+    if args.auto_predict_f0:
+        raise ConfigError("-a lets the model choose the pitch, so there is no melody to judge; leave it away")
+    models = _models(args)
+    options = next(iter(models.values()))
+    check_format(options.wav_format)
+    songs = find_songs(options.clean_names)
+    for song in songs:
+        open_audio(song).close()
+    names = [song.stem for song in songs]
+    if len(set(names)) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"two songs are called {doubled!r}; give each once, or rename one of them")
+    target = find_audio(args.target) if args.target and args.target.is_dir() else []
+    if args.target and not target:
+        raise AudioError(f"--target: {args.target} is no folder of recordings")
+    if args.text and len(args.text) != len(songs):
+        raise ConfigError(f"--text gives the words of {len(args.text)} songs, but -n names {len(songs)}")
+    keys = dict(zip(songs, options.keys(len(songs)), strict=True))
+    return Work(models, keys, _speaker(models), target, [read_text(text) for text in args.text])
+
+
+def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
+    """Return the options of each model, by a name of its own."""
+    from inference.options import from_arguments
+    from modules.errors import CheckpointError, ConfigError
+
+    paths = [Path(name) for name in args.model_path]
+    if not paths:
+        raise ConfigError("name the models to judge with -m, or two folders of sounds with --ab")
+    for path in paths:
+        if not path.is_file():
+            raise CheckpointError(f"there is no model {path}; name the models to judge with -m")
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise ConfigError("-m names a model twice")
+    configs = args.config_path or [str(path.with_name("config.json")) for path in paths]
+    configs = configs * len(paths) if len(configs) == 1 else configs
+    if len(configs) != len(paths):
+        raise ConfigError(
+            f"-c names {len(configs)} configurations for {len(paths)} models; give one, or one for each"
+        )
+    models: dict[str, ConvertOptions] = {}
+    for path, config in zip(paths, configs, strict=True):
+        label = path.stem
+        if [other.stem for other in paths].count(label) > 1:
+            label = f"{path.resolve().parent.name}_{label}"
+        while label in models:
+            label += "_"
+        values = {**vars(args), "model_path": str(path), "config_path": config}
+        models[label] = from_arguments(argparse.Namespace(**values))
+    return models
+
+
+def _speaker(models: Mapping[str, ConvertOptions]) -> str:
+    """Return the name of the voice that is judged, the same in all models."""
+    from inference.voice import load_voice
+    from modules.errors import ConfigError
+
+    found = set()
+    for options in models.values():
+        config = load_voice(options)[0]
+        wanted = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
+        if len(wanted) != 1:
+            raise ConfigError(f"name one target speaker with -s; the model knows: {', '.join(config.spk)}")
+        found.add(config.speaker_name(wanted[0]))
+    if len(found) > 1:
+        raise ConfigError(f"these models call the voice differently: {', '.join(sorted(found))}; use names")
+    return found.pop()
+
+
+def _held_out(converter: Converter, speaker: str) -> tuple[list[Path], str]:
+    """Return recordings of the voice that it was not trained on, or why there are none."""
+    from modules.errors import ConfigError
+    from training.clips import read_filelist
+
+    path = converter.config.data.validation_files
+    try:
+        clips = read_filelist(path)
+    except ConfigError:
+        return [], f"there is no {path} here; run this where the model was trained"
+    clips = [clip for clip in clips if clip.parent.name == speaker and clip.is_file()]
+    return clips[:MAX_CLIPS], f"{path} names no recording of {speaker} that is here"
+
+
+def _convert(
+    converter: Converter,
+    path: Path,
+    key: float,
+    work: Work,
+    place: Place,
+    heard: dict[tuple[Path, str, int, float], Song],
+) -> tuple[Take, Sounds]:
+    """Convert a song or a held-out clip; return the take, and where its sounds lie."""
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from evaluation.distortion import vocoded
+    from evaluation.results import Sounds
+    from evaluation.takes import Song, Take
+    from inference.output import result_name
+    from modules.audio import read_audio, write_audio
+    from modules.loudness import below_full_scale
+
+    rate = converter.sampling_rate
+    result = place.results / place.kind / result_name(path.stem, key, work.speaker, converter.options)
+    with logging_redirect_tqdm(), tqdm(desc=f"converting {path.name}", bar_format=BAR, leave=False) as bar:
+
+        def show(done: float, total: float) -> None:
+            bar.n, bar.total = round(done), max(1, round(total))
+            bar.refresh()
+
+        done = converter.convert(path, place.output / result, work.speaker, key, show)
+    source = Path("audio", "source", place.kind, f"{path.stem}.flac")
+    ceiling = "" if place.kind else source.with_name(f"{path.stem}_world.flac")
+    known = (path, place.kind, rate, key)
+    if known not in heard:
+        song = heard[known] = Song(
+            name=path.name,
+            audio=read_audio(path, rate)[0],
+            sampling_rate=rate,
+            f0=done.f0,
+            uv=done.uv,
+            key=key,
+            hop_length=converter.config.data.hop_length,
+            text="" if place.kind or not work.texts else work.texts[list(work.songs).index(path)],
+        )
+        write_audio(place.output / source, below_full_scale(song.audio), rate)
+        if ceiling:
+            write_audio(place.output / ceiling, below_full_scale(song.resynthesis), rate)
+    song = heard[known]
+    cuts = [chunk for chunk in done.chunks if chunk.start > 0]
+    take = Take(
+        song=song,
+        audio=read_audio(place.output / result, rate)[0],
+        joins=[(chunk.start, chunk.start + chunk.fade_in) for chunk in cuts],
+        real_time_factor=done.real_time_factor,
+        copy=vocoded(song.audio, converter.config.data, converter.vocoder, done.f0, done.uv)
+        if place.kind
+        else None,
+    )
+    return take, Sounds(*(Path(sound).as_posix() if sound else "" for sound in (result, source, ceiling)))
+
+
+def _settings(work: Work) -> dict[str, str]:
+    """Return in words what was asked for."""
+    options = next(iter(work.models.values()))
+    named = {"model_path", "config_path", "clean_names", "trans", "spk_list", "spk_mix_file"}
+    changed = [
+        f"{option.metadata['flags'][0]} {getattr(options, option.name)}"
+        for option in fields(options)
+        if option.name not in named and getattr(options, option.name) != option.default
+    ]
+    return {
+        "voice": work.speaker,
+        "songs": ", ".join(f"{path.name} ({key:+g})" for path, key in work.songs.items()),
+        "models": ", ".join(one.model_path for one in work.models.values()),
+        "recordings": f"{work.target[0].parent}, {len(work.target)} files" if work.target else "not given",
+        "options": " ".join(changed) or "the defaults",
+    }
+
+
+def _write_ab(
+    pairs: Mapping[str, tuple[Path, Path]], names: tuple[str, str], output: Path, args: argparse.Namespace
+) -> None:
+    """Write the page for blind listening, and say so."""
+    from evaluation.ab import QUESTION, write_ab
+
+    page = write_ab(pairs, names, output, args.seed, args.question or QUESTION)
+    print(f"{page}: {len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} to listen to")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""The report of an evaluation as a web page that needs no network, and as JSON."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+
+from evaluation.metrics import GROUPS, METRICS
+from evaluation.ranking import RULE, best_of
+from evaluation.results import Evaluation
+from evaluation.takes import Score
+from modules.files import write_json, write_text
+
+PAGES = Path(__file__).parent / "pages"
+_TITLE = 30  # letters
+
+
+def page(name: str, **values: Any) -> str:
+    """Return the page ``name`` of evaluation/pages, filled; all text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES, encoding="utf-8"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["address"] = lambda path: quote(str(path).replace("\\", "/"))
+    return environment.get_template(name).render(**values)
+
+
+def write_report(evaluation: Evaluation, folder: Path, ab_page: str = "") -> tuple[Path, Path]:
+    """Write report.html and report.json into ``folder``; return their paths.
+
+    Args:
+        evaluation: What was found; its sounds lie in ``folder`` already.
+        folder: Where to.
+        ab_page: A page for blind listening, relative to ``folder``, if there is one.
+    """
+    places = evaluation.places()
+    order = [place.model for place in places]
+    means = {model: evaluation.means(model) for model in order}
+    by_song: dict[tuple[bool, str], list[Any]] = {}
+    for take in sorted(evaluation.judged, key=lambda take: order.index(take.model)):
+        by_song.setdefault((take.held_out, take.song), []).append(take)
+    html = page(
+        "report.html",
+        evaluation=evaluation,
+        places=places,
+        groups=GROUPS,
+        metrics=METRICS,
+        rule=RULE,
+        order=order,
+        rows=_rows(evaluation, {m: dict(scores) for m, scores in means.items()}),
+        songs=[
+            (name, takes, _rows(evaluation, {take.model: dict(take.scores) for take in takes}, brief=True))
+            for (held_out, name), takes in by_song.items()
+            if not held_out
+        ],
+        clips=[(name, takes) for (held_out, name), takes in by_song.items() if held_out],
+        picture=lambda take: base64.b64encode(take.picture).decode(),
+        ab_page=ab_page,
+    )
+    paths = folder / "report.html", folder / "report.json"
+    write_text(paths[0], html)
+    write_json(paths[1], evaluation.as_json())
+    return paths
+
+
+def summary(evaluation: Evaluation) -> list[str]:
+    """Return the numbers as lines of text, the best model first."""
+    order = [place.model for place in evaluation.places()]
+    scores = {model: evaluation.means(model) for model in order}
+    width = max(map(len, ("reference", *order)))
+    lines = [f"{'':<{_TITLE}}" + "".join(f"  {name:>{width}}" for name in (*order, "reference"))]
+    for rows in _rows(evaluation, scores).values():
+        for row in rows:
+            shown = [text + ("*" if best else " ") for text, best in row["cells"]] + [row["reference"] + " "]
+            cells = "".join(f"  {text:>{width}}" for text in shown)
+            title = f"{row['metric'].title:<{_TITLE}}"
+            lines.append(title + (f"  {row['reason']}" if row["reason"] else cells.rstrip()))
+    return lines
+
+
+def _rows(
+    evaluation: Evaluation, scores: dict[str, dict[str, Score]], brief: bool = False
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a table by group; ``brief`` leaves out what is missing."""
+    nothing = Score(float("nan"))
+    table: dict[str, list[dict[str, Any]]] = {}
+    for name, metric in METRICS.items():
+        values = {model: row.get(name, nothing).value for model, row in scores.items()}
+        missing = all(value != value for value in values.values())
+        if missing and brief:
+            continue
+        best = best_of(name, values)
+        references = [row.get(name, nothing).reference for row in scores.values()]
+        reference = next((value for value in references if value == value), float("nan"))
+        table.setdefault(metric.group, []).append(
+            {
+                "metric": metric,
+                "cells": [(metric.show(value), model in best) for model, value in values.items()],
+                "reference": metric.show(reference) if metric.reference else "",
+                "reason": evaluation.reason(name) if missing else "",
+            }
+        )
+    return {group: table[group] for group in GROUPS if group in table}

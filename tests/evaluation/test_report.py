@@ -1,0 +1,137 @@
+"""Ranking, the report and its JSON, on scores that are made up."""
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from evaluation.metrics import GROUPS, METRICS
+from evaluation.ranking import best_of, rank_models
+from evaluation.report import summary, write_report
+from evaluation.results import Evaluation, Judged, Sounds
+from evaluation.takes import Score
+
+NAN = math.nan
+
+
+def test_groups_count_alike_however_many_numbers_they_have():
+    places = rank_models(
+        {
+            "a": {"f0_accuracy": 0.9, "f0_cents": 10, "voicing": 0.9, "similarity_target": 0.5},
+            "b": {"f0_accuracy": 0.8, "f0_cents": 20, "voicing": 0.8, "similarity_target": 0.9},
+        }
+    )
+    assert [place.rank for place in places] == [1.5, 1.5]
+    assert [place.model for place in places] == ["a", "b"]  # equals keep their order
+    assert places[0].groups == {"melody": 1.0, "voice": 2.0}
+
+
+def test_what_prints_alike_ties_and_what_one_lacks_counts_for_none():
+    places = rank_models(
+        {
+            "a": {"dnsmos_ovrl": 2.991, "mcd": 1.0},
+            "b": {"dnsmos_ovrl": 2.994, "mcd": NAN},
+            "c": {"dnsmos_ovrl": 3.10},
+        }
+    )
+    assert [(place.model, place.rank) for place in places] == [("c", 1.0), ("a", 2.5), ("b", 2.5)]
+    assert best_of("dnsmos_ovrl", {"a": 3.001, "b": 3.002, "c": 2.0}) == {"a", "b"}
+    assert best_of("mcd", {"a": 5.0, "b": 4.0, "c": NAN}) == {"b"}
+    assert best_of("mcd", {"a": 5.0}) == best_of("mcd", {"a": 1.0, "b": 1.0}) == set()
+    assert best_of("loudness", {"a": -20.0, "b": -10.0}) == set()
+    assert rank_models({"a": {}, "b": {}})[0].rank == 1.0
+
+
+def test_the_table_of_metrics_is_whole():
+    for metric in METRICS.values():
+        assert metric.group in GROUPS and bool(metric.better) == bool(metric.group)
+        assert metric.meaning.endswith(".") and metric.show(NAN) == "–"
+
+
+PNG = b"\x89PNG not really"
+
+
+def evaluation(songs=("<b>歌 1</b>.wav", "two #2.wav")) -> Evaluation:
+    judged = []
+    for model, accuracy in (("G_8", 0.5), ("最好", 0.75)):
+        for index, song in enumerate(songs):
+            scores = {"f0_accuracy": Score(accuracy, 0.9), "loudness": Score(NAN)}
+            sounds = Sounds(f"audio/{model}/{song}.flac", f"audio/source/{song}.flac", f"audio/{song}_w.flac")
+            judged.append(Judged(model, song, False, 7.0, 9.5, index, scores, sounds, PNG))
+        clip = Sounds(f"audio/{model}/held_out/c.flac", "audio/source/held_out/c.flac")
+        judged.append(Judged(model, "c.wav", True, 0.0, 3.0, 0, {"mcd": Score(5.0, 2.5)}, clip))
+    models = {"G_8": "logs/44k/G_8.pth", "最好": "logs/最好.pth"}
+    missing = {"word_error": "give <words>"}
+    return Evaluation(models, tuple(judged), missing, {"voice": "花子"})
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_whole_and_needs_no_network(tmp_path):
+    html, data = write_report(evaluation(), tmp_path, "ab.html")
+    text = html.read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.open and "http" not in text and "@import" not in text
+    assert "<b>" not in text and "&lt;b&gt;歌 1&lt;/b&gt;.wav" in text and "give &lt;words&gt;" in text
+    assert "audio/G_8/two%20%232.wav.flac" in page.addresses and "ab.html" in page.addresses
+    pictures = [address for address in page.addresses if address.startswith("data:image/png;base64,")]
+    assert len(pictures) == 4 and len(page.addresses) == 4 + 2 * (2 + 2) + 3 + 2  # pages: ab, json
+    ranking = text[text.index("<h2>Ranking") : text.index("<h2>Numbers")]
+    assert ranking.index("最好") < ranking.index("G_8")
+    assert re.search(r'class="best">0\.750</td>\s*<td>0\.500</td>\s*<td class="reference">0\.900', text)
+    assert "nothing in these songs to measure it on" in text  # phones, say
+    assert text.count('<meta name="viewport"') == 1
+
+
+def test_one_model_is_not_ranked(tmp_path):
+    one = evaluation(("a.wav",))
+    alone = Evaluation({"G_8": "G_8.pth"}, tuple(t for t in one.judged if t.model == "G_8"), {}, {})
+    text = write_report(alone, tmp_path)[0].read_text(encoding="utf-8")
+    assert "<h2>Ranking" not in text and "ab.html" not in text and 'class="best"' not in text
+
+
+def test_the_json_holds_all_numbers_and_null_for_none(tmp_path):
+    data = json.loads(write_report(evaluation(), tmp_path)[1].read_text(encoding="utf-8"))
+    assert [model["name"] for model in data["models"]] == ["最好", "G_8"]
+    assert data["models"][0]["means"]["f0_accuracy"] == {"value": 0.75, "reference": 0.9}
+    assert data["models"][0]["means"]["dnsmos_ovrl"] == {"value": None, "reference": None}
+    assert data["metrics"]["word_error"]["missing"] == "give <words>"
+    assert len(data["takes"]) == 6 and data["takes"][0]["scores"]["loudness"]["value"] is None
+    assert data["models"][0]["means"]["mcd"] == {"value": 5.0, "reference": 2.5}
+
+
+def test_the_summary_is_the_table_of_the_report():
+    lines = summary(evaluation())
+    assert lines[0].split() == ["最好", "G_8", "reference"]
+    assert next(line for line in lines if "F0 within" in line).split()[-3:] == ["0.750*", "0.500", "0.900"]
+    assert any(line.endswith("give <words>") for line in lines)
+
+
+def test_pairs_are_songs_not_clips(tmp_path):
+    pairs = evaluation().pairs("最好", "G_8", tmp_path)
+    assert list(pairs) == ["<b>歌 1</b>.wav", "two #2.wav"]
+    assert pairs["two #2.wav"][1] == tmp_path / "audio/G_8/two #2.wav.flac"
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_explained_in_the_documents(name):
+    from evaluation.report import PAGES
+
+    text = (PAGES.parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert METRICS[name].title in text

@@ -1,0 +1,71 @@
+"""A running page on a project folder with a tiny voice and a song, for tests that talk to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from tests.inference.tiny import write_diffusion, write_model
+
+PROJECT = Path(__file__).parents[2]
+RATE = 44100
+MODEL = "trained/anna/G_8.pth"
+
+
+def tone(seconds: float, hz: float = 220.0) -> np.ndarray:
+    """Return a voice-like tone (T,) with a rest in its middle."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    phase = 2 * np.pi * np.cumsum(hz * 2 ** (np.sin(5 * time) / 30)) / RATE
+    audio = sum(np.sin(number * phase) / number for number in range(1, 8)) * 0.15
+    audio[len(audio) // 2 :][: RATE // 2] = 0
+    return audio.astype(np.float32)
+
+
+def make_project(root: Path) -> Path:
+    """Write a voice, its diffusion model and a song into ``root``."""
+    write_model(root / "trained" / "anna")
+    write_diffusion(root / "logs" / "44k" / "diffusion")
+    (root / "raw").mkdir()
+    soundfile.write(root / "raw" / "歌 one.wav", tone(3.0), RATE)
+    return root
+
+
+@contextmanager
+def running(root: Path, *arguments: str) -> Iterator[str]:
+    """Run webUI.py on ``root`` and a free port of this machine while the block lasts; yield its address.
+
+    A process of its own: what a server leaves open at its end is not a matter of the tests.
+    """
+    before, log = Path.cwd(), root / "webui.log"
+    os.chdir(root)
+    with log.open("w", encoding="utf-8") as file:
+        command = [sys.executable, str(PROJECT / "webUI.py"), *arguments]
+        server = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        yield _address(server, log)
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        os.chdir(before)
+
+
+def _address(server: subprocess.Popen[bytes], log: Path) -> str:
+    end = time.monotonic() + 90
+    while time.monotonic() < end and server.poll() is None:
+        if found := re.search(r"Glow-SVC: (http://\S+)", log.read_text(encoding="utf-8")):
+            return found[1].rstrip("/")
+        time.sleep(0.1)
+    raise AssertionError(log.read_text(encoding="utf-8"))

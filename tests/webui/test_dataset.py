@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import soundfile
+
+from modules.errors import AudioError, ConfigError
+from singer import SINGERS, compose, sing
+from webui.dataset import folders, hear, problem_rows, voice_rows
+from webui.dataset_facts import PROBLEMS, examine, percentiles, summarize
+from webui.dataset_picture import draw
+from webui.language import in_language
+from webui.texts.dataset import TEXTS
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """One recording of each kind, and a good one whose pitch is known."""
+    folder = tmp_path_factory.mktemp("my data 数据") / "dataset_raw" / "花子 <b>"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    noise = 0.05 * rng.standard_normal(RATE).astype(np.float32)
+    performance = sing(compose(SINGERS["sofia"], 4.0, 7), SINGERS["sofia"], seed=7)
+    soundfile.write(folder / "good.wav", performance.audio, 44100)
+    soundfile.write(folder / "clipped.wav", np.sign(np.sin(np.arange(RATE) / 20)), RATE)
+    soundfile.write(folder / "long.flac", np.tile(noise, 16), RATE)
+    soundfile.write(folder / "short.wav", noise[: RATE // 5], RATE)
+    soundfile.write(folder / "silent.wav", 0 * noise, RATE)
+    soundfile.write(folder / "stereo.wav", np.stack([noise, noise], 1), RATE)
+    soundfile.write(folder / "none.wav", noise[:0], RATE)
+    (folder / "text.wav").write_text("no sound")
+    (folder / "empty.wav").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clips(recordings):
+    found = examine([(recordings.name, path) for path in sorted(recordings.iterdir())][:4])
+    more = examine([(recordings.name, path) for path in sorted(recordings.iterdir())][4:])
+    return {clip.path.name: clip for clip in [*found, *more]}
+
+
+def test_each_fault_is_found(clips):
+    found = {name: clip.problems for name, clip in clips.items()}
+    assert found == {
+        "good.wav": [],
+        "clipped.wav": ["clipped"],
+        "long.flac": ["too long"],
+        "short.wav": ["too short"],
+        "silent.wav": ["silent"],
+        "stereo.wav": ["stereo"],
+        "none.wav": ["silent", "too short"],
+        "text.wav": ["unreadable"],
+        "empty.wav": ["unreadable"],
+    }
+    assert "empty.wav is empty (0 bytes)" in clips["empty.wav"].reason
+
+
+def test_the_range_is_the_singer_s(clips):
+    performance = sing(compose(SINGERS["sofia"], 4.0, 7), SINGERS["sofia"], seed=7)
+    f0 = performance.f0_at(np.arange(300) * 512 / 44100)
+    low, middle, high = percentiles(clips["good.wav"].pitches)
+    true = np.percentile(f0[f0 > 0], [5, 50, 95])
+    # bins of 20 cents, and a predictor that is unsure at the ends of notes
+    np.testing.assert_allclose([low, middle, high], true, rtol=0.05)
+
+
+def test_a_line_for_each_voice(clips):
+    (voice,) = summarize(list(clips.values()))
+    assert voice.clips == 7 and voice.problems["unreadable"] == 2 and voice.seconds[2] == 16.0
+    assert set(voice.problems) == set(PROBLEMS)
+    assert summarize([clips["text.wav"]])[0].f0 is None
+    for language in (0, 1):
+        say = {key: both[language] for key, both in TEXTS.items()}.__getitem__
+        row = voice_rows([voice], say)[0]
+        assert row[0] == "花子 <b>" and f"2 {say('dataset.problem.unreadable')}" in row[-1]
+        lines = problem_rows(clips, say)
+        assert len(lines) == 8 and lines[0][1].startswith(say("dataset.problem.unreadable"))
+
+
+def test_pictures_show_names_as_text(clips):
+    say = in_language(TEXTS, None)
+    picture = draw(list(clips.values()), summarize(list(clips.values())), say)
+    assert "花子 &lt;b&gt;" in picture and "<b>" not in picture
+    assert picture.count("<svg") == 2
+    assert draw([clips["text.wav"]], summarize([clips["text.wav"]]), say).count("<svg") == 0
+
+
+def test_a_recording_can_be_heard(recordings):
+    root = recordings.parents[1]
+    name = recordings.relative_to(root).as_posix()
+    rate, audio = hear(root, f"{name}/stereo.wav")
+    assert rate == RATE and audio.shape == (RATE,) and audio.dtype == np.int16
+    with pytest.raises(AudioError, match="cannot be read as sound"):
+        hear(root, f"{name}/text.wav")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x.wav", "dataset_raw/../../x.wav", "", "report.json"])
+def test_nothing_else_can(recordings, name):
+    with pytest.raises(ConfigError):
+        hear(recordings.parents[1], name)
+
+
+def test_folders_are_those_of_the_scripts(tmp_path):
+    assert folders(tmp_path) == ["dataset_raw"]
+    (tmp_path / "dataset_raw").mkdir()
+    (tmp_path / "dataset/44k").mkdir(parents=True)
+    assert folders(tmp_path) == ["dataset_raw", "dataset/44k"]

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+
+from modules.errors import ConfigError
+from modules.files import write_text
+from training.board import Board
+from webui.language import in_language
+from webui.run_folder import RunFolder
+from webui.texts.training import TEXTS
+from webui.training import diffusion_folder, frame_of, numbers_of
+
+METRICS = """\
+step,epoch,seconds,learning_rate,train_loss,val_loss,mel_l1,f0_accuracy
+10,0,5,0.1,3,4,0.9,0.2
+20,1,9,0.1,2,3.5,0.7,0.9
+30,1,15,0.1,1,3.75,0.8,nan
+"""
+say = in_language(TEXTS, None)
+
+
+@pytest.fixture
+def run(tmp_path):
+    write_text(tmp_path / "metrics.csv", METRICS)
+    board = Board(tmp_path)
+    for step in range(1, 2001):
+        board.scalars({"train/total": 100 / step}, step)
+    for step in (10, 20, 30):
+        board.audio("audio/0/generated", torch.full((100,), step / 100), 8000, step)
+    board.audio("audio/0/recorded", torch.zeros(50), 8000, 10)
+    board.close()
+    return RunFolder(tmp_path)
+
+
+def test_a_run_is_read_while_it_goes_on(run, tmp_path):
+    losses = run.losses()
+    assert losses["validation"] == [(10, 4.0), (20, 3.5), (30, 3.75)]
+    assert len(losses["training"]) <= 600 and losses["training"][-1] == (2000, pytest.approx(0.05))
+    stamp = run.stamp()
+    board = Board(tmp_path)
+    board.scalars({"train/total": 7.0}, 2001)
+    board.close()
+    assert run.stamp() != stamp
+    assert RunFolder(tmp_path).losses()["training"][-1] == (2001, 7.0)
+
+
+def test_its_newest_sounds_are_heard(run):
+    assert run.clips() == ["0"]
+    step, rate, samples = run.sound("0", "generated")
+    assert (step, rate, samples.dtype) == (30, 8000, np.int16)
+    assert samples[0] == pytest.approx(0.3 * 32767, abs=2)
+    assert run.sound("0", "recorded")[0] == 10
+    assert run.sound("7", "recorded") is None
+
+
+def test_a_run_that_has_not_begun_has_nothing(tmp_path):
+    run = RunFolder(tmp_path / "none")
+    assert run.losses() == {} and run.clips() == [] and run.sound("0", "generated") is None
+    assert numbers_of(run.validations(), say) == TEXTS["training.nothing"][0]
+
+
+def test_without_events_the_table_does(tmp_path):
+    write_text(tmp_path / "metrics.csv", METRICS)
+    assert RunFolder(tmp_path).losses()["training"] == [(10, 3.0), (20, 2.0), (30, 1.0)]
+    write_text(tmp_path / "metrics.csv", "\x00broken")
+    assert RunFolder(tmp_path).losses() == {}
+
+
+def test_numbers_stand_beside_the_best(run):
+    text = numbers_of(run.validations(), say)
+    assert "| loss on held-out clips | 3.75 | 3.5 (20) |" in text
+    assert "| share of right pitch | nan | 0.9 (20) |" in text
+
+
+def test_curves_become_a_table(run):
+    frame = frame_of(run.losses(), say)
+    assert list(frame.columns) == ["step", "loss", "curve"]
+    assert set(frame["curve"]) == {"training", "validation"}
+
+
+def test_where_diffusion_writes_is_what_its_configuration_says(tmp_path):
+    assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/44k/diffusion"
+    write_text(tmp_path / "configs/diffusion.yaml", "env:\n  expdir: logs/other\n")
+    assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/other"
+    write_text(tmp_path / "configs/diffusion.yaml", "env:\n  expdir: /etc\n")
+    with pytest.raises(ConfigError, match="/etc is not in the project folder"):
+        diffusion_folder(tmp_path, "configs/diffusion.yaml")
+    write_text(tmp_path / "configs/diffusion.yaml", "[")
+    assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/44k/diffusion"

@@ -1,0 +1,109 @@
+"""The page in the browser: from a folder of recordings to a finished song, without typing commands.
+
+It opens at http://127.0.0.1:7860 and is for this machine alone unless you say
+otherwise. Trainings that it starts go on when it is closed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from modules.cli import entry_point
+
+EPILOG = """\
+examples:
+  python webUI.py
+  python webUI.py -m logs/44k/G_20000.pth          with a voice loaded, for programs that use the HTTP API
+  python webUI.py --listen --auth anna:secret      for other machines in the network, with a password
+  python webUI.py --port 8000 --debug
+
+The HTTP API is described in docs/webui.md. Chinese or English follows the browser;
+the page's settings, at its lower end, change it.
+"""
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-m", "--model_path", default="", help="load this voice at the start")
+    parser.add_argument("-c", "--config_path", default="", help="its configuration (the one beside it)")
+    parser.add_argument(
+        "--listen",
+        nargs="?",
+        const="0.0.0.0",  # noqa: S104 - asked for
+        default="127.0.0.1",
+        metavar="HOST",
+        help="let other machines in: at every address of this one, or at HOST (this machine only)",
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="NUMBER", help="(7860, or the next free one)")
+    parser.add_argument(
+        "--share", action="store_true", help="make a public link through Gradio's servers, too"
+    )
+    parser.add_argument(
+        "--auth",
+        action="append",
+        default=[],
+        metavar="NAME:PASSWORD",
+        help="who may enter; several by repeating it (everybody who reaches the page)",
+    )
+    parser.add_argument("-d", "--device", default=None, help="where the voice of -m runs (the best there is)")
+    parser.add_argument("--inbrowser", action="store_true", help="open the page in a browser")
+    parser.add_argument("--debug", action="store_true", help="show where unexpected errors arise")
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the page until Ctrl-C."""
+    args = get_parser().parse_args(argv)
+    from modules.errors import ConfigError
+
+    logins = [tuple(entry.split(":", 1)) for entry in args.auth]
+    if any(len(login) != 2 or not all(login) for login in logins):
+        raise ConfigError("--auth wants NAME:PASSWORD")
+    if not 0 <= args.port <= 65535:
+        raise ConfigError(f"--port must be between 1 and 65535, not {args.port}")
+
+    import logging
+    import os
+    from pathlib import Path
+
+    logging.basicConfig(level=logging.INFO if args.debug else logging.WARNING, format="%(name)s: %(message)s")
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
+
+    from webui.app import Server, serve
+    from webui.session import Session
+
+    session = Session()
+    if args.model_path:
+        from webui.api import asked_options
+
+        named = {"model_path": args.model_path, "device": args.device}
+        if args.config_path:
+            named["config_path"] = args.config_path
+        session.load(asked_options(Path.cwd(), session, named)).result()
+    server = Server(args.listen, args.port, args.share, logins)  # type: ignore[arg-type]
+    try:
+        page = serve(Path.cwd(), session, server, args.debug)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {args.listen}: {error}") from None
+    print(f"Glow-SVC: {page.local_url}" + (f" and {page.share_url}" if page.share_url else ""), flush=True)
+    if args.listen not in ("127.0.0.1", "localhost", "::1") and not logins:
+        print("everybody who reaches this machine can use the page; --auth NAME:PASSWORD asks who it is")
+    if args.inbrowser:
+        import webbrowser
+
+        webbrowser.open(str(page.local_url))
+    try:
+        page.block_thread()
+    finally:
+        session.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Fields of the page made from the flags of a script: its names, defaults, choices and help, told once.
+
+What this file adds to a parser is only what a command line does not need: a
+label, and the Chinese.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from webui.context import Context
+
+_DEFAULT = re.compile(r"[ ;,]*\(?(?:default: )?%\(default\)s\)?")  # the field shows it
+_LIST = re.compile(r"^[\w+-]+(?:, [\w+-]+){2,}(?:; |$)")
+
+Row = tuple[str, str, str]  # English label, Chinese label, Chinese help
+
+
+def parser_of(script: str) -> argparse.ArgumentParser:
+    """Return the parser of a script, by its name as a module."""
+    return importlib.import_module(script).get_parser()
+
+
+def flag_texts(script: str, rows: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
+    """Return the texts of a script's fields: labels as given, English help as the script has it.
+
+    Args:
+        script: Its name as a module.
+        rows: By the name that a flag's value has in the parsed arguments.
+    """
+    actions = _actions(script)
+    texts = {}
+    for name, (label, label_zh, help_zh) in rows.items():
+        texts[f"{script}.{name}"] = label, label_zh
+        texts[f"{script}.{name}.help"] = _help(actions[name]), help_zh
+    return texts
+
+
+class Flags:
+    """Fields for some flags of a script, in the order given.
+
+    Args:
+        context: What every tab gets.
+        script: Its name as a module; its texts are those of :func:`flag_texts`.
+        names: Of the flags.
+        choices: Values of flags whose names come from a table.
+        values: What a field shows at first, where it is not the script's default.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        script: str,
+        names: Sequence[str],
+        choices: Mapping[str, Iterable[str]] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        actions = _actions(script)
+        self._actions = [actions[name] for name in names]
+        self._names = list(names)
+        self.fields = []
+        for name, action in zip(names, self._actions, strict=True):
+            some = (choices or {}).get(name) or action.choices
+            value = (values or {}).get(name, action.default)
+            info = context.text(f"{script}.{name}.help")
+            shown: dict[str, Any] = {"label": context.text(f"{script}.{name}"), "info": info}
+            self.fields.append(_field(action, some, value, shown))
+
+    def arguments(self, values: Sequence[Any]) -> list[str]:
+        """Return the command line for the values of the fields; what is a default is left out.
+
+        A text that begins with a minus is no other flag: it stands behind "=".
+        """
+        words: list[str] = []
+        for action, value in zip(self._actions, values, strict=True):
+            flag = max(action.option_strings, key=len)
+            if action.nargs == 0:
+                words += [flag] if value else []
+            elif value not in (None, "", action.default):
+                words.append(f"{flag}={_number(value) if action.type in (int, float) else value}")
+        return words
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the field of a flag."""
+        return self.fields[self._names.index(name)]
+
+
+def _actions(script: str) -> dict[str, argparse.Action]:
+    return {action.dest: action for action in parser_of(script)._actions}
+
+
+def _help(action: argparse.Action) -> str:
+    """Return the help without what the field shows by itself: its default, and a list of its choices."""
+    return _LIST.sub("", _DEFAULT.sub("", action.help or "")).strip()
+
+
+def _field(action: argparse.Action, choices: Iterable[str] | None, value: Any, shown: dict[str, Any]) -> Any:
+    if action.nargs == 0:
+        return gr.Checkbox(value=bool(value), min_width=200, **shown)
+    if choices is not None:
+        return gr.Dropdown(list(choices), value=value, min_width=200, **shown)
+    if action.type in (int, float):
+        precision = 0 if action.type is int else None
+        return gr.Number(value=value, precision=precision, min_width=200, **shown)
+    return gr.Textbox(value=value or "", max_lines=1, min_width=200, **shown)
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if abs(value) < 1e6 else str(int(value))

@@ -1,0 +1,85 @@
+"""Compression: a trained model without what only training needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from webui.context import Context
+from webui.flags import Flags
+from webui.lab_mix import checked_output
+from webui.language import in_language
+from webui.places import find_models, inside
+from webui.texts.lab import TEXTS
+from webui.toasts import toasts
+
+_DECIBELS = 8.686  # of a natural logarithm of a magnitude
+
+
+def build(context: Context) -> None:
+    """Put the part together."""
+    text = context.text
+    with gr.Row():
+        model = gr.Dropdown(
+            find_models(context.root), value=None, label=text("lab.model"), scale=4, min_width=240
+        )
+        reload = gr.Button(text("lab.reload"), min_width=120)
+    with gr.Row():
+        flags = Flags(context, "compress_model", ["half", "output", "config"])
+    start = gr.Button(text("lab.compress.start"), variant="primary")
+    done = gr.Markdown()
+    file = gr.File(label=text("lab.file"), interactive=False, visible=False)
+
+    def look_again() -> Any:
+        return gr.Dropdown(find_models(context.root))
+
+    def compress(request: gr.Request, model: str, half: bool, output: str, config: str) -> Any:
+        message, path = compress_for_page(context.root, model, half, output, config, request)
+        return message, gr.File(str(path), visible=True)
+
+    reload.click(look_again, None, model, api_visibility="private")
+    start.click(
+        toasts(compress, context.debug),
+        [model, *flags.fields],
+        [done, file],
+        api_visibility="private",
+        concurrency_limit=1,
+    )
+
+
+def compress_for_page(
+    root: Path, model: str | None, half: bool, output: str, config: str, request: gr.Request | None = None
+) -> tuple[str, Path]:
+    """Compress a model of the project; return what to say of it as Markdown, and its file.
+
+    Raises:
+        GlowSVCError: See :func:`export.compress.compress_model`; a path leads out of the project.
+    """
+    from export.compress import compress_model
+
+    source = root / inside(root, model, "a model")
+    named = output or source.with_stem(f"{source.stem}_release").relative_to(root)
+    result = checked_output(root, str(named))
+    config_path = root / inside(root, config) if config else None
+    done = compress_model(source, result, config_path, half)
+    say = in_language(TEXTS, request)
+    lines = [
+        say("lab.compress.done").format(
+            path=f"`{result.relative_to(root).as_posix()}`",
+            kind=done.kind,
+            before=done.before / 1e6,
+            after=done.after / 1e6,
+        )
+    ]
+    if done.config_path:
+        lines.append(
+            say("lab.compress.fits").format(path=f"`{done.config_path.relative_to(root).as_posix()}`")
+        )
+    else:
+        lines.append(say("lab.compress.unknown"))
+    if done.mel_change:
+        mean, most = (_DECIBELS * change for change in done.mel_change)
+        lines.append(say("lab.compress.change").format(mean=mean, most=most))
+    return " ".join(lines), result

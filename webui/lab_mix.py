@@ -1,0 +1,140 @@
+"""Static mix: several models become one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from modules.errors import ConfigError, GlowSVCError
+from webui.context import Context
+from webui.flags import Flags, parser_of
+from webui.language import in_language
+from webui.places import VOICES, find_models, inside
+from webui.texts.lab import TEXTS
+from webui.toasts import toasts
+
+MOST = 8  # models at a time: that many sliders there are
+
+
+def build(context: Context) -> None:
+    """Put the part together."""
+    text = context.text
+    with gr.Row():
+        models = gr.Dropdown(
+            find_models(context.root, VOICES),
+            value=[],
+            multiselect=True,
+            max_choices=MOST,
+            label=text("lab.models"),
+            info=text("lab.models.info"),
+            scale=4,
+            min_width=240,
+        )
+        reload = gr.Button(text("lab.reload"), min_width=120)
+    sliders = [gr.Slider(0, 100, value=50, step=1, visible=False) for _ in range(MOST)]
+    shares = gr.Markdown()
+    linear = gr.Checkbox(label=text("lab.mix.linear"), info=text("lab.mix.linear.info"))
+    with gr.Row():
+        output = gr.Textbox(
+            parser_of("mix_models").get_default("output"),
+            label=text("lab.output"),
+            info=text("lab.output.info"),
+            max_lines=1,
+            min_width=240,
+        )
+        copy = Flags(context, "mix_models", ["copy_config"])
+    start = gr.Button(text("lab.mix.start"), variant="primary")
+    done = gr.Markdown()
+
+    def look_again() -> Any:
+        return gr.Dropdown(find_models(context.root, VOICES))
+
+    def choose(chosen: list[str]) -> Any:
+        names = [*chosen, *[""] * MOST][:MOST]
+        return [gr.Slider(label=name or None, visible=bool(name)) for name in names]
+
+    def show(request: gr.Request, chosen: list[str], linear: bool, *ratios: float) -> str:
+        return shares_of(chosen, ratios, not linear, in_language(TEXTS, request)("lab.mix.shares"))
+
+    reload.click(look_again, None, models, api_visibility="private")
+    watched = [models, linear, *sliders]
+    models.change(choose, models, sliders, api_visibility="private", show_progress="hidden")
+    gr.on(
+        [models.change, linear.change, *(slider.change for slider in sliders)],
+        show,
+        watched,
+        shares,
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    start.click(
+        toasts(_mixer(context), context.debug),
+        [output, *copy.fields, *watched],
+        done,
+        api_visibility="private",
+        concurrency_limit=1,
+    )
+
+
+def shares_of(models: Sequence[str], ratios: Sequence[float], convex: bool, title: str) -> str:
+    """Return how much of each model the result will have, or why it cannot be, as Markdown."""
+    from export.mix import mix_weights
+
+    if len(models) < 2:
+        return ""
+    try:
+        weights = mix_weights(len(models), list(ratios[: len(models)]), convex)
+    except GlowSVCError as error:
+        return f"⚠ {error}"
+    parts = (f"{weight:.1%} `{model}`" for weight, model in zip(weights, models, strict=True))
+    return f"{title}: {', '.join(parts)}"
+
+
+def _mixer(context: Context) -> Callable[..., str]:
+    def mix(
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way
+        *values: Any,
+    ) -> str:
+        from export.mix import mix_models
+        from modules.config import read_json
+        from modules.files import write_json
+
+        say = in_language(TEXTS, request)
+        output, copy_config, models, linear, *ratios = values
+        paths = [context.root / inside(context.root, model, "a model") for model in models]
+        result = checked_output(context.root, output)
+        beside = result.with_name("config.json")
+        if copy_config and beside.exists():
+            raise ConfigError(f"{beside.relative_to(context.root)} is there already; choose another folder")
+
+        def report(n_done: int, n_models: int) -> None:
+            progress((n_done, n_models), desc=say("lab.mixing"))
+
+        mixed = mix_models(paths, ratios[: len(paths)], result, convex=not linear, progress=report)
+        config = mixed.config_path
+        if copy_config:
+            write_json(beside, read_json(config))
+            config = beside
+        if mixed.advice:
+            gr.Warning(mixed.advice)
+        return say("lab.mixed").format(
+            path=f"`{_seen(context.root, result)}`", config=f"`{_seen(context.root, config)}`"
+        )
+
+    return mix
+
+
+def checked_output(root: Path, output: str | None) -> Path:
+    """Return where a model is to be written; raises ConfigError if it is no model's name in the project."""
+    place = inside(root, output, "the name of the result")
+    if place.suffix.lower() not in (".pth", ".pt", ".safetensors"):
+        raise ConfigError(f"{place} must end in .pth, .pt or .safetensors, as models do")
+    return root / place
+
+
+def _seen(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

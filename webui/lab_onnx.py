@@ -1,0 +1,100 @@
+"""ONNX: voices and speech encoders as graphs, by the script that compares them with PyTorch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from modules.errors import ConfigError
+from modules.files import replacing
+from webui.context import Context
+from webui.flags import Flags
+from webui.language import in_language
+from webui.panel import Panel
+from webui.places import VOICES, find_models, inside, plain_name
+from webui.processes import Processes
+from webui.texts.lab import TEXTS
+from webui.toasts import toasts
+
+KIND = "onnx"
+
+
+def build(context: Context) -> None:
+    """Put the part together."""
+    from export import exportable
+
+    text, root = context.text, context.root
+    with gr.Accordion(text("lab.onnx.take"), open=False):
+        gr.Markdown(text("lab.onnx.take.info"))
+        with gr.Row():
+            model = gr.Dropdown(
+                find_models(root, VOICES), value=None, label=text("lab.model"), scale=2, min_width=240
+            )
+            name = gr.Textbox(label=text("lab.tracks.name"), max_lines=1, min_width=160)
+        copy = gr.Button(text("lab.onnx.copy"))
+    with gr.Row():
+        voice = gr.Dropdown(
+            voices(root),
+            label=text("onnx_export.name"),
+            info=text("onnx_export.name.help"),
+            min_width=240,
+        )
+        flags = Flags(context, "onnx_export", ["fuse", "auto_predict_f0", "check"])
+    start = gr.Button(text("lab.onnx.start"), variant="primary")
+    with gr.Accordion(text("lab.onnx.encoders"), open=False):
+        encoders = gr.CheckboxGroup(
+            list(exportable()), label=text("lab.onnx.encoders"), info=text("lab.onnx.encoders.info")
+        )
+        start_encoders = gr.Button(text("lab.onnx.start.encoders"))
+    panel = Panel(context, Processes(root), [KIND])
+
+    def take(request: gr.Request, model: str, name: str) -> Any:
+        folder = copy_voice(root, model, name)
+        gr.Info(in_language(TEXTS, request)("lab.onnx.copied").format(path=folder.as_posix()))
+        return gr.Dropdown(voices(root), value=folder.name)
+
+    def look_again() -> Any:
+        return gr.Dropdown(voices(root)), gr.Dropdown(find_models(root, VOICES))
+
+    def plan(voice: str, *values: Any) -> tuple[str, str, list[str]]:
+        name = plain_name(voice, "the voice")
+        return KIND, "onnx_export.py", [f"--name={name}", *flags.arguments(values)]
+
+    def plan_encoders(names: list[str]) -> tuple[str, str, list[str]]:
+        if not names:
+            raise ConfigError(TEXTS["lab.onnx.none"][0])
+        return KIND, "onnx_export.py", ["--encoder", *names]
+
+    copy.click(toasts(take, context.debug), [model, name], voice, api_visibility="private")
+    gr.on([voice.focus, model.focus], look_again, None, [voice, model], api_visibility="private")
+    panel.starts(start, plan, [voice, *flags.fields])
+    panel.starts(start_encoders, plan_encoders, [encoders])
+
+
+def voices(root: Path) -> list[str]:
+    """Return the names of the folders in checkpoints/ that hold a model."""
+    return sorted(path.parent.name for path in (root / "checkpoints").glob("*/model.pth"))
+
+
+def copy_voice(root: Path, model: str | None, name: str | None) -> Path:
+    """Copy a trained model and its configuration to checkpoints/<name>; return that, relative to ``root``.
+
+    Raises:
+        ConfigError: The model has no config.json beside it; the name is none, or taken.
+    """
+    source = root / inside(root, model, "a model")
+    folder = Path("checkpoints") / plain_name(name, "the name of the voice")
+    config = source.with_name("config.json")
+    if not config.is_file():
+        raise ConfigError(f"there is no {config.relative_to(root)}, which belongs to the model")
+    if (root / folder / "model.pth").exists():
+        raise ConfigError(f"{folder} is there already; choose another name")
+    if source.suffix != ".pth":
+        raise ConfigError(f"{model} is no .pth file, which the export reads")
+    for path, target in ((config, "config.json"), (source, "model.pth")):
+        with replacing(root / folder / target) as temporary:
+            shutil.copyfile(path, temporary)
+    return folder

@@ -1,0 +1,254 @@
+"""Dynamic mix: an editor of who sings when, checked at every change as the conversion will check it."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from inference.mix_file import read_mix_file
+from inference.speaker_mix import SpeakerMix
+from modules.config import Config, load_config
+from modules.errors import ConfigError, GlowSVCError
+from modules.files import write_json
+from webui.context import Context
+from webui.language import in_language
+from webui.places import VOICES, find_models, inside, plain_name
+from webui.texts.lab import TEXTS
+from webui.toasts import toasts
+
+FOLDER = Path("configs") / "mixes"  # of the project: where mixes are saved
+_COLUMNS = ("speaker", "start", "end", "low", "high")
+_SOURCE = "the table"
+
+Row = list[Any]  # speaker, start, end, value at start, value at end; as somebody typed them
+
+
+def build(context: Context) -> None:
+    """Put the part together."""
+    text, root, debug = context.text, context.root, context.debug
+    with gr.Row():
+        model = gr.Dropdown(
+            find_models(root, VOICES),
+            value=None,
+            label=text("lab.voice"),
+            info=text("lab.voice.info"),
+            scale=3,
+            min_width=240,
+        )
+        seconds = gr.Number(180, minimum=1, label=text("lab.tracks.seconds"), min_width=160)
+    with gr.Row():
+        even = gr.Button(text("lab.tracks.even"), min_width=160)
+        fade = gr.Button(text("lab.tracks.fade"), min_width=160)
+    table = gr.Dataframe(
+        headers=[TEXTS[f"lab.column.{name}"][0] for name in _COLUMNS],
+        datatype=["str", "number", "number", "number", "number"],
+        column_count=len(_COLUMNS),
+        type="array",
+        interactive=True,
+        label=text("lab.tracks.table"),
+    )
+    with gr.Row():
+        speaker = gr.Dropdown([], label=text("lab.tracks.speaker"), min_width=160)
+        split = gr.Button(text("lab.tracks.split"), min_width=160)
+        join = gr.Button(text("lab.tracks.join"), min_width=160)
+    verdict = gr.Markdown()
+    picture = gr.Image(
+        label=text("lab.tracks.picture"), interactive=False, visible=False, buttons=["fullscreen"]
+    )
+    with gr.Row():
+        name = gr.Textbox("mix", label=text("lab.tracks.name"), max_lines=1, min_width=160)
+        save = gr.Button(text("lab.tracks.save"), variant="primary", min_width=120)
+        file = gr.Dropdown(saved(root), label=text("lab.tracks.file"), min_width=160)
+        load = gr.Button(text("lab.tracks.open"), min_width=120)
+
+    def choose(model: str | None) -> Any:
+        if not model:
+            return gr.skip()
+        names = list(config_beside(root, model).spk)
+        return fading(names), gr.Dropdown(names, value=names[0] if names else None)
+
+    def check(request: gr.Request, rows: list[Row], model: str | None, seconds: float) -> Any:
+        if not model:
+            return "", gr.Image(visible=False)
+        try:
+            mix = mix_of(rows, config_beside(root, model))
+        except GlowSVCError as error:
+            return f"⚠ {html.escape(str(error))}", gr.Image(visible=False)
+        return f"✓ {in_language(TEXTS, request)('lab.tracks.fine')}", gr.Image(
+            _drawn(mix, seconds), visible=True
+        )
+
+    def write(request: gr.Request, rows: list[Row], model: str | None, name: str) -> Any:
+        path = save_mix(root, rows, config_beside(root, model), name)
+        gr.Info(in_language(TEXTS, request)("lab.tracks.saved").format(path=path.as_posix()))
+        return gr.Dropdown(saved(root), value=path.as_posix())
+
+    def read(file: str | None, model: str | None) -> list[Row]:
+        return open_mix(root, file, config_beside(root, model))
+
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    model.focus(lambda: gr.Dropdown(find_models(root, VOICES)), None, model, **quiet)
+    model.change(toasts(choose, debug), model, [table, speaker], **quiet)
+    even.click(
+        toasts(lambda model: level(list(config_beside(root, model).spk)), debug), model, table, **quiet
+    )
+    fade.click(
+        toasts(lambda model: fading(list(config_beside(root, model).spk)), debug), model, table, **quiet
+    )
+    split.click(toasts(split_last, debug), [table, speaker], table, **quiet)
+    join.click(toasts(join_last, debug), [table, speaker], table, **quiet)
+    gr.on(
+        [table.change, seconds.change, model.change],
+        toasts(check, debug),
+        [table, model, seconds],
+        [verdict, picture],
+        trigger_mode="always_last",
+        **quiet,
+    )
+    save.click(toasts(write, debug), [table, model, name], file, **quiet)
+    load.click(toasts(read, debug), [file, model], table, **quiet)
+
+
+def config_beside(root: Path, model: str | None) -> Config:
+    """Return the configuration of a model of the project; raises ConfigError without one, or speakers."""
+    path = (root / inside(root, model, "a voice model")).with_name("config.json")
+    config = load_config(path)
+    if not config.spk:
+        raise ConfigError(f"{path.relative_to(root)} names no speakers")
+    return config
+
+
+def fading(names: Sequence[str]) -> list[Row]:
+    """Return tracks that go from each speaker to the next along the song; a single one sings alone."""
+    if len(names) < 2:
+        return level(names)
+    rows: list[Row] = []
+    last = len(names) - 1
+    for i, name in enumerate(names):
+        for part in range(last):
+            start, end = (round(edge / last, 4) for edge in (part, part + 1))
+            rows.append([name, start, end, float(part == i), float(part + 1 == i)])
+    return rows
+
+
+def level(names: Sequence[str]) -> list[Row]:
+    """Return tracks in which all sing alike."""
+    return [[name, 0.0, 1.0, 1.0, 1.0] for name in names]
+
+
+def split_last(rows: list[Row], speaker: str | None) -> list[Row]:
+    """Return the rows with a speaker's last segment cut in its middle.
+
+    Raises:
+        ConfigError: The speaker has no segment, or it holds no numbers.
+    """
+    place = _places(rows, speaker)[-1]
+    start, end, low, high = _numbers(rows[place])
+    if not start < end:
+        raise ConfigError(f"the last segment of {speaker} does not end after it starts")
+    middle, value = round((start + end) / 2, 6), round((low + high) / 2, 6)
+    halves = [[speaker, start, middle, low, value], [speaker, middle, end, value, high]]
+    return [*rows[:place], *halves, *rows[place + 1 :]]
+
+
+def join_last(rows: list[Row], speaker: str | None) -> list[Row]:
+    """Return the rows with a speaker's last two segments as one; raises ConfigError as :func:`split_last`."""
+    places = _places(rows, speaker)
+    if len(places) < 2:
+        raise ConfigError(f"{speaker} has only one segment")
+    first, last = places[-2:]
+    start, _, low, _ = _numbers(rows[first])
+    _, end, _, high = _numbers(rows[last])
+    joined = [*rows[:first], [speaker, start, end, low, high], *rows[first + 1 :]]
+    return [row for i, row in enumerate(joined) if i != last]
+
+
+def tracks_of(rows: Sequence[Row]) -> dict[str, list[list[Any]]]:
+    """Return the segments of each speaker; what is no number stays as it is, for its sentence."""
+    tracks: dict[str, list[list[Any]]] = {}
+    for name, *cells in rows:
+        if _is_empty(name) and all(map(_is_empty, cells)):
+            continue
+        tracks.setdefault(str(name).strip(), []).append([_number(cell) for cell in cells])
+    return tracks
+
+
+def mix_of(rows: Sequence[Row], config: Config) -> SpeakerMix:
+    """Return the mix that a table says; raises ConfigError with the rule that it breaks."""
+    return SpeakerMix(tracks_of(rows), config.spk, config.model.n_speakers, _SOURCE)
+
+
+def saved(root: Path) -> list[str]:
+    """Return the mixes of the project: saved ones, and spkmix.py."""
+    found = sorted(path.relative_to(root).as_posix() for path in (root / FOLDER).glob("*.json"))
+    return [*found, *(["spkmix.py"] if (root / "spkmix.py").is_file() else [])]
+
+
+def save_mix(root: Path, rows: Sequence[Row], config: Config, name: str | None) -> Path:
+    """Write a mix; return its path relative to ``root``.
+
+    Raises:
+        ConfigError: The mix breaks a rule, or the name is none.
+    """
+    path = FOLDER / f"{plain_name(name, 'the name of the mix')}.json"
+    mix_of(rows, config)
+    write_json(root / path, tracks_of(rows))
+    return path
+
+
+def open_mix(root: Path, file: str | None, config: Config) -> list[Row]:
+    """Return the table of a saved mix, speakers by name; raises ConfigError if it is none."""
+    path = inside(root, file, "a saved mix")
+    tracks = read_mix_file(root / path)
+    SpeakerMix(tracks, config.spk, config.model.n_speakers, path)
+    names = {str(number): name for name, number in config.spk.items()}
+    return [[names.get(str(key), str(key)), *segment] for key, track in tracks for segment in track]
+
+
+def _drawn(mix: SpeakerMix, seconds: float | None) -> Any:
+    """Return the picture of a mix (H, W, 3)."""
+    import numpy as np
+    from PIL import Image
+
+    from inference.mix_plot import write_mix_plot
+
+    length = seconds if seconds and math.isfinite(seconds) and seconds > 0 else 1.0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mix.png"
+        write_mix_plot(path, mix, length)
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+def _places(rows: Sequence[Row], speaker: str | None) -> list[int]:
+    places = [i for i, row in enumerate(rows) if str(row[0]).strip() == speaker]
+    if not places:
+        raise ConfigError(f"{speaker} has no segment in the table" if speaker else "choose a speaker first")
+    return places
+
+
+def _numbers(row: Row) -> list[float]:
+    numbers = [_number(cell) for cell in row[1:]]
+    if not all(isinstance(number, float) and math.isfinite(number) for number in numbers):
+        raise ConfigError(
+            f"a segment of {row[0]} holds what is no number: {json.dumps(row[1:], default=str)}"
+        )
+    return numbers
+
+
+def _number(cell: Any) -> Any:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return cell
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))

@@ -1,0 +1,129 @@
+"""A script that runs, as a tab shows it: how far, how long still, what it says, and how to halt it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from webui.context import Context
+from webui.language import in_language
+from webui.processes import FAILED, PAUSED, RUNNING, STOPPING, Job, Processes
+from webui.texts.jobs import TEXTS
+from webui.toasts import toasts
+
+OFTEN, SELDOM = 1.5, 8.0  # s between two looks, while something runs and while nothing does
+_COLOURS = {FAILED: "var(--error-icon-color, #b91c1c)", PAUSED: "var(--body-text-color-subdued)"}
+
+Plan = Callable[..., tuple[str, str, list[str]]]  # values of fields -> kind, script, its arguments
+
+
+class Panel:
+    """The state of the processes of some kinds; one is shown, the one that runs before one that did.
+
+    Args:
+        context: What every tab gets.
+        processes: Those of the project.
+        kinds: What may run here.
+    """
+
+    def __init__(self, context: Context, processes: Processes, kinds: Sequence[str]) -> None:
+        self.context, self.processes, self.kinds = context, processes, kinds
+        text = context.text
+        self.status = gr.HTML(f"<p>{html.escape(TEXTS['job.none'][0])}</p>", visible=False)
+        with gr.Row():
+            self.pause = gr.Button(text("job.pause"), visible=False, min_width=120)
+            self.resume = gr.Button(text("job.resume"), visible=False, min_width=120)
+            self.stop = gr.Button(text("job.stop"), visible=False, min_width=120, variant="stop")
+        with gr.Accordion(text("job.output"), open=False, visible=False) as self.folded:
+            self.output = gr.Textbox(
+                lines=12, max_lines=12, show_label=False, interactive=False, buttons=["copy"]
+            )
+        self.timer = gr.Timer(1.0)
+        self._seen = gr.State("")
+        self.timer.tick(concurrency_limit=None, **self._look())
+        self.pause.click(**self._press("pause")).then(**self._look())
+        self.resume.click(**self._press("resume")).then(**self._look())
+        self.stop.click(**self._press("stop")).then(**self._look())
+
+    def starts(self, button: gr.Button, plan: Plan, inputs: Sequence[Any] = ()) -> None:
+        """Let ``button`` start what ``plan`` makes of the values of ``inputs``."""
+
+        def start(*values: Any) -> None:
+            self.processes.start(*plan(*values))
+
+        button.click(toasts(start, self.context.debug), list(inputs), None, api_visibility="private").success(
+            **self._look()
+        )
+
+    def _look(self) -> dict[str, Any]:
+        shown = [self.status, self.folded, self.output, self.pause, self.resume, self.stop]
+        return {
+            "fn": self.look,
+            "inputs": self._seen,
+            "outputs": [*shown, self.timer, self._seen],
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
+
+    def _press(self, name: str) -> dict[str, Any]:
+        def press() -> None:
+            job = self.processes.newest(self.kinds)
+            getattr(self.processes, name)(job.kind if job else self.kinds[0])
+
+        return {"fn": toasts(press, self.context.debug), "api_visibility": "private"}
+
+    def look(self, seen: str, request: gr.Request) -> Any:
+        """Return what is to be shown now; nothing if that is shown already."""
+        job = self.processes.newest(self.kinds)
+        say = in_language(TEXTS, request)
+        state = f"{job.status} {job.kind} {as_html(job, say)} {job.output}" if job else "nothing"
+        if state == seen:
+            return gr.skip()
+        was, _, kind = seen.partition(" ")
+        if job and job.status == FAILED and was in (RUNNING, STOPPING) and kind.startswith(job.kind):
+            gr.Warning(html.escape(job.message, quote=False))
+        alive = bool(job and job.alive)
+        status = job.status if job else ""
+        return (
+            gr.HTML(as_html(job, say) if job else "", visible=job is not None),
+            gr.Accordion(visible=job is not None),
+            job.output if job else "",
+            gr.Button(visible=status == RUNNING),
+            gr.Button(visible=status == PAUSED),
+            gr.Button(say("job.kill") if status == STOPPING else say("job.stop"), visible=alive),
+            gr.Timer(OFTEN if alive else SELDOM),
+            state,
+        )
+
+
+def as_html(job: Job, say: Callable[[str], str]) -> str:
+    """Return one job: command, status, bar, time that is left, and what it said last."""
+    colour = _COLOURS.get(job.status, "var(--color-accent)")
+    facts = [f'<b style="color:{colour}">{html.escape(say(f"job.{job.status}"))}</b>', clock(job.seconds)]
+    bar = ""
+    if job.bar and job.alive:
+        if job.bar.share is not None:
+            facts.append(f"{job.bar.share:.0%}")
+            style = f"width:100%;accent-color:{colour}"
+            bar = f'<progress value="{job.bar.share}" max="1" style="{style}"></progress>'
+        facts.append(job.bar.count)
+        if job.bar.left and job.status == RUNNING:
+            facts.append(f"{job.bar.left} {html.escape(say('job.left'))}")
+        facts.append(html.escape(job.bar.more))
+    lines = [
+        f'<code style="overflow-wrap:anywhere">{html.escape(job.command)}</code>',
+        " · ".join(fact for fact in facts if fact),
+        bar,
+        f'<span style="overflow-wrap:anywhere">{html.escape(job.message)}</span>',
+    ]
+    return "<br>".join(line for line in lines if line)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as 1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

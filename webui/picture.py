@@ -1,0 +1,85 @@
+"""A conversion as a picture: what was sung, what came of it, how loud both are, and where it was cut."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from webui.session import SHOWN, Made
+
+_POINTS = 2000  # of a loudness curve; more are not seen
+
+
+def draw(made: Made) -> bytes:
+    """Return a PNG of both mels with their F0, and of the loudness with the slices.
+
+    The mels show the first 30 s, the loudness all of the song.
+
+    Raises:
+        AudioError: One of the recordings is not there any more.
+    """
+    from matplotlib.figure import Figure
+
+    from inference.source import Source
+    from webui.uploads import scratch
+
+    rate, hop = made.sampling_rate, made.hop_length
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    axes = figure.subplots(3, 1)
+    paths = {"source": made.take.song, "result": made.take.result}
+    tracks = {"source": made.source_f0, "result": made.result_f0}
+    colours = {"source": "tab:blue", "result": "tab:orange"}
+    with scratch() as folder:
+        for axis, (name, path) in zip(axes, paths.items(), strict=False):
+            with Source(path, rate, folder) as source:
+                audio = source.read(0, min(source.n_samples, round(SHOWN * rate)))
+                _mel(
+                    axis, audio, {other: tracks[other] for other in tracks if name in (other, "result")}, made
+                )
+                _loudness(axes[2], source.rms, source.seconds, name, colours[name])
+            cut = f", first {SHOWN:.0f} s" if source.seconds > SHOWN else ""
+            axis.set_title(f"{name}{cut}", fontsize=10)
+    for start, end in made.slices:
+        axes[2].axvspan(start, end, color="tab:green", alpha=0.12, linewidth=0)
+        axes[2].axvline(start, color="tab:green", linewidth=0.7)
+    axes[2].set_xlim(0, max(made.seconds, hop / rate))
+    axes[2].set_ylim(-80, 3)
+    axes[2].set_ylabel("loudness, dB")
+    axes[2].set_xlabel("s; green: slices")
+    axes[2].legend(loc="lower right", ncols=2, fontsize=8)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=90)
+    return content.getvalue()
+
+
+def _mel(axis: Any, audio: np.ndarray, tracks: dict[str, np.ndarray], made: Made) -> None:
+    import torch
+
+    from modules.mel import LogMel
+
+    rate, hop = made.sampling_rate, made.hop_length
+    image = LogMel(sampling_rate=rate, hop_length=hop)(torch.from_numpy(audio)[None])[0].numpy()
+    seconds = image.shape[1] * hop / rate
+    axis.imshow(
+        image, origin="lower", aspect="auto", cmap="magma", vmin=-10, vmax=1, extent=(0, seconds, 0, 1)
+    )
+    axis.set_yticks([])
+    axis.set_ylabel("mel, 40 Hz – 16 kHz")
+    over = axis.twinx()
+    for (name, f0), colour in zip(tracks.items(), ("cyan", "lime"), strict=False):
+        times = np.arange(len(f0)) * hop / rate
+        over.plot(times, np.where(f0 > 0, f0, np.nan), color=colour, linewidth=1.2, label=f"F0 of the {name}")
+    over.set_yscale("log", base=2)
+    over.yaxis.set_major_formatter("{x:.0f}")
+    over.set_ylim(60, 1200)
+    over.set_ylabel("F0, Hz")
+    over.legend(loc="upper right", fontsize=8)
+
+
+def _loudness(axis: Any, rms: np.ndarray, seconds: float, name: str, colour: str) -> None:
+    width = -(-len(rms) // _POINTS)
+    loudest = np.pad(rms, (0, -len(rms) % width)).reshape(-1, width).max(axis=1)
+    times = np.linspace(0, seconds, len(loudest))
+    axis.plot(times, 20 * np.log10(np.maximum(loudest, 1e-5)), color=colour, linewidth=0.9, label=name)

@@ -1,0 +1,46 @@
+"""The part of the tab Convert where text becomes a song to convert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from webui.context import Context
+from webui.speech import ESPEAK, programs, speak, voices
+from webui.toasts import toasts
+from webui.uploads import clean_stem, uploads_folder
+
+
+def build_speech(context: Context, songs: gr.File) -> None:
+    """Lay it out; what is spoken is added to ``songs``."""
+    text, found = context.text, programs()
+    usable = [name for name, program in found.items() if not program.missing]
+    private: dict[str, Any] = {"api_visibility": "private"}
+    with gr.Accordion(text("convert.speech"), open=False):
+        for program in found.values():
+            if program.missing:
+                gr.Markdown(program.missing)
+        words = gr.Textbox(label=text("convert.speech.text"), lines=3, interactive=bool(usable))
+        with gr.Row():
+            speaker = gr.Dropdown(usable, value=None, label=text("convert.speech.program"), min_width=160)
+            voice = gr.Dropdown([], label=text("convert.speech.voice"), min_width=160, interactive=True)
+            speed = gr.Slider(0.5, 2, 1, step=0.05, label=text("convert.speech.rate"), min_width=160)
+        button = gr.Button(text("convert.speech.speak"), interactive=bool(usable))
+
+    def choose(chosen: str) -> Any:
+        there = voices(chosen)
+        usual = "en-us" if chosen == ESPEAK else "en-US-AriaNeural"
+        return gr.Dropdown(choices=there, value=usual if usual in there else there[0])
+
+    def say(uploaded: list[str] | None, *spoken: Any) -> list[str]:
+        written, chosen, by, fast = spoken
+        folder = uploads_folder() / "speech"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = speak(
+            written or "", chosen or "", by or "", fast, folder / clean_stem(f"{(written or '')[:30]}.txt")
+        )
+        return [*(uploaded or []), str(path)]
+
+    speaker.input(toasts(choose, context.debug), speaker, voice, **private)
+    button.click(toasts(say, context.debug), [songs, words, speaker, voice, speed], songs, **private)

@@ -1,0 +1,115 @@
+"""The words of the Dataset tab."""
+
+from vdecoder import VOCODERS
+from vencoder import ENCODERS
+from webui.flags import flag_texts
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "dataset.intro": (
+        "Put recordings into `dataset_raw/<speaker>/`: dry singing or speech of one voice, without "
+        "accompaniment, 30 minutes or more. Look at them here, then run the three steps one after the other.",
+        "把录音放进 `dataset_raw/<说话人>/`：单人、无伴奏、无混响的干声，最好 30 分钟以上。"
+        "先在这里检查，再依次运行三个步骤。",
+    ),
+    "dataset.folder": ("Folder of recordings", "录音文件夹"),
+    "dataset.folder.info": (
+        "A folder for each speaker in it; it must be in the project folder.",
+        "其中每个说话人一个文件夹；必须位于项目文件夹内。",
+    ),
+    "dataset.reload": ("Look again", "刷新列表"),
+    "dataset.report": ("Report", "检查数据集"),
+    "dataset.summary": ("{clips} recordings, {minutes} minutes", "共 {clips} 条录音，{minutes} 分钟"),
+    "dataset.fine": (
+        "Nothing is wrong with them.",
+        "没有发现问题。",
+    ),
+    "dataset.voices": ("Voices", "说话人"),
+    "dataset.problems": (
+        "What to look at: choose a line to hear it",
+        "需要注意的录音：点击一行即可试听",
+    ),
+    "dataset.clip": ("Recording", "录音"),
+    "dataset.listen": ("Listen (its first minute)", "试听（前一分钟）"),
+    "dataset.lengths": ("Lengths of the recordings", "录音时长分布"),
+    "dataset.ranges": (
+        "F0 of each voice: 5 %, median, 95 %",
+        "各说话人的基频范围：5 %、中位数、95 %",
+    ),
+    "dataset.measuring": ("listening to the recordings", "正在分析录音"),
+    "dataset.column.speaker": ("speaker", "说话人"),
+    "dataset.column.clips": ("recordings", "条数"),
+    "dataset.column.minutes": ("minutes", "分钟"),
+    "dataset.column.seconds": ("shortest / median / longest, s", "最短 / 中位 / 最长（秒）"),
+    "dataset.column.f0": ("F0 5 / 50 / 95 %, Hz", "基频 5 / 50 / 95 %（Hz）"),
+    "dataset.column.lufs": ("LUFS", "响度 LUFS"),
+    "dataset.column.problems": ("problems", "问题"),
+    "dataset.column.clip": ("recording", "录音"),
+    "dataset.column.problem": ("what", "问题"),
+    "dataset.problem.unreadable": ("unreadable", "无法读取"),
+    "dataset.problem.silent": ("silent", "静音"),
+    "dataset.problem.clipped": ("clipped", "削波"),
+    "dataset.problem.too short": ("too short", "过短"),
+    "dataset.problem.too long": ("too long", "过长"),
+    "dataset.problem.stereo": ("stereo", "立体声"),
+    "dataset.advice.silent": ("will be left out", "将被跳过"),
+    "dataset.advice.clipped": ("distorted; record it again, quieter", "已失真，请降低音量重新录制"),
+    "dataset.advice.too short": ("will be left out", "将被跳过"),
+    "dataset.advice.too long": ("tick Slice below", "请勾选下方的“切片”"),
+    "dataset.advice.stereo": ("becomes the mean of its channels", "将取各声道平均值"),
+    "dataset.more": ("More settings", "更多设置"),
+    "dataset.step1": ("### 1. Resample", "### 1. 重采样"),
+    "dataset.step2": ("### 2. List and configure", "### 2. 划分数据集并生成配置"),
+    "dataset.step3": ("### 3. Compute features", "### 3. 提取特征"),
+    "dataset.run1": ("Run step 1", "运行步骤 1"),
+    "dataset.run2": ("Run step 2", "运行步骤 2"),
+    "dataset.run3": ("Run step 3", "运行步骤 3"),
+}
+TEXTS |= flag_texts(
+    "resample",
+    {
+        "slice": ("Slice", "切片", "把超过 15 秒的录音在静音处切成 5 到 15 秒的片段"),
+        "loudnorm": (
+            "Loudness",
+            "响度匹配",
+            "peak：最高峰值对齐满刻度；lufs：响度对齐 -20 LUFS，真峰值不超过 -1 dB，在有爆音或喊叫时更稳定",
+        ),
+        "skip_loudnorm": ("Keep loudness", "不改变响度", "保持原有响度"),
+        "sr2": ("Sampling rate", "采样率", "输出的采样率，单位 Hz"),
+        "num_processes": ("Processes", "进程数", "同时处理的录音数量；0 表示每个核心一个"),
+    },
+)
+TEXTS |= flag_texts(
+    "preprocess_flist_config",
+    {
+        "speech_encoder": ("Speech encoder", "语音编码器", ""),
+        "vocoder": ("Vocoder", "声码器", ""),
+        "vol_aug": ("Loudness embedding", "响度嵌入", "音色跟随歌曲的响度，否则使用数据集的响度"),
+        "reflow": ("Rectified flow", "ReFlow", "扩散模型使用 Rectified Flow：采样步数少时效果更好"),
+        "tiny": ("Tiny", "小模型", "更小更快的模型，适合数据少或没有 GPU 的情况"),
+    },
+)
+TEXTS |= flag_texts(
+    "preprocess_hubert_f0",
+    {
+        "f0_predictor": ("F0 predictor", "F0 预测器", "crepe 较慢，但在嘈杂的录音上最好"),
+        "use_diff": ("For diffusion", "用于扩散模型", "同时计算 train_diff.py 需要的响度和移调梅尔频谱"),
+        "num_processes": ("Processes", "进程数", "同时处理的片段数量；0 表示每个核心一个"),
+        "device": ("Device", "设备", "cpu、cuda、cuda:1、mps；默认使用最好的设备"),
+    },
+)
+
+# the script lists their names, which a menu shows by itself
+for _name, _table, _what, _what_zh in (
+    (
+        "speech_encoder",
+        ENCODERS,
+        "what of a song is kept: its words, not its singer",
+        "提取歌曲的内容而不含音色",
+    ),
+    ("vocoder", VOCODERS, "makes sound of a mel", "把梅尔频谱变成声音"),
+):
+    _free = ", ".join(name for name, spec in _table.items() if spec.weights is None)
+    TEXTS[f"preprocess_flist_config.{_name}.help"] = (
+        f"{_what}; {_free} needs no download, the others are in Lab, Weights",
+        f"{_what_zh}；{_free} 无需下载，其余请在“实验室 - 权重”下载",
+    )

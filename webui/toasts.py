@@ -1,0 +1,60 @@
+"""Errors as toasts: one sentence over a page that stays usable, and the rest in the log."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+
+from modules.errors import GlowSVCError
+
+logger = logging.getLogger(__name__)
+
+
+def toasts(action: Callable[..., Any], debug: bool = False) -> Callable[..., Any]:
+    """Wrap what a button does: whatever it raises becomes a toast.
+
+    Args:
+        action: A function, or a generator that yields what is shown meanwhile.
+        debug: Show where an unexpected error arose, too.
+    """
+    if inspect.isgeneratorfunction(action):
+
+        @wraps(action)
+        def step_by_step(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with _as_toast(debug):
+                yield from action(*args, **kwargs)
+
+        return step_by_step
+
+    @wraps(action)
+    def at_once(*args: Any, **kwargs: Any) -> Any:
+        with _as_toast(debug):
+            return action(*args, **kwargs)
+
+    return at_once
+
+
+@contextmanager
+def _as_toast(debug: bool) -> Iterator[None]:
+    try:
+        yield
+    except (gr.Error, GeneratorExit):
+        raise
+    except GlowSVCError as error:
+        raise _toast(str(error)) from None
+    except Exception as error:
+        logger.exception("unexpected")
+        where = f"\n{traceback.format_exc()}" if debug else ""
+        raise _toast(f"unexpected: {error or type(error).__name__}{where}") from None
+
+
+def _toast(message: str) -> gr.Error:
+    return gr.Error(html.escape(message, quote=False), print_exception=False)

@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     song = Song.hear(args.song.resolve() if args.song else _sing_song(workspace), workspace)
 
     code = _run(["resample.py", "--in_dir", str(in_dir), "--slice"], workspace) or _run(
-        ["preprocess_flist_config.py", "--speech_encoder", "mfcc", "--vocoder", "world", "--tiny"], workspace
+        ["preprocess_flist_config.py", "--speech_encoder", _encoder(), "--vocoder", "world", "--tiny"],
+        workspace,
     )
     if code:
         return code
@@ -111,6 +112,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not code:
         _report(song, key, speaker, workspace, time.monotonic() - began)
     return code
+
+
+def _encoder() -> str:
+    """Return the starter encoder if its weights can be used, else mfcc, and say why."""
+    from modules.errors import GlowSVCError
+    from vencoder import ENCODERS
+
+    try:
+        ENCODERS.build("ppg-starter", "cpu")
+    except GlowSVCError as error:
+        print(f"speech encoder: mfcc, which needs no weights, instead of ppg-starter: {error}")
+        return "mfcc"
+    return "ppg-starter"
 
 
 @dataclass(frozen=True, eq=False)

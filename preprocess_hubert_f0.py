@@ -137,7 +137,7 @@ def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
     from modules.dataset_report import as_text, save_report
     from modules.errors import AudioError
     from modules.feature_record import recipe
-    from modules.weights import fingerprint
+    from modules.weights import ROOT, file_fingerprint, fingerprint
     from vencoder import ENCODERS
 
     encoder = ENCODERS[config.model.speech_encoder]
@@ -147,7 +147,9 @@ def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
         config,
         args.f0_predictor,
         args.use_diff,
-        encoder_weights=fingerprint(encoder.weights),
+        encoder_weights=file_fingerprint(ROOT / encoder.shipped)
+        if encoder.shipped
+        else fingerprint(encoder.weights),
         n_perturbed=encoder.n_perturbed,
     )
     # each process plans for its own clips only, so it does not matter who begins first

@@ -1,6 +1,7 @@
 """Kill a training at random moments: it must reach the very weights of one that was left alone.
 
-`python -m benchmarks.kills [times]`, about ten minutes.
+`python -m benchmarks.kills [times]`, about ten minutes. A run that gets to its end
+between two kills is compared, and the next one begins.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from benchmarks.workspace import ENVIRONMENT, prepare, run, script
 from modules.checkpoint import read_checkpoint
 
-_STEPS, _SAVE_EVERY = 400, 12
+_STEPS, _SAVE_EVERY = 240, 12
 
 
 def main(times: int = 20) -> None:
@@ -32,37 +33,49 @@ def main(times: int = 20) -> None:
         whole = time.monotonic() - began
         print(f"{_STEPS} steps without interruption: {whole:.0f} s")
         rng = random.Random(0)
-        kills, starts = 0, 0
+        kills, runs = 0, 1
         while kills < times:
-            starts += 1
-            # from before the first import to well into the steps; too short to finish before the last kill
-            patience = rng.uniform(0.3, 0.27 * whole)
-            process = subprocess.Popen(
-                [*command, "-m", "killed"], cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
-            )
-            try:
-                _, said = process.communicate(timeout=patience)
-                if process.returncode:
-                    raise SystemExit(f"start {starts} could not go on:\n{said}")
-                print("the run was finished before the kills were; it stays finished")
-                break
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.communicate()
-                kills += 1
-                left = sorted(path.name for path in (folder / "logs" / "killed").glob("G_*"))
-                print(
-                    f"kill {kills:2} after {patience:5.1f} s: {' '.join(left) or 'nothing yet'}", flush=True
-                )
-        run(folder, [*command, "-m", "killed"])
-        ends = [
-            read_checkpoint(folder / "logs" / name / f"G_{_STEPS}.pth")["model"]
-            for name in ("straight", "killed")
-        ]
-        same = all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-        print(f"after {kills} kills the final weights are {'equal, bit for bit' if same else 'DIFFERENT'}")
-        if not same:
-            raise SystemExit(1)
+            patience = rng.uniform(0.3, 0.45 * whole)  # from before the first import to well into the steps
+            name = f"killed{runs}"
+            if _survives(folder, [*command, "-m", name], patience):
+                _compare(folder, name)
+                runs += 1
+                continue
+            kills += 1
+            left = sorted(path.name for path in (folder / "logs" / name).glob("G_*"))
+            print(f"kill {kills:2} after {patience:5.1f} s: {' '.join(left) or 'nothing yet'}", flush=True)
+        run(folder, [*command, "-m", f"killed{runs}"])
+        _compare(folder, f"killed{runs}")
+        print(f"{kills} kills in {runs} runs, each of which ended as the one that was left alone")
+
+
+def _survives(folder: Path, command: list[str], patience: float) -> bool:
+    """Start a training and kill it after ``patience`` seconds; tell whether it was finished before."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _, said = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return False
+    if process.returncode:
+        raise SystemExit(f"the run could not go on:\n{said}")
+    return True
+
+
+def _compare(folder: Path, name: str) -> None:
+    """Exit unless the run ``name`` has the final weights of the one that was left alone, bit for bit."""
+    ends = [read_checkpoint(folder / "logs" / run / f"G_{_STEPS}.pth")["model"] for run in ("straight", name)]
+    if not all(torch.equal(ends[0][tensor], ends[1][tensor]) for tensor in ends[0]):
+        raise SystemExit(f"the final weights of {name} are DIFFERENT")
+    print(f"{name}: the final weights are equal, bit for bit", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m benchmarks.retrieval --sizes 10000 100000 1000000 --reduce --plot docs/retrieval.png
 
-There is no singer with 1 M unit frames (6 hours) here, so units are made up, in
+There is no singer with 1 M unit frames (5½ hours) here, so units are made up, in
 the shape of real ones rather than as independent noise, in which no neighbour
 is near: a path through 100 targets (phones) in 24 dimensions, 4 to 15 frames
 from one to the next, each met a little differently each time; bent by a random

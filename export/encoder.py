@@ -23,7 +23,9 @@ from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 from export.graph import write_graph
 from modules.errors import CheckpointError
 from modules.files import replacing
+from vencoder import ppg
 from vencoder.onnx import OnnxEncoder
+from vencoder.ppg import PpgEncoder
 from vencoder.wavlm import GatedAttention
 from vencoder.windowed import WindowedEncoder
 
@@ -76,7 +78,7 @@ class Wave(nn.Module):
 
 
 def export_encoder(
-    encoder: WindowedEncoder, path: Path, on_step: Callable[[str], None] = lambda step: None
+    encoder: WindowedEncoder | PpgEncoder, path: Path, on_step: Callable[[str], None] = lambda step: None
 ) -> Exported:
     """Write ``encoder`` as ONNX to ``path``, and compare the two.
 
@@ -90,12 +92,16 @@ def export_encoder(
         OSError: It cannot be written.
     """
     frames = Dim("n_units", min=2)
-    n_lost = 400 - encoder.hop_length - 2 * encoder.padding
+    module: nn.Module
+    if isinstance(encoder, PpgEncoder):
+        module, n_lost = ppg.Wave(encoder), 0
+    else:
+        module, n_lost = Wave(encoder), 400 - encoder.hop_length - 2 * encoder.padding
     example = torch.zeros(1, 1, _TRACED * encoder.hop_length + n_lost)
     with replacing(path) as temporary:
         on_step("tracing the network; a minute or so")
         write_graph(
-            Wave(encoder),
+            module,
             temporary,
             examples={"source": example},
             # whole units, which keeps every length inside a linear expression; the graph has no such limit
@@ -114,7 +120,7 @@ def export_encoder(
     return Exported(path, difference)
 
 
-def _compare(encoder: WindowedEncoder, graph: OnnxEncoder) -> float:
+def _compare(encoder: WindowedEncoder | PpgEncoder, graph: OnnxEncoder) -> float:
     """Return the largest difference, relative to the largest unit; raises CheckpointError above TOLERANCE."""
     generator = torch.Generator().manual_seed(0)
     worst = 0.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -325,12 +325,17 @@ def fingerprint(key: str | None, root: Path | None = None) -> str:
     path = find_weights(key, root)
     if path is None:
         return key
+    return f"{key}-{file_fingerprint(path, [(root or folder()) / name for name in line(key).beside])}"
+
+
+def file_fingerprint(path: Path, beside: Sequence[Path] = ()) -> str:
+    """Return the size and the hash of :func:`fingerprint` for any file, and those that belong to it."""
     digest = hashlib.sha256()
     size = path.stat().st_size
     with path.open("rb") as file:
         for start in sorted({0, max(0, (size - SAMPLE) // 2), max(0, size - SAMPLE)}):
             file.seek(start)
             digest.update(file.read(SAMPLE))
-    for name in line(key).beside:
-        digest.update(((root or folder()) / name).read_bytes())
-    return f"{key}-{size}-{digest.hexdigest()[:16]}"
+    for other in beside:
+        digest.update(other.read_bytes())
+    return f"{size}-{digest.hexdigest()[:16]}"

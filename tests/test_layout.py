@@ -21,21 +21,24 @@ ROOMS = {
     "inference": 3,
     "training": 3,
     "evaluation": 3,
+    "webui": 4,
 }
 SCRIPTS = sorted(
     path.stem for path in ROOT.glob("*.py") if path.stem not in ROOMS and "entry_point" in path.read_text()
 )
 COMMANDS = ["pretrain"]  # folders that are scripts: python -m <folder>
+TOOLS = ["tools"]  # folders of scripts: python -m <folder>.<...>
 SOURCES = sorted(
     path
     for path in ROOT.rglob("*.py")
-    if path.relative_to(ROOT).parts[0] in {*ROOMS, *COMMANDS, "models.py", *(f"{s}.py" for s in SCRIPTS)}
+    if path.relative_to(ROOT).parts[0]
+    in {*ROOMS, *COMMANDS, *TOOLS, "models.py", *(f"{s}.py" for s in SCRIPTS)}
 )
 
 
 def rank(name: str) -> int | None:
     """Return the rank of a module by its first name; None for other people's."""
-    return 4 if name in {*SCRIPTS, *COMMANDS} else ROOMS.get(name)
+    return 5 if name in {*SCRIPTS, *COMMANDS, *TOOLS} else ROOMS.get(name)
 
 
 def imports(path: Path) -> set[str]:
@@ -62,6 +65,7 @@ def test_every_script_is_known():
     assert SCRIPTS == [
         "compress_model",
         "demo",
+        "evaluate",
         "inference_main",
         "mix_models",
         "onnx_export",
@@ -71,6 +75,7 @@ def test_every_script_is_known():
         "train",
         "train_diff",
         "train_index",
+        "webUI",
     ]
 
 

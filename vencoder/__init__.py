@@ -19,7 +19,8 @@ class EncoderSpec:
 
     target: str  # "module:Class", imported on first use
     ssl_dim: int  # D, the channels of its units
-    weights: str | None  # key of its file in modules/weights.py; None: it needs none
+    weights: str | None  # key of its file in modules/weights.py; None: it needs none, or none is downloaded
+    shipped: str | None = None  # its file in the repository, where it has one there
     n_perturbed: int = 0  # copies with another pitch and formants that preprocessing makes per clip
     without_torch: bool = False  # its class is an ArrayEncoder, which needs no PyTorch
 
@@ -55,6 +56,12 @@ ENCODERS: Registry[EncoderSpec] = Registry(
         ),
         "hubertsoft-onnx": EncoderSpec(
             target="vencoder.onnx:hubertsoft_onnx", ssl_dim=256, weights="hubertsoft-onnx", without_torch=True
+        ),
+        "ppg-starter": EncoderSpec(
+            target="vencoder.ppg:PpgEncoder",
+            ssl_dim=192,
+            weights=None,
+            shipped="pretrain/starter/ppg-starter.safetensors",
         ),
         # its features follow the formants, so training must see every clip in other voices too
         "mfcc": EncoderSpec(

@@ -16,7 +16,7 @@ from vdecoder import VOCODERS
 from vencoder import ENCODERS
 from webui.context import Context
 from webui.dataset_facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summarize
-from webui.dataset_picture import draw
+from webui.dataset_picture import draw, draw_table
 from webui.flags import Flags, parser_of
 from webui.language import in_language
 from webui.panel import Panel
@@ -82,7 +82,7 @@ def _report_view(context: Context) -> list[Any]:
     text = context.text
     summary = gr.Markdown(visible=False)
     picture = gr.HTML(visible=False)
-    voices = gr.Dataframe(label=text("dataset.voices"), interactive=False, visible=False, wrap=True)
+    voices = gr.HTML(visible=False)
     problems = gr.Dataframe(label=text("dataset.problems"), interactive=False, visible=False, wrap=True)
     with gr.Row(visible=False) as players:
         clip = gr.Dropdown([], label=text("dataset.clip"), min_width=240)
@@ -127,7 +127,7 @@ def _reporter(context: Context) -> Callable[..., Any]:
             names,
             gr.Markdown(f"**{total}**" + ("" if wrong else f" {say('dataset.fine')}"), visible=True),
             gr.HTML(draw(clips, voices, say), visible=True),
-            gr.Dataframe({"headers": _headers(say), "data": voice_rows(voices, say)}, visible=True),
+            gr.HTML(draw_table(_headers(say), voice_rows(voices, say)), visible=True),
             gr.Dataframe(
                 {
                     "headers": [say("dataset.column.clip"), say("dataset.column.problem")],

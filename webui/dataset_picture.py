@@ -35,6 +35,18 @@ def draw(clips: Sequence[Clip], voices: Sequence[Voice], say: Callable[[str], st
     return f'<div style="display:flex;flex-wrap:wrap;gap:16px">{"".join(parts)}</div>'
 
 
+def draw_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a table as HTML, which a narrow page scrolls in itself."""
+    style = "padding:4px 12px;text-align:left;border-bottom:1px solid var(--border-color-primary)"
+    head = "".join(f'<th style="{style}">{html.escape(header)}</th>' for header in headers)
+    lines = ["".join(f'<td style="{style}">{html.escape(str(cell))}</td>' for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return (
+        '<div style="overflow-x:auto"><table style="width:100%;white-space:nowrap;border-collapse:collapse">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
 def _lengths(seconds: Sequence[float]) -> str:
     """Return a histogram: seconds to the right, recordings upwards."""
     if not seconds:

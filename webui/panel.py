@@ -107,8 +107,11 @@ def as_html(job: Job, say: Callable[[str], str]) -> str:
     if job.bar and job.alive:
         if job.bar.share is not None:
             facts.append(f"{job.bar.share:.0%}")
-            style = f"width:100%;accent-color:{colour}"
-            bar = f'<progress value="{job.bar.share}" max="1" style="{style}"></progress>'
+            bar = (
+                f'<div role="progressbar" aria-valuenow="{job.bar.share:.0%}" style="height:8px;margin:4px 0;'
+                f'border-radius:4px;overflow:hidden;background:var(--border-color-primary)"><div style="'
+                f'height:100%;width:{job.bar.share:.1%};background:{colour}"></div></div>'
+            )
         facts.append(job.bar.count)
         if job.bar.left and job.status == RUNNING:
             facts.append(f"{job.bar.left} {html.escape(say('job.left'))}")
@@ -119,7 +122,7 @@ def as_html(job: Job, say: Callable[[str], str]) -> str:
         bar,
         f'<span style="overflow-wrap:anywhere">{html.escape(job.message)}</span>',
     ]
-    return "<br>".join(line for line in lines if line)
+    return "".join(f"<div>{line}</div>" for line in lines if line)
 
 
 def clock(seconds: float) -> str:

@@ -210,13 +210,19 @@ def _watch(context: Context, folder_of: FolderOf, fields: list[Any]) -> None:
 
 
 def frame_of(losses: dict[str, list[tuple[int, float]]], say: Callable[[str], str]) -> Any:
-    """Return the curves as a table that a plot reads: step, loss, curve."""
+    """Return the curves as a table that a plot reads: step, loss, curve.
+
+    A plot gives colours to the curves that it is shown first, so one that has
+    not begun is there with a point that cannot be drawn.
+    """
     import pandas
 
-    rows = [
+    first = min((curve[0][0] for curve in losses.values()), default=0)
+    nothing: list[tuple[int, float | None]] = [(first, None)]
+    rows: list[tuple[int, float | None, str]] = [
         (step, value, say(f"training.curve.{name}"))
-        for name, curve in losses.items()
-        for step, value in curve
+        for name in ("training", "validation")
+        for step, value in losses.get(name) or nothing
     ]
     return pandas.DataFrame(rows, columns=["step", "loss", "curve"])
 

@@ -59,10 +59,11 @@ def test_each_fault_is_found(clips):
 def test_the_range_is_the_singer_s(clips):
     performance = sing(compose(SINGERS["sofia"], 4.0, 7), SINGERS["sofia"], seed=7)
     f0 = performance.f0_at(np.arange(300) * 512 / 44100)
-    low, middle, high = percentiles(clips["good.wav"].pitches)
+    found = percentiles(clips["good.wav"].pitches)
+    assert found is not None
     true = np.percentile(f0[f0 > 0], [5, 50, 95])
     # bins of 20 cents, and a predictor that is unsure at the ends of notes
-    np.testing.assert_allclose([low, middle, high], true, rtol=0.05)
+    np.testing.assert_allclose(found, true, rtol=0.05)
 
 
 def test_a_line_for_each_voice(clips):

@@ -23,7 +23,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Nothing is wrong with them.",
         "没有发现问题。",
     ),
-    "dataset.voices": ("Voices", "说话人"),
     "dataset.problems": (
         "What to look at: choose a line to hear it",
         "需要注意的录音：点击一行即可试听",
@@ -110,6 +109,6 @@ for _name, _table, _what, _what_zh in (
 ):
     _free = ", ".join(name for name, spec in _table.items() if spec.weights is None)
     TEXTS[f"preprocess_flist_config.{_name}.help"] = (
-        f"{_what}; {_free} needs no download, the others are in Lab, Weights",
-        f"{_what_zh}；{_free} 无需下载，其余请在“实验室 - 权重”下载",
+        f"{_what}. Without a download: {_free}; the others are in Lab, Weights",
+        f"{_what_zh}。{_free} 无需下载，其余请在“实验室 - 权重”下载",
     )

@@ -52,7 +52,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "lab.tracks.even": ("All alike", "全部相等"),
     "lab.tracks.fade": ("From the first to the last", "依次过渡"),
     "lab.tracks.seconds": ("Length of the song, s", "歌曲长度（秒）"),
-    "lab.tracks.picture": ("Who sings when", "演唱分布"),
     "lab.tracks.fine": ("This mix can be sung.", "可以使用。"),
     "lab.tracks.open": ("Open", "打开"),
     "lab.tracks.file": ("Saved mixes", "已保存的混合"),

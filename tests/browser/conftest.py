@@ -1,0 +1,57 @@
+"""One project, one server and one browser for all tests of this folder; a page for each."""
+
+import pytest
+
+from tests.browser.project import find_chromium, make_project, serve
+
+pytest.importorskip(
+    "playwright", reason="pip install -r requirements-browser.txt (make test-browser does it)"
+)
+
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+# a conversion that is cancelled by closing its page is no error of the page
+HARMLESS = ("net::ERR_ABORTED",)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    return make_project(tmp_path_factory.mktemp("page") / "my project 项目")
+
+
+@pytest.fixture(scope="session")
+def address(project):
+    with serve(project) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no browser: apt-get install chromium, or name one in the variable CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def locale():
+    return "en-US"
+
+
+@pytest.fixture
+def page(browser, address, locale):
+    """The open page; whatever its console calls an error fails the test."""
+    context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.set_default_timeout(30_000)
+    page.goto(address)
+    page.get_by_role("tab").first.wait_for()
+    yield page
+    context.close()
+    assert [text for text in errors if not any(part in text for part in HARMLESS)] == []

@@ -1,0 +1,133 @@
+"""Pictures of each tab for the documents, at the width of a desk and of a phone: docs/pictures/webui-*.png.
+
+Run:  python -m tests.browser.screenshots [--only NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.browser.project import ROOT, SONG, find_chromium, make_project, serve
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+WIDTHS = {1280: 900, 390: 844}  # pixels: width and height of the window
+SLOW = 120_000  # ms
+FOLDER = ROOT / "docs" / "pictures"
+
+
+def _tab(page: Page, *names: str) -> None:
+    for name in names:
+        tab = page.get_by_role("tab", name=name, exact=True).locator("visible=true")
+        if tab.count():
+            tab.first.click()
+        else:  # a narrow page folds its last tabs
+            page.locator(".overflow-menu > button").locator("visible=true").last.click()
+            page.locator(".overflow-dropdown").get_by_text(name, exact=True).locator("visible=true").click()
+        page.wait_for_timeout(500)
+
+
+def _press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
+
+
+def _choose(page: Page, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).locator("visible=true").first.click()
+    page.get_by_role("option").filter(has_text=option).locator("visible=true").first.click()
+
+
+def _convert(page: Page) -> None:
+    _choose(page, "Model", "trained/anna/G_8.pth")
+    _choose(page, "Songs in raw/", SONG)
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(2000)  # until its speakers are there
+    _press(page, "Convert")
+    page.get_by_text("Done: 1 file").wait_for(timeout=SLOW)
+    page.wait_for_timeout(6000)
+
+
+def _dataset(page: Page) -> None:
+    _tab(page, "Dataset")
+    _press(page, "Report")
+    page.locator("svg[role=img]").locator("visible=true").first.wait_for(timeout=SLOW)
+
+
+def _training(page: Page) -> None:
+    _tab(page, "Training")
+    if page.get_by_role("button", name="Pause").locator("visible=true").count() == 0:
+        _press(page, "Train")
+    page.get_by_text("Latest validation").locator("visible=true").wait_for(timeout=SLOW)
+
+
+def _mix(page: Page) -> None:
+    _tab(page, "Lab")
+    for name in ("anna", "花子"):
+        _choose(page, "Models", f"trained/{name}/G_8.pth")
+    page.keyboard.press("Escape")
+    page.get_by_text("Shares:").wait_for(timeout=SLOW)
+
+
+def _tracks(page: Page) -> None:
+    _tab(page, "Lab", "Mix along the song")
+    _choose(page, "Voice model", "trained/anna/G_8.pth")
+    page.get_by_text("This mix can be sung").wait_for(timeout=SLOW)
+    _press(page, "Cut the last segment in two")
+
+
+def _lab(name: str) -> Callable[[Page], None]:
+    return lambda page: _tab(page, "Lab", name)
+
+
+SCENES: dict[str, Callable[[Page], None]] = {
+    "convert": _convert,
+    "dataset": _dataset,
+    "training": _training,
+    "lab-mix": _mix,
+    "lab-tracks": _tracks,
+    "lab-compress": _lab("Compress"),
+    "lab-onnx": _lab("ONNX"),
+    "lab-weights": _lab("Weights"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the pictures; return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=SCENES, default=list(SCENES), help="some of them")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="where to (%(default)s)")
+    args = parser.parse_args(argv)
+    from playwright.sync_api import sync_playwright
+
+    args.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, serve(make_project(Path(folder) / "songs")) as address:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+            for width, height in WIDTHS.items():
+                for name in args.only:
+                    page = browser.new_page(
+                        viewport={"width": width, "height": height}, locale="en-US", color_scheme="light"
+                    )
+                    page.goto(address)
+                    page.get_by_role("tab").first.wait_for()
+                    page.wait_for_timeout(2500)
+                    SCENES[name](page)
+                    page.wait_for_timeout(2500)
+                    wide = page.evaluate("document.documentElement.scrollWidth")
+                    path = args.output / f"webui-{name}-{width}.png"
+                    page.screenshot(path=path, full_page=True)
+                    print(path, "" if wide <= width else f"is {wide} pixels wide", flush=True)
+                    page.close()
+            browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

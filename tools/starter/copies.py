@@ -1,0 +1,151 @@
+"""Step 3: the same words in other voices, spoken and sung, as spectra.
+
+Clips of a speaker are joined to pieces of about ten seconds. WORLD takes each
+apart once and puts it together with another pitch and other formants, or with
+notes for a melody. Writes WORK/spectra/<speaker>.npz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from modules.cli import entry_point
+from tools.starter.phones import UNKNOWN
+
+_PERIOD = 10.0  # ms
+_PIECE = 10 * 16000
+_UNIT = 320
+SPOKEN, SUNG = 1, 1  # copies of a synthetic piece; recorded ones have twice as many
+_LARGEST = float(np.log(1.22))  # of the formants; the trial's 1.25 cost words
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.copies")
+    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    parser.add_argument("--only", default="*", help="speakers, as a pattern of file names (%(default)s)")
+    parser.add_argument("--most", type=int, default=60, help="pieces of a speaker (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the copies; return the exit code."""
+    args = get_parser().parse_args(argv)
+    from tqdm import tqdm
+
+    (args.work / "spectra").mkdir(exist_ok=True)
+    folders = sorted(
+        (args.work / "speech").glob(args.only), key=lambda folder: ("_" not in folder.name, folder.name)
+    )
+    todo = [folder for folder in folders if not _place(args.work, folder).exists()]
+    with ProcessPoolExecutor(args.processes) as pool:
+        jobs = [
+            pool.submit(_speaker, folder, args.work, args.seed + index, args.most)
+            for index, folder in enumerate(todo)
+        ]
+        for job in tqdm(jobs, desc="copies", unit="speaker"):
+            job.result()
+    return 0
+
+
+def _place(work: Path, folder: Path) -> Path:
+    return work / "spectra" / f"{folder.name}.npz"
+
+
+def _speaker(folder: Path, work: Path, seed: int, most: int) -> None:
+    import torch
+
+    from modules.files import replacing
+    from vencoder.ppg import Spectrum, padded
+
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(seed)
+    spectrum = Spectrum()
+    n_times = 1 if folder.name.startswith("espeak") else 2
+    content = {}
+    for number, (audio, classes) in zip(range(most), _pieces(folder), strict=False):
+        voices = np.stack([audio, *copies(audio, rng, n_times * SPOKEN, n_times * SUNG)])
+        n_frames = 2 * len(classes)
+        mels = [spectrum(padded(torch.from_numpy(voice))[None])[0, :n_frames] for voice in voices]
+        content[f"mel{number}"] = (torch.stack(mels) + 1e-9).log().half().numpy()
+        content[f"phones{number}"] = classes
+    with replacing(_place(work, folder)) as path, path.open("wb") as file:
+        np.savez(file, **content)  # type: ignore[arg-type]
+
+
+def _pieces(folder: Path):  # type: ignore[no-untyped-def]
+    import soundfile
+
+    audios, classes, length = [], [], 0
+    paths = sorted(folder.glob("*.wav"))
+    for path in paths:
+        audio, _ = soundfile.read(path, dtype="float32")
+        n_units = len(audio) // _UNIT
+        place = path.with_suffix(".npy")
+        known = np.load(place, allow_pickle=False) if place.exists() else np.full(n_units, UNKNOWN, np.int16)
+        n_units = min(n_units, len(known))
+        audios.append(audio[: n_units * _UNIT])
+        classes.append(known[:n_units])
+        length += n_units * _UNIT
+        if length >= _PIECE or (path == paths[-1] and length > _PIECE // 2):
+            yield np.concatenate(audios), np.concatenate(classes)
+            audios, classes, length = [], [], 0
+
+
+def copies(audio: np.ndarray, rng: np.random.Generator, n_spoken: int, n_sung: int) -> np.ndarray:
+    """Return copies (n_spoken + n_sung, T), float32, with the timing of ``audio`` (T,) at 16 kHz."""
+    import pyworld
+
+    from modules.f0 import fill_unvoiced
+    from modules.perturb import _stretched
+
+    samples = np.pad(audio.astype(np.float64), (0, 200))
+    f0, times = pyworld.dio(samples, 16000, 71.0, 1100.0, frame_period=_PERIOD, speed=4)
+    f0 = pyworld.stonemask(samples, f0, times, 16000)
+    envelope = pyworld.cheaptrick(samples, f0, times, 16000, f0_floor=71.0)
+    noisiness = pyworld.d4c(samples, f0, times, 16000, fft_size=2 * (envelope.shape[1] - 1))
+    f0 = fill_unvoiced(f0)[0].astype(np.float64)
+    result = np.zeros((n_spoken + n_sung, len(audio)), np.float32)
+    for index, copy in enumerate(result):
+        ratio = np.exp(rng.uniform(-_LARGEST, _LARGEST))
+        if index < n_spoken:
+            pitch = f0 * 2 ** (rng.uniform(-6, 6) / 12)
+        else:
+            pitch = _melody(len(f0), rng)
+        pitch = np.clip(pitch, 60.0, 1000.0)
+        voice = pyworld.synthesize(
+            pitch, _stretched(envelope, ratio), _stretched(noisiness, ratio), 16000, _PERIOD
+        )
+        copy[:] = voice[: len(copy)]
+        peak = float(np.abs(copy).max())
+        if peak > 1:
+            copy /= peak
+    return result
+
+
+def _melody(n_frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the F0 (n_frames,) of notes with vibrato, Hz."""
+    centre = rng.uniform(np.log2(110), np.log2(420))
+    note = 0.0
+    notes: list[float] = []
+    while len(notes) < n_frames:
+        note = float(np.clip(note + rng.integers(-4, 5), -9, 9))
+        notes += [note] * int(rng.integers(15, 80))
+    curve = np.convolve(np.pad(notes[:n_frames], 3, mode="edge"), np.ones(7) / 7, mode="valid")
+    phase = 2 * np.pi * (rng.uniform(4.5, 6.5) * np.arange(n_frames) * _PERIOD / 1000 + rng.random())
+    return 2 ** (centre + (curve + rng.uniform(0, 0.5) * np.sin(phase)) / 12)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Step 5: what the units tell of words and speaker, beside normalised MFCCs, as tables.
+
+Reads WORK/encoder.safetensors while training goes on, or what --weights names.
+The voice LJ and the song are never trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modules.cli import entry_point
+
+if TYPE_CHECKING:
+    from vencoder.base import SpeechEncoder
+    from vencoder.ppg import PpgEncoder
+
+# LJ Speech is in the public domain, and so is Morris's text
+LJ_TEXTS = {
+    "LJ001-0002": "in being comparatively modern",
+    "LJ001-0003": "for although the chinese took impressions from wood blocks engraved in relief for "
+    "centuries before the woodcutters of the netherlands by a similar process",
+    "LJ001-0004": "produced the block books which were the immediate predecessors of the true printed book",
+    "LJ001-0005": "the invention of movable metal letters in the middle of the fifteenth century may "
+    "justly be considered as the invention of the art of printing",
+    "LJ001-0006": "and it is worth mention in passing that as an example of fine typography",
+    "LJ001-0008": "has never been surpassed",
+    "LJ001-0009": "printing then for our purpose may be considered as the art of making books by means "
+    "of movable types",
+    "LJ001-0011": "it is of the first importance that the letter used should be fine in form",
+    "LJ001-0012": "especially as no more time is occupied or cost incurred in casting setting or "
+    "printing beautiful letters",
+    "LJ001-0013": "than in the same operations with ugly ones",
+    "LJ001-0014": "and it was a matter of course that in the middle ages when the craftsmen took care "
+    "that beautiful form should always be a part of their productions whatever they were",
+}
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.evaluate")
+    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    parser.add_argument("--lj", type=Path, required=True, help="folder with clips of LJ Speech (LJ001-*.wav)")
+    parser.add_argument("--song", type=Path, required=True, help="a song")
+    parser.add_argument("--clips", type=int, default=6, help="of LJ for the first table (%(default)s)")
+    parser.add_argument("--weights", type=Path, help="file that tools.starter.write made")
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the tables; return the exit code."""
+    args = get_parser().parse_args(argv)
+    import torch
+
+    from tools.starter import probe, write
+    from vencoder import ENCODERS
+
+    torch.set_num_threads(1)
+    weights = args.weights
+    if weights is None:
+        weights = args.work / "evaluated.safetensors"
+        write.main([str(args.work), "--output", str(weights)])
+    starter = ENCODERS.build("ppg-starter", "cpu", weights=weights)
+    encoders = {"mfcc": ENCODERS.build("mfcc", "cpu"), "ppg-starter": starter}
+    lj = [_read(path) for path in sorted(args.lj.glob("*.wav"))]
+    materials = {"LJ": lj[: args.clips], "song": [_read(args.song)]}
+
+    print("\nsame words, other voice: cosine, and found again within 60 ms")
+    print(f"{'':12} {'':6}" + "".join(f"{name:>18}" for name in probe.CHANGES))
+    for name, encoder in encoders.items():
+        for material, clips in materials.items():
+            row = probe.same_words(partial(_encode, encoder), clips)
+            cells = "".join(f"{cosine:>10.3f} ({found:.2f}) " for cosine, found in row.values())
+            print(f"{name:12} {material:6}{cells}", flush=True)
+
+    speakers = _speakers(args.work / "speech") | {"LJ": lj[:16]}
+    chance = 1 / len(speakers)
+    print(f"\nlinear probe: how often a frame tells which of {len(speakers)} speakers; chance {chance:.3f}")
+    for name, encoder in encoders.items():
+        print(f"{name:12} {probe.speaker_found(partial(_encode, encoder), speakers):.3f}", flush=True)
+
+    print("\nphones, against pocketsphinx's alignment")
+    for name, (every, spoken, n_frames) in _phones(args, starter).items():
+        print(f"{name:12} {every:.3f}, without silence {spoken:.3f} ({n_frames} frames)")
+
+    audio = np.concatenate(lj)[: 60 * 16000]
+    began = time.perf_counter()
+    _encode(starter, audio)
+    print(f"\n{len(audio) / 16000 / (time.perf_counter() - began):.0f} times real time on one core")
+    return 0
+
+
+def _encode(encoder: SpeechEncoder, audio: np.ndarray) -> np.ndarray:
+    import torch
+
+    return encoder.encode(torch.from_numpy(audio)).numpy()
+
+
+def _read(path: Path) -> np.ndarray:
+    import soundfile
+
+    from tools.starter.generate import resampled
+
+    audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return resampled(audio.mean(1), rate)
+
+
+def _speakers(folder: Path) -> dict[str, list[np.ndarray]]:
+    """Return 16 stretches of about 6 s of every recorded voice and of those built from recordings."""
+    result = {}
+    for speaker in sorted(folder.iterdir()):
+        if speaker.name.startswith("espeak"):
+            continue
+        paths = sorted(speaker.glob("*.wav"))[-160:]
+        groups = np.array_split(np.arange(len(paths)), 16)
+        result[speaker.name] = [
+            np.concatenate([_read(paths[index]) for index in group[:3]])[: 6 * 16000]
+            for group in groups
+            if len(group)
+        ]
+    return result
+
+
+def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> dict[str, tuple[float, float, int]]:
+    """Return the accuracy with and without silence, and the number of frames, on LJ."""
+    import torch
+
+    from modules.checkpoint import read_weights
+    from tools.starter.align import aligned
+    from tools.starter.phones import PHONES, per_unit
+    from vencoder.ppg import padded, relative
+
+    state = read_weights(args.work / "encoder.safetensors")
+    head = torch.nn.Linear(encoder.ssl_dim, 3 * len(PHONES))
+    head.load_state_dict({"weight": state["phones.weight"], "bias": state["phones.bias"]})
+    hits, silent = [], []
+    for name, text in LJ_TEXTS.items():
+        path = args.lj / f"{name}.wav"
+        audio = _read(path) if path.exists() else None
+        found = aligned(audio, text) if audio is not None else None
+        if found is None:
+            continue
+        with torch.no_grad():
+            mel, _ = relative(encoder.spectrum(padded(torch.from_numpy(audio))[None]))
+            logits = head(encoder.network(mel))[0]
+        guess = logits.split(len(PHONES), -1)[1].argmax(-1).numpy()
+        known = per_unit(*found, len(guess))
+        hits.append(guess == known)
+        silent.append(known == 0)
+    hit, quiet = np.concatenate(hits), np.concatenate(silent)
+    return {"LJ": (float(hit.mean()), float(hit[~quiet].mean()), len(hit))}
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

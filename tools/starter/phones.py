@@ -1,0 +1,91 @@
+"""The 40 classes that the network is taught: the phones of American English, and silence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vencoder.ppg import UNITS_PER_SECOND
+
+SILENCE = "sil"
+PHONES = (
+    SILENCE,
+    *"aa ae ah ao aw ay b ch d dh eh er ey f g hh ih iy jh k".split(),
+    *"l m n ng ow oy p r s sh t th uh uw v w y z zh".split(),
+)
+INDEX = {phone: index for index, phone in enumerate(PHONES)}
+UNKNOWN = -100  # what cross-entropy skips
+
+# flite and pocketsphinx say the same with a few other names
+_ARPABET = {"pau": SILENCE, "ax": "ah", "axr": "er", "ssil": SILENCE, "brth": SILENCE, "<sil>": SILENCE}
+
+# espeak-ng's mnemonics for English; what is not here has no label
+_ESPEAK = {
+    mnemonic: phone
+    for phone, mnemonics in {
+        "sil": "_ _: _! _| _^_ ? |",
+        "aa": "A: A@ 0 A",
+        "ae": "aa a &",
+        "ah": "a# V @ @2 @5 @L 8",
+        "er": "3 3:",
+        "ao": "O: O O2 O@ o@",
+        "aw": "aU",
+        "ay": "aI aI@ aI3",
+        "eh": "E e e@ E2",
+        "ey": "eI",
+        "ih": "I I2 i@ i@3 I#",
+        "iy": "i i:",
+        "ow": "oU o",
+        "oy": "OI",
+        "uh": "U U@",
+        "uw": "u: u",
+        "b": "b",
+        "ch": "tS",
+        "d": "d d#",
+        "dh": "D",
+        "f": "f",
+        "g": "g",
+        "hh": "h",
+        "jh": "dZ",
+        "k": "k x",
+        "l": "l l#",
+        "m": "m",
+        "n": "n",
+        "ng": "N",
+        "p": "p",
+        "r": "r r-",
+        "s": "s",
+        "sh": "S",
+        "t": "t t# t2",
+        "th": "T",
+        "v": "v",
+        "w": "w w#",
+        "y": "j",
+        "z": "z z#",
+        "zh": "Z",
+    }.items()
+    for mnemonic in mnemonics.split()
+}
+
+
+def of_espeak(mnemonic: str) -> int:
+    """Return the class of one of espeak-ng's phoneme mnemonics, or :data:`UNKNOWN`."""
+    return INDEX.get(_ESPEAK.get(mnemonic or "_", ""), UNKNOWN)
+
+
+def of_arpabet(name: str) -> int:
+    """Return the class of a phone as flite or pocketsphinx call it; what is no speech is silence."""
+    name = name.lower()
+    return INDEX.get(_ARPABET.get(name, name), INDEX[SILENCE])
+
+
+def per_unit(ends: np.ndarray, classes: np.ndarray, n_units: int) -> np.ndarray:
+    """Return the class (U,), int16, at the middle of every unit.
+
+    Args:
+        ends: (N,) seconds, rising, at which each phone ends.
+        classes: (N,) of each phone.
+        n_units: U; behind the last phone there is silence.
+    """
+    times = (np.arange(n_units) + 0.5) / UNITS_PER_SECOND
+    which = np.searchsorted(ends, times, side="right")
+    return np.append(classes, INDEX[SILENCE])[np.minimum(which, len(classes))].astype(np.int16)

@@ -1,0 +1,102 @@
+"""What units tell about the speaker and about the words, beside normalised MFCCs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from modules.perturb import _stretched
+
+Encode = Callable[[np.ndarray], np.ndarray]  # audio (T,) at 16 kHz to units (D, U)
+CHANGES = {
+    "formants x0.85": (0.85, 0.0),
+    "formants x1.2": (1.2, 0.0),
+    "+4 semitones": (1.0, 4.0),
+    "-4 semitones": (1.0, -4.0),
+}
+_FOUND = 3  # units: 60 ms
+
+
+def in_another_voice(audio: np.ndarray, formants: float, semitones: float) -> np.ndarray:
+    """Return WORLD's resynthesis of ``audio`` (T,) at 16 kHz with other formants and another pitch."""
+    import pyworld
+
+    samples = audio.astype(np.float64)
+    f0, times = pyworld.harvest(samples, 16000, frame_period=5.0)
+    envelope = pyworld.cheaptrick(samples, f0, times, 16000)
+    noisiness = pyworld.d4c(samples, f0, times, 16000)
+    voice = pyworld.synthesize(
+        f0 * 2 ** (semitones / 12), _stretched(envelope, formants), _stretched(noisiness, formants), 16000
+    )
+    return voice[: len(audio)].astype(np.float32)
+
+
+def same_words(encode: Encode, clips: Sequence[np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Return, for each change, the mean cosine of the units with the original's, and how often they meet.
+
+    Units are taken relative to their mean over the clip. They meet when the
+    nearest unit of the whole original is at most 60 ms away. Silence does not count.
+    """
+    result = {}
+    for name, (formants, semitones) in CHANGES.items():
+        cosines, found = [], []
+        for clip in clips:
+            loud = _loudness(clip)
+            one, other = (
+                _directions(encode(audio)) for audio in (clip, in_another_voice(clip, formants, semitones))
+            )
+            n_units = min(one.shape[1], other.shape[1], len(loud))
+            heard = loud[:n_units] > 0.03 * loud.max()
+            alike = one[:, :n_units].T @ other[:, :n_units]
+            cosines.append(np.diag(alike)[heard])
+            found.append((np.abs(alike.argmax(0) - np.arange(n_units)) <= _FOUND)[heard])
+        result[name] = float(np.concatenate(cosines).mean()), float(np.concatenate(found).mean())
+    return result
+
+
+def speaker_found(encode: Encode, speakers: Mapping[str, Sequence[np.ndarray]], seed: int = 0) -> float:
+    """Return how often logistic regression names the speaker of a unit, on clips it has not seen.
+
+    Args:
+        encode: Encoder.
+        speakers: Clips of each; all with equally many units at the end.
+        seed: Of the draw.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(seed)
+    parts: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    labels: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for number, clips in enumerate(speakers.values()):
+        for is_test in (True, False):
+            units = [
+                encode(clip)[:, : len(_loudness(clip))][:, _heard(clip, encode)] for clip in clips[is_test::2]
+            ]
+            joined = np.concatenate(units, axis=1).T
+            chosen = rng.choice(len(joined), min(1000, len(joined)), replace=False)
+            parts[is_test].append(joined[chosen])
+            labels[is_test].append(np.full(len(chosen), number))
+    scaler = StandardScaler().fit(np.concatenate(parts[False]))
+    guess = LogisticRegression(max_iter=300).fit(
+        scaler.transform(np.concatenate(parts[False])), np.concatenate(labels[False])
+    )
+    return float(
+        np.mean([guess.score(scaler.transform(p), y) for p, y in zip(parts[True], labels[True], strict=True)])
+    )
+
+
+def _heard(clip: np.ndarray, encode: Encode) -> np.ndarray:
+    loud = _loudness(clip)
+    return loud[: encode(clip).shape[1]] > 0.03 * loud.max()
+
+
+def _directions(units: np.ndarray) -> np.ndarray:
+    units = units - units.mean(1, keepdims=True)
+    return units / np.maximum(np.linalg.norm(units, axis=0), 1e-8)
+
+
+def _loudness(audio: np.ndarray) -> np.ndarray:
+    n_units = len(audio) // 320
+    return np.sqrt(np.square(audio[: n_units * 320].reshape(n_units, 320)).mean(1))

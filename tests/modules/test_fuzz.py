@@ -60,7 +60,7 @@ def test_a_crash_an_error_a_wait_and_a_leak_would_be_noticed():
         "crash": lambda: os.kill(os.getpid(), 9),
         "error": lambda: 1 // 0,
         "wait": lambda: time.sleep(0.2),
-        "leak": lambda: bytes(100 << 20),
+        "leak": lambda: len(bytes(bytearray(100 << 20))),
         "nothing": lambda: None,
     }
 

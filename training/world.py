@@ -7,6 +7,7 @@ nothing, so the loop has one path.
 
 from __future__ import annotations
 
+import gc
 import os
 from datetime import timedelta
 from typing import Any
@@ -98,4 +99,5 @@ class World:
     def close(self) -> None:
         """Leave the group, so that its processes end without complaint."""
         if self.size > 1 and dist.is_initialized():
+            gc.collect()  # of the trainer, whose wrapped model still holds on to the group
             dist.destroy_process_group()

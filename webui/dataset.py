@@ -16,12 +16,13 @@ from vdecoder import VOCODERS
 from vencoder import ENCODERS
 from webui.context import Context
 from webui.dataset_facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summarize
-from webui.dataset_picture import draw, draw_table
+from webui.dataset_picture import draw
 from webui.flags import Flags, parser_of
 from webui.language import in_language
 from webui.panel import Panel
 from webui.places import inside
 from webui.processes import Processes
+from webui.tables import draw_table
 from webui.texts.dataset import TEXTS
 from webui.toasts import toasts
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from modules.f0 import F0_MAX, F0_MIN
 from webui.dataset_facts import Clip, Voice
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _ROW = 560, 190, 40, 20, 34
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _ROW = 460, 170, 36, 24, 36
 _STEPS = (0.5, 1, 2, 5, 10, 20, 60, 120, 300)  # s, widths of a bar
 _MOST_BARS = 24
 _NOTES = (65.41, 130.81, 261.63, 523.25, 1046.5)  # Hz, C2 to C6
@@ -33,18 +33,6 @@ def draw(clips: Sequence[Clip], voices: Sequence[Voice], say: Callable[[str], st
         if picture
     ]
     return f'<div style="display:flex;flex-wrap:wrap;gap:16px">{"".join(parts)}</div>'
-
-
-def draw_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table as HTML, which a narrow page scrolls in itself."""
-    style = "padding:4px 12px;text-align:left;border-bottom:1px solid var(--border-color-primary)"
-    head = "".join(f'<th style="{style}">{html.escape(header)}</th>' for header in headers)
-    lines = ["".join(f'<td style="{style}">{html.escape(str(cell))}</td>' for cell in row) for row in rows]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return (
-        '<div style="overflow-x:auto"><table style="width:100%;white-space:nowrap;border-collapse:collapse">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def _lengths(seconds: Sequence[float]) -> str:

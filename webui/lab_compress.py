@@ -26,7 +26,7 @@ def build(context: Context) -> None:
             find_models(context.root), value=None, label=text("lab.model"), scale=4, min_width=240
         )
         reload = gr.Button(text("lab.reload"), min_width=120)
-    with gr.Row():
+    with gr.Row(elem_classes="options"):
         flags = Flags(context, "compress_model", ["half", "output", "config"])
     start = gr.Button(text("lab.compress.start"), variant="primary")
     done = gr.Markdown()

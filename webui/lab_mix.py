@@ -37,7 +37,7 @@ def build(context: Context) -> None:
     sliders = [gr.Slider(0, 100, value=50, step=1, visible=False) for _ in range(MOST)]
     shares = gr.Markdown()
     linear = gr.Checkbox(label=text("lab.mix.linear"), info=text("lab.mix.linear.info"))
-    with gr.Row():
+    with gr.Row(elem_classes="options"):
         output = gr.Textbox(
             parser_of("mix_models").get_default("output"),
             label=text("lab.output"),

@@ -35,7 +35,7 @@ def build(context: Context) -> None:
             )
             name = gr.Textbox(label=text("lab.tracks.name"), max_lines=1, min_width=160)
         copy = gr.Button(text("lab.onnx.copy"))
-    with gr.Row():
+    with gr.Row(elem_classes="options"):
         voice = gr.Dropdown(
             voices(root),
             label=text("onnx_export.name"),

@@ -59,7 +59,7 @@ def build(context: Context) -> None:
         split = gr.Button(text("lab.tracks.split"), min_width=160)
         join = gr.Button(text("lab.tracks.join"), min_width=160)
     verdict = gr.Markdown()
-    picture = gr.Image(show_label=False, interactive=False, visible=False, buttons=["fullscreen"])
+    picture = gr.Image(show_label=False, interactive=False, visible=False, buttons=[])
     with gr.Row():
         name = gr.Textbox("mix", label=text("lab.tracks.name"), max_lines=1, min_width=160)
         save = gr.Button(text("lab.tracks.save"), variant="primary", min_width=120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from webui.panel import Panel
 from webui.places import inside, plain_name
 from webui.processes import Processes
 from webui.run_folder import RunFolder
+from webui.tables import draw_table
 from webui.texts.training import TEXTS
 from webui.toasts import toasts
 
@@ -100,10 +102,10 @@ def _timbre(context: Context, processes: Processes) -> None:
 
 def _fields(context: Context, script: str, names: list[str], start: Any) -> tuple[Flags, Flags, gr.Button]:
     """Put the fields of a training together: the plain ones, the folded ones, and its button."""
-    with gr.Row():
+    with gr.Row(elem_classes="options"):
         main = Flags(context, script, names)
     button = gr.Button(start, variant="primary")
-    with gr.Accordion(context.text("training.more"), open=False), gr.Row():
+    with gr.Accordion(context.text("training.more"), open=False), gr.Row(elem_classes="options"):
         fine = Flags(context, script, ["config", "device"])
     return main, fine, button
 
@@ -150,7 +152,7 @@ def _watch(context: Context, folder_of: FolderOf, fields: list[Any]) -> None:
                 visible=False,
             )
         with gr.Column(scale=2, min_width=260):
-            numbers = gr.Markdown(visible=False)
+            numbers = gr.HTML(visible=False)
     with gr.Accordion(text("training.samples"), open=False):
         with gr.Row(equal_height=True):
             clip = gr.Dropdown([], label=text("training.clip"), min_width=120)
@@ -176,7 +178,7 @@ def _watch(context: Context, folder_of: FolderOf, fields: list[Any]) -> None:
         losses, rows = run.losses(), run.validations()
         return (
             gr.LinePlot(frame_of(losses, say), visible=bool(losses)),
-            gr.Markdown(numbers_of(rows, say), visible=bool(losses)),
+            gr.HTML(numbers_of(rows, say), visible=bool(losses)),
             stamp,
         )
 
@@ -228,22 +230,19 @@ def frame_of(losses: dict[str, list[tuple[int, float]]], say: Callable[[str], st
 
 
 def numbers_of(rows: list[dict[str, str]], say: Callable[[str], str]) -> str:
-    """Return the numbers of the newest validation, each beside the best so far, as Markdown."""
+    """Return the numbers of the newest validation, each beside the best so far, as HTML."""
     if not rows:
-        return say("training.nothing")
+        return f"<p>{say('training.nothing')}</p>"
     last = rows[-1]
-    lines = [
-        f"**{say('training.latest')}**: {say('training.step')} {last['step']}, "
-        f"{say('training.epoch')} {last.get('epoch', '')}",
-        "",
-        f"| {say('training.number')} | {say('training.value')} | {say('training.best')} |",
-        "|---|---|---|",
-    ]
+    lines = []
     for name in _NUMBERS:
-        known = [
-            (value, row["step"]) for row in rows if math.isfinite(value := float(row.get(name) or "nan"))
-        ]
+        values = ((float(row.get(name) or "nan"), row["step"]) for row in rows)
+        known = [(value, step) for value, step in values if math.isfinite(value)]
         if last.get(name) and known:
             best, step = (max if name in _HIGHER_IS_BETTER else min)(known, key=lambda entry: entry[0])
-            lines.append(f"| {say(f'training.{name}')} | {float(last[name]):.4g} | {best:.4g} ({step}) |")
-    return "\n".join(lines)
+            lines.append([say(f"training.{name}"), f"{float(last[name]):.4g}", f"{best:.4g} ({step})"])
+    title = f"{say('training.latest')}: {say('training.step')} {last['step']}"
+    if last.get("epoch"):
+        title += f", {say('training.epoch')} {last['epoch']}"
+    headers = [say("training.number"), say("training.value"), say("training.best")]
+    return f"<p><b>{html.escape(title)}</b></p>{draw_table(headers, lines)}"

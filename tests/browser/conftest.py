@@ -1,5 +1,7 @@
 """One project, one server and one browser for all tests of this folder; a page for each."""
 
+import re
+
 import pytest
 
 from tests.browser.project import find_chromium, make_project, serve
@@ -36,22 +38,36 @@ def browser():
         browser.close()
 
 
+def settle(page):
+    """Wait until the page has all that it asks for when it is opened; what is chosen earlier is overwritten."""
+    page.get_by_text(re.compile("No voice is loaded|is loaded on|尚未加载|已加载")).first.wait_for()
+    page.wait_for_timeout(500)
+    page.wait_for_function(
+        "!/\\d+\\.\\ds/.test(document.body.innerText)"
+    )  # running times of what is waited for
+
+
 @pytest.fixture
 def locale():
     return "en-US"
 
 
 @pytest.fixture
-def page(browser, address, locale):
+def width():
+    return 1280  # pixels
+
+
+@pytest.fixture
+def page(browser, address, locale, width):
     """The open page; whatever its console calls an error fails the test."""
-    context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 900})
+    context = browser.new_context(locale=locale, viewport={"width": width, "height": 900})
     page = context.new_page()
     errors: list[str] = []
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.set_default_timeout(30_000)
     page.goto(address)
-    page.get_by_role("tab").first.wait_for()
+    settle(page)
     yield page
     context.close()
     assert [text for text in errors if not any(part in text for part in HARMLESS)] == []

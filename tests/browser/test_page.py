@@ -86,6 +86,18 @@ class TestLanguage:
         expect(button(page, "混合")).to_be_visible()
 
 
+class TestPhone:
+    @pytest.fixture
+    def width(self):
+        return 390
+
+    def test_no_tab_is_wider_than_a_phone(self, page):
+        for name in ("Convert", "Dataset", "Training", "Lab"):
+            tab(page, name)
+            page.wait_for_timeout(500)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
 def test_the_data_set_is_looked_at_and_made(page, project):
     tab(page, "Dataset")
     button(page, "Report").click()
@@ -186,11 +198,10 @@ def test_tracks_are_edited_and_saved(page, project):
     button(page, "Cut the last segment in two").click()
     expect(page.get_by_text("0.5", exact=True).locator("visible=true").first).to_be_visible()
     cells = page.get_by_role("grid", name="Tracks").get_by_role("gridcell")
-    cells.filter(has_text=re.compile(r"^\s*0\.5\s*$")).first.click()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Control+A")
-    page.keyboard.type("0.4")
-    page.keyboard.press("Enter")
+    cells.filter(has_text=re.compile(r"^\s*0\.5\s*$")).first.dblclick()
+    editor = cells.locator("input, textarea").locator("visible=true")
+    editor.fill("0.4")
+    editor.press("Enter")
     expect(page.get_by_text("it must start at 0.4")).to_be_visible(timeout=SLOW)
     button(page, "From the first to the last").click()
     expect(page.get_by_text("This mix can be sung")).to_be_visible(timeout=SLOW)

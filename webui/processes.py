@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from modules.errors import ConfigError, GlowSVCError
+from modules.errors import ConfigError
 from modules.files import write_json
 from webui.output import Bar, last_message, read_tail, split_output
 
@@ -248,12 +248,6 @@ class Processes:
             return Record(**{**values, "arguments": tuple(values["arguments"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-
-
-def raise_if_failed(job: Job) -> None:
-    """Raise GlowSVCError with what the process said last if it failed."""
-    if job.status == FAILED:
-        raise GlowSVCError(job.message or f"{job.script} failed without a word")
 
 
 def _status(record: Record) -> str:

@@ -39,7 +39,7 @@ def browser():
 
 
 def settle(page):
-    """Wait until the page has all that it asks for when it is opened; what is chosen earlier is overwritten."""
+    """Wait until the page has all that it asks for when opened; what is chosen earlier is overwritten."""
     page.get_by_text(re.compile("No voice is loaded|is loaded on|尚未加载|已加载")).first.wait_for()
     page.wait_for_timeout(500)
     page.wait_for_function(

@@ -1,0 +1,71 @@
+"""What the READMEs let people hear: of our own recordings, tagged, and small."""
+
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from tools import showcase
+
+RATE = 44100
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """Return what a finished demo leaves."""
+    folder = tmp_path / "synthetic"
+    (folder / "raw").mkdir(parents=True)
+    (folder / "results").mkdir()
+    (folder / "origin.txt").write_text(showcase.OURS)
+    tone = 0.3 * np.sin(np.arange(RATE) * 2 * np.pi * 220 / RATE)
+    soundfile.write(folder / "raw/song.wav", tone, RATE)
+    for key, age in ((5, 100), (9, 0)):
+        path = folder / f"results/song_{key}key_sofia_glow_pm.wav"
+        with soundfile.SoundFile(path, "w", RATE, 1, format="WAV") as file:
+            file.comment = f"a conversion, key {key}"
+            file.write(tone)
+        path.with_suffix(".png").write_bytes(f"picture of {key}".encode())
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
+    return folder
+
+
+def test_the_newest_result_its_picture_and_the_song_are_taken(demo, tmp_path, capsys):
+    docs = tmp_path / "docs"
+    assert showcase.main(["--demo", str(demo), "--docs", str(docs)]) == 0
+    assert (docs / "pictures/demo.png").read_bytes() == b"picture of 9"
+    for name in ("demo-source", "demo-result"):
+        path = docs / f"sounds/{name}.mp3"
+        with soundfile.SoundFile(path) as file:
+            assert (file.format, file.samplerate, file.channels) == ("MP3", RATE, 1)
+            assert abs(file.frames - RATE) < 3000  # an encoder may fill up its last frame
+            assert file.comment == ("a conversion, key 9" if name == "demo-result" else "")
+    assert capsys.readouterr().out.count(" kB") == 3
+
+
+def test_it_knows_the_note_that_the_demo_writes(tmp_path):
+    import demo
+
+    demo._claim(tmp_path, None)
+    assert (tmp_path / "origin.txt").read_text() == showcase.OURS
+
+
+def test_nothing_of_other_peoples_recordings_is_taken(demo, tmp_path, capsys):
+    (demo / "origin.txt").write_text("/home/anna/recordings")
+    assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
+    assert "was made of /home/anna/recordings" in capsys.readouterr().err
+    assert not (tmp_path / "docs").exists()
+
+
+def test_a_demo_that_was_not_finished_is_told(demo, tmp_path, capsys):
+    for picture in demo.glob("results/*.png"):
+        picture.unlink()
+    assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
+    assert "run make demo to its end" in capsys.readouterr().err
+
+
+def test_a_sound_that_is_too_large_leaves_no_file(demo, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(showcase, "HEAVIEST", 1000)
+    assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
+    assert "more than 1" in capsys.readouterr().err
+    assert not list((tmp_path / "docs/sounds").iterdir())

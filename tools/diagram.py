@@ -1,0 +1,179 @@
+"""Draw how shallow diffusion works: from the Glow model's mel to a sharper one, and to sound.
+
+    python -m tools.diagram        docs/pictures/shallow-diffusion.png
+
+The synthetic singer sings a phrase. Noise, schedule, sampler and vocoder are those
+of a conversion; the two networks are stood in for, so that nothing need be trained:
+the Glow model by a blur of the phrase's mel, the diffusion model by an answer that
+knows the phrase. Pictures of trained models are in docs/diffusion.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.cli import entry_point
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+OUTPUT = Path(__file__).resolve().parents[1] / "docs/pictures/shallow-diffusion.png"
+SECONDS, SHOWN = 4.0, slice(60, 180)  # of the phrase; frames in the picture
+K_STEP, SPEEDUP = 100, 10  # as -ks and infer.speedup are by default
+BLUR = (2.5, 1.5)  # mel bins, frames
+BLUE, ORANGE, GREY = "#2f5d8a", "#b5541c", "#666666"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.diagram",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="where to (docs/pictures/)")
+    return parser
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What a phrase is on its way: mels (M, N), natural log, and sound (T,)."""
+
+    glow: np.ndarray
+    noised: np.ndarray
+    half: np.ndarray
+    refined: np.ndarray
+    audio: np.ndarray
+
+
+def walk() -> Stages:
+    """Sing the phrase, and take it through shallow diffusion."""
+    import numpy as np
+    import torch
+    from scipy.ndimage import gaussian_filter
+
+    from diffusion.config import DiffusionModelConfig
+    from diffusion.gaussian import GaussianDiffusion
+    from modules.config import DataConfig
+    from modules.mel import LogMel
+    from singer import SINGERS, compose, sing
+    from vdecoder import VOCODERS
+
+    data, singer = DataConfig(), SINGERS["sofia"]
+    performance = sing(compose(singer, SECONDS, 3), singer, seed=3)
+    true = LogMel.from_config(data)(torch.from_numpy(performance.audio)[None])
+    glow = torch.from_numpy(gaussian_filter(true.numpy(), (0, *BLUR)))
+    decoder = GaussianDiffusion(DiffusionModelConfig(), data.n_mels)
+    noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(0))
+    start = decoder.start(decoder.normalize(glow), noise, K_STEP)
+    clean, seen = decoder.normalize(true), []
+
+    def predict(x: Tensor, t: float) -> Tensor:
+        seen.append(x)
+        return (x - decoder.schedule.alpha(t) * clean) / decoder.schedule.sigma(t)
+
+    sampler = decoder.sampler("ddim", SPEEDUP, K_STEP)
+    refined = decoder.denormalize(sampler.sample(predict, start, torch.randn_like))
+    half = decoder.denormalize(seen[len(seen) // 2])
+    n_frames = true.shape[-1]
+    f0 = performance.f0_at(np.arange(n_frames) * data.hop_length / data.sampling_rate)
+    pitch, uv = (torch.from_numpy(track.astype(np.float32)) for track in (f0, f0 > 0))
+    vocoder = VOCODERS.build("world", data, "cpu")
+    audio = vocoder.synthesize(refined[0], pitch.where(uv > 0, torch.full_like(pitch, 220.0)), uv)
+    return Stages(
+        glow[0, :, SHOWN].numpy(),
+        decoder.denormalize(start)[0, :, SHOWN].numpy(),
+        half[0, :, SHOWN].numpy(),
+        refined[0, :, SHOWN].numpy(),
+        audio.numpy()[SHOWN.start * data.hop_length : SHOWN.stop * data.hop_length],
+    )
+
+
+def draw(stages: Stages) -> bytes:
+    """Return the diagram as a PNG, 1800 pixels wide, to be read at 900."""
+    import io
+
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    figure = Figure(figsize=(9, 4.3), facecolor="white")
+    board = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    board.set(xlim=(0, 9), ylim=(0, 4.3))
+    board.axis("off")
+    width, gap, left = 1.42, 0.36, 0.23
+    lefts = [left + i * (width + gap) for i in range(5)]
+    centres = [x + width / 2 for x in lefts]
+    mels = (stages.glow, stages.noised, stages.half, stages.refined)
+    captions = ("blurred mel", "noised mel", "on the way", "refined mel", "sound")
+    for i, (x, caption) in enumerate(zip(lefts, captions, strict=True)):
+        panel = figure.add_axes((x / 9, 0.62 / 4.3, width / 9, 1.5 / 4.3))
+        if i < len(mels):
+            panel.imshow(mels[i], origin="lower", aspect="auto", cmap="magma", vmin=-11, vmax=1)
+        else:
+            panel.plot(stages.audio, color=BLUE, linewidth=0.25)
+            panel.set(ylim=(-1.05 * abs(stages.audio).max(), 1.05 * abs(stages.audio).max()))
+            panel.margins(x=0)
+        panel.set(xticks=[], yticks=[])
+        board.text(centres[i], 0.44, caption, ha="center", va="center", fontsize=10.5)
+        if i:
+            _arrow(board, (lefts[i] - gap + 0.04, 1.37), (lefts[i] - 0.04, 1.37), GREY)
+    top, low = 3.78, 2.72
+    _box(
+        board, (lefts[0], lefts[4] + width), top, "what is sung: units (words) · F0 · loudness · voice", GREY
+    )
+    _box(board, (lefts[0], lefts[0] + width), low, "Glow model", BLUE)
+    _box(board, (lefts[1], lefts[1] + width), low, f"noise of {K_STEP}\nsteps (-ks)", GREY)
+    painter = f"diffusion model: takes it away\nagain, {SPEEDUP} steps at once"
+    _box(board, (lefts[2], lefts[3] + width), low, painter, ORANGE)
+    _box(board, (lefts[4], lefts[4] + width), low, "vocoder", BLUE)
+    below = ((centres[0], BLUE), (centres[1], GREY), (centres[2], ORANGE), (centres[3], ORANGE))
+    for x, colour in (*below, (centres[4], BLUE)):
+        _arrow(board, (x, low - 0.29), (x, 2.16), colour)
+    middle = (lefts[2] + lefts[3] + width) / 2
+    for x, told in ((centres[0], ""), (middle, ""), (centres[4], "F0")):
+        _arrow(board, (x, top - 0.27), (x, low + 0.31), GREY)
+        board.text(x + 0.1, 3.26, told, va="center", fontsize=9.5, color=GREY)
+    note = "Few steps keep to the Glow model, many are the diffusion model's own. Both are stood in for here."
+    board.text(4.5, 0.15, note, ha="center", va="center", fontsize=9.5, color=GREY)
+    content, smaller = io.BytesIO(), io.BytesIO()
+    figure.savefig(content, format="png", dpi=200)
+    with Image.open(content) as image:  # 128 colours show as much, in half the space
+        image.convert("RGB").quantize(128).save(smaller, "PNG", optimize=True)
+    return smaller.getvalue()
+
+
+def _box(board: Any, ends: tuple[float, float], y: float, text: str, colour: str) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    style = "round,pad=0,rounding_size=0.08"
+    corner, size = (ends[0], y - 0.26), (ends[1] - ends[0], 0.52)
+    board.add_patch(FancyBboxPatch(corner, *size, boxstyle=style, facecolor=colour, edgecolor="none"))
+    board.text(sum(ends) / 2, y, text, ha="center", va="center", color="white", fontsize=10, linespacing=1.25)
+
+
+def _arrow(board: Any, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
+    style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
+    board.annotate("", xy=end, xytext=start, arrowprops=style)
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw; return the exit code."""
+    args = get_parser().parse_args(argv)
+    from modules.files import replacing
+
+    picture = draw(walk())
+    with replacing(args.output) as path:
+        path.write_bytes(picture)
+    print(f"{args.output}: {len(picture) / 1e3:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

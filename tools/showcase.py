@@ -1,0 +1,98 @@
+"""Put what `make demo` made into the documents: its picture, the song, and the song in the new voice.
+
+    make demo
+    python -m tools.showcase
+
+writes docs/pictures/demo.png, docs/sounds/demo-source.mp3 and docs/sounds/demo-result.mp3,
+which the READMEs show. Only the demo of the synthetic singer is taken: its recordings
+are the project's own, and may be passed on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from modules.cli import entry_point
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = "the synthetic singer"  # what demo.py writes into origin.txt of its own recordings
+HEAVIEST = 300_000  # bytes of one sound: everybody who clones the project carries it
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.showcase",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--demo", type=Path, default=ROOT / "demo/synthetic", help="what the demo left (demo/synthetic)"
+    )
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where to (docs)")
+    return parser
+
+
+def find_result(demo: Path) -> Path:
+    """Return the newest song that has a picture beside it.
+
+    Raises:
+        AudioError: There is none, or it was made of recordings that are not the project's own.
+    """
+    from modules.errors import AudioError
+
+    note = demo / "origin.txt"
+    origin = note.read_text(encoding="utf-8") if note.is_file() else "nothing"
+    if origin != OURS:
+        raise AudioError(f"{demo} was made of {origin}, not of {OURS}; run make demo without a DATASET")
+    songs = [song for song in demo.glob("results/*.wav") if song.with_suffix(".png").is_file()]
+    if not songs:
+        raise AudioError(f"{demo / 'results'} holds no song with a picture; run make demo to its end")
+    return max(songs, key=lambda song: song.stat().st_mtime)
+
+
+def write_mp3(source: Path, path: Path) -> None:
+    """Encode a sound file, its tag with it; raises AudioError if it becomes too large to carry around."""
+    import soundfile
+
+    from modules.audio import read_audio
+    from modules.errors import AudioError
+    from modules.files import replacing
+
+    audio, rate = read_audio(source)
+    with soundfile.SoundFile(source) as file:
+        comment = file.comment  # of a conversion: that it is one
+    with replacing(path) as temporary:
+        quality = {"compression_level": 0.5, "bitrate_mode": "VARIABLE"}
+        with soundfile.SoundFile(temporary, "w", rate, 1, format="MP3", **quality) as file:
+            if comment:
+                file.comment = comment
+            file.write(audio)
+        n_bytes = temporary.stat().st_size
+        if n_bytes > HEAVIEST:
+            raise AudioError(f"{source} becomes {n_bytes / 1e3:.0f} kB, more than {HEAVIEST / 1e3:.0f}")
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Copy and encode; return the exit code."""
+    args = get_parser().parse_args(argv)
+    from modules.files import replacing
+
+    result = find_result(args.demo)
+    written = [args.docs / "pictures/demo.png"]
+    with replacing(written[0]) as temporary:
+        temporary.write_bytes(result.with_suffix(".png").read_bytes())
+    for source, name in ((args.demo / "raw/song.wav", "demo-source"), (result, "demo-result")):
+        written.append(args.docs / f"sounds/{name}.mp3")
+        write_mp3(source, written[-1])
+    for path in written:
+        print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

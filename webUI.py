@@ -19,8 +19,8 @@ examples:
   python webUI.py --listen --auth anna:secret      for other machines in the network, with a password
   python webUI.py --port 8000 --debug
 
-The HTTP API is described in docs/webui.md. Chinese or English follows the browser;
-the page's settings, at its lower end, change it.
+The HTTP API is described in docs/webui.md. Chinese or English follows the browser, or is
+chosen at the page's lower end.
 """
 
 

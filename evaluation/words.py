@@ -53,6 +53,7 @@ def recognise(decoder: Any, audio: np.ndarray, sampling_rate: int) -> list[str]:
     heard = resample(audio, sampling_rate, RATE)
     if len(heard) < _LEAST:
         return []
+    decoder.reinit_feat()  # or the noise of the recording before is taken off this one
     decoder.start_utt()
     samples = (np.clip(heard, -1, 1) * 32767).astype("<i2")
     decoder.process_raw(samples.tobytes(), no_search=False, full_utt=True)

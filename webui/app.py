@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from webui import convert, texts
 from webui.api import build_endpoints, routes
-from webui.context import Context
+from webui.context import Context, Switch
+from webui.footer import build_footer
+from webui.language import SpokenLanguage
 from webui.session import Session
 from webui.uploads import LARGEST
 
@@ -21,7 +24,7 @@ TABS = ("dataset", "training", "lab")  # modules of this folder, beside the tab 
 CSS = """
 .step { margin-top: .6em } .step p { font-weight: 600; font-size: 1.1em }
 .options .form > * { flex: 1 1 220px !important; min-width: min(220px, 100%) !important }
-.gradio-container { max-width: 1280px !important; margin: auto }
+.gradio-container { max-width: 1280px !important; min-width: 0 !important; width: 100%; margin: auto }
 """
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC")
 _MONO = ("ui-monospace", "Consolas", "monospace")
@@ -63,17 +66,19 @@ def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks,
     Args:
         root: The project folder, which is the current one.
         session: Holds the voice.
-        debug: Show where unexpected errors arose.
+        debug: Show where unexpected errors arose; the page can change it.
     """
     words = translations()
-    context = Context(root=root, text=words, debug=debug)
+    context = Context(root=root, text=words, debug=Switch(debug))
     with gr.Blocks(title="Glow-SVC", analytics_enabled=False, delete_cache=(3600, _DAY)) as page:
         build_endpoints(context, session)  # first: they choose their names before the tabs
-        with gr.Tab(words("tab.convert"), id="convert"):
-            convert.build(context, session)
-        for name in TABS:
-            with gr.Tab(words(f"tab.{name}"), id=name):
-                importlib.import_module(f"webui.{name}").build(context)
+        with gr.Tabs(overflow_behavior="wrap"):  # folded tabs are not found
+            with gr.Tab(words("tab.convert"), id="convert"):
+                convert.build(context, session)
+            for name in TABS:
+                with gr.Tab(words(f"tab.{name}"), id=name):
+                    importlib.import_module(f"webui.{name}").build(context)
+        build_footer(context, page)
     return page, words
 
 
@@ -89,7 +94,7 @@ def serve(root: Path, session: Session, server: Server | None = None, debug: boo
         "theme": gr.themes.Soft(font=_FONTS, font_mono=_MONO),
         "css": CSS,
         "i18n": words,
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
     }
     page.queue(default_concurrency_limit=8)
     page.launch(
@@ -98,7 +103,10 @@ def serve(root: Path, session: Session, server: Server | None = None, debug: boo
         share=server.share,
         auth=list(server.logins) or None,
         max_file_size=LARGEST,
-        app_kwargs={"routes": routes(root, session, server.logins)},
+        app_kwargs={
+            "routes": routes(root, session, server.logins),
+            "middleware": [Middleware(SpokenLanguage)],
+        },
         prevent_thread_lock=True,
         show_error=True,
         ssr_mode=False,

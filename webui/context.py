@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import Any
 
 
+class Switch:
+    """Something that a page turns on and off while the server runs; true while it is on."""
+
+    def __init__(self, on: bool = False) -> None:
+        self.on = on
+
+    def __bool__(self) -> bool:
+        return self.on
+
+
 @dataclass(frozen=True)
 class Context:
     """The project that a page works on.
@@ -20,4 +30,4 @@ class Context:
 
     root: Path
     text: Callable[[str], Any]
-    debug: bool
+    debug: Switch

@@ -11,9 +11,11 @@ import gradio as gr
 from modules.audio import AUDIO_SUFFIXES, find_audio
 from modules.errors import ConfigError, GlowSVCError
 from webui.context import Context
+from webui.lab_tracks import saved
 from webui.language import in_language
+from webui.menus import keep_current
 from webui.options import FIRST, GROUPS, field
-from webui.places import DIFFUSIONS, find_models, inside
+from webui.places import DIFFUSIONS, TIMBRES, find_models, inside
 from webui.results import build_history, build_results
 from webui.session import Made, Session, Take
 from webui.speaking import build_speech
@@ -49,6 +51,7 @@ def build(context: Context, session: Session) -> None:
         raw = gr.Dropdown(
             songs_in_raw(context), value=[], multiselect=True, label=text("convert.raw"), min_width=280
         )
+    keep_current((raw, lambda: songs_in_raw(context)))
     build_speech(context, songs)
     gr.Markdown(text("convert.how"), elem_classes="step")
     fields = {**picker.fields, **_fields(context)}
@@ -138,6 +141,11 @@ def songs_in_raw(context: Context) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in find_audio(folder)] if folder.is_dir() else []
 
 
+def timbres(context: Context) -> list[str]:
+    """Return the k-means models and retrieval indices, after the default, which is no name."""
+    return ["", *find_models(context.root, TIMBRES)]
+
+
 def _watch(
     session: Session, options: ConvertOptions, takes: Sequence[Take], say: Callable[[str], str]
 ) -> Iterator[tuple[Any, ...]]:
@@ -168,6 +176,8 @@ def _fields(context: Context) -> dict[str, Any]:
         "spk_list": {"choices": [], "multiselect": True, "value": []},
         "trans": {"value": 0},
         "wav_format": {"choices": _formats()},
+        "spk_mix_file": {"choices": saved(context.root)},
+        "cluster_model_path": {"choices": timbres(context)},
         "diffusion_model_path": {"choices": diffusions, "value": (diffusions or [""])[0]},
         "diffusion_config_path": {"value": beside((diffusions or [""])[0], "diffusion_config_path")},
     }
@@ -178,6 +188,10 @@ def _fields(context: Context) -> dict[str, Any]:
         with gr.Accordion(context.text(f"convert.group.{group}"), open=False), gr.Row(elem_classes="options"):
             for name in names:
                 found[name] = field(context, name, **special.get(name, {}))
+    keep_current(
+        (found["spk_mix_file"], lambda: saved(context.root)),
+        (found["cluster_model_path"], lambda: timbres(context)),
+    )
     return found
 
 

@@ -19,6 +19,7 @@ from webui.dataset_facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summ
 from webui.dataset_picture import draw
 from webui.flags import Flags, parser_of
 from webui.language import in_language
+from webui.menus import keep_current
 from webui.panel import Panel
 from webui.places import inside
 from webui.processes import Processes
@@ -58,6 +59,7 @@ def build(context: Context) -> None:
         return gr.Dropdown(folders(context.root))
 
     reload.click(look_again, None, folder, api_visibility="private")
+    keep_current((folder, lambda: folders(context.root)))
     report.click(
         toasts(_reporter(context), debug),
         folder,

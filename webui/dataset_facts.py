@@ -92,10 +92,13 @@ def look_at(job: tuple[str, Path, Limits]) -> Clip:
             clip.seconds = file.frames / file.samplerate
             audio = to_mono(read_samples(file, int(_READ * file.samplerate)))
     except (AudioError, OSError) as error:
-        clip.problems, clip.reason = [UNREADABLE], str(error)
+        clip.problems, clip.reason = [UNREADABLE], str(error).replace(str(path), path.name)
         return clip
     if not np.isfinite(audio).all():
-        clip.problems, clip.reason = [UNREADABLE], f"{path} holds NaN or infinite samples; export it again"
+        clip.problems, clip.reason = (
+            [UNREADABLE],
+            f"{path.name} holds NaN or infinite samples; export it again",
+        )
         return clip
     facts = measure(audio, clip.sampling_rate) if len(audio) else {"lufs": None, "clipped": False}
     clip.lufs = facts["lufs"]

@@ -18,7 +18,7 @@ PARTS = {
 
 def build(context: Context) -> None:
     """Put the tab together."""
-    with gr.Tabs():
+    with gr.Tabs(overflow_behavior="wrap"):
         for name, part in PARTS.items():
             with gr.Tab(context.text(f"lab.{name}"), id=name):
                 gr.Markdown(context.text(f"lab.{name}.intro"))

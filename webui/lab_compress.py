@@ -11,6 +11,7 @@ from webui.context import Context
 from webui.flags import Flags
 from webui.lab_mix import checked_output
 from webui.language import in_language
+from webui.menus import keep_current
 from webui.places import find_models, inside
 from webui.texts.lab import TEXTS
 from webui.toasts import toasts
@@ -40,6 +41,7 @@ def build(context: Context) -> None:
         return message, gr.File(str(path), visible=True)
 
     reload.click(look_again, None, model, api_visibility="private")
+    keep_current((model, lambda: find_models(context.root)))
     start.click(
         toasts(compress, context.debug),
         [model, *flags.fields],

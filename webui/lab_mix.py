@@ -12,6 +12,7 @@ from modules.errors import ConfigError, GlowSVCError
 from webui.context import Context
 from webui.flags import Flags, parser_of
 from webui.language import in_language
+from webui.menus import keep_current
 from webui.places import VOICES, find_models, inside
 from webui.texts.lab import TEXTS
 from webui.toasts import toasts
@@ -60,6 +61,7 @@ def build(context: Context) -> None:
         return shares_of(chosen, ratios, not linear, in_language(TEXTS, request)("lab.mix.shares"))
 
     reload.click(look_again, None, models, api_visibility="private")
+    keep_current((models, lambda: find_models(context.root, VOICES)))
     watched = [models, linear, *sliders]
     models.change(choose, models, sliders, api_visibility="private", show_progress="hidden")
     gr.on(

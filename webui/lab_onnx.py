@@ -13,6 +13,7 @@ from modules.files import replacing
 from webui.context import Context
 from webui.flags import Flags
 from webui.language import in_language
+from webui.menus import keep_current
 from webui.panel import Panel
 from webui.places import VOICES, find_models, inside, plain_name
 from webui.processes import Processes
@@ -56,9 +57,6 @@ def build(context: Context) -> None:
         gr.Info(in_language(TEXTS, request)("lab.onnx.copied").format(path=folder.as_posix()))
         return gr.Dropdown(voices(root), value=folder.name)
 
-    def look_again() -> Any:
-        return gr.Dropdown(voices(root)), gr.Dropdown(find_models(root, VOICES))
-
     def plan(voice: str, *values: Any) -> tuple[str, str, list[str]]:
         name = plain_name(voice, "the voice")
         return KIND, "onnx_export.py", [f"--name={name}", *flags.arguments(values)]
@@ -69,7 +67,7 @@ def build(context: Context) -> None:
         return KIND, "onnx_export.py", ["--encoder", *names]
 
     copy.click(toasts(take, context.debug), [model, name], voice, api_visibility="private")
-    gr.on([voice.focus, model.focus], look_again, None, [voice, model], api_visibility="private")
+    keep_current((voice, lambda: voices(root)), (model, lambda: find_models(root, VOICES)))
     panel.starts(start, plan, [voice, *flags.fields])
     panel.starts(start_encoders, plan_encoders, [encoders])
 

@@ -6,7 +6,7 @@ import html
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from modules.errors import ConfigError, GlowSVCError
 from modules.files import write_json
 from webui.context import Context
 from webui.language import in_language
+from webui.menus import keep_current
 from webui.places import VOICES, find_models, inside, plain_name
 from webui.texts.lab import TEXTS
 from webui.toasts import toasts
@@ -66,11 +67,19 @@ def build(context: Context) -> None:
         file = gr.Dropdown(saved(root), label=text("lab.tracks.file"), min_width=160)
         load = gr.Button(text("lab.tracks.open"), min_width=120)
 
-    def choose(model: str | None) -> Any:
+    def filled(make: Callable[..., list[Row]]) -> Callable[..., Any]:
+        """Return what shows the rows that ``make`` returns, under headers in the page's language."""
+
+        def show(request: gr.Request, *values: Any) -> Any:
+            return _shown(make(*values), request)
+
+        return toasts(show, debug)
+
+    def choose(request: gr.Request, model: str | None) -> Any:
         if not model:
-            return gr.skip()
+            return _shown([], request), gr.skip()
         names = list(config_beside(root, model).spk)
-        return fading(names), gr.Dropdown(names, value=names[0] if names else None)
+        return _shown(fading(names), request), gr.Dropdown(names, value=names[0] if names else None)
 
     def check(request: gr.Request, rows: list[Row], model: str | None, seconds: float) -> Any:
         if not model:
@@ -92,16 +101,12 @@ def build(context: Context) -> None:
         return open_mix(root, file, config_beside(root, model))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    model.focus(lambda: gr.Dropdown(find_models(root, VOICES)), None, model, **quiet)
+    keep_current((model, lambda: find_models(root, VOICES)), (file, lambda: saved(root)))
     model.change(toasts(choose, debug), model, [table, speaker], **quiet)
-    even.click(
-        toasts(lambda model: level(list(config_beside(root, model).spk)), debug), model, table, **quiet
-    )
-    fade.click(
-        toasts(lambda model: fading(list(config_beside(root, model).spk)), debug), model, table, **quiet
-    )
-    split.click(toasts(split_last, debug), [table, speaker], table, **quiet)
-    join.click(toasts(join_last, debug), [table, speaker], table, **quiet)
+    even.click(filled(lambda model: level(list(config_beside(root, model).spk))), model, table, **quiet)
+    fade.click(filled(lambda model: fading(list(config_beside(root, model).spk))), model, table, **quiet)
+    split.click(filled(split_last), [table, speaker], table, **quiet)
+    join.click(filled(join_last), [table, speaker], table, **quiet)
     gr.on(
         [table.change, seconds.change, model.change],
         toasts(check, debug),
@@ -111,7 +116,10 @@ def build(context: Context) -> None:
         **quiet,
     )
     save.click(toasts(write, debug), [table, model, name], file, **quiet)
-    load.click(toasts(read, debug), [file, model], table, **quiet)
+    load.click(filled(read), [file, model], table, **quiet)
+    page = gr.context.Context.root_block
+    assert page is not None
+    page.load(toasts(choose, debug), model, [table, speaker], **quiet)
 
 
 def config_beside(root: Path, model: str | None) -> Config:
@@ -208,6 +216,11 @@ def open_mix(root: Path, file: str | None, config: Config) -> list[Row]:
     SpeakerMix(tracks, config.spk, config.model.n_speakers, path)
     names = {str(number): name for name, number in config.spk.items()}
     return [[names.get(str(key), str(key)), *segment] for key, track in tracks for segment in track]
+
+
+def _shown(rows: Sequence[Row], request: gr.Request) -> dict[str, Any]:
+    say = in_language(TEXTS, request)
+    return {"headers": [say(f"lab.column.{name}") for name in _COLUMNS], "data": list(rows)}
 
 
 def _drawn(mix: SpeakerMix, seconds: float | None) -> Any:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import gradio as gr
 
 from modules.errors import ConfigError
 from modules.weights import WEIGHTS, find_weights
 from webui.context import Context
-from webui.language import in_language
+from webui.language import in_language, speaks_chinese
 from webui.panel import Panel
 from webui.processes import Processes
+from webui.tables import draw_table
 from webui.texts.lab import TEXTS
+from webui.texts.weights import PURPOSES_ZH
 
 KIND = "weights"
 _SCRIPT = "pretrain/__main__.py"
@@ -32,12 +33,7 @@ def build(context: Context) -> None:
         check = gr.Button(text("lab.weights.check"))
     panel = Panel(context, Processes(context.root), [KIND])
     with gr.Accordion(text("lab.weights.table"), open=False) as table:
-        shown = gr.Dataframe(
-            {"headers": [TEXTS[f"lab.weights.column.{name}"][0] for name in _COLUMNS], "data": []},
-            interactive=False,
-            wrap=True,
-            show_label=False,
-        )
+        shown = gr.HTML()
 
     def plan(keys: list[str]) -> tuple[str, str, list[str]]:
         if not keys:
@@ -47,23 +43,29 @@ def build(context: Context) -> None:
     def plan_check() -> tuple[str, str, list[str]]:
         return KIND, _SCRIPT, ["--check"]
 
-    def fill(request: gr.Request) -> Any:
-        say = in_language(TEXTS, request)
-        return {"headers": [say(f"lab.weights.column.{name}") for name in _COLUMNS], "data": rows(say)}
+    def fill(request: gr.Request) -> str:
+        say, purposes = in_language(TEXTS, request), PURPOSES_ZH if speaks_chinese(request) else {}
+        return draw_table([say(f"lab.weights.column.{name}") for name in _COLUMNS], rows(say, purposes))
 
     panel.starts(start, plan, [chosen])
     panel.starts(check, plan_check)
     table.expand(fill, None, shown, api_visibility="private")
 
 
-def rows(say: Callable[[str], str]) -> list[list[str]]:
-    """Return a line for each file of the table of weights."""
+def rows(say: Callable[[str], str], purposes: Mapping[str, str]) -> list[list[str]]:
+    """Return a line for each file of the table of weights; ``purposes`` stand for its own words."""
     pretrain = importlib.import_module("pretrain.__main__")
     lines = []
     for key, entry in WEIGHTS.items():
         state = "there" if find_weights(key) else "missing" if entry.sources else "by_hand"
         names = ", ".join(pretrain.parts_of(key)) or key
         lines.append(
-            [names, say(f"lab.weights.{state}"), pretrain.size_of(key), entry.purpose, entry.licence]
+            [
+                names,
+                say(f"lab.weights.{state}"),
+                pretrain.size_of(key),
+                purposes.get(key, entry.purpose),
+                entry.licence,
+            ]
         )
     return lines

@@ -9,6 +9,7 @@ from pathlib import Path
 from modules.errors import ConfigError
 
 VOICES, DIFFUSIONS = ("G_*.pth", "*.pth", "*.safetensors"), ("model_*.pt",)
+TIMBRES = ("kmeans*.pt", "*index*.pkl")  # k-means models, and indices for retrieval
 _MODEL_ROOMS = ("logs", "trained", "checkpoints", ".")
 _LONGEST = 1000  # letters of a path
 _NO_NAME = re.compile(r"[/\\:*?\"<>|\x00-\x1f]")

@@ -48,16 +48,17 @@ def build_results(context: Context, key: gr.Number) -> Results:
     """
     text = context.text
     made, better = gr.State([]), gr.State(0)
-    choose = gr.Dropdown([], label=text("convert.result"), interactive=True)
-    facts = gr.HTML()
-    with gr.Row(visible=False) as advised:
-        advice = gr.HTML()
-        apply = gr.Button(text("convert.apply"), min_width=160)
-    with gr.Row():
-        source = gr.Audio(label=text("convert.source"), interactive=False, min_width=280)
-        result = gr.Audio(label=text("convert.result"), interactive=False, min_width=280)
-    picture = gr.Image(label=text("convert.picture"), interactive=False, format="png")
-    files = gr.File(label=text("convert.files"), file_count="multiple", interactive=False, height=120)
+    with gr.Column(visible=False) as there:
+        choose = gr.Dropdown([], label=text("convert.result"), interactive=True)
+        facts = gr.HTML()
+        with gr.Row(visible=False) as advised:
+            advice = gr.HTML()
+            apply = gr.Button(text("convert.apply"), min_width=160)
+        with gr.Row():
+            source = gr.Audio(label=text("convert.source"), interactive=False, min_width=280)
+            result = gr.Audio(label=text("convert.result"), interactive=False, min_width=280)
+        picture = gr.Image(label=text("convert.picture"), interactive=False, format="png")
+        files = gr.File(label=text("convert.files"), file_count="multiple", interactive=False, height=120)
 
     def show(request: gr.Request, entries: list[Made], number: int | None) -> tuple[Any, ...]:
         if number is None or not 0 <= number < len(entries):
@@ -65,6 +66,7 @@ def build_results(context: Context, key: gr.Number) -> Results:
         entry, say = entries[number], in_language(TEXTS, request)
         sentence = advice_sentence(entry, say)
         return (
+            gr.Column(visible=True),
             f"<p>{fact(entry, say)}</p>",
             f"<p>{html.escape(sentence)}</p>",
             gr.Row(visible=bool(sentence)),
@@ -83,7 +85,7 @@ def build_results(context: Context, key: gr.Number) -> Results:
 
         return Image.open(io.BytesIO(draw(entries[number])))
 
-    shown = [facts, advice, advised, better, source, result, files]
+    shown = [there, facts, advice, advised, better, source, result, files]
 
     def after(event: Dependency) -> None:
         event.success(toasts(show, context.debug), [made, choose], shown, **_PRIVATE)

@@ -18,9 +18,9 @@ def build_speech(context: Context, songs: gr.File) -> None:
     usable = [name for name, program in found.items() if not program.missing]
     private: dict[str, Any] = {"api_visibility": "private"}
     with gr.Accordion(text("convert.speech"), open=False):
-        for program in found.values():
+        for name, program in found.items():
             if program.missing:
-                gr.Markdown(program.missing)
+                gr.Markdown(text(f"convert.speech.no_{name}"))
         words = gr.Textbox(label=text("convert.speech.text"), lines=3, interactive=bool(usable))
         with gr.Row():
             speaker = gr.Dropdown(usable, value=None, label=text("convert.speech.program"), min_width=160)

@@ -14,16 +14,17 @@ from typing import Any
 import gradio as gr
 
 from modules.errors import GlowSVCError
+from webui.context import Switch
 
 logger = logging.getLogger(__name__)
 
 
-def toasts(action: Callable[..., Any], debug: bool = False) -> Callable[..., Any]:
+def toasts(action: Callable[..., Any], debug: Switch | bool = False) -> Callable[..., Any]:
     """Wrap what a button does: whatever it raises becomes a toast.
 
     Args:
         action: A function, or a generator that yields what is shown meanwhile.
-        debug: Show where an unexpected error arose, too.
+        debug: Show where an unexpected error arose, too; asked when one arises.
     """
     if inspect.isgeneratorfunction(action):
 
@@ -43,7 +44,7 @@ def toasts(action: Callable[..., Any], debug: bool = False) -> Callable[..., Any
 
 
 @contextmanager
-def _as_toast(debug: bool) -> Iterator[None]:
+def _as_toast(debug: Switch | bool) -> Iterator[None]:
     try:
         yield
     except (gr.Error, GeneratorExit):

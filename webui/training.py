@@ -34,7 +34,7 @@ def build(context: Context) -> None:
     """Put the tab together."""
     text = context.text
     processes = Processes(context.root)
-    with gr.Tabs():
+    with gr.Tabs(overflow_behavior="wrap"):
         with gr.Tab(text("training.voice"), id="voice"):
             gr.Markdown(text("training.voice.intro"))
             _voice(context, processes)

@@ -153,6 +153,8 @@ def test_a_voice_is_copied_for_export(project):
 def test_the_table_of_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
     (tmp_path / "rmvpe.pt").touch()
-    table = {row[0]: row for row in rows(in_language(TEXTS, None))}
+    table = {row[0]: row for row in rows(in_language(TEXTS, None), {"rmvpe": "F0 预测器"})}
     assert table["rmvpe"][1:3] == ["there", "368 MB"]
+    assert table["rmvpe"][3] == "F0 预测器"
+    assert "default speech encoder" in table["vec768l12, vec256l9"][3]
     assert table["nsf-snake-hifigan"][1] == "missing, to be got by hand"

@@ -10,7 +10,7 @@ import pytest
 from inference.options import ConvertOptions, add_arguments
 from modules.errors import ConfigError
 from webui.app import translations
-from webui.context import Context
+from webui.context import Context, Switch
 from webui.convert import plan_takes
 from webui.options import FIRST, GROUPS, SONGS, VOICE, default, field, read_options
 from webui.texts.convert import TEXTS
@@ -31,7 +31,7 @@ def test_a_field_shows_what_the_command_line_says(name):
     add_arguments(parser)
     action = next(action for action in parser._actions if action.dest == name)
     assert action.help.startswith(TEXTS[f"option.{name}.help"][0])
-    component = field(Context(Path.cwd(), lambda key: TEXTS[key][0], False), name)
+    component = field(Context(Path.cwd(), lambda key: TEXTS[key][0], Switch()), name)
     assert component.info == TEXTS[f"option.{name}.help"][0]
     if action.choices:
         values = [value for _, value in component.choices]

@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     pairs = (line.partition(":") for line in lines if not line.startswith(";"))
     texts = {name: text for name, colon, text in pairs if colon}
     n_aligned = 0
-    for folder in sorted(SOUNDS.iterdir()):
+    folders = [
+        folder for folder in sorted(SOUNDS.iterdir()) if not folder.is_symlink()
+    ]  # other names of these
+    for folder in folders:
         for path in tqdm(sorted(folder.rglob("*.g722")), desc=folder.name, unit="clip"):
             if "silence" in path.parts:
                 continue
@@ -96,6 +99,7 @@ _decoder = None
 
 
 def _run(decoder, samples: bytes) -> None:  # type: ignore[no-untyped-def]
+    decoder.reinit_feat()  # or the noise of the clip before is taken off this one
     decoder.start_utt()
     decoder.process_raw(samples, full_utt=True)
     decoder.end_utt()

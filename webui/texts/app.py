@@ -5,4 +5,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tab.dataset": ("Dataset", "数据集"),
     "tab.training": ("Training", "训练"),
     "tab.lab": ("Lab", "实验室"),
+    "page.language": ("Language", "语言"),
+    "page.debug": ("Debug", "调试"),
+    "page.debug.help": (
+        "Show where unexpected errors arise, here and in the server's console: for reports of faults.",
+        "在页面和服务器控制台显示意外错误出自哪里，便于反馈问题。",
+    ),
 }

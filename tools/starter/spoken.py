@@ -1,0 +1,51 @@
+"""Sentences and their words in a voice that training never hears: what evaluate.py --text is given.
+
+Writes FOLDER/<number>.wav and .txt. The voice is the first of those that
+tools.starter.train keeps for judging; the sentences are drawn anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from modules.cli import entry_point
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.spoken")
+    parser.add_argument("folder", type=Path, help="where they go")
+    parser.add_argument("--styles", type=Path, required=True, help="folder package/voices of kokoro-js")
+    parser.add_argument("--sentences", type=int, default=10, help="how many (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="that tools.starter.kokoro was given")
+    return parser
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write; return the exit code."""
+    args = get_parser().parse_args(argv)
+    import soundfile
+
+    from modules.files import write_text
+    from tools.starter.kokoro import KOKORO_RATE, Kokoro, Voice, find_styles, sentences
+
+    voice = Voice.between(find_styles(args.styles), np.random.default_rng(args.seed))
+    texts = [text for text in sentences() if len(text.split()) >= 7]
+    drawn = np.random.default_rng(args.seed + 1_000_000).choice(len(texts), args.sentences, replace=False)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for number, index in enumerate(drawn):
+        audio = Kokoro.get().say(texts[index], voice)
+        soundfile.write(args.folder / f"{number:02d}.wav", audio, KOKORO_RATE)
+        write_text(args.folder / f"{number:02d}.txt", texts[index])
+    return 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())

@@ -161,6 +161,17 @@ def test_phones_are_compared_with_those_of_the_source():
     assert np.isnan(judge.judge(silent)["phone_error"].value)
 
 
+def test_what_is_heard_does_not_depend_on_what_was_heard_before():
+    needs("pocketsphinx", "jiwer")
+    audio = sung("tomas")
+    noise = 0.1 * np.random.default_rng(0).standard_normal(len(audio)).astype(np.float32)
+    judge = words.Phones(Given())
+    take = Take(song_of(audio), (audio + noise).astype(np.float32))
+    first = judge.judge(take)["phone_error"]
+    judge.judge(Take(song_of(audio), noise))
+    assert judge.judge(take)["phone_error"] == first
+
+
 def test_words_that_the_recogniser_does_not_know_are_told(caplog):
     needs("pocketsphinx", "jiwer")
     judge = words.Words(Given(texts=["la xyzzyx"]))

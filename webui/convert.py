@@ -45,6 +45,7 @@ def build(context: Context, session: Session) -> None:
             label=text("convert.upload_songs"),
             file_count="multiple",
             file_types=sorted(AUDIO_SUFFIXES),
+            elem_id="songs",
             height=140,
             min_width=280,
         )

@@ -12,76 +12,56 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.browser.acts import SLOW, button, choose, tab
 from tests.browser.project import ROOT, SONG, find_chromium, make_project, serve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 WIDTHS = {1280: 900, 390: 844}  # pixels: width and height of the window
-SLOW = 120_000  # ms
 FOLDER = ROOT / "docs" / "pictures"
 
 
-def _tab(page: Page, *names: str) -> None:
-    for name in names:
-        tab = page.get_by_role("tab", name=name, exact=True).locator("visible=true")
-        if tab.count():
-            tab.first.click()
-        else:  # a narrow page folds its last tabs
-            page.locator(".overflow-menu > button").locator("visible=true").last.click()
-            page.locator(".overflow-dropdown").get_by_text(name, exact=True).locator("visible=true").click()
-        page.wait_for_timeout(500)
-
-
-def _press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
-
-
-def _choose(page: Page, label: str, option: str) -> None:
-    page.get_by_label(label, exact=True).locator("visible=true").first.click()
-    page.get_by_role("option").filter(has_text=option).locator("visible=true").first.click()
-
-
 def _convert(page: Page) -> None:
-    _choose(page, "Model", "trained/anna/G_8.pth")
-    _choose(page, "Songs in raw/", SONG)
+    choose(page, "Model", "trained/anna/G_8.pth")
+    choose(page, "Songs in raw/", SONG)
     page.keyboard.press("Escape")
     page.wait_for_timeout(2000)  # until its speakers are there
-    _press(page, "Convert")
+    button(page, "Convert").click()
     page.get_by_text("Done: 1 file").wait_for(timeout=SLOW)
     page.wait_for_timeout(6000)
 
 
 def _dataset(page: Page) -> None:
-    _tab(page, "Dataset")
-    _press(page, "Report")
+    tab(page, "Dataset")
+    button(page, "Report").click()
     page.locator("svg[role=img]").locator("visible=true").first.wait_for(timeout=SLOW)
 
 
 def _training(page: Page) -> None:
-    _tab(page, "Training")
+    tab(page, "Training")
     if page.get_by_role("button", name="Pause").locator("visible=true").count() == 0:
-        _press(page, "Train")
+        button(page, "Train").click()
     page.get_by_text("Latest validation").locator("visible=true").wait_for(timeout=SLOW)
 
 
 def _mix(page: Page) -> None:
-    _tab(page, "Lab")
+    tab(page, "Lab")
     for name in ("anna", "花子"):
-        _choose(page, "Models", f"trained/{name}/G_8.pth")
+        choose(page, "Models", f"trained/{name}/G_8.pth")
     page.keyboard.press("Escape")
     page.get_by_text("Shares:").wait_for(timeout=SLOW)
 
 
 def _tracks(page: Page) -> None:
-    _tab(page, "Lab", "Mix along the song")
-    _choose(page, "Voice model", "trained/anna/G_8.pth")
+    tab(page, "Lab", "Mix along the song")
+    choose(page, "Voice model", "trained/anna/G_8.pth")
     page.get_by_text("This mix can be sung").wait_for(timeout=SLOW)
-    _press(page, "Cut the last segment in two")
+    button(page, "Cut the last segment in two").click()
 
 
 def _lab(name: str) -> Callable[[Page], None]:
-    return lambda page: _tab(page, "Lab", name)
+    return lambda page: tab(page, "Lab", name)
 
 
 SCENES: dict[str, Callable[[Page], None]] = {

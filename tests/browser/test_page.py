@@ -8,35 +8,10 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
+from tests.browser.acts import SLOW, button, choose, fold, tab, toast, upload
 from tests.browser.project import SINGER, SONG
 
 pytestmark = pytest.mark.browser
-SLOW = 120_000  # ms for what computes
-
-
-def tab(page, *names):
-    for name in names:
-        page.get_by_role("tab", name=name, exact=True).locator("visible=true").click()
-
-
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True).locator("visible=true")
-
-
-def fold(page, name):
-    """Open or close what is folded."""
-    page.get_by_role("button").filter(has_text=name).locator("visible=true").first.click()
-
-
-def choose(page, label, option):
-    """Pick an entry of a dropdown."""
-    field = page.get_by_label(label, exact=True).locator("visible=true").first
-    field.click()
-    page.get_by_role("option").filter(has_text=option).locator("visible=true").first.click()
-
-
-def toast(page, text):
-    expect(page.get_by_test_id("toast-body").filter(has_text=text).first).to_be_visible(timeout=SLOW)
 
 
 def test_a_voice_is_loaded_and_a_song_comes_back(page, project):
@@ -45,10 +20,7 @@ def test_a_voice_is_loaded_and_a_song_comes_back(page, project):
     expect(page.get_by_text(re.compile(r"G_8\.pth")).locator("visible=true").first).to_be_visible(
         timeout=SLOW
     )
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Click to upload or drop files").locator("visible=true").first.click()
-    chooser.value.set_files(project / "raw" / SONG)
-    expect(page.get_by_text(re.compile("my song")).locator("visible=true").first).to_be_visible()
+    upload(page, 0, project / "raw" / SONG)
     button(page, "Convert").click()
     expect(page.get_by_text("Done: 1 file")).to_be_visible(timeout=SLOW)
     link = page.locator("a[download][href$='.flac']").locator("visible=true").last

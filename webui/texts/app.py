@@ -5,6 +5,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tab.dataset": ("Dataset", "数据集"),
     "tab.training": ("Training", "训练"),
     "tab.lab": ("Lab", "实验室"),
+    "common.upload": ("Upload", "上传"),  # Gradio asks for it, and has it not
     "page.language": ("Language", "语言"),
     "page.debug": ("Debug", "调试"),
     "page.debug.help": (

@@ -1,0 +1,50 @@
+"""What somebody in front of the page does: choose, press, unfold, read. Only what is seen counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+SLOW = 120_000  # ms for what computes
+
+
+def tab(page: Page, *names: str) -> None:
+    """Open a tab, and the tabs in it."""
+    for name in names:
+        page.get_by_role("tab", name=name, exact=True).locator("visible=true").click()
+
+
+def button(page: Page, name: str) -> Locator:
+    """Return a button."""
+    return page.get_by_role("button", name=name, exact=True).locator("visible=true")
+
+
+def fold(page: Page, name: str) -> None:
+    """Open or close what is folded."""
+    page.get_by_role("button").filter(has_text=name).locator("visible=true").first.click()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick an entry of a menu."""
+    page.get_by_label(label, exact=True).locator("visible=true").first.click()
+    page.get_by_role("option").filter(has_text=option).locator("visible=true").first.click()
+
+
+def upload(page: Page, which: int, *files: Path) -> None:
+    """Give files to the ``which``-th place for uploads that is seen, from 0."""
+    with page.expect_file_chooser() as chooser:
+        places = page.get_by_role("button", name="Click to upload or drop files").locator("visible=true")
+        places.nth(which).click()
+    chooser.value.set_files(list(files))
+    for file in files:
+        page.get_by_text(file.stem[:8]).locator("visible=true").first.wait_for()
+
+
+def toast(page: Page, text: str) -> None:
+    """Wait for a toast with ``text``, and see that it is one sentence."""
+    found = page.get_by_test_id("toast-body").filter(has_text=text).first
+    found.wait_for(timeout=SLOW)
+    assert "Traceback" not in found.inner_text()

@@ -83,15 +83,22 @@ quality: $(VENV)/.installed-quality  ## judge a result: RESULT=<file> TARGET=<fo
 	@$(BIN)/python -m benchmarks.quality "$(RESULT)" --target "$(TARGET)" --source "$(SOURCE)"
 
 STARTER ?= starter
+STYLES ?= $(STARTER)/package/voices
 LJ ?=
 
 $(VENV)/.installed-starter: requirements-starter.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -r requirements-starter.txt
 	@touch $@
 
-starter: $(VENV)/.installed-starter  ## train ppg-starter anew (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
+# the voices of Kokoro, a folder of vectors
+$(STYLES):
+	mkdir -p "$(STARTER)"
+	cd "$(STARTER)" && npm pack --silent kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz package/voices
+
+starter: $(VENV)/.installed-starter $(STYLES)  ## train ppg-starter anew (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
 	$(BIN)/python -m tools.starter.generate "$(STARTER)"
 	$(BIN)/python -m tools.starter.align "$(STARTER)" --transcripts "$(TRANSCRIPTS)"
+	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)"
 	$(BIN)/python -m tools.starter.copies "$(STARTER)"
 	$(BIN)/python -m tools.starter.train "$(STARTER)"
 	$(if $(LJ),$(BIN)/python -m tools.starter.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")

@@ -34,6 +34,7 @@ def prepare(
     folder: Path,
     seconds: float = 40.0,
     recordings: Path | None = None,
+    encoder: str = "mfcc",
     model: Mapping[str, Any] | None = None,
     **train: Any,
 ) -> Path:
@@ -43,6 +44,7 @@ def prepare(
         folder: Where.
         seconds: Of singing, by a synthetic singer.
         recordings: A folder of audio to take instead.
+        encoder: Of the units.
         model: What to change in the configuration's section "model".
         **train: What to change in its section "train".
     """
@@ -53,7 +55,7 @@ def prepare(
     run(folder, script("resample.py"))
     run(
         folder,
-        script("preprocess_flist_config.py", "--tiny", "--speech_encoder", "mfcc", "--vocoder", "world"),
+        script("preprocess_flist_config.py", "--tiny", "--speech_encoder", encoder, "--vocoder", "world"),
     )
     config = folder / "configs" / "config.json"
     values = json.loads(config.read_text(encoding="utf-8"))

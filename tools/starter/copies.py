@@ -1,4 +1,4 @@
-"""Step 3: the same words in other voices, spoken and sung, as spectra.
+"""Step 4: the same words in other voices, spoken and sung, as spectra.
 
 Clips of a speaker are joined to pieces of about ten seconds. WORLD takes each
 apart once and puts it together with another pitch and other formants, or with
@@ -22,6 +22,9 @@ _PERIOD = 10.0  # ms
 _PIECE = 10 * 16000
 _UNIT = 320
 SPOKEN, SUNG = 1, 1  # copies of a synthetic piece; recorded ones have twice as many
+# pieces of a speaker that are used, by the kind of voice: a neural synthesizer, recorded English,
+# other recorded languages, flite, espeak-ng
+MOST = {"kokoro": 60, "en_": 150, "_": 24, "flite": 34, "espeak": 2}
 _LARGEST = float(np.log(1.22))  # of the formants; the trial's 1.25 cost words
 
 
@@ -30,7 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.copies")
     parser.add_argument("work", type=Path, help="folder for everything that is made")
     parser.add_argument("--only", default="*", help="speakers, as a pattern of file names (%(default)s)")
-    parser.add_argument("--most", type=int, default=60, help="pieces of a speaker (%(default)s)")
+    parser.add_argument("--most", type=int, help="pieces of a speaker (default: by the kind of voice)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     return parser
@@ -57,11 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def kind_of(speaker: str) -> str:
+    """Return the key of :data:`MOST` for the folder of a speaker."""
+    return next(kind for kind in MOST if kind in speaker)
+
+
 def _place(work: Path, folder: Path) -> Path:
     return work / "spectra" / f"{folder.name}.npz"
 
 
-def _speaker(folder: Path, work: Path, seed: int, most: int) -> None:
+def _speaker(folder: Path, work: Path, seed: int, most: int | None) -> None:
     import torch
 
     from modules.files import replacing
@@ -70,9 +78,10 @@ def _speaker(folder: Path, work: Path, seed: int, most: int) -> None:
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
     spectrum = Spectrum()
-    n_times = 1 if folder.name.startswith("espeak") else 2
+    n_times = 1 if kind_of(folder.name) == "espeak" else 2
     content = {}
-    for number, (audio, classes) in zip(range(most), _pieces(folder), strict=False):
+    n_pieces = most if most is not None else MOST[kind_of(folder.name)]
+    for number, (audio, classes) in zip(range(n_pieces), _pieces(folder), strict=False):
         voices = np.stack([audio, *copies(audio, rng, n_times * SPOKEN, n_times * SUNG)])
         n_frames = 2 * len(classes)
         mels = [spectrum(padded(torch.from_numpy(voice))[None])[0, :n_frames] for voice in voices]

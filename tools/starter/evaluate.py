@@ -1,4 +1,4 @@
-"""Step 5: what the units tell of words and speaker, beside normalised MFCCs, as tables.
+"""Step 6: what the units tell of words and speaker, beside normalised MFCCs, as tables.
 
 Reads WORK/encoder.safetensors while training goes on, or what --weights names.
 The voice LJ and the song are never trained on.

@@ -33,8 +33,8 @@ def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.generate")
     parser.add_argument("work", type=Path, help="folder for everything that is made")
-    parser.add_argument("--espeak_minutes", type=float, default=90, help="of espeak-ng, in all (%(default)s)")
-    parser.add_argument("--flite_minutes", type=float, default=25, help="of each flite voice (%(default)s)")
+    parser.add_argument("--espeak_minutes", type=float, default=60, help="of espeak-ng, in all (%(default)s)")
+    parser.add_argument("--flite_minutes", type=float, default=20, help="of each flite voice (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     return parser
 

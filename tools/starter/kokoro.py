@@ -44,8 +44,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.kokoro")
     parser.add_argument("work", type=Path, help="folder for everything that is made")
     parser.add_argument("--styles", type=Path, required=True, help="folder package/voices of kokoro-js")
-    parser.add_argument("--voices", type=int, default=120, help="how many to make (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=24, help="of each (%(default)s)")
+    parser.add_argument("--voices", type=int, default=39, help="how many to make (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=14, help="of each (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     return parser

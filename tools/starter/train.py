@@ -1,4 +1,4 @@
-"""Step 4: train the network, and keep WORK/encoder.safetensors up to date while it runs.
+"""Step 5: train the network, and keep WORK/encoder.safetensors up to date while it runs.
 
 Five things are asked of the units: the phone; the phones 60 ms before and after;
 to be equal in two voices; to be told from the other units of the clip by the
@@ -20,13 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.cli import entry_point
+from modules.device import cpu_has_bf16
 from tools.starter.augment import contrast, crop, disturb
+from tools.starter.copies import kind_of
 from tools.starter.phones import PHONES, UNKNOWN
 from vencoder.ppg import Block, Network
 
 AROUND = 3  # units to the neighbours that are asked for too
 UNITS = 200  # of a clip: 4 s
-# how often speakers are drawn: Kokoro, recorded English, other recorded, flite, espeak-ng
+# how often each kind of speaker is drawn
 SHARES = {"kokoro": 0.4, "en_": 0.22, "_": 0.12, "flite": 0.16, "espeak": 0.1}
 HELD = {f"kokoro-{number:03d}" for number in range(3)}  # voices to be judged by, and never to learn from
 _DECAY = 0.995  # of the average of the weights, which is what is kept
@@ -37,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.train")
     parser.add_argument("work", type=Path, help="folder for everything that is made")
     parser.add_argument("--minutes", type=float, default=60, help="of training in all (%(default)s)")
-    parser.add_argument("--batch", type=int, default=20, help="clips, each in two voices (%(default)s)")
+    parser.add_argument("--batch", type=int, default=14, help="clips, each in two voices (%(default)s)")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (%(default)s)")
     parser.add_argument("--adversary", type=float, default=0.2, help="weight of the speaker (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
@@ -99,7 +101,7 @@ class Corpus:
             self.pieces.append(pieces)
             self.names.append(path.stem)
             self._numbers.append(self.n_speakers - 1)
-        kinds = [next(kind for kind in SHARES if kind in name) for name in self.names]
+        kinds = [kind_of(name) for name in self.names]
         chances = np.array([SHARES[kind] / kinds.count(kind) for kind in kinds])
         self._chances = chances / chances.sum()
 
@@ -133,7 +135,7 @@ def losses(
     student: Student, mel: Tensor, phones: Tensor, speakers: Tensor, adversary: float
 ) -> dict[str, Tensor]:
     """Return the five losses of a batch, and the accuracy of the phones."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bf16()):
         units = student.network(mel)
         logits = student.phones(units).float()
         guess = student.speaker(_Reversed.apply(units, adversary)).float()

@@ -1,4 +1,4 @@
-"""Step 6: write the weights that training keeps, in half precision, to pretrain/starter."""
+"""Step 7: write the weights that training keeps, in half precision, to pretrain/starter."""
 
 from __future__ import annotations
 

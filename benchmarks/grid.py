@@ -1,0 +1,170 @@
+"""What each setting of the demo is worth: one changed at a time, each voice judged by the same judges.
+
+    python -m benchmarks.grid WORK --recordings <folder> --song <file> --key 7 --spoken <folder>
+
+The folder of the voice is prepared once for each speech encoder, a model is trained
+for each setting, and evaluate.py judges the song (melody, likeness, sound) and, for
+the words, sentences spoken by somebody else (tools.starter.spoken writes such
+files, with their texts). What is finished is kept in WORK: run it again to go on,
+or to print the table once more. Needs requirements-quality.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.measure import table
+from benchmarks.workspace import prepare, run, script
+from modules.files import write_json
+
+MINUTES = 4.0  # of training
+COLUMNS = {
+    "similarity_target": "to voice",
+    "similarity_source": "to source",
+    "dnsmos_ovrl": "OVRL",
+    "f0_accuracy": "F0",
+    "phone_error": "phone errors",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row.
+
+    Attributes:
+        encoder: Of the units.
+        train: What differs in the configuration's section "train".
+        model: What differs in its section "model".
+        minutes: Of training, as a multiple of the usual.
+        key: Semitones more than the usual.
+        convert: Options of the conversion.
+    """
+
+    encoder: str = "ppg-starter"
+    train: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    minutes: float = 1.0
+    key: int = 0
+    convert: tuple[str, ...] = ()
+
+    @property
+    def voice(self) -> str:
+        """Name of the model that the setting needs."""
+        parts = [f"{name}-{value}" for name, value in {**self.train, **self.model}.items()]
+        return "_".join([self.encoder, f"x{self.minutes:g}", *parts])
+
+
+SETTINGS = {
+    "the demo's": Setting(),
+    "units: mfcc": Setting(encoder="mfcc"),
+    "units: mfcc, copies in other voices never heard": Setting(encoder="mfcc", train={"perturb_ratio": 0.0}),
+    "copies in other voices heard in half of the cases": Setting(train={"perturb_ratio": 0.5}),
+    "copies in other voices always heard": Setting(train={"perturb_ratio": 0.95}),
+    "no noise on the units": Setting(train={"unit_noise": 0.0}),
+    "noise on the units doubled": Setting(train={"unit_noise": 1.0}),
+    "half the training": Setting(minutes=0.5),
+    "twice the training": Setting(minutes=2.0),
+    "6 flow blocks, not 10": Setting(model={"n_flow_block_layer": 6}),
+    "text encoder twice as wide": Setting(model={"hidden_channels": 192, "filter_channels": 512}),
+    "retrieval, -cr 0.3": Setting(convert=("-fr", "-cr", "0.3")),
+    "retrieval, -cr 0.6": Setting(convert=("-fr", "-cr", "0.6")),
+    "key 3 lower": Setting(key=-3),
+    "key 3 higher": Setting(key=3),
+    "likeliest spectrum, -ns 0": Setting(convert=("-ns", "0")),
+    "-ns 0.8": Setting(convert=("-ns", "0.8")),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what is not done yet; print the table."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    parser.add_argument("--recordings", required=True, type=Path, help="folder of the voice")
+    parser.add_argument("--song", required=True, type=Path, help="a song by somebody else")
+    parser.add_argument("--key", type=int, default=0, help="semitones that suit the song (%(default)s)")
+    parser.add_argument("--spoken", type=Path, help="folder of sentences (.wav) and their words (.txt)")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of training (%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=list(SETTINGS), metavar="ROW", help="these rows")
+    args = parser.parse_args(argv)
+    args.work.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name in tqdm(args.only or SETTINGS, desc="settings", unit="row"):
+        setting = SETTINGS[name]
+        place = args.work / "judged" / f"{name}.json"
+        if not place.exists():
+            write_json(place, _judge(setting, args))
+        found = json.loads(place.read_text(encoding="utf-8"))
+        cells = [_cell(found["song"].get(metric)) for metric in COLUMNS]
+        rows.append(
+            [name, *cells, *(_cell(found["spoken"].get(key)) for key in ("word_error", "dnsmos_ovrl"))]
+        )
+    table(["setting", *COLUMNS.values(), "word errors", "OVRL, speech"], rows)
+
+
+def _cell(score: dict[str, float] | None) -> str:
+    if not score or score["value"] is None:
+        return ""
+    reference = score["reference"]
+    return f"{score['value']:.3f}" + (f" ({reference:.3f})" if reference is not None else "")
+
+
+def _judge(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the mean scores of the song and of the spoken sentences."""
+    folder = _prepared(setting.encoder, args)
+    model = _trained(setting, folder, args)
+    if "-fr" in setting.convert and not (model.parent / "feature_and_index.pkl").exists():
+        config = str(model.with_name("config.json"))
+        run(folder, script("train_index.py", "-c", config, "--output_dir", str(model.parent)))
+    index = ("-cm", str(model.parent / "feature_and_index.pkl")) if "-fr" in setting.convert else ()
+    common = ["-m", str(model), "--target", str(args.recordings.resolve()), *setting.convert, *index]
+
+    def judged(kind: str, *arguments: str) -> dict[str, Any]:
+        output = folder / "judged" / kind
+        run(folder, script("evaluate.py", *common, *arguments, "--output", str(output)))
+        report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+        return report["models"][0]["means"]
+
+    key = str(args.key + setting.key)
+    found = {"song": judged("song", "-n", str(args.song.resolve()), "-t", key), "spoken": {}}
+    if args.spoken:
+        wavs = sorted(args.spoken.resolve().glob("*.wav"))
+        texts = [str(wav.with_suffix(".txt")) for wav in wavs]
+        found["spoken"] = judged("spoken", "-n", *map(str, wavs), "--text", *texts)
+    return found
+
+
+def _prepared(encoder: str, args: argparse.Namespace) -> Path:
+    folder = args.work.resolve() / encoder
+    if not (folder / ".complete").exists():
+        folder.mkdir(exist_ok=True)
+        prepare(folder, recordings=args.recordings, encoder=encoder)
+        (folder / ".complete").touch()
+    return folder
+
+
+def _trained(setting: Setting, folder: Path, args: argparse.Namespace) -> Path:
+    """Return the newest model, which is what the demo sings with."""
+    values = json.loads((folder / "configs" / "config.json").read_text(encoding="utf-8"))
+    values["train"] |= setting.train
+    values["model"] |= setting.model
+    config = folder / "configs" / f"{setting.voice}.json"
+    write_json(config, values)
+    minutes = args.minutes * setting.minutes
+    run(
+        folder,
+        script("train.py", "-c", str(config), "-m", setting.voice, "--max_minutes", f"{minutes:g}"),
+    )
+    models = (folder / "logs" / setting.voice).glob("G_[0-9]*.pth")
+    return max(models, key=lambda path: int(path.stem[2:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The recipe of ppg-starter, as far as it needs no synthesizer: labels stay where they belong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from modules.errors import ConfigError
+from tools.starter import align, kokoro
+from tools.starter.augment import contrast, crop, disturb
+from tools.starter.copies import MOST, copies, kind_of
+from tools.starter.phones import INDEX, UNKNOWN, of_arpabet, of_espeak, per_unit
+from tools.starter.train import HELD, SHARES
+
+
+def test_units_have_the_class_at_their_middle():
+    found = per_unit(np.array([0.02, 0.05]), np.array([5, 7]), 4)
+    assert found.tolist() == [5, 7, INDEX["sil"], INDEX["sil"]]  # middles at 10, 30, 50 and 70 ms
+
+
+def test_names_of_three_programs_mean_one_class():
+    assert of_espeak("tS") == of_arpabet("CH") == INDEX["ch"]
+    assert of_espeak("what is this") == UNKNOWN and of_arpabet("pau") == INDEX["sil"]
+
+
+def test_spectra_and_phones_move_together():
+    """Each frame tells its unit's class in its first band: at any tempo it must be that of the label."""
+    rng = np.random.default_rng(0)
+    phones = torch.arange(40).repeat_interleave(8)
+    mels = phones.repeat_interleave(2)[None, :, None].expand(2, -1, 80).float()
+    for _ in range(20):
+        mel, here = crop(mels, phones, 100, rng)
+        assert mel.shape == (2, 200, 80) and here.shape == (100,)
+        heard = mel[0, :, 0].reshape(100, 2).mean(1)
+        assert (heard - here).abs().max() < 1.0
+
+
+def test_disturbed_spectra_are_still_spectra():
+    rng = np.random.default_rng(0)
+    mel = disturb(torch.randn(4, 60, 80) - 5, rng)
+    assert mel.shape == (4, 60, 80) and mel.isfinite().all()
+
+
+def test_contrast_is_least_where_every_unit_finds_its_own():
+    torch.manual_seed(0)
+    units = torch.nn.functional.normalize(torch.randn(2, 50, 32), dim=-1)
+    weight = torch.ones(2, 50)
+    assert contrast(units, units, weight) < 0.1 * contrast(units, units.roll(20, 1), weight)
+
+
+def test_copies_keep_the_timing():
+    rng = np.random.default_rng(0)
+    time = np.arange(16000) / 16000
+    audio = np.where(time < 0.5, 0.3 * np.sign(np.sin(2 * np.pi * 150 * time)), 0.0).astype(np.float32)
+    made = copies(audio, rng, 1, 1)
+    assert made.shape == (2, 16000) and np.abs(made).max() <= 1
+    for copy in made:
+        assert np.square(copy[:7000]).mean() > 100 * np.square(copy[10000:]).mean()
+
+
+def test_every_kind_of_speaker_has_its_share():
+    assert SHARES.keys() == MOST.keys() and sum(SHARES.values()) == pytest.approx(1)
+    names = ("kokoro-001", "en_US_f_Allison", "es_MX_f_Allison", "flite-slt", "espeak-Alex")
+    assert [kind_of(name) for name in names] == list(MOST)
+    assert all(kind_of(name) == "kokoro" for name in HELD)
+
+
+def test_voices_lie_between_two(tmp_path):
+    for number, name in enumerate(("af_one", "bm_two", "zf_three")):
+        np.full((510, 256), float(number), np.float32).tofile(tmp_path / f"{name}.bin")
+    styles = kokoro.find_styles(tmp_path)
+    for seed in range(20):
+        voice = kokoro.Voice.between(styles, np.random.default_rng(seed))
+        assert voice.styles.shape == (510, 256) and voice.styles.dtype == np.float32
+        assert abs(voice.styles[0, 0] - float(voice.british)) <= 1.0  # nearer to the English one
+    with pytest.raises(ConfigError, match="npm pack kokoro-js"):
+        kokoro.find_styles(tmp_path / "nowhere")
+
+
+def test_sentences_are_plain(tmp_path, monkeypatch):
+    for topic in kokoro.TOPICS:
+        (tmp_path / topic).write_text("", encoding="utf-8")
+    text = (
+        'A rolling stone gathers\nmore moss.\n\t\t-- Somebody, "Quotes"\n%\nNo 3 of these.\n%\nToo short.\n'
+    )
+    (tmp_path / "wisdom").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(kokoro, "FORTUNES", tmp_path)
+    assert kokoro.sentences() == ["A rolling stone gathers more moss."]
+    monkeypatch.setattr(kokoro, "FORTUNES", tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="apt-get install fortunes"):
+        kokoro.sentences()
+
+
+def test_a_link_is_no_voice_of_its_own(tmp_path, monkeypatch):
+    voice = tmp_path / "sounds" / "en_US_f_Somebody"
+    voice.mkdir(parents=True)
+    (voice / "hello.g722").write_bytes(b"")
+    (tmp_path / "sounds" / "en").symlink_to(voice)
+    (tmp_path / "texts").write_text(";comment\nhello: hello\n", encoding="utf-8")
+    monkeypatch.setattr(align, "SOUNDS", tmp_path / "sounds")
+    monkeypatch.setattr(align, "_decoded", lambda path: np.zeros(16000, np.float32))
+    monkeypatch.setattr(align, "aligned", lambda audio, text: (np.array([0.5]), np.array([INDEX["hh"]])))
+    assert align.main([str(tmp_path / "work"), "--transcripts", str(tmp_path / "texts")]) == 0
+    made = sorted(path.name for path in (tmp_path / "work" / "speech").rglob("*.npy"))
+    assert made == ["hello.npy"]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.browser.acts import SLOW
 from tests.browser.project import find_chromium, make_project, serve
 
 pytest.importorskip(
@@ -65,7 +66,7 @@ def page(browser, address, locale, width):
     errors: list[str] = []
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(SLOW)
     page.goto(address)
     settle(page)
     yield page

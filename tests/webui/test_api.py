@@ -261,6 +261,10 @@ def test_an_upload_is_bounded(monkeypatch):
     assert uploads.LARGEST == 2 * 2**30
 
 
+def test_the_page_bounds_its_uploads_too(url):
+    assert httpx.get(f"{url}/config").json()["max_file_size"] == uploads.LARGEST
+
+
 def test_several_at_once_take_turns(loaded):
     options = {"wav_format": "wav"}
     jobs = [

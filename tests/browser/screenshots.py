@@ -95,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     page = browser.new_page(
                         viewport={"width": width, "height": height}, locale="en-US", color_scheme="light"
                     )
+                    page.set_default_timeout(SLOW)
                     page.goto(address)
                     page.get_by_role("tab").first.wait_for()
                     page.wait_for_timeout(2500)

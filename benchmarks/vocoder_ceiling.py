@@ -1,0 +1,63 @@
+"""What a vocoder alone costs: recordings against their own mel and pitch, rendered again.
+
+    python -m benchmarks.vocoder_ceiling <recordings> [<more> ...]
+
+No model takes part, so this is the most that a better vocoder could win. The third
+row is WORLD itself (pyworld), which sees the recording's full spectrum and how noisy
+each band is, where the vocoder has 128 mel bands: what knowing these would be worth.
+Similarity is of each rendering to its own recording. Needs requirements-quality.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.measure import table
+from evaluation.distortion import vocoded
+from evaluation.naturalness import dnsmos
+from evaluation.resynthesis import resynthesis
+from evaluation.similarity import cosine, embed
+from modules.audio import find_audio, read_audio
+from modules.config import DataConfig
+from modules.f0_predictor import F0_PREDICTORS
+from vdecoder import VOCODERS
+
+
+def main() -> None:
+    """Print the means over the recordings."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser.add_argument("recordings", nargs="+", type=Path, help="files, or folders of them")
+    parser.add_argument("--vocoder", choices=list(VOCODERS), default="world", help="(%(default)s)")
+    parser.add_argument("--most", type=int, default=12, help="recordings of a folder (%(default)s)")
+    args = parser.parse_args()
+    data = DataConfig()
+    vocoder = VOCODERS.build(args.vocoder, data, "cpu")
+    predictor = F0_PREDICTORS.build("pm", sampling_rate=data.sampling_rate)
+    paths = [
+        path
+        for given in args.recordings
+        for path in (find_audio(given)[: args.most] if given.is_dir() else [given])
+    ]
+    found: dict[str, list[tuple[float, ...]]] = {}
+    for path in tqdm(paths, unit="file"):
+        audio, _ = read_audio(path, data.sampling_rate)
+        f0, uv = predictor.predict(audio)
+        voice = embed(audio, data.sampling_rate)
+        for name, sound in {
+            "the recordings": audio,
+            f"their mel through {args.vocoder}": vocoded(audio, data, vocoder, f0, uv),
+            "WORLD itself": resynthesis(audio, f0, uv, 0.0, data.sampling_rate, data.hop_length),
+        }.items():
+            similarity = cosine(embed(sound, data.sampling_rate), voice)
+            found.setdefault(name, []).append((*dnsmos(sound, data.sampling_rate), similarity))
+    rows = [[name, *(f"{mean:.3f}" for mean in np.nanmean(scores, axis=0))] for name, scores in found.items()]
+    table([f"{len(paths)} recordings", "DNSMOS OVRL", "P.808", "similarity to itself"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,7 @@ TABS = ("dataset", "training", "lab")  # modules of this folder, beside the tab 
 CSS = """
 .step { margin-top: .6em } .step p { font-weight: 600; font-size: 1.1em }
 .options .form > * { flex: 1 1 220px !important; min-width: min(220px, 100%) !important }
+footer .divider { display: none }
 .gradio-container { max-width: 1280px !important; min-width: 0 !important; width: 100%; margin: auto }
 """
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC")

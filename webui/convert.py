@@ -46,7 +46,7 @@ def build(context: Context, session: Session) -> None:
             file_count="multiple",
             file_types=sorted(AUDIO_SUFFIXES),
             elem_id="songs",
-            height=140,
+            height=180,  # less has its label lie over its sign
             min_width=280,
         )
         raw = gr.Dropdown(

@@ -14,7 +14,7 @@ from webui.language import CHINESE, ENGLISH, SWITCH, speaks_chinese
 def build_footer(context: Context, page: gr.Blocks) -> None:
     """Lay it out and wire it."""
     text = context.text
-    with gr.Row():
+    with gr.Row(elem_classes="options"):
         language = gr.Radio(
             [("English", ENGLISH), ("中文", CHINESE)], label=text("page.language"), min_width=240
         )

@@ -54,6 +54,7 @@ def build(context: Context) -> None:
         type="array",
         interactive=True,
         label=text("lab.tracks.table"),
+        visible=False,  # until there are speakers
     )
     with gr.Row():
         speaker = gr.Dropdown([], label=text("lab.tracks.speaker"), min_width=160)
@@ -77,7 +78,7 @@ def build(context: Context) -> None:
 
     def choose(request: gr.Request, model: str | None) -> Any:
         if not model:
-            return _shown([], request), gr.skip()
+            return gr.skip()
         names = list(config_beside(root, model).spk)
         return _shown(fading(names), request), gr.Dropdown(names, value=names[0] if names else None)
 
@@ -117,9 +118,6 @@ def build(context: Context) -> None:
     )
     save.click(toasts(write, debug), [table, model, name], file, **quiet)
     load.click(filled(read), [file, model], table, **quiet)
-    page = gr.context.Context.root_block
-    assert page is not None
-    page.load(toasts(choose, debug), model, [table, speaker], **quiet)
 
 
 def config_beside(root: Path, model: str | None) -> Config:
@@ -218,9 +216,11 @@ def open_mix(root: Path, file: str | None, config: Config) -> list[Row]:
     return [[names.get(str(key), str(key)), *segment] for key, track in tracks for segment in track]
 
 
-def _shown(rows: Sequence[Row], request: gr.Request) -> dict[str, Any]:
+def _shown(rows: Sequence[Row], request: gr.Request) -> Any:
+    """Return the table of ``rows``, under headers in the language of the page."""
     say = in_language(TEXTS, request)
-    return {"headers": [say(f"lab.column.{name}") for name in _COLUMNS], "data": list(rows)}
+    headers = [say(f"lab.column.{name}") for name in _COLUMNS]
+    return gr.Dataframe({"headers": headers, "data": list(rows)}, visible=True)
 
 
 def _drawn(mix: SpeakerMix, seconds: float | None) -> Any:

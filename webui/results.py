@@ -22,6 +22,8 @@ from webui.toasts import toasts
 
 NEWEST = 200  # earlier results that are listed
 _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# Gradio's own buttons would offer to share songs with others
+_PLAYER: dict[str, Any] = {"interactive": False, "min_width": 280, "buttons": ["download"]}
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,18 @@ def build_results(context: Context, key: gr.Number) -> Results:
         choose = gr.Dropdown([], label=text("convert.result"), interactive=True)
         facts = gr.HTML()
         with gr.Row(visible=False) as advised:
-            advice = gr.HTML()
-            apply = gr.Button(text("convert.apply"), min_width=160)
+            advice = gr.HTML(min_width=280)
+            apply = gr.Button(text("convert.apply"), min_width=280)
         with gr.Row():
-            source = gr.Audio(label=text("convert.source"), interactive=False, min_width=280)
-            result = gr.Audio(label=text("convert.result"), interactive=False, min_width=280)
-        picture = gr.Image(label=text("convert.picture"), interactive=False, format="png")
+            source = gr.Audio(label=text("convert.source"), **_PLAYER)
+            result = gr.Audio(label=text("convert.result"), **_PLAYER)
+        picture = gr.Image(
+            label=text("convert.picture"),
+            show_label=False,  # it would lie over the picture
+            interactive=False,
+            format="png",
+            buttons=["download", "fullscreen"],
+        )
         files = gr.File(label=text("convert.files"), file_count="multiple", interactive=False, height=120)
 
     def show(request: gr.Request, entries: list[Made], number: int | None) -> tuple[Any, ...]:
@@ -109,7 +117,7 @@ def build_history(context: Context, page: gr.Blocks) -> Callable[[Dependency], N
     """
     with gr.Accordion(context.text("convert.history"), open=False), gr.Row():
         name = gr.Dropdown([], label=context.text("convert.history.file"), interactive=True, min_width=280)
-        player = gr.Audio(interactive=False, show_label=False, min_width=280)
+        player = gr.Audio(show_label=False, **_PLAYER)
 
     def look() -> Any:
         return gr.Dropdown(choices=earlier(context.root / "results"))

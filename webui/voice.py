@@ -108,7 +108,8 @@ def wire_picker(
     def open_page(model: str) -> tuple[Any, ...]:
         choices = look()
         models = find_models(context.root, VOICES)
-        first = models[0] if not model and models else model
+        # one that is there stays: on a slow machine another may have been chosen meanwhile
+        first = models[0] if not model and models else gr.skip()
         return (*choices, gr.Dropdown(choices=[("auto", ""), *devices()]), first)
 
     def take_in(files: Sequence[str] | None, *values: Any) -> list[Any]:

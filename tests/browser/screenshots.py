@@ -26,10 +26,11 @@ def _convert(page: Page) -> None:
     choose(page, "Model", "trained/anna/G_8.pth")
     choose(page, "Songs in raw/", SONG)
     page.keyboard.press("Escape")
-    page.wait_for_timeout(2000)  # until its speakers are there
+    page.get_by_text("anna", exact=True).locator("visible=true").first.wait_for()  # its speakers
     button(page, "Convert").click()
     page.get_by_text("Done: 1 file").wait_for(timeout=SLOW)
-    page.wait_for_timeout(6000)
+    page.locator("img[src*='/file=']").locator("visible=true").wait_for(timeout=SLOW)  # the picture
+    page.wait_for_timeout(3000)
 
 
 def _dataset(page: Page) -> None:
@@ -86,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     from playwright.sync_api import sync_playwright
 
+    from tests.browser.conftest import settle
+
     args.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, serve(make_project(Path(folder) / "songs")) as address:
         with sync_playwright() as playwright:
@@ -97,8 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     )
                     page.set_default_timeout(SLOW)
                     page.goto(address)
-                    page.get_by_role("tab").first.wait_for()
-                    page.wait_for_timeout(2500)
+                    settle(page)
                     SCENES[name](page)
                     page.wait_for_timeout(2500)
                     wide = page.evaluate("document.documentElement.scrollWidth")

@@ -53,9 +53,9 @@ def build_results(context: Context, key: gr.Number) -> Results:
     with gr.Column(visible=False) as there:
         choose = gr.Dropdown([], label=text("convert.result"), interactive=True)
         facts = gr.HTML()
-        with gr.Row(visible=False) as advised:
-            advice = gr.HTML(min_width=280)
-            apply = gr.Button(text("convert.apply"), min_width=280)
+        with gr.Column(visible=False) as advised:
+            advice = gr.HTML()
+            apply = gr.Button(text("convert.apply"))
         with gr.Row():
             source = gr.Audio(label=text("convert.source"), **_PLAYER)
             result = gr.Audio(label=text("convert.result"), **_PLAYER)
@@ -77,7 +77,7 @@ def build_results(context: Context, key: gr.Number) -> Results:
             gr.Column(visible=True),
             f"<p>{fact(entry, say)}</p>",
             f"<p>{html.escape(sentence)}</p>",
-            gr.Row(visible=bool(sentence)),
+            gr.Column(visible=bool(sentence)),
             entry.advice.key if entry.advice else 0,
             str(entry.take.song),
             str(entry.take.result),

@@ -62,8 +62,9 @@ ENCODERS: Registry[EncoderSpec] = Registry(
             ssl_dim=192,
             weights=None,
             shipped="pretrain/starter/ppg-starter.safetensors",
+            n_perturbed=3,
         ),
-        # its features follow the formants, so training must see every clip in other voices too
+        # its features follow the formants, so training must see every clip in many other voices
         "mfcc": EncoderSpec(
             target="vencoder.mfcc:MfccEncoder", ssl_dim=12, weights=None, n_perturbed=6, without_torch=True
         ),

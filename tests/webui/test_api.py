@@ -281,7 +281,7 @@ def _long_song(path, seconds=600):
     soundfile.write(path, np.tile(0.3 * np.sin(1400 * time_), seconds // 5).astype(np.float32), RATE)
 
 
-def _until(condition, seconds=20.0):
+def _until(condition, seconds=90.0):  # patience with a busy machine; no measurement
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it takes too long"

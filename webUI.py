@@ -75,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if args.debug else logging.WARNING, format="%(name)s: %(message)s")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
 
+    from webui.quick_import import import_gradio
+
+    import_gradio()
     from webui.app import Server, serve
     from webui.session import Session
 

@@ -98,7 +98,7 @@ class Voice:
     british: bool
 
     @classmethod
-    def between(cls, styles: Sequence[Path], rng: np.random.Generator) -> Voice:
+    def between(cls, styles: list[Path], rng: np.random.Generator) -> Voice:
         """Draw an English voice and up to as much of another, which may be made for another language."""
         english = [path for path in styles if path.name[0] in "ab"]
         one, other = english[rng.integers(len(english))], styles[rng.integers(len(styles))]

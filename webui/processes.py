@@ -32,6 +32,7 @@ ALIVE = {RUNNING, PAUSED, STOPPING}
 
 _INTERRUPTED = {130, -signal.SIGINT, -signal.SIGTERM, -getattr(signal, "SIGKILL", 9)}
 _SAME_BIRTH = 2.0  # s; processes of one number that began further apart are not the same
+_ENTERED = 1.0  # s, at most, between the end of a child and the entry of its exit code
 # ignored signals stay ignored in children, and a server that was started in the background ignores Ctrl-C
 _HEED_CTRL_C = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
@@ -106,6 +107,7 @@ class Processes:
         self.root = root
         self.folder = root / "logs" / "webui"
         self._lock = threading.RLock()
+        self._waiting: dict[str, threading.Thread] = {}  # for the end of a child, by kind
 
     def start(self, kind: str, script: str, arguments: Sequence[str] = ()) -> Job:
         """Start ``script`` of this project, with its output in a file.
@@ -138,16 +140,21 @@ class Processes:
             except psutil.Error:  # over already
                 born = now
             self._save(kind, Record(script, tuple(arguments), child.pid, born, now))
-            threading.Thread(target=self._wait, args=(kind, child), daemon=True).start()
-            started = self.job(kind)
-            assert started
-            return started
+            waiting = threading.Thread(target=self._wait, args=(kind, child), daemon=True)
+            self._waiting[kind] = waiting
+            waiting.start()
+        started = self.job(kind)
+        assert started
+        return started
 
     def job(self, kind: str) -> Job | None:
         """Return how the last process of this kind fares; None if there has been none."""
         record = self._load(kind)
         if record is None:
             return None
+        if record.code is None and not record.ended and kind in self._waiting and _process(record) is None:
+            self._waiting[kind].join(_ENTERED)  # it has ended, and its exit code is about to be entered
+            record = self._load(kind) or record
         status = _status(record)
         end = time.time() if status in ALIVE else record.ended or self._last_said(kind, record)
         lines, bar = split_output(read_tail(self._log(kind)))

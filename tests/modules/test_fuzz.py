@@ -67,6 +67,6 @@ def test_a_crash_an_error_a_wait_and_a_leak_would_be_noticed():
     crash, error, wait, leak, nothing = in_children(lambda name: [str(work[name]())[:9]], list(work))
     assert crash["ended"] == "by signal 9"
     assert "ZeroDivisionError" in error["ended"]
-    assert wait["seconds"] >= 0.2 and wait["ended"] == nothing["ended"] == "well"
+    assert wait["seconds"] >= 0.2 and wait["ended"] == leak["ended"] == nothing["ended"] == "well"
     if sys.platform == "linux":
         assert leak["swelled"] > 90 << 20 > 20 << 20 > nothing["swelled"]

@@ -60,6 +60,19 @@ def test_a_script_runs_to_its_end(processes):
     assert "mfcc needs no download" in job.output
 
 
+def test_the_exit_code_is_known_as_soon_as_the_end(processes, monkeypatch):
+    enter = processes._save
+
+    def slowly(kind, record):
+        if record.code is not None:
+            time.sleep(0.5)  # as on a busy machine
+        enter(kind, record)
+
+    monkeypatch.setattr(processes, "_save", slowly)
+    processes.start("weights", "pretrain/__main__.py", ["mfcc"])
+    assert wait(processes, "weights", lambda job: not job.alive).status == "done"
+
+
 def test_what_goes_wrong_is_the_script_s_own_sentence(processes):
     processes.start("weights", "pretrain/__main__.py", ["no such part"])
     job = wait(processes, "weights", lambda job: not job.alive)

@@ -6,6 +6,7 @@ DATASET ?=
 SONG ?=
 KEY ?=
 SPEAKER ?=
+QUICK ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow test-browser lint format bench rehearse test-fairseq quality evaluate starter clean
@@ -95,14 +96,16 @@ $(STYLES):
 	mkdir -p "$(STARTER)"
 	cd "$(STARTER)" && npm pack --silent kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz package/voices
 
-starter: $(VENV)/.installed-starter $(STYLES)  ## train ppg-starter anew (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
-	$(BIN)/python -m tools.starter.generate "$(STARTER)"
-	$(BIN)/python -m tools.starter.align "$(STARTER)" --transcripts "$(TRANSCRIPTS)"
-	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)"
-	$(BIN)/python -m tools.starter.copies "$(STARTER)"
-	$(BIN)/python -m tools.starter.train "$(STARTER)"
+# QUICK=1: a little of everything, to see that it runs; what it writes stays in $(STARTER)
+starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit anew (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
+	$(BIN)/python -m tools.starter.generate "$(STARTER)" $(if $(QUICK),--espeak_minutes 2 --flite_minutes 0.2)
+	$(BIN)/python -m tools.starter.align "$(STARTER)" --transcripts "$(TRANSCRIPTS)" $(if $(QUICK),--most 20)
+	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)" $(if $(QUICK),--voices 5 --seconds 5)
+	$(BIN)/python -m tools.starter.copies "$(STARTER)" $(if $(QUICK),--most 1)
+	$(BIN)/python -m tools.starter.train "$(STARTER)" $(if $(QUICK),--minutes 1)
 	$(if $(LJ),$(BIN)/python -m tools.starter.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")
-	$(BIN)/python -m tools.starter.write "$(STARTER)"
+	$(BIN)/python -m tools.starter.write "$(STARTER)" $(if $(QUICK),--output "$(STARTER)/ppg-starter.safetensors")
+	$(BIN)/python -m tools.starter.base "$(STARTER)" $(if $(QUICK),--minutes 1 --output "$(STARTER)/base.safetensors")
 
 evaluate: $(VENV)/.installed-quality  ## judge models, write a report: ARGS="-m <model> -n <song> -s <voice>"
 	@$(BIN)/python evaluate.py $(ARGS)

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     speaker = config.speaker_name(args.speaker) if args.speaker else sorted(config.spk)[0]
     code = _run(
         ["preprocess_hubert_f0.py", "--f0_predictor", F0_PREDICTOR, "--num_processes", "0"], workspace
-    ) or _run(["train.py", "--max_minutes", str(args.minutes)], workspace)
+    ) or _run(["train.py", "--max_minutes", str(args.minutes), *_base(config)], workspace)
     if code:
         return code
 
@@ -125,6 +125,23 @@ def _encoder() -> str:
         print(f"speech encoder: mfcc, which needs no weights, instead of ppg-starter: {error}")
         return "mfcc"
     return "ppg-starter"
+
+
+def _base(config: Config) -> list[str]:
+    """Return the flags to start from the starter kit's base model, or none, and why, if that cannot be."""
+    if config.model.speech_encoder != "ppg-starter":
+        return []
+    from models import GlowSVC
+    from modules.checkpoint import load_model
+    from modules.errors import GlowSVCError
+    from training.base import STARTER_NAME, find_base
+
+    try:
+        load_model(GlowSVC(config.model), find_base(STARTER_NAME))
+    except GlowSVCError as error:
+        print(f"training starts from nothing instead of the base model: {error}")
+        return []
+    return ["--base", STARTER_NAME]
 
 
 @dataclass(frozen=True, eq=False)

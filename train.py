@@ -24,11 +24,12 @@ EPILOG = """\
 examples:
   python train.py -c configs/config.json -m 44k
   python train.py --device cpu --max_minutes 30
+  python train.py --base starter                     after step 2 with --tiny and ppg-starter
   torchrun --nnodes 2 --nproc_per_node 4 --rdzv_backend c10d --rdzv_endpoint HOST:29500 train.py
 
 All GPUs of this machine are used, one process each; --device cuda:0 uses one.
 Start it again to continue: it goes on from the newest checkpoint in logs/<model>,
-exactly where it stopped. Put a base model there as G_0.pth to start from it.
+exactly where it stopped. A new run starts from --base, or from the G_0.pth that you put there.
 Watch with:  tensorboard --logdir logs
 Next step:   python inference_main.py -m logs/44k/G_<step>.pth -n <song> -s <speaker>
 """
@@ -47,6 +48,12 @@ def get_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         help="stop when the run has taken this long, its earlier parts included; 0: no limit",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="FILE",
+        help="model that a new run starts from; starter: the one that comes along, "
+        "for --tiny with ppg-starter (default: logs/<model>/G_0.pth, if it is there)",
     )
     return parser
 
@@ -78,16 +85,18 @@ def _train(args: argparse.Namespace, config: Config, world: World) -> int:
     from modules.feature_record import recipe
     from modules.features import f0_ranges
     from modules.files import write_json
+    from training.base import find_base
     from training.clips import checked_clips
     from training.glow import GlowTask
     from training.loop import Trainer
 
     folder = Path("logs") / args.model
+    base = find_base(args.base) if args.base else None
     lists = config.data.training_files, config.data.validation_files
     training, validation = checked_clips(lists, recipe(config), "run step 3 again", world.is_first)
     listener = _listener(config.train) if world.is_first and config.train.score_every else None
     task = GlowTask(config, training, validation, world.device, listener)
-    trainer = Trainer(task, config.train, folder, world, args.max_minutes)
+    trainer = Trainer(task, config.train, folder, world, args.max_minutes, base)
     if world.is_first:
         # only now is it sure that the configuration fits the checkpoints that are there
         write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_ranges(training)})

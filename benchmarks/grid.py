@@ -23,6 +23,7 @@ from tqdm import tqdm
 from benchmarks.measure import table
 from benchmarks.workspace import prepare, run, script
 from modules.files import write_json
+from training.base import STARTER_NAME
 
 STEPS = 500  # of training; by the clock, a busy minute would count against a setting
 COLUMNS = {
@@ -40,6 +41,7 @@ class Setting:
 
     Attributes:
         encoder: Of the units.
+        base: Whether training starts from the base model of the starter kit.
         train: What differs in the configuration's section "train".
         model: What differs in its section "model".
         training: Steps, as a multiple of the usual.
@@ -48,6 +50,7 @@ class Setting:
     """
 
     encoder: str = "ppg-starter"
+    base: bool = True
     train: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     training: float = 1.0
@@ -58,12 +61,14 @@ class Setting:
     def voice(self) -> str:
         """Name of the model that the setting needs."""
         parts = [f"{name}-{value}" for name, value in {**self.train, **self.model}.items()]
-        return "_".join([self.encoder, f"x{self.training:g}", *parts])
+        start = "base" if self.base else "nothing"
+        return "_".join([self.encoder, start, f"x{self.training:g}", *parts])
 
 
 SETTINGS = {
     "the demo's": Setting(),
-    "units: mfcc": Setting(encoder="mfcc"),
+    "from nothing, not from the base model": Setting(base=False),
+    "from nothing, units: mfcc": Setting(encoder="mfcc", base=False),
     "copies in other voices never heard": Setting(train={"perturb_ratio": 0.0}),
     "no noise on the units": Setting(train={"unit_noise": 0.0}),
     "half the training": Setting(training=0.5),
@@ -75,9 +80,12 @@ SETTINGS = {
     "-ns 0.8": Setting(convert=("-ns", "0.8")),
     "copies in other voices in half of the cases": Setting(train={"perturb_ratio": 0.5}),
     "noise on the units doubled": Setting(train={"unit_noise": 1.0}),
-    "6 flow blocks, not 10": Setting(model={"n_flow_block_layer": 6}),
-    "text encoder twice as wide": Setting(model={"hidden_channels": 192, "filter_channels": 512}),
     "twice the training": Setting(training=2.0),
+    "from nothing, twice the training": Setting(base=False, training=2.0),
+    "from nothing, 6 flow blocks, not 10": Setting(base=False, model={"n_flow_block_layer": 6}),
+    "from nothing, text encoder twice as wide": Setting(
+        base=False, model={"hidden_channels": 192, "filter_channels": 512}
+    ),
 }
 
 
@@ -157,7 +165,8 @@ def _trained(setting: Setting, folder: Path, args: argparse.Namespace) -> Path:
     values["model"] |= setting.model
     config = folder / "configs" / f"{setting.voice}.json"
     write_json(config, values)
-    run(folder, script("train.py", "-c", str(config), "-m", setting.voice))
+    start = ["--base", STARTER_NAME] if setting.base else []
+    run(folder, script("train.py", "-c", str(config), "-m", setting.voice, *start))
     models = (folder / "logs" / setting.voice).glob("G_[0-9]*.pth")
     return max(models, key=lambda path: int(path.stem[2:]))
 

@@ -84,3 +84,21 @@ def test_judges_that_are_not_installed_are_missed_only_where_they_count(
     assert train.main(["-d", "cpu"]) == 0
     assert "train.score_every: no dnsmos_ovrl: speechmos is not installed" in caplog.text
     assert "best mcd" in capsys.readouterr().out
+
+
+def test_a_base_model_is_the_start_of_a_new_run_only(workspace, capsys):
+    assert train.main(["-d", "cpu", "-m", "old"]) == 0
+    base = "logs/old/G_2.pth"
+    assert train.main(["-d", "cpu", "-m", "new", "--base", base]) == 0
+    assert f"starting from the base model {base}" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("logs/new").glob("G_*")) == ["G_2.pth"]  # nothing is copied
+    Path(base).unlink()
+    assert train.main(["-d", "cpu", "-m", "new", "--base", base]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"--base: there is no {Path(base)}")
+
+
+def test_a_base_model_that_does_not_fit_is_one_line(workspace, capsys):
+    assert train.main(["-d", "cpu", "--base", "starter"]) == 2
+    error = capsys.readouterr().err
+    assert "base.safetensors does not fit" in error and "Traceback" not in error
+    assert not Path("logs/44k/config.json").exists()

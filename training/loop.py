@@ -53,16 +53,24 @@ class Trainer:
         max_minutes: Stop after this much time; 0 is no limit. The cosine
             schedule ends there too. Only what follows the last step comes on
             top: it is validated and saved.
+        base: A model to start from if the folder has no checkpoint of the
+            run's own; None: the G_0.pth or model_0.pt in it, if there is one.
 
     Raises:
-        CheckpointError: The folder's checkpoints do not fit, or none can be read.
+        CheckpointError: The base model or the folder's checkpoints do not fit, or none can be read.
         ConfigError: There are fewer training windows than processes.
     """
 
     def __init__(
-        self, task: Task, config: TrainConfig, folder: Path, world: World, max_minutes: float = 0.0
+        self,
+        task: Task,
+        config: TrainConfig,
+        folder: Path,
+        world: World,
+        max_minutes: float = 0.0,
+        base: Path | None = None,
     ) -> None:
-        self.task, self.config, self.world = task, config, world
+        self.task, self.config, self.world, self.base = task, config, world, base
         self.epochs = EpochBatches(
             task.training_set.lengths,
             Shape(config.batch_size, config.accumulate_steps, world.size),

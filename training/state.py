@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from modules.checkpoint import load_weights, write_checkpoint
+from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.errors import CheckpointError
 from training.progress import BASE_STEP, progress_of
 
@@ -77,16 +77,18 @@ class RunState:
     def resume(self) -> bool:
         """Load the newest checkpoint, if there is one; say whether the model is trained already."""
         run = self.trainer
-        found = run.checkpoints.newest()
         first = run.world.is_first
         torch.manual_seed(run.config.seed + run.world.rank)  # dropout differs between processes
+        found = run.checkpoints.newest()
+        base = found is None or found[0] == run.checkpoints.path(BASE_STEP)
+        if base and run.base is not None:
+            found = run.base, read_checkpoint(run.base)
         if found is None:
             return False
         path, content = found
         model = content.get("model")
         if not isinstance(model, dict):
             raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of this trainer")
-        base = path == run.checkpoints.path(BASE_STEP)
         tables = run.task.speaker_tables if base else ()
         advice = f"Use the {run.task.config_name} saved beside the checkpoint."
         strange: list[str] = []

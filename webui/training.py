@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from modules.errors import GlowSVCError
+from training.base import STARTER_NAME
 from webui.context import Context
 from webui.flags import Flags
 from webui.language import in_language
+from webui.menus import keep_current
 from webui.panel import Panel
-from webui.places import inside, plain_name
+from webui.places import VOICES, find_models, inside, plain_name
 from webui.processes import Processes
 from webui.run_folder import RunFolder
 from webui.tables import draw_table
@@ -48,19 +50,30 @@ def build(context: Context) -> None:
 
 def _voice(context: Context, processes: Processes) -> None:
     text = context.text
-    main, fine, start = _fields(context, "train", ["model", "max_minutes"], text("training.start"))
+    names, choices = ["model", "max_minutes", "base"], {"base": bases(context.root)}
+    main, fine, start = _fields(context, "train", names, text("training.start"), choices)
     panel = Panel(context, processes, [VOICE])
 
     def folder(name: str) -> Path:
         return Path("logs") / plain_name(name, text_of("train.model"))
 
-    def plan(name: str, minutes: float, config: str, device: str) -> tuple[str, str, list[str]]:
+    def plan(
+        name: str, minutes: float, base: str | None, config: str, device: str
+    ) -> tuple[str, str, list[str]]:
         folder(name)
+        if base and base != STARTER_NAME:
+            base = inside(context.root, base, text_of("train.base")).as_posix()
         config = inside(context.root, config, text_of("train.config")).as_posix()
-        return VOICE, "train.py", main.arguments([name, minutes]) + fine.arguments([config, device])
+        return VOICE, "train.py", main.arguments([name, minutes, base]) + fine.arguments([config, device])
 
     panel.starts(start, plan, [*main.fields, *fine.fields])
+    keep_current((main["base"], lambda: bases(context.root)))
     _watch(context, folder, [main["model"]])
+
+
+def bases(root: Path) -> list[str]:
+    """Return what a training can start from: nothing of its own, the starter kit's model, the voices here."""
+    return ["", STARTER_NAME, *find_models(root, VOICES)]
 
 
 def _diffusion(context: Context, processes: Processes) -> None:
@@ -100,10 +113,16 @@ def _timbre(context: Context, processes: Processes) -> None:
     panel.starts(make_index, plan_index, index.fields)
 
 
-def _fields(context: Context, script: str, names: list[str], start: Any) -> tuple[Flags, Flags, gr.Button]:
+def _fields(
+    context: Context,
+    script: str,
+    names: list[str],
+    start: Any,
+    choices: Mapping[str, Iterable[str]] | None = None,
+) -> tuple[Flags, Flags, gr.Button]:
     """Put the fields of a training together: the plain ones, the folded ones, and its button."""
     with gr.Row(elem_classes="options"):
-        main = Flags(context, script, names)
+        main = Flags(context, script, names, choices)
     button = gr.Button(start, variant="primary")
     with gr.Accordion(context.text("training.more"), open=False), gr.Row(elem_classes="options"):
         fine = Flags(context, script, ["config", "device"])

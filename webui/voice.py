@@ -69,7 +69,9 @@ def build_picker(context: Context) -> VoicePicker:
         device = field(context, "device", [("auto", "")], value="", scale=2)
     with gr.Accordion(text("convert.upload_model"), open=False):
         gr.Markdown(text("convert.upload_model.help"))
-        upload = gr.File(file_count="multiple", file_types=list(KINDS), show_label=False, height=120)
+        upload = gr.File(
+            file_count="multiple", file_types=list(KINDS), show_label=False, height=120, elem_id="voice-files"
+        )
         onnx = field(context, "onnx", ["", *onnx_voices(context.root)])
     with gr.Row():
         refresh = gr.Button(text("convert.refresh"), min_width=100)

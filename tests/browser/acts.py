@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 SLOW = 120_000  # ms for what computes
+SONGS, MODEL = "#songs", "#voice-files"  # places for uploads
 
 
 def tab(page: Page, *names: str) -> None:
@@ -33,14 +34,13 @@ def choose(page: Page, label: str, option: str) -> None:
     page.get_by_role("option").filter(has_text=option).locator("visible=true").first.click()
 
 
-def upload(page: Page, which: int, *files: Path) -> None:
-    """Give files to the ``which``-th place for uploads that is seen, from 0."""
+def upload(page: Page, place: str, *files: Path) -> None:
+    """Give files to a place for uploads."""
     with page.expect_file_chooser() as chooser:
-        places = page.get_by_role("button", name="Click to upload or drop files").locator("visible=true")
-        places.nth(which).click()
+        page.locator(place).get_by_role("button", name="Click to upload or drop files").click()
     chooser.value.set_files(list(files))
     for file in files:
-        page.get_by_text(file.stem[:8]).locator("visible=true").first.wait_for()
+        page.locator(place).get_by_text(file.stem[:8]).first.wait_for()
 
 
 def toast(page: Page, text: str) -> None:

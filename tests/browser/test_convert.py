@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from tests.browser.acts import SLOW, button, choose, fold, tab, upload
+from tests.browser.acts import SLOW, SONGS, button, choose, fold, tab, upload
 from tests.browser.conftest import settle
 from tests.browser.project import SONG
 from tests.webui.server import tone
@@ -50,7 +50,7 @@ def test_several_songs_at_once_and_those_of_before(page, project):
     voice(page)
     choose(page, "Songs in raw/", SONG)
     page.keyboard.press("Escape")
-    upload(page, 0, project / "second.wav")
+    upload(page, SONGS, project / "second.wav")
     button(page, "Convert").click()
     expect(page.get_by_text("Done: 2 file")).to_be_visible(timeout=SLOW)
     choose(page, "Result", "my song")
@@ -82,7 +82,7 @@ def test_a_song_that_lies_too_low_has_its_key_a_button(page, project):
 
 def test_two_pages_take_turns_and_cancel(page, browser, address, long_song):
     voice(page)
-    upload(page, 0, long_song)
+    upload(page, SONGS, long_song)
     button(page, "Convert").click()
     expect(page.get_by_text(re.compile(r"converting long ten.wav · \d+% · [\d:]+ left"))).to_be_visible(
         timeout=SLOW
@@ -106,7 +106,7 @@ def test_closing_the_page_midway_frees_the_job(page, browser, address, project, 
     leaving.goto(address)
     settle(leaving)
     voice(leaving)
-    upload(leaving, 0, long_song)
+    upload(leaving, SONGS, long_song)
     button(leaving, "Convert").click()
     expect(leaving.get_by_text(re.compile("converting long ten"))).to_be_visible(timeout=SLOW)
     button(page, "Unload").click()
@@ -135,9 +135,11 @@ def test_text_becomes_a_song(page, project):
 def test_the_language_is_changed_for_good(page):
     page.get_by_label("中文", exact=True).click()
     expect(page.get_by_role("tab", name="数据集")).to_be_visible(timeout=SLOW)
+    settle(page)  # what is left while it still asks, complains
     page.reload()
     settle(page)
     expect(page.get_by_text("尚未加载").or_(page.get_by_text("已加载")).first).to_be_visible()
     tab(page, "训练", "聚类与检索")
     page.get_by_label("English", exact=True).click()
     expect(page.get_by_role("tab", name="Dataset")).to_be_visible(timeout=SLOW)
+    settle(page)

@@ -1,6 +1,5 @@
 """The whole way through the page, as somebody with a browser goes it."""
 
-import io
 import json
 import re
 
@@ -8,7 +7,7 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from tests.browser.acts import SLOW, button, choose, fold, tab, toast, upload
+from tests.browser.acts import SLOW, SONGS, button, choose, fold, tab, toast, upload
 from tests.browser.project import SINGER, SONG
 
 pytestmark = pytest.mark.browser
@@ -20,13 +19,15 @@ def test_a_voice_is_loaded_and_a_song_comes_back(page, project):
     expect(page.get_by_text(re.compile(r"G_8\.pth")).locator("visible=true").first).to_be_visible(
         timeout=SLOW
     )
-    upload(page, 0, project / "raw" / SONG)
+    upload(page, SONGS, project / "raw" / SONG)
     button(page, "Convert").click()
     expect(page.get_by_text("Done: 1 file")).to_be_visible(timeout=SLOW)
     link = page.locator("a[download][href$='.flac']").locator("visible=true").last
     link.wait_for()
-    answer = page.request.get(link.get_attribute("href"))
-    audio, rate = soundfile.read(io.BytesIO(answer.body()))
+    with page.expect_download() as download:
+        link.click()
+    assert "anna" in download.value.suggested_filename
+    audio, rate = soundfile.read(download.value.path())
     song = soundfile.info(project / "raw" / SONG)
     assert (rate, len(audio)) == (44100, song.frames) and abs(audio).max() > 0.001
     assert any((project / "results").glob("*anna*.flac"))
@@ -199,8 +200,10 @@ def test_a_voice_is_exported(page, project):
     page.get_by_label("Name", exact=True).locator("visible=true").fill("anna")
     button(page, "Copy").click()
     toast(page, "Copied to checkpoints/anna")
+    page.get_by_label("Check", exact=True).locator("visible=true").check()
     button(page, "Export").click()
     expect(page.locator("b", has_text="done").locator("visible=true")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("largest difference of 'mel'").locator("visible=true").first).to_be_visible()
     assert (project / "checkpoints/anna/model.onnx").is_file()
 
 

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from tests.browser.acts import SLOW, button, choose, fold, tab, toast, upload
+from tests.browser.acts import MODEL, SLOW, SONGS, button, choose, fold, tab, toast, upload
 from tests.browser.project import SONG
 from tests.malicious import write_malicious
 
@@ -35,14 +35,14 @@ def ready(page):
 
 def test_a_text_as_a_song(ready, project):
     (project / "words.wav").write_text("la la la")
-    upload(ready, 0, project / "words.wav")
+    upload(ready, SONGS, project / "words.wav")
     button(ready, "Convert").click()
     toast(ready, "words.wav cannot be read as sound")
 
 
 def test_an_empty_song(ready, project):
     (project / "nothing.wav").write_bytes(b"")
-    upload(ready, 0, project / "nothing.wav")
+    upload(ready, SONGS, project / "nothing.wav")
     button(ready, "Convert").click()
     toast(ready, "nothing.wav is empty (0 bytes)")
 
@@ -52,7 +52,7 @@ def test_an_hour_of_song(ready, project):
     with soundfile.SoundFile(path, "w", 8000, 1) as file:
         for _ in range(60):
             file.write([0.1, -0.1] * (4000 * 60))
-    upload(ready, 0, path)
+    upload(ready, SONGS, path)
     button(ready, "Convert").click()
     toast(ready, "These songs last 60 minutes")
     ready.get_by_text("converting an hour.wav").wait_for(timeout=SLOW)
@@ -65,7 +65,7 @@ def test_a_hostile_model(ready, project):
     folder.mkdir(exist_ok=True)
     write_malicious(folder / "G_evil.pth", "pickle", project / "trace")
     fold(ready, "Upload a model")
-    upload(ready, 0, folder / "G_evil.pth", project / "trained/anna/config.json")
+    upload(ready, MODEL, folder / "G_evil.pth", project / "trained/anna/config.json")
     expect(ready.get_by_label("Model", exact=True).locator("visible=true").first).to_have_value(
         re.compile("G_evil"), timeout=SLOW
     )

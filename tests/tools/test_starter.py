@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from models import GlowSVC
+from modules.checkpoint import read_checkpoint, write_checkpoint
+from modules.config import load_config
 from modules.errors import ConfigError
+from modules.files import write_json
+from tests.test_train import CONFIG
 from tools.starter import align, kokoro
 from tools.starter.augment import contrast, crop, disturb
+from tools.starter.base import CLIP, EDGE, joined, voices, widened, write_base
 from tools.starter.copies import MOST, copies, kind_of
 from tools.starter.phones import INDEX, UNKNOWN, of_arpabet, of_espeak, per_unit
 from tools.starter.train import HELD, SHARES
@@ -104,3 +110,43 @@ def test_a_link_is_no_voice_of_its_own(tmp_path, monkeypatch):
     assert align.main([str(tmp_path / "work"), "--transcripts", str(tmp_path / "texts")]) == 0
     made = sorted(path.name for path in (tmp_path / "work" / "speech").rglob("*.npy"))
     assert made == ["hello.npy"]
+
+
+def test_prompts_are_joined_until_there_is_enough():
+    clips = [np.full(48000, number, np.float32) for number in range(30)]  # 3 s each
+    pieces = list(joined(clips, 33))
+    assert [len(piece) / 16000 for piece in pieces] == [12, 12, 9]
+    assert np.array_equal(np.concatenate(pieces), np.concatenate(clips[:11]))
+    assert [len(piece) for piece in joined(clips[:1], 33)] == [48000] and CLIP > 3
+
+
+def test_a_copy_of_the_highest_octave_lies_above_it():
+    audio = np.sin(2 * np.pi * 5000 * np.arange(32000) / 16000).astype(np.float32)
+    for gains in ([-6.0], [-6.0, -18.0]):
+        wide = widened(audio, gains)
+        assert len(wide) == 88200
+        level = np.abs(np.fft.rfft(wide[22050:66150] * np.hanning(44100))) / 11025  # a bin is 1 Hz
+        copies = [20 * np.log10(level[5000 + 3800 * number]) for number in (1, 2, 3)]
+        assert copies[: len(gains)] == pytest.approx(gains, abs=0.5)
+        assert max(copies[len(gains) :]) < -60 and level[5000] == pytest.approx(1, abs=0.05)
+    assert EDGE > 5000
+
+
+def test_a_base_model_learns_from_voices_like_people_that_nobody_is_judged_by(tmp_path):
+    for name in ("espeak-Alex", "flite-slt", *HELD, "kokoro-007", "en_US_f_Allison"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in voices(tmp_path)] == ["en_US_f_Allison", "kokoro-007"]
+    with pytest.raises(ConfigError, match="run the steps align and kokoro first"):
+        voices(tmp_path / "nowhere")
+
+
+def test_the_speakers_of_a_base_model_are_the_average_of_those_heard(tmp_path):
+    values = {**CONFIG, "model": {**CONFIG["model"], "n_speakers": 4}, "spk": {"a": 0, "b": 1}}
+    write_json(tmp_path / "config.json", values)
+    model = GlowSVC(load_config(tmp_path / "config.json").model)
+    write_checkpoint(tmp_path / "G_9.pth", {"model": model.state_dict(), "optimizer": {"state": {}}})
+    write_base(tmp_path / "G_9.pth", tmp_path / "base.safetensors")
+    state = read_checkpoint(tmp_path / "base.safetensors")["model"]
+    heard = model.emb_g.weight[:2].mean(0)
+    assert all(torch.allclose(row.float(), heard, atol=1e-2) for row in state["emb_g.weight"])
+    assert len(state["emb_g.weight"]) == 4 and state.keys() == model.state_dict().keys()

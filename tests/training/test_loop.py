@@ -199,6 +199,24 @@ def test_a_base_model_is_a_start_and_stays(clips, tmp_path, name):
     assert (folder / name).read_bytes() == before
 
 
+def test_a_named_base_model_goes_before_the_one_in_the_folder_but_not_before_the_run(clips, tmp_path):
+    trainer(clips, tmp_path / "base", with_train(max_steps=10)).run()
+    named = tmp_path / "base" / "G_10.pth"
+    config, folder = with_train(max_steps=3), tmp_path / "run"
+    write_checkpoint(
+        folder / "G_0.pth", {"model": GlowTask(config, clips, clips[:1], CPU).model.state_dict()}
+    )
+
+    def begin() -> Trainer:
+        task = GlowTask(config, clips, clips[:1], CPU)
+        return Trainer(task, config.train, folder, World(CPU), base=named)
+
+    run = begin()
+    assert run.progress.step == 0 and same(run.task.model.state_dict(), read_checkpoint(named)["model"])
+    run.run()
+    assert begin().progress.step == 3
+
+
 def test_a_base_model_of_other_speakers_is_a_start(clips, tmp_path, caplog):
     """Published base models know hundreds of speakers."""
     known = replace(CONFIG, model=replace(CONFIG.model, n_speakers=7))

@@ -27,6 +27,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.align")
     parser.add_argument("work", type=Path, help="folder for everything that is made")
     parser.add_argument("--transcripts", type=Path, required=True, help="core-sounds-en.txt of asterisk")
+    parser.add_argument("--most", type=int, help="prompts of each language (default: all)")
     return parser
 
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder for folder in sorted(SOUNDS.iterdir()) if not folder.is_symlink()
     ]  # other names of these
     for folder in folders:
-        for path in tqdm(sorted(folder.rglob("*.g722")), desc=folder.name, unit="clip"):
+        for path in tqdm(sorted(folder.rglob("*.g722"))[: args.most], desc=folder.name, unit="clip"):
             if "silence" in path.parts:
                 continue
             audio = _decoded(path)

@@ -62,6 +62,11 @@ TEXTS |= flag_texts(
     {
         "model": ("Name of the run", "名称", "写入 logs/<名称>"),
         "max_minutes": _MINUTES,
+        "base": (
+            "Base model",
+            "底模",
+            "新的训练从这个模型开始；starter：自带的底模，适合步骤 2 的“小模型”加 ppg-starter",
+        ),
         "config": _CONFIG,
         "device": _DEVICE,
     },

@@ -132,12 +132,14 @@ def _base(config: Config) -> list[str]:
     if config.model.speech_encoder != "ppg-starter":
         return []
     from models import GlowSVC
-    from modules.checkpoint import load_model
+    from modules.checkpoint import load_weights, model_state
     from modules.errors import GlowSVCError
-    from training.base import STARTER_NAME, find_base
+    from training.base import STARTER_NAME, find_base, fit_speakers
+    from training.glow import GlowTask
 
     try:
-        load_model(GlowSVC(config.model), find_base(STARTER_NAME))
+        path, model = find_base(STARTER_NAME), GlowSVC(config.model)
+        load_weights(model, fit_speakers(model, model_state(path), GlowTask.speaker_tables)[0], path)
     except GlowSVCError as error:
         print(f"training starts from nothing instead of the base model: {error}")
         return []

@@ -151,21 +151,15 @@ def load_weights(
     module: nn.Module,
     state: dict[str, Tensor],
     source: str | Path,
-    tables: Collection[str] = (),
     advice: str = "Download it again.",
-) -> list[str]:
+) -> None:
     """Copy ``state`` into ``module``, by name and shape, in the module's own precision.
 
     Args:
         module: Where to.
         state: Tensors by name.
         source: The file they are from, for messages.
-        tables: Names of tensors with a row for each speaker: with another
-            number of rows, the module keeps its own.
         advice: What to do if they do not fit.
-
-    Returns:
-        The tables that were kept.
 
     Raises:
         CheckpointError: Tensors are missing, unknown or of another shape; at
@@ -173,14 +167,6 @@ def load_weights(
     """
     wanted = module.state_dict()
     state = _with_names_of(wanted, state)
-    kept = [
-        name
-        for name in tables
-        if name in wanted.keys() & state.keys()
-        and len(state[name]) != len(wanted[name])
-        and state[name].shape[1:] == wanted[name].shape[1:]
-    ]
-    state = {**state, **{name: wanted[name] for name in kept}}
     wrong = [f"{shown(name)} is missing" for name in wanted.keys() - state.keys()]
     wrong += [f"{shown(name)} is unknown" for name in state.keys() - wanted.keys()]
     wrong += [
@@ -197,7 +183,6 @@ def load_weights(
             + (f"It seems to be {kind}." if kind else advice)
         )
     module.load_state_dict(state)
-    return kept
 
 
 def load_model(module: nn.Module, path: str | Path) -> None:

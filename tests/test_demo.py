@@ -18,6 +18,7 @@ from modules.checkpoint import write_checkpoint
 from modules.config import Config
 from modules.errors import CheckpointError
 from singer import SINGERS, compose, sing
+from training.base import STARTER
 
 RATE = demo.RATE
 
@@ -57,6 +58,7 @@ def test_from_recordings_to_a_picture_and_numbers(run, tmp_path):
     share = re.search(r"F0 within 50 cents: ([\d.]+) \(WORLD resynthesis of the source: ([\d.]+)\)", out)
     assert all(0.3 < float(number) <= 1 for number in share.groups())
     assert f"length: {len(audio)} samples as the source; key {key:+d}" in out
+    assert f"starting from the base model {STARTER}" in err
 
 
 def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+
+from torch import Tensor, nn
 
 from modules.errors import ConfigError
 
@@ -24,3 +27,35 @@ def find_base(name: str) -> Path:
     if not path.is_file():
         raise ConfigError(f"--base: there is no {path}")
     return path
+
+
+def fit_speakers(
+    module: nn.Module, state: dict[str, Tensor], tables: Collection[str]
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """Return the tensors of a base model of other speakers, made fit for ``module``.
+
+    With another number of speakers, each new one is the average of the base's:
+    a voice like none of them, which is near to any. A base without speakers, or
+    one that knows them by an embedding from elsewhere, has no table, or one of
+    another width: the module keeps its own. A table for which the module has no
+    use is left out.
+
+    Args:
+        module: What is going to be trained.
+        state: The base model's tensors by name.
+        tables: Names of those that know the speakers, a row for each.
+
+    Returns:
+        The tensors; which of them are averages; which are the module's own.
+    """
+    own = module.state_dict()
+    fit = {name: value for name, value in state.items() if name in own or name not in tables}
+    average, anew = [], []
+    for name in [name for name in tables if name in own]:
+        if name not in state or not state[name].numel() or state[name].shape[1:] != own[name].shape[1:]:
+            fit[name] = own[name]
+            anew.append(name)
+        elif len(state[name]) != len(own[name]):
+            fit[name] = state[name].float().mean(0, keepdim=True).expand_as(own[name])
+            average.append(name)
+    return fit, average, anew

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.errors import CheckpointError
+from training.base import fit_speakers
 from training.progress import BASE_STEP, progress_of
 
 if TYPE_CHECKING:
@@ -89,21 +89,19 @@ class RunState:
         model = content.get("model")
         if not isinstance(model, dict):
             raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of this trainer")
-        tables = run.task.speaker_tables if base else ()
         advice = f"Use the {run.task.config_name} saved beside the checkpoint."
-        strange: list[str] = []
+        average: list[str] = []
+        anew: list[str] = []
         if base:
-            model, strange = without_strangers(run.task.model, model, tables)
-        kept = load_weights(
-            run.task.model, model if base else content.get("training_model", model), path, tables, advice
-        )
+            model, average, anew = fit_speakers(run.task.model, model, run.task.speaker_tables)
+        load_weights(run.task.model, model if base else content.get("training_model", model), path, advice)
         if run.mean_model is not None:
-            load_weights(run.mean_model, model, path, tables, advice)
+            load_weights(run.mean_model, model, path, advice)
         if base:
-            kept += strange
-            anew = f"; of other speakers, so {' and '.join(kept)} start anew" if kept else ""
             if first:
-                logger.warning("starting from the base model %s%s", path, anew)
+                parts = [f"{' and '.join(average)} from the average of its speakers"] if average else []
+                parts += [f"{' and '.join(anew)} anew"] if anew else []
+                logger.warning("starting from the base model %s", "; ".join([str(path), *parts]))
             return True
         run.progress = progress_of(path, content)
         resume_optimizer(run.optimizer, content.get("optimizer"), path)
@@ -121,33 +119,6 @@ class RunState:
         if first:
             logger.warning("continuing from %s", path)
         return True
-
-
-def without_strangers(
-    module: nn.Module, state: dict[str, Tensor], tables: Collection[str]
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors of a base model that knows its speakers in another way, made fit for ``module``.
-
-    One without speakers, or one that knows them by an embedding from elsewhere,
-    has no table, or one of another width: the module keeps its own. A table for
-    which the module has no use is left out.
-
-    Args:
-        module: What is going to be trained.
-        state: The base model's tensors by name.
-        tables: Names of those that know the speakers.
-
-    Returns:
-        The tensors, and which of them are the module's own.
-    """
-    own = module.state_dict()
-    strange = [
-        name
-        for name in tables
-        if name in own and (name not in state or state[name].shape[1:] != own[name].shape[1:])
-    ]
-    fit = {name: value for name, value in state.items() if name in own or name not in tables}
-    return {**fit, **{name: own[name] for name in strange}}, strange
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path) -> None:

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from models import GlowSVC
-from modules.checkpoint import read_checkpoint, write_checkpoint
-from modules.config import load_config
 from modules.errors import ConfigError
-from modules.files import write_json
-from tests.test_train import CONFIG
 from tools.starter import align, kokoro
 from tools.starter.augment import contrast, crop, disturb
-from tools.starter.base import CLIP, EDGE, joined, voices, widened, write_base
+from tools.starter.base import CLIP, EDGE, joined, voices, widened
 from tools.starter.copies import MOST, copies, kind_of
 from tools.starter.phones import INDEX, UNKNOWN, of_arpabet, of_espeak, per_unit
 from tools.starter.train import HELD, SHARES
@@ -138,15 +133,3 @@ def test_a_base_model_learns_from_voices_like_people_that_nobody_is_judged_by(tm
     assert [path.name for path in voices(tmp_path)] == ["en_US_f_Allison", "kokoro-007"]
     with pytest.raises(ConfigError, match="run the steps align and kokoro first"):
         voices(tmp_path / "nowhere")
-
-
-def test_the_speakers_of_a_base_model_are_the_average_of_those_heard(tmp_path):
-    values = {**CONFIG, "model": {**CONFIG["model"], "n_speakers": 4}, "spk": {"a": 0, "b": 1}}
-    write_json(tmp_path / "config.json", values)
-    model = GlowSVC(load_config(tmp_path / "config.json").model)
-    write_checkpoint(tmp_path / "G_9.pth", {"model": model.state_dict(), "optimizer": {"state": {}}})
-    write_base(tmp_path / "G_9.pth", tmp_path / "base.safetensors")
-    state = read_checkpoint(tmp_path / "base.safetensors")["model"]
-    heard = model.emb_g.weight[:2].mean(0)
-    assert all(torch.allclose(row.float(), heard, atol=1e-2) for row in state["emb_g.weight"])
-    assert len(state["emb_g.weight"]) == 4 and state.keys() == model.state_dict().keys()

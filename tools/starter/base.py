@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     from tqdm import tqdm
 
+    from export.compress import compress_model
     from modules.files import write_json
+    from training.base import STARTER
 
     work = args.work.resolve() / "base"
     raw = work / "dataset_raw"
@@ -75,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _run(work, "preprocess_hubert_f0.py", "--f0_predictor", "pm", "--num_processes", "0")
     _run(work, "train.py", "--max_minutes", str(args.minutes))
     models = (work / "logs" / "44k").glob("G_[0-9]*.pth")
-    write_base(max(models, key=lambda path: int(path.stem[2:])), args.output)
+    output = args.output or STARTER
+    done = compress_model(max(models, key=lambda path: int(path.stem[2:])), output, half=True)
+    print(f"{output}: {done.after / 1e6:.1f} MB")
     return 0
 
 
@@ -128,24 +132,6 @@ def widened(audio: np.ndarray, gains: Sequence[float]) -> np.ndarray:
     for number, gain in enumerate(gains, start=1):
         wide = wide + 10 ** (gain / 20) * np.real(highest * np.exp(2j * np.pi * BAND * number * time))
     return wide.astype(np.float32)
-
-
-def write_base(model: Path, output: Path | None = None) -> None:
-    """Write a trained model in half precision, its speakers all the average of those it has heard."""
-    from export.compress import compress_model
-    from modules.checkpoint import read_checkpoint, write_checkpoint
-    from modules.config import load_config
-    from training.base import STARTER
-
-    output = output or STARTER
-    content = read_checkpoint(model, keep=("model",))
-    heard = len(load_config(model.with_name("config.json")).spk)
-    table = content["model"]["emb_g.weight"]
-    content["model"]["emb_g.weight"] = table[:heard].mean(0, keepdim=True).expand_as(table).clone()
-    average = model.with_name("average.pth")
-    write_checkpoint(average, content)
-    done = compress_model(average, output, half=True)
-    print(f"{output}: {done.after / 1e6:.1f} MB")
 
 
 def _write_voice(source: Path, target: Path, most: float, rng: np.random.Generator) -> None:

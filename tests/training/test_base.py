@@ -1,0 +1,71 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import demo
+from models import GlowSVC
+from modules.checkpoint import load_weights, model_state, write_checkpoint
+from modules.config import Config, load_config, read_json
+from modules.errors import ConfigError
+from modules.files import write_json
+from training import base
+from training.glow import GlowTask
+
+TABLES = GlowTask.speaker_tables
+TEMPLATE = Path(__file__).parents[2] / "configs_template" / "config_tiny_template.json"
+
+
+@pytest.fixture
+def config(tmp_path) -> Config:
+    """What step 2 makes with --tiny and ppg-starter."""
+    values = read_json(TEMPLATE)
+    values["model"] |= {"speech_encoder": "ppg-starter", "ssl_dim": 192, "vocoder_name": "world"}
+    write_json(tmp_path / "config.json", {**values, "spk": {"anna": 0}})
+    return load_config(tmp_path / "config.json")
+
+
+def test_the_starter_fits_the_small_model_and_has_heard_many(config):
+    model, state = GlowSVC(config.model), model_state(base.STARTER)
+    fit, average, anew = base.fit_speakers(model, state, TABLES)
+    load_weights(model, fit, base.STARTER)
+    assert (average, anew) == (["emb_g.weight", "spk_emb.weight"], [])
+    assert len(state["emb_g.weight"]) > 30 and base.STARTER.stat().st_size < 8e6
+    assert torch.allclose(model.emb_g.weight, state["emb_g.weight"].float().mean(0), atol=1e-3)
+
+
+def test_new_speakers_are_the_average_of_the_base_and_tables_of_another_kind_stay():
+    module = nn.ModuleDict({"emb_g": nn.Embedding(2, 3), "pre": nn.Linear(3, 3)})
+    own = {name: value.clone() for name, value in module.state_dict().items()}
+    table = torch.arange(12.0).reshape(4, 3).half()
+    state = {**own, "emb_g.weight": table, "spk_emb.weight": torch.ones(4, 5)}
+    fit, average, anew = base.fit_speakers(module, state, TABLES)
+    load_weights(module, fit, "G_0.pth")
+    assert (average, anew) == (["emb_g.weight"], [])
+    assert module.emb_g.weight.tolist() == [[4.5, 5.5, 6.5]] * 2
+    assert state["emb_g.weight"] is table  # what was read is left as it was
+    for strange in (torch.ones(4, 5), torch.ones(0, 3), torch.ones(3), torch.tensor(1.0)):
+        fit, average, anew = base.fit_speakers(module, {**own, "emb_g.weight": strange}, TABLES)
+        assert (average, anew) == ([], ["emb_g.weight"]) and fit["emb_g.weight"].shape == (2, 3)
+    same = {**own, "emb_g.weight": table[:2]}
+    assert base.fit_speakers(module, same, TABLES) == (same, [], [])
+
+
+def test_a_base_that_is_not_there_is_told():
+    with pytest.raises(ConfigError, match="--base: there is no nowhere.pth"):
+        base.find_base("nowhere.pth")
+
+
+def test_the_demo_starts_from_nothing_where_the_base_does_not_fit(config, tmp_path, monkeypatch, capsys):
+    assert demo._base(config) == ["--base", "starter"] and capsys.readouterr().out == ""
+    assert demo._base(replace(config, model=replace(config.model, speech_encoder="mfcc", ssl_dim=12))) == []
+    monkeypatch.setattr(base, "STARTER", tmp_path / "base.safetensors")
+    assert demo._base(config) == []
+    assert "training starts from nothing instead of the base model: --base: there is no" in (
+        capsys.readouterr().out
+    )
+    write_checkpoint(base.STARTER, {"model": {"w": torch.ones(2)}})
+    assert demo._base(config) == []
+    assert "does not fit" in capsys.readouterr().out

@@ -85,7 +85,7 @@ def _train(args: argparse.Namespace, config: Config, world: World) -> int:
     from modules.feature_record import recipe
     from modules.features import f0_ranges
     from modules.files import write_json
-    from training.base import find_base
+    from training.base import STARTER_NAME, find_base
     from training.clips import checked_clips
     from training.glow import GlowTask
     from training.loop import Trainer
@@ -108,6 +108,8 @@ def _train(args: argparse.Namespace, config: Config, world: World) -> int:
             f"{processes}; "
             f"{trainer.epochs.n_steps} steps per epoch, {trainer.epochs.padding():.1%} padding"
         )
+        if trainer.fresh and config.model.speech_encoder == "ppg-starter":
+            print(f"starting from nothing; made with --tiny, it could start with --base {STARTER_NAME}")
     progress = trainer.run()
     if world.is_first:
         print(f"trained {progress.step} steps: {trainer.checkpoints.path(progress.step)}")

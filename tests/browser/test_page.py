@@ -138,6 +138,16 @@ def test_a_training_that_cannot_be_is_a_sentence(page, project):
     expect(page.get_by_text("configs/none.json").locator("visible=true").last).to_be_visible()
 
 
+def test_a_base_model_that_does_not_fit_is_a_sentence(page, project):
+    tab(page, "Training")
+    page.get_by_label("Name of the run").locator("visible=true").fill("based")
+    choose(page, "Base model", "starter")
+    button(page, "Train").click()
+    expect(page.locator("b", has_text="failed").locator("visible=true")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("does not fit its model").locator("visible=true").last).to_be_visible()
+    assert not (project / "logs/based/config.json").exists()
+
+
 def test_voices_are_mixed(page, project):
     tab(page, "Lab")
     for name in ("anna", "花子"):

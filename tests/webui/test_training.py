@@ -10,7 +10,7 @@ from training.board import Board
 from webui.language import in_language
 from webui.run_folder import RunFolder
 from webui.texts.training import TEXTS
-from webui.training import diffusion_folder, frame_of, numbers_of
+from webui.training import bases, diffusion_folder, frame_of, numbers_of
 
 METRICS = """\
 step,epoch,seconds,learning_rate,train_loss,val_loss,mel_l1,f0_accuracy
@@ -96,3 +96,10 @@ def test_where_diffusion_writes_is_what_its_configuration_says(tmp_path):
         diffusion_folder(tmp_path, "configs/diffusion.yaml")
     write_text(tmp_path / "configs/diffusion.yaml", "[")
     assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/44k/diffusion"
+
+
+def test_a_training_starts_from_nothing_the_starter_kit_or_a_voice_here(tmp_path):
+    path = tmp_path / "trained/anna/G_8.pth"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert bases(tmp_path) == ["", "starter", "trained/anna/G_8.pth"]

@@ -11,6 +11,7 @@ import gradio as gr
 from modules.audio import AUDIO_SUFFIXES, find_audio
 from modules.errors import ConfigError, GlowSVCError
 from webui.context import Context
+from webui.jobs import Job
 from webui.lab_tracks import saved
 from webui.language import in_language
 from webui.menus import keep_current
@@ -65,6 +66,7 @@ def build(context: Context, session: Session) -> None:
     look_again = build_history(context, page)
 
     names = list(fields)
+    running: dict[str | None, Job] = {}  # of every page the job that it waits for
 
     def convert(
         request: gr.Request, uploaded: Sequence[str] | None, local: Sequence[str] | None, *values: Any
@@ -75,7 +77,12 @@ def build(context: Context, session: Session) -> None:
         found += [context.root / inside(context.root, Path("raw") / name) for name in local or ()]
         takes = plan_takes(found, options)
         _warn_if_long(found, say)
-        yield from _watch(session, options, takes, say)
+        job = running[request.session_hash] = session.convert(options, takes)
+        try:
+            yield from _watch(job, session, say)
+        finally:  # also when the page is closed
+            job.cancel()
+            running.pop(request.session_hash, None)
 
     going = start.click(
         toasts(convert, context.debug),
@@ -90,17 +97,12 @@ def build(context: Context, session: Session) -> None:
     results.show(going)
     look_again(going)
 
-    def cancelled(request: gr.Request) -> str:
-        return f"<p>{in_language(TEXTS, request)('convert.cancelled')}</p>"
+    def cancel_job(request: gr.Request) -> None:
+        if job := running.get(request.session_hash):
+            job.cancel()
 
-    cancel.click(
-        cancelled,
-        None,
-        progress,
-        cancels=going,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    # not by Gradio's "cancels": what was yielded last would then come after what says that it is cancelled
+    cancel.click(cancel_job, show_progress="hidden", api_visibility="private")
     picker.refresh.click(
         lambda: gr.Dropdown(choices=songs_in_raw(context)), None, raw, api_visibility="private"
     )
@@ -147,17 +149,14 @@ def timbres(context: Context) -> list[str]:
     return ["", *find_models(context.root, TIMBRES)]
 
 
-def _watch(
-    session: Session, options: ConvertOptions, takes: Sequence[Take], say: Callable[[str], str]
-) -> Iterator[tuple[Any, ...]]:
-    """Convert; yield progress, and at the end the results. Who stops to listen cancels."""
-    job = session.convert(options, takes)
-    try:
-        while not job.finished.wait(0.3):
-            yield as_html(job, session, say), gr.skip(), gr.skip(), gr.skip()
-        outcome: list[Made | GlowSVCError] = job.result()
-    finally:
-        job.cancel()
+def _watch(job: Job, session: Session, say: Callable[[str], str]) -> Iterator[tuple[Any, ...]]:
+    """Yield the progress of a conversion, and at the end the results or that it was cancelled."""
+    while not job.finished.wait(0.3) and not job.cancelled:
+        yield as_html(job, session, say), gr.skip(), gr.skip(), gr.skip()
+    if job.cancelled:  # it ends by itself at its next report
+        yield f"<p>{say('convert.cancelled')}</p>", gr.skip(), gr.skip(), gr.skip()
+        return
+    outcome: list[Made | GlowSVCError] = job.result()
     made = [entry for entry in outcome if isinstance(entry, Made)]
     failures = [entry for entry in outcome if isinstance(entry, GlowSVCError)]
     if not made:

@@ -50,6 +50,11 @@ class Job:
         """Ask it to stop; it does at its next report, and a job that has ended does not mind."""
         self._cancelled.set()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked it to stop."""
+        return self._cancelled.is_set()
+
     def enter(self, stage: str, title: str = "") -> None:
         """Note what is done from now on; raises Cancelled if it is to stop."""
         self.stage, self.title = stage, title

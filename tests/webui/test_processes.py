@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import psutil
@@ -32,7 +33,8 @@ def processes(tmp_path):
     for record in (tmp_path / "logs/webui").glob("*.json"):
         job = processes.job(record.stem)
         while job and job.alive:
-            processes.stop(record.stem)
+            with suppress(ConfigError):  # it ended just now
+                processes.stop(record.stem)
             time.sleep(0.05)
             job = processes.job(record.stem)
 

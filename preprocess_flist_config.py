@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.cli import entry_point
-from vdecoder import VOCODERS
+from vdecoder import VOCODERS, published_file
 from vencoder import ENCODERS
 
 if TYPE_CHECKING:
-    from vdecoder import VocoderSpec
     from vencoder import EncoderSpec
 
 EPILOG = """\
@@ -139,7 +138,7 @@ def fill_diffusion(
     spk: dict[str, int],
     args: argparse.Namespace,
     encoder: EncoderSpec,
-    vocoder: VocoderSpec,
+    ckpt: str,
 ) -> None:
     """Enter the choices of this run into the template of diffusion.yaml."""
     config["data"] |= {
@@ -152,9 +151,7 @@ def fill_diffusion(
     if args.reflow:
         config["model"]["type"] = "ReFlow"
         config["infer"]["method"] = ""  # the best for the type
-    config["vocoder"]["type"] = args.vocoder
-    if vocoder.weights is None:
-        config["vocoder"]["ckpt"] = ""
+    config["vocoder"] = {"type": args.vocoder, "ckpt": ckpt}
     config["spk"] = spk
 
 
@@ -180,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write lists and configurations; return the exit code."""
     args = get_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    encoder, vocoder = ENCODERS[args.speech_encoder], VOCODERS[args.vocoder]
+    encoder, ckpt = ENCODERS[args.speech_encoder], published_file(args.vocoder)
 
     import json
 
@@ -218,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = json.loads((TEMPLATES / f"config{template}.json").read_text(encoding="utf-8"))
     fill_config(config, spk, args, encoder)
     diffusion = yaml.safe_load((TEMPLATES / f"diffusion{template}.yaml").read_text(encoding="utf-8"))
-    fill_diffusion(diffusion, spk, args, encoder, vocoder)
+    fill_diffusion(diffusion, spk, args, encoder, ckpt)
 
     for path, clips in ((args.train_list, training), (args.val_list, validation)):
         write_text(path, "".join(f"{clip.as_posix()}\n" for clip in clips))

@@ -74,11 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--max_frames must be 0 or more, not {args.max_frames}")
     device = None
     if args.gpu:
-        from modules.device import resolve_device
+        from modules.device import gpu
 
-        device = resolve_device()
-        if device.type == "cpu":
-            raise ConfigError("--gpu: this machine has no GPU that torch can use; leave it out")
+        device = gpu()
     speakers = {}
     for name in config.spk:
         units = SpeakerUnits(Path(args.root_dir) / name)

@@ -62,11 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--n_centres must be above 0, not {args.n_centres}")
     device = None
     if args.gpu:
-        from modules.device import resolve_device
+        from modules.device import gpu
 
-        device = resolve_device()
-        if device.type == "cpu":
-            raise ConfigError("--gpu: this machine has no GPU that torch can use; leave it out")
+        device = gpu()
     speakers = [SpeakerUnits(folder) for folder in speaker_folders(Path(args.dataset))]
     check_same(speakers)
     centres = {}

@@ -23,7 +23,7 @@ from modules.device import cpu_has_bf16, resolve_device
 from modules.errors import CheckpointError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.units import stretch_units
-from vdecoder import VOCODERS
+from vdecoder import VOCODERS, own_file
 from vdecoder.enhancer import Enhancer
 from vencoder import ENCODERS
 
@@ -62,7 +62,9 @@ class Converter(SongConverter):
         self.refiner = Refiner(diffusion, options, config, self.device) if diffusion else None
         name = config.model.speech_encoder
         self.encoder = ENCODERS.build(name, self.device, dtype=self.dtype)
-        self.vocoder = VOCODERS.build(config.model.vocoder_name, config.data, self.device, dtype=self.dtype)
+        vocoder = config.model.vocoder_name
+        file = own_file(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
+        self.vocoder = VOCODERS.build(vocoder, config.data, self.device, weights=file, dtype=self.dtype)
         self.enhancer = self._build_enhancer() if options.enhances else None
 
     def _cpu_is_good_at_it(self) -> bool:
@@ -175,7 +177,15 @@ def _check(config: Config, options: ConvertOptions) -> None:
         )
     if options.enhance and not options.enhances:
         logger.warning("-eh has no effect on what a diffusion model has refined; it is left out")
+    if options.feature_retrieval and not options.cluster_infer_ratio:
+        logger.warning("-fr has no effect without -cr: at 0 the units stay as they are")
+    if options.linear_gradient and not options.clip:
+        logger.warning("-lg has no effect without -cl: there are no forced slices to cross-fade")
+    if options.enhancer_adaptive_key and not options.enhance:
+        logger.warning("-eak has no effect without -eh")
     if options.cluster_infer_ratio and options.use_spk_mix:
         logger.warning("-cr has no effect on a mix of speakers (-usm)")
     if options.only_diffusion and options.shallow_diffusion:
         logger.warning("-od leaves the Glow model out: -shd has no effect")
+    if options.only_diffusion and options.second_encoding:
+        logger.warning("-od leaves the Glow model out: there is no sound of it that -se could encode")

@@ -13,7 +13,11 @@ import soxr
 from modules.errors import AudioError
 from modules.files import replacing
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
+# what libsndfile reads; what a file really holds is seen when it is opened
+AUDIO_SUFFIXES = frozenset(
+    ".wav .wave .wavex .bwf .rf64 .w64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .caf .au .snd "
+    ".voc .sph .nist .paf .svx .avr .sf .pvf".split()
+)
 _LEAST_FREE = 2**16  # bytes; less is a full disk
 
 

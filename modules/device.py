@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 
 from modules.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 def resolve_device(name: str | None = None) -> torch.device:
@@ -25,6 +29,15 @@ def resolve_device(name: str | None = None) -> torch.device:
         raise ConfigError(f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("device 'mps' is not there")
+    return device
+
+
+def gpu() -> torch.device | None:
+    """Return the GPU of this machine; without one say so, and return None."""
+    device = resolve_device()
+    if device.type == "cpu":
+        logger.warning("--gpu: this machine has no GPU that torch can use; computing on the CPU")
+        return None
     return device
 
 

@@ -12,6 +12,8 @@ from diffusion.config import load_diffusion_config
 from diffusion.samplers import check_method
 from modules.config import load_config
 from modules.registry import Registry
+from modules.weights import WEIGHTS
+from vdecoder import VOCODERS
 
 TEMPLATE = json.loads((step.TEMPLATES / "config_template.json").read_text(encoding="utf-8"))
 TINY = json.loads((step.TEMPLATES / "config_tiny_template.json").read_text(encoding="utf-8"))
@@ -26,7 +28,6 @@ class Spec:
 
 
 ENCODERS = Registry("speech encoder", {f"{dim}": Spec(ssl_dim=dim) for dim in (12, 256, 768, 1024)})
-VOCODERS = Registry("vocoder", {"world": Spec(), "nsf-hifigan": Spec(weights="nsf-hifigan")})
 
 
 @pytest.fixture
@@ -34,7 +35,6 @@ def run(tmp_path, monkeypatch, capsys, caplog):
     """Run the script with encoders of several sizes; return (exit code, everything it said)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(step, "ENCODERS", ENCODERS)
-    monkeypatch.setattr(step, "VOCODERS", VOCODERS)
 
     def call(*args: str, encoder: str = "768"):
         caplog.clear()
@@ -187,6 +187,16 @@ def test_flags(run):
     assert diffusion["vocoder"] == {"type": "world", "ckpt": ""}
 
 
+@pytest.mark.parametrize("vocoder", VOCODERS)
+def test_the_vocoder_of_samples_is_that_of_the_voice(run, vocoder):
+    put("a", *numbered(4))
+    run("--vocoder", vocoder)
+    chosen = load_diffusion_config("configs/diffusion.yaml").vocoder
+    key = VOCODERS[vocoder].weights
+    assert chosen.type == vocoder
+    assert chosen.ckpt == (f"pretrain/{WEIGHTS[key].file}" if key else "")
+
+
 def test_a_rectified_flow_is_sampled_by_a_method_of_its_own(run):
     put("a", *numbered(4))
     run("--reflow")
@@ -233,4 +243,4 @@ def test_mistakes_are_one_line(run, prepare, args, message):
 def test_an_unknown_vocoder_lists_those_there_are(run):
     put("a", "x.wav")
     code, said = run("--vocoder", "theremin")
-    assert code == 2 and "choose one of: world, nsf-hifigan" in said
+    assert code == 2 and "choose one of: nsf-hifigan, nsf-hifigan-log10, nsf-snake-hifigan, world" in said

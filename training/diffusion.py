@@ -23,6 +23,7 @@ from modules.feature_record import Recipe, recipe
 from training.board import Board
 from training.diffusion_data import DiffusionBatch, DiffusionDataset, collate
 from training.stage import Stage
+from vdecoder import own_file
 
 logger = logging.getLogger(__name__)
 
@@ -131,13 +132,17 @@ class DiffusionTask:
             training_clips, config, augment=True, cache=cache if train.cache_all_data else None
         )
         self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
-        data, ckpt = config.data, Path(config.vocoder.ckpt)
-        self._stage = Stage(
+        data = config.data
+        self.stage = Stage(
             config.vocoder.type,
             DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
             device,
-            ckpt if ckpt.is_file() else None,
+            own_file(config.vocoder.type, config.vocoder.ckpt),
         )
+
+    def prepare(self) -> None:
+        """Load the vocoder of the validation clips."""
+        self.stage.load()
 
     def initialise(self, batch: DiffusionBatch) -> None:
         """Do nothing: no weight of this model depends on data."""
@@ -215,7 +220,7 @@ class DiffusionTask:
         made, recorded = mel[0].float().cpu(), true[0].cpu()
         board.mels(f"mel/{index}", {"recorded": recorded, "generated": made}, step)
         wav = self.validation_set.clips[index]
-        self._stage.show_recording(wav, index, made.shape[-1], board, step)
+        self.stage.show_recording(wav, index, made.shape[-1], board, step)
         uv = features.load_f0(wav)[1][: made.shape[-1]]
-        scores = self._stage.perform(index, made, recorded, f0[0].cpu(), uv, board, step)
+        scores = self.stage.perform(index, made, recorded, f0[0].cpu(), uv, board, step)
         return {"mel_l1": float((made - recorded).abs().mean()), **scores}

@@ -106,6 +106,8 @@ class Trainer:
 
     def run(self) -> Progress:
         """Train until the steps, the epochs, the time or the patience are used up; return where it ended."""
+        if self.board:  # the process that validates
+            self.task.prepare()
         budget = self.budget
         budget.start()
         bar = tqdm(

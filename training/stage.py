@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Stage:
-    """A vocoder that is loaded when it is first needed; without its weights there is no sound.
+    """A vocoder that is loaded when it is needed, or by :meth:`load`; without its weights no sound.
 
     Args:
         vocoder: Its name.
@@ -53,6 +53,15 @@ class Stage:
                 "get them with: python -m pretrain %s",
                 vocoder,
             )
+
+    def load(self) -> None:
+        """Load the vocoder, if it is there.
+
+        Raises:
+            CheckpointError: Its file is none of this vocoder, or damaged.
+        """
+        if self._has_vocoder:
+            _ = self._vocoder
 
     def show_recording(self, wav: Path, index: int, n_frames: int, board: Board, step: int) -> None:
         """Write the first ``n_frames`` of a recording to the board, once, if it is there."""

@@ -62,6 +62,10 @@ class Task(Protocol):
     @property
     def d_model(self) -> int: ...  # noqa: D102
     def collate(self, items: list[Any]) -> Any: ...  # noqa: D102
+    def prepare(self) -> None:
+        """Load what validation needs, so that a wrong file is found before the first step."""
+        ...
+
     def initialise(self, batch: Any) -> None: ...  # noqa: D102
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
         """Return what a published checkpoint holds beside "model" and a saved optimizer."""

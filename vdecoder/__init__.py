@@ -15,9 +15,14 @@ it too.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from modules.registry import Registry
+from modules.weights import WEIGHTS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,3 +46,25 @@ VOCODERS: Registry[VocoderSpec] = Registry(
         "world": VocoderSpec(target="vdecoder.world:WorldVocoder", weights=None),
     },
 )
+
+
+def published_file(vocoder: str) -> str:
+    """Return where a vocoder's published file lies, as configurations name it; "" for one without a file."""
+    key = VOCODERS[vocoder].weights
+    return f"pretrain/{WEIGHTS[key].file}" if key else ""
+
+
+def own_file(vocoder: str, ckpt: str) -> Path | None:
+    """Return the file that ``vocoder.ckpt`` of a diffusion.yaml names, or None for the published one.
+
+    One that is not there is announced: what the published one makes may sound different.
+    """
+    published = published_file(vocoder)
+    if not published or not ckpt:
+        return None
+    path = Path(ckpt)
+    if path.is_file():
+        return path
+    if path != Path(published):
+        logger.warning("vocoder.ckpt: there is no %s; the published %s is taken instead", ckpt, vocoder)
+    return None

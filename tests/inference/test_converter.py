@@ -357,6 +357,19 @@ def test_the_enhancer_sings_it_once_more_in_the_same_time(tmp_path, song, monkey
     assert np.abs(heard["higher"] - heard["enhanced"]).max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"feature_retrieval": True}, "-fr has no effect without -cr"),
+        ({"linear_gradient": 0.5}, "-lg has no effect without -cl"),
+        ({"enhancer_adaptive_key": 2.0}, "-eak has no effect without -eh"),
+    ],
+)
+def test_options_that_need_another_say_so(tmp_path, caplog, changes, message):
+    Converter(options_of(tmp_path / "model", **changes))
+    assert message in caplog.text
+
+
 @pytest.mark.parametrize("changes", [{"enhance": True}, {"vocoder": "nsf-hifigan"}])
 def test_a_vocoder_that_is_not_there_names_the_command(tmp_path, monkeypatch, changes):
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))

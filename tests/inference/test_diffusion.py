@@ -1,20 +1,22 @@
 """Conversions with a diffusion model: after the Glow model or alone, with what they refuse."""
 
 import dataclasses
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 
 from diffusion.samplers import SAMPLERS
 from inference.converter import Converter
 from inference.options import ConvertOptions
 from inference.song import Passage
 from modules.checkpoint import read_checkpoint, write_checkpoint
-from modules.errors import CheckpointError, ConfigError
+from modules.errors import CheckpointError, ConfigError, MissingWeightsError
 from tests.golden_cases import voice
-from tests.inference.tiny import RATE, write_diffusion, write_model
+from tests.inference.tiny import RATE, write_diffusion, write_model, write_vocoder
 
 FEW = {"k_step": 40, "diffusion_speedup": 10}
 
@@ -123,6 +125,20 @@ def test_a_diffusion_model_alone_needs_no_glow_model(options, song, monkeypatch)
         convert(options, song, auto_predict_f0=True, **alone)
 
 
+def test_alone_it_sounds_by_the_vocoder_it_was_trained_with(options, tmp_path, song, monkeypatch, caplog):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "empty"))
+    write_vocoder(tmp_path / "own")
+    model, settings = write_diffusion(tmp_path / "model")
+    files = {"diffusion_model_path": str(model), "diffusion_config_path": str(settings)}
+    values = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    for place, there in {"own/nsf_hifigan/model": True, "lost/model": False}.items():
+        values["vocoder"] = {"type": "nsf-hifigan", "ckpt": str(tmp_path / place)}
+        settings.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+        with nullcontext() if there else pytest.raises(MissingWeightsError):
+            convert(options, song, only_diffusion=True, diffusion_speedup=100, **files)
+        assert any("vocoder.ckpt: there is no" in line for line in caplog.messages) != there
+
+
 def test_speakers_are_matched_by_name(options, tmp_path, song):
     """The two models may have been made from different folders."""
     model, yaml = write_diffusion(tmp_path / "other", {"zoe": 0, "花子": 1, "anna": 2})
@@ -207,6 +223,13 @@ def test_a_broken_diffusion_model_is_named(options, tmp_path, song):
     write_checkpoint(tmp_path / "nan.pt", content)
     with pytest.raises(CheckpointError, match=r"nan\.pt gives NaN"):
         convert(options, song, shallow_diffusion=True, diffusion_model_path=str(tmp_path / "nan.pt"))
+
+
+def test_second_encoding_needs_a_glow_model(options, song, caplog):
+    alone = {"only_diffusion": True, "diffusion_speedup": 100}
+    plain = convert(options, song, **alone)
+    np.testing.assert_array_equal(convert(options, song, second_encoding=True, **alone), plain)
+    assert "no sound of it that -se could encode" in caplog.text
 
 
 def test_the_enhancer_is_left_out_with_a_word(options, song, caplog):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from modules.audio import find_audio, read_audio, resample, resampled_length, write_audio
+from modules.audio import AUDIO_SUFFIXES, find_audio, read_audio, resample, resampled_length, write_audio
 from modules.errors import AudioError
 
 RATE = 44100
@@ -86,3 +86,16 @@ def test_find_audio_is_sorted_and_passes_over_the_rest(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "folder.wav").mkdir()
     assert [path.name for path in find_audio(tmp_path)] == ["a.flac", "b.WAV"]
+
+
+@pytest.mark.parametrize("suffix", sorted(AUDIO_SUFFIXES))
+def test_every_suffix_is_read_by_what_the_file_holds(tmp_path, suffix):
+    """A suffix is a promise of the kind of file; libsndfile looks inside."""
+    kinds = {".aifc": "AIFF", ".aif": "AIFF", ".snd": "AU", ".sph": "NIST", ".sf": "IRCAM", ".oga": "OGG"}
+    kinds |= {".wave": "WAV", ".bwf": "WAV", ".opus": "OGG"}
+    kind = kinds.get(suffix, suffix[1:].upper())
+    subtype = "OPUS" if suffix == ".opus" else soundfile.default_subtype(kind)
+    soundfile.write(tmp_path / f"x{suffix}", tone(0.5, 48000), 48000, subtype, format=kind)
+    assert [path.suffix for path in find_audio(tmp_path)] == [suffix]
+    audio, rate = read_audio(tmp_path / f"x{suffix}")
+    assert rate == 48000 and abs(len(audio) - 24000) < 4800 and np.abs(audio).max() > 0.05

@@ -55,6 +55,10 @@ def test_a_bad_value_is_named(values, named):
         parse_config(values)
 
 
+def test_a_port_may_be_a_number():
+    assert parse_config({"train": {"port": 8123}}).train.port == "8123"
+
+
 def test_speakers_go_by_name_or_id():
     config = Config(spk={"a": 0, "7": 3}, model=ModelConfig(n_speakers=4))
     assert [config.speaker_id(s) for s in ("a", 0, "0", "7", 3, "3")] == [0, 0, 0, 3, 3, 3]

@@ -5,14 +5,17 @@ import pytest
 import torch
 
 from modules.audio import write_audio
-from modules.errors import ConfigError
+from modules.errors import CheckpointError, ConfigError
 from modules.features import load_f0
 from modules.weights import WEIGHTS, Weights
 from tests.golden_cases import voice
+from tests.inference.tiny import write_vocoder
 from tests.training.clips import CONFIG, make_clips
 from tests.training.events import Events
 from training.board import Board
 from training.glow import GlowTask
+from training.loop import Trainer
+from training.world import World
 from vdecoder import VOCODERS, VocoderSpec
 
 CPU = torch.device("cpu")
@@ -110,6 +113,17 @@ def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path
     (tmp_path / "pretrain/a vocoder").mkdir(parents=True)
     (tmp_path / "pretrain/a vocoder/model").touch()
     assert "audio/0/generated" in heard(tmp_path / "with") and len(caplog.messages) == 1
+
+
+def test_a_damaged_vocoder_is_found_before_the_first_step(clips, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+    write_vocoder(tmp_path / "pretrain")
+    (tmp_path / "pretrain/nsf_hifigan/model").write_bytes(b"half of a downl")
+    task = make_task(clips, with_vocoder("nsf-hifigan"))
+    run = Trainer(task, CONFIG.train, tmp_path / "run", World(CPU))
+    with pytest.raises(CheckpointError, match="nsf_hifigan"):
+        run.run()
+    assert run.progress.step == 0
 
 
 def test_an_unknown_vocoder_is_refused_before_training(clips):

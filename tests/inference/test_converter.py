@@ -10,6 +10,7 @@ import torch
 from inference.converter import Converter
 from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
+from inference.slicer import LONGEST
 from inference.song import Singer
 from inference.source import Source
 from modules.audio import resampled_length
@@ -339,6 +340,22 @@ def options_of(folder, vocoder="world", **changes) -> ConvertOptions:
     return ConvertOptions(
         model_path=str(model), config_path=str(config), device="cpu", wav_format="wav", **changes
     )
+
+
+def test_what_is_rendered_at_once_does_not_grow_with_the_song(converter, tmp_path, monkeypatch):
+    """A tone without a rest, two minutes long: no silence to cut at."""
+    configure(converter, pad_seconds=0.5)
+    lengths = []
+
+    def sing(passage, report):
+        lengths.append(passage.n_frames)
+        return np.zeros(passage.n_frames * HOP, np.float32)
+
+    monkeypatch.setattr(converter, "sing", sing)
+    tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(120 * 8000) / 8000)
+    result = converter.convert(write(tmp_path / "long.wav", tone, 8000), tmp_path / "y.wav", "anna")
+    assert result.seconds == pytest.approx(120, abs=0.001)
+    assert len(lengths) >= 4 and max(lengths) * HOP <= (LONGEST + 1.1) * RATE
 
 
 def test_the_enhancer_sings_it_once_more_in_the_same_time(tmp_path, song, monkeypatch):

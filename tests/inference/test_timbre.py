@@ -76,6 +76,23 @@ def test_a_mix_goes_from_one_voice_to_the_other(options, song, tmp_path):
     assert distance(mixed[-thirds:], second[-thirds:]) < distance(mixed[-thirds:], first[-thirds:])
 
 
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_a_mix_goes_by_the_song_whatever_its_rate(options, tmp_path, monkeypatch, rate):
+    """PITFALLS 44: the voice changes in the middle of the song, at the frame of the model's rate."""
+    path = tmp_path / "song.flac"
+    soundfile.write(path, voice(1.5, rate), rate)
+    mix = mix_file(tmp_path, anna=[[0, 0.5, 1, 1], [0.5, 1, 0, 0]], 花子=[[0, 0.5, 0, 0], [0.5, 1, 1, 1]])
+    changes = {"use_spk_mix": True, "spk_mix_file": mix, "pad_seconds": 0.0}
+    converter = Converter(dataclasses.replace(options, **changes))
+    seen: list[Passage] = []
+    monkeypatch.setattr(converter, "sing", watched(converter.sing, seen))
+    converter.convert(path, tmp_path / "r.wav", "anna")
+    n_frames = -(-round(1.5 * RATE) // 512)
+    (shares,) = (passage.speaker for passage in seen)
+    assert abs(len(shares) - n_frames) <= 1
+    assert abs(int(shares[:, 0].sum()) - n_frames // 2) <= 1 and set(np.unique(shares)) == {0.0, 1.0}
+
+
 def test_rules_of_a_mix_are_told(options, song, tmp_path):
     mix = mix_file(tmp_path, anna=[[0, 0.9, 1, 1]], 花子=[[0, 1, 0, 0]])
     with pytest.raises(ConfigError, match="anna.*segment 1.*must end at 1"):

@@ -38,3 +38,12 @@ def test_a_gpu_takes_what_is_asked_for(half_type, scaled):
     precision = Precision(TrainConfig(fp16_run=True, half_type=half_type), torch.device("cuda"))
     assert precision.scaler.is_enabled() == scaled
     assert precision.name == ("float16" if scaled else "bfloat16")
+
+
+def test_a_numbered_gpu_is_known_by_its_kind(monkeypatch):
+    """PITFALLS 27: autocast takes "cuda", and no "cuda:1"."""
+    asked = []
+    monkeypatch.setattr(torch, "autocast", lambda kind, *args, **settings: asked.append(kind))
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda kind, **settings: asked.append(kind))
+    Precision(TrainConfig(fp16_run=True), torch.device("cuda:1")).autocast()
+    assert asked == ["cuda", "cuda"]

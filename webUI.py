@@ -89,14 +89,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.config_path:
             named["config_path"] = args.config_path
         session.load(asked_options(Path.cwd(), session, named)).result()
+    elif args.config_path or args.device:
+        print("-c and -d are about the voice of -m: without it they have no effect", file=sys.stderr)
     server = Server(args.listen, args.port, args.share, logins)  # type: ignore[arg-type]
     try:
         page = serve(Path.cwd(), session, server, args.debug)
     except OSError as error:
         raise ConfigError(f"cannot listen on {args.listen}: {error}") from None
     print(f"Glow-SVC: {page.local_url}" + (f" and {page.share_url}" if page.share_url else ""), flush=True)
-    if args.listen not in ("127.0.0.1", "localhost", "::1") and not logins:
-        print("everybody who reaches this machine can use the page; --auth NAME:PASSWORD asks who it is")
+    others = [] if args.listen in ("127.0.0.1", "localhost", "::1") else ["reaches this machine"]
+    others += ["has the public link"] if args.share else []
+    if others and not logins:
+        who = f"everybody who {' or '.join(others)}"
+        print(f"{who} can use the page; --auth NAME:PASSWORD asks who it is", flush=True)
     if args.inbrowser:
         import webbrowser
 

@@ -26,6 +26,7 @@ from inference import rests
 from inference.context import widened
 from inference.envelope import MARGIN, envelope_gain
 from inference.key import range_advice
+from inference.memory import within_memory
 from inference.options import ConvertOptions
 from inference.output import check_format, writing
 from inference.slicer import LONGEST, SliceRule, limit_length, slice_ranges
@@ -122,11 +123,13 @@ class SongConverter(ABC):
         model_name: Of the voice's file, for the tag in the result.
 
     Attributes:
+        device: Where the networks run.
         encoder: Whose ``sampling_rate`` and ``context_seconds`` say what :meth:`encode` wants.
         config: Of the voice.
         options: How to convert.
     """
 
+    device: Any
     encoder: Any
 
     def __init__(self, config: Config, options: ConvertOptions, model_name: str) -> None:
@@ -174,6 +177,7 @@ class SongConverter(ABC):
             AudioError: The song cannot be read, or the result not be written.
             ConfigError: Unknown speaker, or a rule of the voice mix is broken.
             CheckpointError: The model gives NaN; the clusters or the index cannot be used.
+            GlowSVCError: The memory does not suffice; says what takes less.
         """
         started = time.perf_counter()
         options, destination = self.options, Path(destination)
@@ -182,7 +186,10 @@ class SongConverter(ABC):
         tag = f"Voice conversion by Glow-SVC; model {self.model_name}, speaker {singer.name}, key {change}"
         destination.parent.mkdir(parents=True, exist_ok=True)
         rule = SliceRule(threshold=options.slice_db)
-        with Source(source_path, self.sampling_rate, destination.parent, rule) as source:
+        with (
+            within_memory(source_path, self.device, options),
+            Source(source_path, self.sampling_rate, destination.parent, rule) as source,
+        ):
             f0 = np.zeros(source.n_samples // self.config.data.hop_length, np.float32)
             uv = np.zeros_like(f0)
             with writing(destination, self.sampling_rate, options.wav_format, tag) as file:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 import webUI
@@ -25,3 +27,45 @@ def test_only_this_machine_unless_asked():
     assert parser.parse_args([]).listen == "127.0.0.1"
     assert parser.parse_args(["--listen"]).listen == "0.0.0.0"
     assert parser.parse_args(["--listen", "192.168.0.2"]).listen == "192.168.0.2"
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path, capsys):
+    """Return what serves a page that ends at once, and returns what was said."""
+
+    def serve(root, session, server, debug):
+        return SimpleNamespace(local_url="http://here/", share_url=None, block_thread=lambda: None)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    monkeypatch.setattr("webui.app.serve", serve)
+
+    def run(*arguments):
+        assert webUI.main(arguments) == 0
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--listen"], "reaches this machine can use the page"),
+        (["--share"], "has the public link can use the page"),
+        (
+            ["--share", "--listen"],
+            "reaches this machine or has the public link can use the page",
+        ),
+    ],
+)
+def test_an_open_door_is_told(served, arguments, words):
+    assert f"everybody who {words}; --auth NAME:PASSWORD asks who it is" in served(*arguments).out
+    assert "everybody" not in served(*arguments, "--auth", "anna:secret").out
+    assert "everybody" not in served().out
+
+
+@pytest.mark.parametrize("arguments", [["-c", "config.json"], ["-d", "cpu"]])
+def test_what_belongs_to_a_voice_has_no_effect_without_one(served, arguments):
+    message = served(*arguments).err
+    assert "without it they have no effect" in message and message.count("\n") == 1
+    assert served().err == ""

@@ -38,24 +38,39 @@ if TYPE_CHECKING:
 
 RATES = (8000, 384000)  # Hz that a program may ask for
 _TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg", "ogg": "audio/ogg"}
+# options that name a model, and the configuration that belongs to it
+_CONFIGS = {
+    "model_path": ("config_path", "config.json"),
+    "diffusion_model_path": ("diffusion_config_path", "config.yaml"),
+}
 Logins = Sequence[tuple[str, str]]
 
 
 def asked_options(root: Path, session: Session, changes: Mapping[str, Any]) -> ConvertOptions:
-    """Return the options of the loaded voice with ``changes``, or those that ``changes`` alone make.
+    """Return the options of the loaded voice with ``changes``.
+
+    Of a voice that ``changes`` name instead, they alone count, and the device of
+    the loaded one. A diffusion model that does not sing alone is no voice.
 
     Raises:
         ConfigError: No voice is loaded and none is named; an option is wrong or leads out of the project.
     """
     base = session.options
-    if base is None and not {"model_path", "onnx", "diffusion_model_path"} & set(changes):
+    changes = {name: value for name, value in changes.items() if value or name not in (*_CONFIGS, "onnx")}
+    named = {*_CONFIGS, "onnx"} & set(changes)
+    if base is None and not named:
         raise ConfigError(
             "no voice is loaded; load one on the page, with /load, or with webUI.py --model_path"
         )
-    known = {option.name: getattr(base, option.name) for option in fields(ConvertOptions)} if base else {}
-    changes = dict(changes)
-    if "model_path" in changes and "config_path" not in changes:
-        changes["config_path"] = beside(changes["model_path"], "config_path") or "config.json"
+    kept = [option.name for option in fields(ConvertOptions)]
+    if named - {"diffusion_model_path"}:
+        kept = ["device"]
+    elif named and changes.get("only_diffusion", base and base.only_diffusion):
+        kept = ["device", "only_diffusion"]
+    known = {name: getattr(base, name) for name in kept} if base else {}
+    for model in named - {"onnx"}:
+        config, usual = _CONFIGS[model]
+        changes.setdefault(config, beside(changes[model], config) or usual)
     return within_reach(root, read_options({**known, **changes}))
 
 

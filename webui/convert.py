@@ -156,11 +156,15 @@ def _watch(job: Job, session: Session, say: Callable[[str], str]) -> Iterator[tu
     if job.cancelled:  # it ends by itself at its next report
         yield f"<p>{say('convert.cancelled')}</p>", gr.skip(), gr.skip(), gr.skip()
         return
-    outcome: list[Made | GlowSVCError] = job.result()
-    made = [entry for entry in outcome if isinstance(entry, Made)]
-    failures = [entry for entry in outcome if isinstance(entry, GlowSVCError)]
-    if not made:
-        raise failures[0]
+    try:
+        outcome: list[Made | GlowSVCError] = job.result()
+        made = [entry for entry in outcome if isinstance(entry, Made)]
+        failures = [entry for entry in outcome if isinstance(entry, GlowSVCError)]
+        if not made:
+            raise failures[0]
+    except Exception:  # no bar stays, and the voice of before may be gone
+        yield "", gr.skip(), gr.skip(), loaded_html(session, say)
+        raise
     for failure in failures:
         gr.Warning(str(failure))
     choices = [(entry.take.result.name, number) for number, entry in enumerate(made)]

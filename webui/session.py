@@ -11,9 +11,10 @@ import contextlib
 import ctypes
 import gc
 import logging
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class Take:
 
     Attributes:
         song: The recording.
-        result: The file that it is to become.
+        result: The file that it is to become; if that is there when its turn comes, with a number.
         speaker: Name or id of the voice.
         key: Semitones.
     """
@@ -189,6 +190,7 @@ class Session:
         self, converter: SongConverter, take: Take, job: Job, before: float, share: float
     ) -> Made | GlowSVCError:
         job.enter(CONVERTING, take.song.name)
+        take = replace(take, result=_unused(take.result))
 
         def progress(done: float, total: float) -> None:
             job.report(before + share * done / max(total, done, 1e-9))
@@ -209,6 +211,19 @@ def devices() -> list[str]:
 
     found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def _unused(path: Path) -> Path:
+    """Return ``path``, numbered if it is taken. It stays free: nobody else has their turn now."""
+    from inference.output import LONGEST_NAME
+
+    free, number = path, 1
+    while free.exists():
+        number += 1
+        ending = f" ({number}){path.suffix}"
+        stem = os.fsencode(path.stem)[: LONGEST_NAME - len(os.fsencode(ending))].decode(errors="ignore")
+        free = path.with_name(stem + ending)
+    return free
 
 
 def _models(options: ConvertOptions) -> tuple[Any, ...]:
@@ -240,6 +255,7 @@ def _models(options: ConvertOptions) -> tuple[Any, ...]:
 
 
 def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Made:
+    from inference.memory import within_memory
     from inference.slicer import SliceRule
     from inference.source import Source
 
@@ -249,7 +265,10 @@ def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Mad
     n_frames = round(min(SHOWN, result.seconds) * rate) // hop
     heard = np.zeros(0, np.float32)
     if n_frames:
-        with Source(take.result, rate, take.result.parent, rule) as sung:
+        with (
+            within_memory(take.song, converter.device, options),
+            Source(take.result, rate, take.result.parent, rule) as sung,
+        ):
             f0, uv = converter.track(sung.read(0, n_frames * hop), n_frames)
             heard = f0 * uv
     name = take.speaker if options.use_spk_mix else config.speaker_name(take.speaker)

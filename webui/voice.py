@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ import gradio as gr
 
 from modules.errors import ConfigError
 from webui.context import Context
+from webui.jobs import Job
 from webui.language import in_language
 from webui.options import VOICE, default, field, read_options
-from webui.places import DIFFUSIONS, VOICES, find_models
+from webui.places import DIFFUSIONS, TIMBRES, VOICES, find_models
 from webui.session import Session, devices
 from webui.status import as_html
 from webui.texts.convert import TEXTS
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from inference.options import ConvertOptions
     from modules.config import Config
 
-# what an uploaded or picked file is, by its ending
+# what an uploaded file is, by its ending; a .pt may be a k-means file, too
 KINDS = {
     ".pth": "model_path",
     ".safetensors": "model_path",
@@ -33,6 +35,7 @@ KINDS = {
     ".pt": "diffusion_model_path",
     ".yaml": "diffusion_config_path",
     ".yml": "diffusion_config_path",
+    ".pkl": "cluster_model_path",
 }
 _BESIDE = {"config_path": ("config.json", "*.json"), "diffusion_config_path": ("config.yaml", "*.yaml")}
 
@@ -94,7 +97,7 @@ def wire_picker(
         fields: All fields by name of the option.
         page: Where they are.
     """
-    named = ("model_path", "config_path", "diffusion_model_path", "diffusion_config_path")
+    named = (*dict.fromkeys(KINDS.values()), "feature_retrieval")
     paths = [fields[name] for name in named]
     names, everything = list(fields), list(fields.values())
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -133,15 +136,7 @@ def wire_picker(
 
     def load(request: gr.Request, *values: Any) -> Iterator[Any]:
         options = picked_options(context, dict(zip(names, values, strict=True)))
-        say = in_language(TEXTS, request)
-        job = session.load(options)
-        try:
-            while not job.finished.wait(0.3):
-                yield as_html(job, session, say), gr.skip()
-            config = job.result()
-        finally:
-            job.cancel()
-        yield loaded_html(session, say), gr.Dropdown(choices=list(config.spk))
+        yield from _watch(session.load(options), session, in_language(TEXTS, request))
 
     def unload(request: gr.Request) -> str:
         session.unload()
@@ -202,13 +197,15 @@ def onnx_voices(root: Path) -> list[str]:
     ]
 
 
-def sorted_out(files: Sequence[str], known: Mapping[str, str]) -> list[str]:
-    """Return the four paths of a voice with the uploaded files in their places.
+def sorted_out(files: Sequence[str], known: Mapping[str, Any]) -> list[Any]:
+    """Return the fields of a voice with the uploaded files in their places.
+
+    Retrieval is chosen for an index, and not for a k-means file.
 
     Raises:
         ConfigError: One is empty, or of no known kind.
     """
-    paths = dict(known)
+    values = dict(known)
     for file in map(Path, files):
         kind = KINDS.get(file.suffix.lower())
         if kind is None:
@@ -216,8 +213,20 @@ def sorted_out(files: Sequence[str], known: Mapping[str, str]) -> list[str]:
         check_size(file)
         if file.stat().st_size > LARGEST:
             raise ConfigError(f"{file.name} is larger than {LARGEST / 2**30:g} GB")
-        paths[kind] = str(file)
-    return list(paths.values())
+        if file.suffix.lower() == ".pt" and _is_kmeans(file):
+            kind = "cluster_model_path"
+        if kind == "cluster_model_path":
+            values["feature_retrieval"] = file.suffix.lower() == ".pkl"
+        values[kind] = str(file)
+    return list(values.values())
+
+
+def _is_kmeans(file: Path) -> bool:
+    """Tell a k-means file from a diffusion model, by its content or, if that says nothing, by its name."""
+    from modules.checkpoint import appearance
+
+    seems = appearance(file)
+    return "a k-means file" in seems if seems else any(fnmatch(file.name, pattern) for pattern in TIMBRES)
 
 
 def voice_config(options: ConvertOptions) -> Config:
@@ -229,6 +238,20 @@ def voice_config(options: ConvertOptions) -> Config:
     from inference.voice import load_voice
 
     return load_voice(options)[0]
+
+
+def _watch(job: Job, session: Session, say: Callable[[str], str]) -> Iterator[tuple[Any, ...]]:
+    """Yield the progress of loading, and at the end what is loaded, with its speakers; stops when closed."""
+    try:
+        while not job.finished.wait(0.3):
+            yield as_html(job, session, say), gr.skip()
+        config = job.result()
+    except Exception:  # no bar stays, and the voice of before is gone
+        yield loaded_html(session, say), gr.skip()
+        raise
+    finally:
+        job.cancel()
+    yield loaded_html(session, say), gr.Dropdown(choices=list(config.spk))
 
 
 def loaded_html(session: Session, say: Any) -> str:

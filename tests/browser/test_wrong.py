@@ -19,6 +19,7 @@ def ready(page):
     choose(page, "Model", "trained/anna/G_8.pth")
     expect(page.get_by_text("anna", exact=True).locator("visible=true").first).to_be_visible(timeout=SLOW)
     yield page
+    expect(page.locator("progress").locator("visible=true")).to_have_count(0)
     tab(page, "Dataset")
     expect(button(page, "Report")).to_be_enabled()
     tab(page, "Convert")

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -17,10 +18,12 @@ from fastapi import HTTPException
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from inference.options import ConvertOptions
+from modules.errors import ConfigError
 from tests.malicious import write_malicious
 from tests.webui.server import MODEL, RATE, make_project, running, tone
 from webui import uploads
-from webui.api import _bounded
+from webui.api import _bounded, asked_options
 
 DOCS = Path(__file__).parents[2] / "docs" / "webui.md"
 
@@ -62,6 +65,42 @@ def busy(client):
         assert "is at work" in str(error)
         return True
     return False
+
+
+VOICE, DIFFUSION = {"model_path": "a/G_1.pth", "config_path": "a/c.json"}, {"diffusion_model_path": "d.pt"}
+SUNG = {"spk_list": ("anna",), "noise_scale": 0.1, "device": "cpu"}  # what a voice was loaded with
+GLOW = ConvertOptions(**VOICE, **SUNG)
+ONNX = ConvertOptions(onnx="checkpoints/a", **SUNG)
+ALONE = ConvertOptions(only_diffusion=True, diffusion_config_path="c.yaml", **SUNG)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "changes", "wanted"),
+    [
+        (ONNX, VOICE, VOICE),
+        (ALONE, VOICE, VOICE),
+        (GLOW, {"onnx": "checkpoints/b"}, {"onnx": "checkpoints/b"}),
+        (GLOW, {**VOICE, "noise_scale": 0.3}, {**VOICE, "noise_scale": 0.3}),
+        (
+            GLOW,
+            {**DIFFUSION, "only_diffusion": True},
+            {**DIFFUSION, "only_diffusion": True, "diffusion_config_path": "config.yaml"},
+        ),
+        (ALONE, DIFFUSION, {**DIFFUSION, "only_diffusion": True, "diffusion_config_path": "config.yaml"}),
+    ],
+)
+def test_nothing_of_the_voice_of_before_stays(tmp_path, loaded, changes, wanted):
+    found = asked_options(tmp_path, SimpleNamespace(options=loaded), changes)
+    assert found == ConvertOptions(**wanted, device="cpu")
+
+
+def test_the_loaded_voice_gets_what_is_asked_for(tmp_path):
+    changes = {"trans": 3, "shallow_diffusion": True, **DIFFUSION, "onnx": "", "model_path": ""}
+    found = asked_options(tmp_path, SimpleNamespace(options=GLOW), changes)
+    refined = {"shallow_diffusion": True, "diffusion_config_path": "config.yaml", **DIFFUSION}
+    assert found == ConvertOptions(**VOICE, **SUNG, **refined, trans=(3.0,))
+    with pytest.raises(ConfigError, match="no voice is loaded"):
+        asked_options(tmp_path, SimpleNamespace(options=None), {"model_path": ""})
 
 
 def test_it_listens_on_this_machine_only(url):
@@ -274,6 +313,21 @@ def test_several_at_once_take_turns(loaded):
     names = {Path(job.result()).name for job in jobs}
     assert names == {f"song_{key}key_anna_glow_pm.wav" for key in (1, 2, 3)}
     assert not busy(loaded)
+
+
+def test_two_songs_of_one_name_are_two_results(loaded, tmp_path):
+    found = []
+    for number, hz in enumerate((220.0, 330.0)):
+        (tmp_path / str(number)).mkdir()
+        soundfile.write(tmp_path / str(number) / "same.wav", tone(1.0, hz), RATE)
+        song = handle_file(tmp_path / str(number) / "same.wav")
+        found.append(loaded.predict(song, "anna", 0, {"wav_format": "wav"}, api_name="/convert"))
+    assert [Path(path).name for path in found] == [
+        "same_0key_anna_glow_pm.wav",
+        "same_0key_anna_glow_pm (2).wav",
+    ]
+    first, second = (soundfile.read(Path("results") / Path(path).name)[0] for path in found)
+    assert not np.array_equal(first, second)
 
 
 def _long_song(path, seconds=600):

@@ -5,10 +5,15 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import gradio as gr
+import numpy as np
 import pytest
 
+from cluster.kmeans_file import write_centres
 from inference.options import ConvertOptions, add_arguments
 from modules.errors import ConfigError
+from tests.cluster.data import write_published_kmeans
+from tests.inference.tiny import write_diffusion
 from webui.app import translations
 from webui.context import Context, Switch
 from webui.convert import plan_takes
@@ -38,6 +43,13 @@ def test_a_field_shows_what_the_command_line_says(name):
         assert [value for value in values if value] == list(action.choices)
     if not isinstance(default(name), tuple):
         assert component.value == ("" if default(name) is None else default(name))
+
+
+def test_the_page_has_one_key_for_all_songs():
+    assert isinstance(
+        field(Context(Path.cwd(), lambda key: TEXTS[key][0], Switch()), "trans", value=0), gr.Number
+    )
+    assert TEXTS["option.trans.help"][0] == "key change in semitones, one for all songs"
 
 
 def test_fields_as_they_are_make_the_default_options():
@@ -126,6 +138,21 @@ def test_uploaded_files_find_their_places(tmp_path):
         sorted_out([str(tmp_path / "empty.pth")], known)
     with pytest.raises(ConfigError, match="is no model file"):
         sorted_out([str(tmp_path / "virus.exe")], known)
+
+
+def test_an_uploaded_cluster_file_is_told_from_a_diffusion_model(tmp_path):
+    write_published_kmeans(tmp_path / "old.pt", {"anna": np.ones((4, 12), np.float32)})
+    write_centres(tmp_path / "own.pt", {"anna": np.ones((4, 12), np.float32)}, "mfcc")
+    write_diffusion(tmp_path / "d")
+    diffusion = (tmp_path / "d" / "model_8.pt").rename(tmp_path / "kmeans_or_not.pt")
+    for name in ("feature_and_index.pkl", "kmeans_10000.pt"):
+        (tmp_path / name).write_bytes(b"x")  # its content says nothing
+    known = {"diffusion_model_path": "", "cluster_model_path": "", "feature_retrieval": False}
+    for name in ("old.pt", "own.pt", "kmeans_10000.pt"):
+        path = str(tmp_path / name)
+        assert sorted_out([path], {**known, "feature_retrieval": True}) == ["", path, False]
+    index = str(tmp_path / "feature_and_index.pkl")
+    assert sorted_out([index, str(diffusion)], known) == [str(diffusion), index, True]
 
 
 def test_the_configuration_beside_a_model_is_found(tmp_path):

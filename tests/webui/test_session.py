@@ -2,6 +2,7 @@ import gc
 import threading
 import time
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ import soundfile
 
 from inference.options import ConvertOptions
 from inference.song import SongConverter
-from modules.errors import AudioError, ConfigError
+from modules.errors import AudioError, CheckpointError, ConfigError, GlowSVCError
 from tests.webui.server import MODEL, RATE, make_project, tone
-from webui.convert import plan_takes
+from webui import voice
+from webui.convert import _watch, plan_takes
 from webui.jobs import CONVERTING, Cancelled, Job, Line
 from webui.picture import draw
 from webui.results import advice_sentence, earlier
-from webui.session import Session, devices
+from webui.session import Session, _unused, devices
 from webui.status import as_html
 from webui.texts.convert import TEXTS
 
@@ -99,8 +101,6 @@ def test_songs_are_converted_and_measured(project):
 
 
 def read_key(key):
-    from dataclasses import replace
-
     return replace(OPTIONS, trans=(float(key),))
 
 
@@ -110,6 +110,70 @@ def test_one_bad_song_does_not_spoil_the_others(project):
     bad, good = Session().convert(OPTIONS, plan_takes(songs, OPTIONS)).result()
     assert isinstance(bad, AudioError) and str(bad).startswith("text.wav cannot be read")
     assert good.take.result.is_file()
+
+
+def test_nobody_replaces_the_result_of_another(project):
+    """Two pages upload each their song.wav, and one asks again with another -ns."""
+    session, jobs = Session(), []
+    for number, hz in enumerate((220.0, 330.0, 330.0)):
+        (project / str(number)).mkdir()
+        soundfile.write(project / str(number) / "song.wav", tone(1.0, hz), RATE)
+        options = replace(OPTIONS, noise_scale=0.4 if number < 2 else 0.9)
+        jobs.append(session.convert(options, plan_takes([project / str(number) / "song.wav"], options)))
+    results = [job.result()[0].take.result for job in jobs]
+    assert {path.name for path in results} == {
+        "song_0key_anna_glow_pm.wav",
+        "song_0key_anna_glow_pm (2).wav",
+        "song_0key_anna_glow_pm (3).wav",
+    }
+    assert len({path.read_bytes() for path in results}) == 3
+
+
+def test_a_number_has_room_in_a_long_name(project):
+    name = "歌" * 78 + "_pm.wav"
+    (project / name).write_bytes(b"")
+    free = _unused(project / name)
+    assert free.name.endswith(" (2).wav") and len(free.name.encode()) <= 240
+
+
+def test_a_song_too_large_for_the_memory_does_not_spoil_the_others(project, monkeypatch):
+    soundfile.write("raw/second.wav", tone(1.0), RATE)
+    session = Session()
+    session.load(OPTIONS).result()
+    sing, sung = session._converter.sing, []
+
+    def sing_second(passage, report):
+        sung.append(passage)
+        if len(sung) == 1:
+            raise RuntimeError("CUDA out of memory.\nTried to allocate")
+        return sing(passage, report)
+
+    monkeypatch.setattr(session._converter, "sing", sing_second)
+    songs = [project / "raw" / "歌 one.wav", project / "raw" / "second.wav"]
+    bad, good = session.convert(OPTIONS, plan_takes(songs, OPTIONS)).result()
+    assert str(bad).startswith("歌 one.wav: cpu is out of memory. Try ")
+    assert good.take.result.is_file()
+
+
+def test_after_a_failure_no_bar_stays_and_the_status_is_true(project):
+    broken = replace(OPTIONS, model_path="trained/anna/broken.pth")
+    (project / "trained" / "anna" / "broken.pth").write_bytes(b"PK\x03\x04 and no more")
+    (project / "raw" / "text.wav").write_text("no sound")
+    session = Session()
+    session.load(OPTIONS).result()
+    for options, status in ((OPTIONS, "G_8.pth is loaded"), (broken, "No voice is loaded")):
+        job = session.convert(options, plan_takes([project / "raw" / "text.wav"], options))
+        shown = []
+        with pytest.raises(GlowSVCError):
+            for values in _watch(job, session, say):
+                shown.append(values)
+        assert shown[-1][0] == "" and status in shown[-1][3]
+    session.load(OPTIONS).result()
+    shown = []
+    with pytest.raises(CheckpointError, match=r"broken\.pth"):
+        for values in voice._watch(session.load(broken), session, say):
+            shown.append(values)
+    assert "progress" not in shown[-1][0] and "No voice is loaded" in shown[-1][0]
 
 
 def test_cancelling_stops_within_a_slice_and_leaves_nothing(project):
@@ -132,8 +196,6 @@ def test_the_voice_is_loaded_once_and_again_when_it_must_be(project, monkeypatch
     song = [project / "raw" / "歌 one.wav"]
 
     def loaded(**changes):
-        from dataclasses import replace
-
         options = replace(OPTIONS, **changes)
         session.convert(options, plan_takes(song, options)).result()
         return session._converter
@@ -166,8 +228,6 @@ def test_unloading_frees_the_model(project):
 
 
 def test_what_cannot_be_loaded_leaves_no_voice(project):
-    from dataclasses import replace
-
     session = Session()
     session.load(OPTIONS).result()
     (project / "trained" / "anna" / "broken.pth").write_bytes(b"PK\x03\x04 and no more")

@@ -6,9 +6,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "convert.voice": ("1. The voice", "1. 声音"),
     "convert.upload_model": ("Upload a model", "上传模型"),
     "convert.upload_model.help": (
-        "G_*.pth with its config.json; for diffusion also model_*.pt with its config.yaml. "
-        "Up to 2 GB each; never run, only read.",
-        "G_*.pth 及其 config.json；使用扩散时再加 model_*.pt 及其 config.yaml。"
+        "G_*.pth with its config.json; for diffusion also model_*.pt with its config.yaml; "
+        "kmeans_*.pt or feature_and_index.pkl, which go to Timbre. Up to 2 GB each; never run, only read.",
+        "G_*.pth 及其 config.json；使用扩散时再加 model_*.pt 及其 config.yaml；"
+        "kmeans_*.pt 或 feature_and_index.pkl 会填入“音色”。"
         "每个最大 2 GB；只读取，不会执行其中的代码。",
     ),
     "convert.refresh": ("Look again", "重新查找"),
@@ -79,6 +80,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "These songs last {minutes:.0f} minutes: that takes a while. Cancel stops it at any time.",
         "这些歌曲共 {minutes:.0f} 分钟，需要较长时间；可随时取消。",
     ),
+    "option.trans": ("Key, semitones", "变调（半音）"),
+    "option.trans.help": ("key change in semitones, one for all songs", "变调的半音数，所有歌曲相同"),
     **option_texts(
         {
             "model_path": ("Model", "模型", "训练好的声音模型"),
@@ -88,7 +91,6 @@ TEXTS: dict[str, tuple[str, str]] = {
                 "ONNX 声音",
                 "onnx_export.py 导出的声音文件夹：不用 PyTorch 转换，代替模型和配置",
             ),
-            "trans": ("Key, semitones", "变调（半音）", "变调的半音数，所有歌曲相同"),
             "spk_list": ("Speakers", "目标说话人", "目标声音，可多选；只有一个说话人时无需选择"),
             "use_spk_mix": (
                 "Mix speakers",

@@ -1,0 +1,46 @@
+"""When the memory is full: one line that says what takes less, and the next song has all of it again."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inference.options import ConvertOptions
+from modules.errors import GlowSVCError
+
+# as PyTorch says it of graphics cards and of the machine; it has a class of its own for some of them only
+_FULL = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED", re.IGNORECASE)
+_MACHINE = re.compile(r"CPUAllocator", re.IGNORECASE)
+
+
+@contextmanager
+def within_memory(song: str | Path, device: object, options: ConvertOptions) -> Iterator[None]:
+    """Raise GlowSVCError if the memory does not suffice for what the block does with ``song``.
+
+    Args:
+        song: Begins the message.
+        device: Where the networks run.
+        options: How they run.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        machine = isinstance(error, MemoryError)
+        if not machine and not _FULL.search(str(error)):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+        where = "cpu" if machine or _MACHINE.search(str(error)) else str(device)
+        raise GlowSVCError(f"{song}: {where} is out of memory. {_advice(where, options)}") from None
+
+
+def _advice(where: str, options: ConvertOptions) -> str:
+    remedies = ["shorter slices (-cl 10 or less)"]
+    if where == "cpu":
+        remedies.append("closing other programs")
+    else:
+        remedies += ["half precision (-pr fp16)"] if options.precision == "fp32" and not options.onnx else []
+        remedies.append("the processor (-d cpu)")
+    return f"Try {', '.join(remedies[:-1])} or {remedies[-1]}"

@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,12 +205,18 @@ def _plan(args: argparse.Namespace) -> Work:
     return Work(models, keys, _speaker(models), target, [read_text(text) for text in args.text])
 
 
+def _matching(name: str) -> list[Path]:
+    """Return the files that ``name`` means: shells of Windows leave patterns to the program."""
+    found = [] if Path(name).is_file() else sorted(map(Path, glob(name)))
+    return found or [Path(name)]
+
+
 def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
     """Return the options of each model, by a name of its own."""
     from inference.options import from_arguments
     from modules.errors import CheckpointError, ConfigError
 
-    paths = [Path(name) for name in args.model_path]
+    paths = [path for name in args.model_path for path in _matching(name)]
     if not paths:
         raise ConfigError("name the models to judge with -m, or two folders of sounds with --ab")
     for path in paths:

@@ -118,14 +118,15 @@ def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dic
 
     check_format(options.wav_format)
     speakers = _speakers(options, config)
-    jobs: dict[Path, Job] = {}
+    jobs: dict[str, tuple[Path, Job]] = {}
     for song, key in zip(songs, options.keys(len(songs)), strict=True):
         for speaker in speakers:
             name = result_name(song.stem, key, speaker, options)
-            job = jobs.setdefault(Path("results") / name, (song, speaker, key))
+            # some systems take names that differ in case for one
+            result, job = jobs.setdefault(name.casefold(), (Path("results") / name, (song, speaker, key)))
             if job != (song, speaker, key):
-                raise ConfigError(f"{job[0]} and {song} would both become results/{name}; rename one of them")
-    return jobs
+                raise ConfigError(f"{job[0]} and {song} would both become {result}; rename one of them")
+    return dict(jobs.values())
 
 
 def _speakers(options: ConvertOptions, config: Config) -> list[str]:

@@ -254,6 +254,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"--sr2 {args.sr2}: a sampling rate is given in Hz, 44100 for every published model"
         )
+    if Path(args.in_dir).resolve() == Path(args.out_dir2).resolve():
+        raise ConfigError("--out_dir2 is --in_dir: clips would overwrite the recordings; name another folder")
     settings = Settings(args.sr2, "none" if args.skip_loudnorm else args.loudnorm, args.slice)
     out_dir = Path(args.out_dir2)
     jobs = plan(find_clips(args.in_dir), out_dir, settings)

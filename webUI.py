@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import_gradio()
     from webui.app import Server, serve
+    from webui.dataset import LINE
     from webui.session import Session
 
     session = Session()
@@ -110,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         page.block_thread()
     finally:
         session.close()
+        LINE.cancel()  # reports of data sets
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 import yaml
 
 from diffusion.samplers import check_method
-from modules.config import UNIT_MODES, Config, ModelConfig, _checked, _positive
+from modules.config import UNIT_MODES, Config, ModelConfig, _checked, _not_negative, _positive
 from modules.errors import ConfigError
 
 _WHO_WRITES = (
@@ -178,9 +178,7 @@ class DiffusionTrainConfig:
             raise ConfigError(f"train.amp_dtype {self.amp_dtype!r} is unknown; use fp32, fp16 or bf16")
         _positive(self, "train", "batch_size", "epochs", "interval_log", "interval_val")
         _positive(self, "train", "interval_force_save", "lr", "decay_step", "gamma", "accumulate_steps")
-        for name in ("num_workers", "weight_decay", "max_steps", "keep_ckpts", "patience"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"train.{name} must not be below 0, not {getattr(self, name)}")
+        _not_negative(self, "train", "num_workers", "weight_decay", "max_steps", "keep_ckpts", "patience")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ class GaussianDiffusion(Decoder):
         assert isinstance(module, GaussianDiffusion)
         if module.betas.is_meta:
             return
-        betas = module.betas.double().cpu().numpy()
+        betas = module.betas.cpu().double().numpy()  # MPS has no float64
         computed = NoiseSchedule.linear(module.config.timesteps)
         same = np.allclose(betas, computed.betas, rtol=_SAME_SCHEDULE, atol=0)
         module.schedule = computed if same else NoiseSchedule(betas)

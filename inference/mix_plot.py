@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inference.speaker_mix import SpeakerMix
 from modules.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _POINTS = 2000  # along the song: more than the picture has pixels
 _LONGEST_LEGEND = 12  # speakers, those that sing most
@@ -30,7 +35,12 @@ _EAST_ASIAN = (
 _BOXES = "Last Resort High-Efficiency"  # comes with matplotlib: a box for every letter there is
 
 
-def write_mix_plot(path: str | Path, mix: SpeakerMix, seconds: float) -> None:
+def write_mix_plot(
+    path: str | Path,
+    mix: SpeakerMix,
+    seconds: float,
+    labels: tuple[str, str] = ("seconds", "share of the voice"),
+) -> None:
     """Draw the shares of all speakers that sing.
 
     A letter that no font on this machine has is drawn as "?".
@@ -39,27 +49,27 @@ def write_mix_plot(path: str | Path, mix: SpeakerMix, seconds: float) -> None:
         path: The PNG to write.
         mix: Who sings when.
         seconds: Length of the song.
+        labels: Of its axes, to the right and upwards.
     """
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import FontProperties
 
     shares = mix.shares(0, _POINTS, _POINTS)
     singing = [number for number in sorted(mix.names) if shares[:, number].any()]
-    families, letters = _fonts("".join(mix.names[number] for number in singing))
+    letters = fonts("".join(mix.names[number] for number in singing))[1]
     most = sorted(singing, key=lambda number: -shares[:, number].sum())[:_LONGEST_LEGEND]
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     axis = figure.subplots()
     areas = axis.stackplot(np.linspace(0, seconds, _POINTS), shares[:, singing].T, edgecolor="none")
-    axis.set(xlim=(0, seconds), ylim=(0, 1), xlabel="seconds", ylabel="share of the voice")
+    axis.set(xlim=(0, seconds), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
     shown = [(number, area) for number, area in zip(singing, areas, strict=True) if number in most]
     axis.legend(
         [area for _, area in reversed(shown)],  # from above, as they lie upon each other
         [_label(mix.names[number], letters) for number, _ in reversed(shown)],
-        prop=FontProperties(family=families),
         bbox_to_anchor=(1.01, 1),
         loc="upper left",
         borderaxespad=0,
     )
+    use_fonts(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
@@ -69,7 +79,18 @@ def _label(name: str, letters: set[str]) -> str:
     return name.replace("$", r"\$")  # or matplotlib takes what lies between two for a formula
 
 
-def _fonts(text: str) -> tuple[list[str], set[str]]:
+def use_fonts(figure: Figure) -> None:
+    """Give all that is written in a figure fonts that have its letters, as far as there are any here."""
+    from matplotlib.text import Text
+
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that one is medium is no news
+    written = figure.findobj(Text)
+    families, _ = fonts("".join(text.get_text() for text in written))
+    for text in written:
+        text.set_fontfamily(families)
+
+
+def fonts(text: str) -> tuple[list[str], set[str]]:
     """Return families of fonts that together have the letters of ``text``, and those that they do have."""
     from matplotlib.font_manager import fontManager, get_font
 
@@ -83,7 +104,9 @@ def _fonts(text: str) -> tuple[list[str], set[str]]:
     for entry in sorted(fontManager.ttflist, key=lambda entry: usefulness(entry.name)):
         if families and wanted <= found:
             break
-        if entry.name in (*families, _BOXES) or (entry.style, entry.weight) != ("normal", 400):
+        # WenQuanYi Zen Hei calls itself medium
+        upright = entry.style == "normal" and entry.weight in range(400, 501)
+        if entry.name in (*families, _BOXES) or not upright:
             continue
         try:
             letters = {

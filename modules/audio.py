@@ -43,6 +43,8 @@ def open_audio(path: str | Path) -> soundfile.SoundFile:
         raise AudioError(f"{path} is empty (0 bytes)")
     try:
         return soundfile.SoundFile(path)
+    except UnicodeEncodeError:
+        raise AudioError(f"{path} has a name in another encoding than the system's; rename it") from None
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioError(f"{path} cannot be read as sound: {reason}") from None

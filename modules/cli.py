@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -23,6 +24,9 @@ def entry_point(main: Main) -> Main:
 
     @wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> int:
+        for stream in (sys.stdout, sys.stderr):  # a code page may lack the letters of a file's name
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         program = Path(sys.argv[0]).name if argv is None else Path(main.__globals__["__file__"]).name
         if program == "__main__.py":  # of a package: as it was called
             program = f"python -m {Path(main.__globals__['__file__']).parent.name}"
@@ -33,7 +37,7 @@ def entry_point(main: Main) -> Main:
             return 2
         except KeyboardInterrupt:
             print(
-                f"\n{program}: interrupted. What was finished is kept; run the same command to continue.",
+                f"\n{program}: interrupted. What was finished is kept; run the same command for the rest.",
                 file=sys.stderr,
             )
             return 130

@@ -87,6 +87,11 @@ class TrainConfig:
             raise ConfigError("train.scheduler cosine needs train.max_steps, the step where it ends")
         _positive(self, "train", "log_interval", "eval_interval", "epochs", "batch_size", "max_speclen")
         _positive(self, "train", "accumulate_steps", "learning_rate", "warmup_steps", "decay_step", "gamma")
+        _not_negative(self, "train", "max_steps", "keep_ckpts", "force_save_interval", "patience")
+        _not_negative(self, "train", "score_every", "unit_noise")
+        for name in ("ema_decay", "perturb_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"train.{name} must be between 0 and 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +185,12 @@ class Config:
         """Return the name of a speaker's name or id."""
         number = self.speaker_id(speaker)
         return next((name for name, known in self.spk.items() if known == number), str(number))
+
+
+def _not_negative(section: Any, where: str, *names: str) -> None:
+    for name in names:
+        if getattr(section, name) < 0:
+            raise ConfigError(f"{where}.{name} must not be below 0, not {getattr(section, name)}")
 
 
 def _positive(section: Any, where: str, *names: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from modules.audio import find_audio
@@ -11,21 +12,45 @@ from modules.errors import AudioError
 # bytes of a clip's name: file systems allow 255, and the unfinished file of its longest
 # feature (modules/features.py, modules/files.py) is called by it and 31 more
 LONGEST_NAME = 220
+# common, but in no format that libsndfile reads: named instead of silently passed over
+UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".ape", ".mp4", ".mkv", ".mov", ".webm"})
+# why something is ignored, and what to do about it
+IGNORED = {
+    "loose": "it is in no speaker's folder, move it into one",
+    "nested": "recordings belong directly into a speaker's folder",
+    "format": "this format is not read, convert it to wav",
+    "name": "its name is no line of text, rename it",
+}
 
 logger = logging.getLogger(__name__)
 
-# bytes: a file system allows 255, and the longest feature, while it is written, is called by
-# the name of its clip and 31 more (modules/features.py, modules/files.py)
-LONGEST_NAME = 220
-# common, but in no format that libsndfile reads: named instead of silently passed over
-UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".ape", ".mp4", ".mkv", ".mov", ".webm"})
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies in a data set's folder.
+
+    Attributes:
+        clips: The recordings of each speaker, both sorted by name.
+        ignored: What no step reads, and why: a key of IGNORED.
+    """
+
+    clips: dict[str, list[Path]]
+    ignored: dict[Path, str]
 
 
 def find_clips(folder: str | Path) -> dict[str, list[Path]]:
-    """Return the recordings of each speaker, both sorted by name.
+    """Return the clips of :func:`look_through`, with a warning for all that is ignored."""
+    layout = look_through(folder)
+    for path, why in layout.ignored.items():
+        logger.warning("ignored: %s; %s", in_one_line(path), IGNORED[why])
+    return layout.clips
 
-    Only ``<folder>/<speaker>/<file>`` counts. What lies elsewhere, or cannot be
-    read by any step, is ignored with a warning. Hidden folders are ignored.
+
+def look_through(folder: str | Path) -> Layout:
+    """Return what lies in the folder of a data set.
+
+    Only ``<folder>/<speaker>/<file>`` counts. Hidden folders, and what was never
+    meant to be heard, are passed over in silence.
 
     Raises:
         AudioError: There is no such folder, or no recording where it should be.
@@ -33,38 +58,47 @@ def find_clips(folder: str | Path) -> dict[str, list[Path]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise AudioError(f"there is no folder {folder}; make it and put recordings into {folder}/<speaker>/")
-    speakers = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    clips = {speaker.name: files for speaker in speakers if (files := _named(find_audio(speaker)))}
     loose = find_audio(folder)
-    if loose and not clips:
+    ignored = dict.fromkeys(loose, "loose") | _unreadable(folder)
+    clips: dict[str, list[Path]] = {}
+    for speaker in filter(Path.is_dir, _entries(folder)):
+        if not _is_line(speaker.name):
+            ignored[speaker] = "name"
+            continue
+        found = find_audio(speaker)
+        if good := [path for path in found if _is_line(path.name)]:
+            clips[speaker.name] = good
+        ignored |= {path: "name" for path in found if not _is_line(path.name)}
+        ignored |= {path: "nested" for path in _entries(speaker) if _holds_audio(path)}
+        ignored |= _unreadable(speaker)
+    if clips:
+        return Layout(clips, ignored)
+    if loose:
         raise AudioError(
             f"{folder} holds {len(loose)} recordings directly; move them into a folder named after "
             f"their singer: {folder}/<speaker>/{loose[0].name}"
         )
-    if loose:
-        logger.warning("ignored: %d recordings directly in %s, in no speaker's folder", len(loose), folder)
-    for speaker in speakers:
-        _warn_of_ignored(speaker)
-    if not clips:
-        raise AudioError(f"{folder} holds no recordings; put them into {folder}/<speaker>/")
-    return clips
+    example = next((f"; {in_one_line(path)} is ignored: {IGNORED[why]}" for path, why in ignored.items()), "")
+    raise AudioError(f"{folder} holds no recordings; put them into {folder}/<speaker>/{example}")
 
 
-def _named(files: list[Path]) -> list[Path]:
-    """Return the files whose names are one line of text, as file lists need; the others are named."""
-    good = []
-    for path in files:
-        is_text = not any("\ud800" <= letter <= "\udfff" for letter in path.name)
-        if is_text and len(path.name.splitlines()) == 1:
-            good.append(path)
-        else:  # a line break, or bytes of another encoding from an old archive
-            logger.warning("ignored: %a; its name is no line of text, rename it", str(path))
-    return good
+def in_one_line(path: Path) -> str:
+    """Return a path as text that can be written and shown, whatever it holds."""
+    return " ".join(str(path).encode(errors="backslashreplace").decode().splitlines())
 
 
-def _warn_of_ignored(speaker: Path) -> None:
-    for path in sorted(speaker.iterdir()):
-        if path.is_dir() and any(find_audio(sub) for sub in [path, *path.rglob("*")] if sub.is_dir()):
-            logger.warning("ignored: folder %s; recordings belong directly into %s", path, speaker)
-        elif path.suffix.lower() in UNREADABLE_SUFFIXES:
-            logger.warning("ignored: %s; %s is not read, convert it to wav", path, path.suffix)
+def _is_line(name: str) -> bool:
+    """Tell whether a list of files can hold a name: line breaks, and bytes of another encoding, it cannot."""
+    return in_one_line(Path(name)) == name
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _unreadable(folder: Path) -> dict[Path, str]:
+    return {path: "format" for path in _entries(folder) if path.suffix.lower() in UNREADABLE_SUFFIXES}
+
+
+def _holds_audio(path: Path) -> bool:
+    return path.is_dir() and any(find_audio(sub) for sub in [path, *path.rglob("*")] if sub.is_dir())

@@ -44,7 +44,7 @@ def mel_cepstral_distortion(recorded: Tensor, made: Tensor) -> float:
     n = min(recorded.shape[-1], made.shape[-1])
     if n == 0:
         return math.nan
-    true, mel = recorded[:, :n].double(), made[:, :n].double()
+    true, mel = recorded[:, :n].cpu().double(), made[:, :n].cpu().double()  # MPS has no float64
     level = (2 * true).logsumexp(0) * 10 / math.log(10)
     loud = level > level.max() - RANGE
     difference = mel_cepstra(true[:, loud]) - mel_cepstra(mel[:, loud])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -23,8 +24,10 @@ Result = TypeVar("Result")
 
 
 def process_count(wanted: int, n_items: int) -> int:
-    """Return how many processes to use for ``n_items``; ``wanted`` 0 means one per core."""
-    return max(1, min(n_items, wanted if wanted > 0 else os.cpu_count() or 1))
+    """Return how many processes to use for ``n_items``; ``wanted`` 0 means one per core that may be used."""
+    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = 61 if sys.platform == "win32" else n_items  # what Windows can wait for at once
+    return max(1, min(n_items, most, wanted if wanted > 0 else free))
 
 
 def failure(item: object, error: OSError) -> str:

@@ -92,6 +92,7 @@ def test_mistakes_are_one_line_and_leave_nothing(project, capsys):
     song = ("-n", "歌")
     for argv, message in [
         (song, "name the models to judge with -m"),
+        (("-m", "logs/*/X_*.pth", *song), "there is no model logs/*/X_*.pth"),
         (("-m", "logs/G_9.pth", *song), "there is no model logs/G_9.pth"),
         (("-m", "logs/44k/G_8.pth", "logs/44k/../44k/G_8.pth", *song), "-m names a model twice"),
         ((*both, "-c", *["logs/44k/config.json"] * 3, *song), "-c names 3 configurations for 2 models"),

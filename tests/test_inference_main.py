@@ -52,6 +52,13 @@ def test_automatic_pitch_formats_and_the_published_spelling(project, capsys):
     assert "-t has no effect" in capsys.readouterr().err
 
 
+def test_results_whose_names_differ_in_case_only(project, capsys):
+    """On Windows and macOS the second would replace the first."""
+    (project / "raw/MY SONG.flac").write_bytes((project / "raw/歌.flac").read_bytes())
+    assert run("-n", "my song.wav", "MY SONG.flac", "-s", "anna") == 2
+    assert "both become results/my song_0key_anna_glow_pm.flac" in capsys.readouterr().err
+
+
 def test_one_bad_song_does_not_stop_the_others(project, capsys):
     (project / "raw" / "bad.wav").write_text("words")
     assert run("-n", "bad", "歌", "-s", "anna") == 2

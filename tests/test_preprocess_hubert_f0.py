@@ -368,7 +368,7 @@ def test_ctrl_c_keeps_what_is_finished(run, monkeypatch):
     with monkeypatch.context() as keyboard:
         keyboard.setattr(Path, "write_bytes", interrupted)
         code, said = run()
-    assert code == 130 and "run the same command to continue" in said
+    assert code == 130 and "run the same command for the rest" in said
     assert problems(wavs[:1], load_config("configs/config.json")) == []
 
 

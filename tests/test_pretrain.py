@@ -141,7 +141,7 @@ def test_ctrl_c_keeps_what_came_and_the_next_run_continues(server, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     code, _, error = outcome(process)
-    assert code == 130 and "run the same command to continue" in error
+    assert code == 130 and "run the same command for the rest" in error
     assert not (tmp_path / "rmvpe.pt").exists()
     server.files["a.pt"].drip = 0
     assert outcome(start("rmvpe", "--url", url, "--folder", tmp_path))[0] == 0

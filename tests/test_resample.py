@@ -166,6 +166,14 @@ def test_nothing_usable_is_an_error_in_one_line(run):
     assert printed.err.splitlines()[-1].startswith("resample.py: not one recording")
 
 
+def test_recordings_are_never_written_over(run):
+    put("a/x.wav", voice(0.5, 22050), 22050)
+    before = Path("dataset_raw/a/x.wav").read_bytes()
+    code, printed = run("--out_dir2", "./dataset_raw/../dataset_raw")
+    assert code == 2 and "--out_dir2 is --in_dir" in printed.err
+    assert Path("dataset_raw/a/x.wav").read_bytes() == before
+
+
 @pytest.mark.parametrize("folder", [None, "empty", "flat"])
 def test_a_folder_that_is_not_there_or_flat(run, folder):
     if folder == "empty":

@@ -21,9 +21,13 @@ def read_filelist(path: str | Path) -> list[Path]:
         ConfigError: The list is missing or empty.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()  # an editor may have put a mark first
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; preprocess_flist_config.py writes it") from None
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{path} is not UTF-8; save it so, or run preprocess_flist_config.py again"
+        ) from None
     clips = [Path(line.strip()) for line in lines if line.strip()]
     if not clips:
         raise ConfigError(f"{path} names no clip")

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import torch
+from torch import distributed
 
 from modules.errors import ConfigError, TrainingError
+
+logger = logging.getLogger(__name__)
+
+# Ctrl-C, a request to end, and a terminal that is closed
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def wanted_processes(device: torch.device) -> int:
     """Return how many processes a run on ``device`` should have; 1 within torchrun, which decided."""
     if "WORLD_SIZE" in os.environ or device.type != "cuda" or device.index is not None:
         return 1
-    return torch.cuda.device_count()
+    count = torch.cuda.device_count()
+    if count > 1 and not (distributed.is_available() and distributed.is_nccl_available()):
+        logger.warning("this PyTorch cannot join GPUs (it has no NCCL); training on one of %d", count)
+        return 1
+    return count
 
 
 def launch(script: str, arguments: Sequence[str], count: int, port: str) -> int:
     """Run ``script`` in ``count`` processes that find each other at ``port``; return the exit code.
 
+    What asks this process to end goes on to torchrun, which asks the others, and
+    is waited for: they save first.
+
     Raises:
         ConfigError: The port is taken, or is none.
         TrainingError: A process failed; it has said why, and the others were ended.
+        KeyboardInterrupt: It was asked to end, and has.
     """
     check_port(port)
     command = [
@@ -34,7 +51,23 @@ def launch(script: str, arguments: Sequence[str], count: int, port: str) -> int:
         script,
         *arguments,
     ]
-    code = subprocess.run(command, env={"OMP_NUM_THREADS": "1", **os.environ}, check=False).returncode
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    # in a session of its own: from a terminal it would get Ctrl-C twice
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    asked: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        process.send_signal(number)
+
+    previous = {number: signal.signal(number, pass_on) for number in _SIGNALS}
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt
     if code:
         raise TrainingError("a process of the run failed, and the others were ended; its message is above")
     return 0
@@ -49,6 +82,8 @@ def check_port(port: str) -> None:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f"train.port must be a number from 1 to 65535, not {port!r}")
     with socket.socket() as probe:
+        if os.name == "posix":  # else connections that ended a minute ago count; elsewhere it means more
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", int(port)))
         except OSError:

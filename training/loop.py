@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from copy import deepcopy
@@ -40,6 +41,11 @@ logger = logging.getLogger(__name__)
 
 _MAX_GRAD_NORM = 5.0
 _WORKERS = 4  # processes that read clips for one GPU, unless the configuration says how many
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Let a process that reads clips live through Ctrl-C: the last step still needs it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Trainer:
@@ -98,6 +104,7 @@ class Trainer:
         self.verdict = Verdict(
             folder / "metrics.csv", config.best_by, config.patience, self.state.verdict, self.progress.step
         )
+        self._saved = self.progress.step
         self._network = world.wrap(task.model)
         if config.compile:
             self._network = torch.compile(self._network)  # type: ignore[assignment]
@@ -130,6 +137,8 @@ class Trainer:
                     bar.total = budget.expected_steps()
                     bar.update()
                     self._after_step(values, bar, stop)
+            if self._saved != self.progress.step:  # patience is over, as heard a step later
+                self._save()
         finally:
             bar.close()
             if self.board:
@@ -152,12 +161,20 @@ class Trainer:
         if logging_now:
             self._log(numbers, bar)
         if validating:
-            self._validate(numbers, bar)
+            try:
+                self._validate(numbers, bar)
+            except Exception:  # no memory, no space for a picture: the steps are not lost by it
+                self._save()
+                raise
         if validating or stopping or forced:
             self.budget.tick()
-            self.state.save()
+            self._save()
         if stopping:
             raise KeyboardInterrupt
+
+    def _save(self) -> None:
+        self.state.save()
+        self._saved = self.progress.step
 
     def _share(self) -> float:
         """Return how much of the run is done, 0–1; the same in every process."""
@@ -182,6 +199,7 @@ class Trainer:
             num_workers=workers,
             pin_memory=world.device.type == "cuda",
             persistent_workers=workers > 0,
+            worker_init_fn=_ignore_interrupts,
             generator=torch.Generator(),  # else it takes numbers that dropout would have got
         )
         local = iter(loader)

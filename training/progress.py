@@ -101,8 +101,11 @@ class CheckpointFolder:
         """
         own = [step for step in self.steps() if BASE_STEP < step <= written]
         own = [step for step in own if not forced or step % forced]
-        for step in own[:-keep] if keep else []:
-            self.path(step).unlink(missing_ok=True)
+        for step in own[:-keep] if keep > 0 else []:
+            try:
+                self.path(step).unlink(missing_ok=True)
+            except PermissionError as error:  # Windows, while another program reads it; next time, then
+                logger.warning("%s cannot be deleted now: %s", self.path(step), error.strerror)
 
 
 def progress_of(path: Path, content: dict[str, Any]) -> Progress:

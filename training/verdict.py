@@ -91,7 +91,10 @@ class Verdict:
         table = csv.DictWriter(text, names, lineterminator="\n")
         table.writeheader()
         table.writerows(self._rows)
-        write_text(self.path, text.getvalue())
+        try:
+            write_text(self.path, text.getvalue())
+        except PermissionError as error:  # Windows, while another program shows the table; later, then
+            logger.warning("%s cannot be written now: %s", self.path, error.strerror)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

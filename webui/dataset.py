@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import html
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from modules.dataset_layout import find_clips
+from modules.dataset_layout import Layout, in_one_line, look_through
 from modules.errors import ConfigError
-from modules.f0_predictor import F0_PREDICTORS
-from vdecoder import VOCODERS
-from vencoder import ENCODERS
+from webui import dataset_steps
 from webui.context import Context
 from webui.dataset_facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summarize
 from webui.dataset_picture import draw
-from webui.flags import Flags, parser_of
+from webui.flags import parser_of
+from webui.jobs import Job, Line
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.panel import Panel
 from webui.places import inside
-from webui.processes import Processes
 from webui.tables import draw_table
 from webui.texts.dataset import TEXTS
 from webui.toasts import toasts
 
-KIND = "dataset"  # the steps build on each other, so one runs at a time
 _HEARD = 60.0  # s of a recording that are sent to the page
 _MOST_PROBLEMS = 200  # lines
+_OFTEN = 0.3  # s between two looks at how far a report is
+_MEASURING = "measuring"  # what a job does that is not waiting
+_SHOWN = 7  # parts of a report
+LINE = Line()  # of reports, which take turns: each uses all of the machine
 
 Say = Callable[[str], str]
 
 
 def build(context: Context) -> None:
     """Put the tab together."""
-    text, debug = context.text, context.debug
-    processes = Processes(context.root)
+    text = context.text
     gr.Markdown(text("dataset.intro"))
     with gr.Row():
         folder = gr.Dropdown(
@@ -51,23 +51,28 @@ def build(context: Context) -> None:
         )
         with gr.Column(scale=1, min_width=160):
             report = gr.Button(text("dataset.report"), variant="primary")
+            cancel = gr.Button(text("dataset.cancel"), variant="stop")
             reload = gr.Button(text("dataset.reload"))
+    progress = gr.HTML()
     shown = _report_view(context)
-    known = gr.State([])
+    reports = Reports(context.root)
 
     def look_again() -> Any:
         return gr.Dropdown(folders(context.root))
 
     reload.click(look_again, None, folder, api_visibility="private")
     keep_current((folder, lambda: folders(context.root)))
-    report.click(
-        toasts(_reporter(context), debug),
+    going = report.click(
+        toasts(reports.report, context.debug),
         folder,
-        [known, *shown],
+        [progress, *shown],
+        concurrency_limit=None,  # they take turns in their line
+        show_progress="hidden",
         api_visibility="private",
-        concurrency_limit=1,
     )
-    _steps(context, processes, folder)
+    going.failure(lambda: "", None, progress, show_progress="hidden", api_visibility="private")
+    cancel.click(reports.cancel, show_progress="hidden", api_visibility="private")
+    dataset_steps.build(context, folder)
 
 
 def folders(root: Path) -> list[str]:
@@ -83,6 +88,7 @@ def _default_folder() -> str:
 def _report_view(context: Context) -> list[Any]:
     """Put the empty report together; return what a report fills."""
     text = context.text
+    audible = gr.State([])
     summary = gr.Markdown(visible=False)
     picture = gr.HTML(visible=False)
     voices = gr.HTML(visible=False)
@@ -96,53 +102,89 @@ def _report_view(context: Context) -> list[Any]:
     def play(name: str | None) -> Any:
         return hear(context.root, name) if name else None
 
-    def choose(event: gr.SelectData) -> Any:
-        return event.row_value[0]
+    def choose(audible: list[str], event: gr.SelectData) -> Any:
+        return event.row_value[0] if event.row_value[0] in audible else gr.skip()
 
     clip.change(toasts(play, context.debug), clip, player, api_visibility="private")
-    problems.select(choose, None, clip, api_visibility="private")
-    return [summary, picture, voices, problems, players, clip]
+    problems.select(choose, audible, clip, api_visibility="private")
+    return [audible, summary, picture, voices, problems, players, clip]
 
 
-def _reporter(context: Context) -> Callable[..., Any]:
-    def report(
-        folder: str,
-        request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way
-    ) -> Any:
+class Reports:
+    """The reports that pages wait for.
+
+    Args:
+        root: The project folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._running: dict[str | None, Job] = {}  # of every page the job that it waits for
+
+    def report(self, folder: str, request: gr.Request) -> Generator[tuple[Any, ...], None, None]:
+        """Yield how far the examination of a folder is, and at the end what came of it."""
         say = in_language(TEXTS, request)
-        place = inside(context.root, folder, "a folder of recordings")
-        found = find_clips(context.root / place)
-        recordings = [(speaker, path) for speaker, paths in found.items() for path in paths]
-        clips = []
+        layout = look_through(self._root / inside(self._root, folder, "a folder of recordings"))
+        recordings = [(speaker, path) for speaker, paths in layout.clips.items() for path in paths]
+        nothing = [gr.skip()] * _SHOWN
+        job = self._running[request.session_hash] = Job(lambda job: _examine(job, recordings)).start()
+        try:
+            while not job.finished.wait(_OFTEN) and not job.cancelled:
+                yield _progress(job, LINE.before(job), say), *nothing
+            if job.cancelled:  # it ends by itself when the next recording is done
+                yield f"<p>{say('dataset.cancelled')}</p>", *nothing
+                return
+            yield "", *_filled(self._root, job.result(), layout, say)
+        finally:  # also when the page is closed
+            job.cancel()
+            self._running.pop(request.session_hash, None)
+
+    def cancel(self, request: gr.Request) -> None:
+        """End the report that a page waits for."""
+        if job := self._running.get(request.session_hash):
+            job.cancel()
+
+
+def _examine(job: Job, recordings: Sequence[tuple[str, Path]]) -> list[Clip]:
+    clips: list[Clip] = []
+    with LINE.turn(job):
+        job.enter(_MEASURING)
         for clip in examine(recordings):
             clips.append(clip)
-            progress((len(clips), len(recordings)), desc=say("dataset.measuring"))
-        clips.sort(key=lambda clip: (clip.speaker, clip.path))
-        voices = summarize(clips)
-        names = [clip.path.relative_to(context.root).as_posix() for clip in clips]
-        audible = [name for name, clip in zip(names, clips, strict=True) if UNREADABLE not in clip.problems]
-        wrong = problem_rows(dict(zip(names, clips, strict=True)), say)
-        total = say("dataset.summary").format(
-            clips=len(clips), minutes=f"{sum(voice.minutes for voice in voices):.1f}"
-        )
-        return (
-            names,
-            gr.Markdown(f"**{total}**" + ("" if wrong else f" {say('dataset.fine')}"), visible=True),
-            gr.HTML(draw(clips, voices, say), visible=True),
-            gr.HTML(draw_table(_headers(say), voice_rows(voices, say)), visible=True),
-            gr.Dataframe(
-                {
-                    "headers": [say("dataset.column.clip"), say("dataset.column.problem")],
-                    "data": wrong[:_MOST_PROBLEMS],
-                },
-                visible=bool(wrong),
-            ),
-            gr.Row(visible=bool(audible)),
-            gr.Dropdown(audible, value=audible[0] if audible else None),
-        )
+            job.title = f"{len(clips)} / {len(recordings)}"
+            job.report(len(clips) / len(recordings))
+    return sorted(clips, key=lambda clip: (clip.speaker, clip.path))
 
-    return report
+
+def _progress(job: Job, before: int, say: Say) -> str:
+    """Return how far a job is, as a line and a bar."""
+    stage = say(f"dataset.{job.stage}").format(before=before)
+    return (
+        f"<p>{html.escape(f'{stage} {job.title}')}</p>"
+        f'<progress value="{job.share:.4f}" max="1" style="width:100%"></progress>'
+    )
+
+
+def _filled(root: Path, clips: list[Clip], layout: Layout, say: Say) -> tuple[Any, ...]:
+    """Return what :func:`_report_view` shows of clips."""
+    voices = summarize(clips)
+    named = {clip.path.relative_to(root).as_posix(): clip for clip in clips}
+    audible = [name for name, clip in named.items() if UNREADABLE not in clip.problems]
+    ignored = {in_one_line(path.relative_to(root)): why for path, why in layout.ignored.items()}
+    wrong = problem_rows(named, ignored, say)
+    total = say("dataset.summary").format(
+        clips=len(clips), minutes=f"{sum(voice.minutes for voice in voices):.1f}"
+    )
+    columns = [say("dataset.column.clip"), say("dataset.column.problem")]
+    return (
+        audible,
+        gr.Markdown(f"**{total}**" + ("" if wrong else f" {say('dataset.fine')}"), visible=True),
+        gr.HTML(draw(clips, voices, say), visible=True),
+        gr.HTML(draw_table(_headers(say), voice_rows(voices, say)), visible=True),
+        gr.Dataframe({"headers": columns, "data": wrong[:_MOST_PROBLEMS]}, visible=bool(wrong)),
+        gr.Row(visible=bool(audible)),
+        gr.Dropdown(audible, value=audible[0] if audible else None),
+    )
 
 
 def _headers(say: Say) -> list[str]:
@@ -167,8 +209,8 @@ def voice_rows(voices: Sequence[Voice], say: Say) -> list[list[Any]]:
     ]
 
 
-def problem_rows(clips: dict[str, Clip], say: Say) -> list[list[str]]:
-    """Return a line for each recording with problems, the worst first: its name, and what to do."""
+def problem_rows(clips: Mapping[str, Clip], ignored: Mapping[str, str], say: Say) -> list[list[str]]:
+    """Return a line for all that is ignored or has problems, the worst first: its name, and what to do."""
 
     def described(clip: Clip, name: str) -> str:
         what = say(f"dataset.problem.{name}")
@@ -179,7 +221,10 @@ def problem_rows(clips: dict[str, Clip], say: Say) -> list[list[str]]:
 
     wrong = [(name, clip) for name, clip in clips.items() if clip.problems]
     wrong.sort(key=lambda entry: min(PROBLEMS.index(name) for name in entry[1].problems))
-    return [[name, "; ".join(described(clip, what) for what in clip.problems)] for name, clip in wrong]
+    return [
+        *([name, say(f"dataset.ignored.{why}")] for name, why in ignored.items()),
+        *([name, "; ".join(described(clip, what) for what in clip.problems)] for name, clip in wrong),
+    ]
 
 
 def hear(root: Path, name: str) -> tuple[int, np.ndarray]:
@@ -199,55 +244,3 @@ def hear(root: Path, name: str) -> tuple[int, np.ndarray]:
         audio = to_mono(read_samples(file, int(_HEARD * file.samplerate)))
         rate = file.samplerate
     return rate, to_int16(np.nan_to_num(audio))
-
-
-def _steps(context: Context, processes: Processes, folder: gr.Dropdown) -> None:
-    """Put the three steps below each other, and what runs below them."""
-    text = context.text
-    with gr.Row():
-        with gr.Column(min_width=260):
-            gr.Markdown(text("dataset.step1"))
-            first = Flags(context, "resample", ["slice", "loudnorm"])
-            with gr.Accordion(text("dataset.more"), open=False):
-                more = Flags(context, "resample", ["skip_loudnorm", "sr2", "num_processes"])
-            run1 = gr.Button(text("dataset.run1"), variant="primary")
-        with gr.Column(min_width=260):
-            gr.Markdown(text("dataset.step2"))
-            choices = {"speech_encoder": list(ENCODERS), "vocoder": list(VOCODERS)}
-            second = Flags(
-                context,
-                "preprocess_flist_config",
-                ["speech_encoder", "vocoder", "tiny", "vol_aug", "reflow"],
-                choices,
-            )
-            run2 = gr.Button(text("dataset.run2"), variant="primary")
-        with gr.Column(min_width=260):
-            gr.Markdown(text("dataset.step3"))
-            third = Flags(
-                context,
-                "preprocess_hubert_f0",
-                ["f0_predictor", "use_diff"],
-                {"f0_predictor": list(F0_PREDICTORS)},
-            )
-            with gr.Accordion(text("dataset.more"), open=False):
-                fine = Flags(context, "preprocess_hubert_f0", ["num_processes", "device"])
-            run3 = gr.Button(text("dataset.run3"), variant="primary")
-    panel = Panel(context, processes, [KIND])
-
-    def plan1(source: str, *values: Any) -> tuple[str, str, list[str]]:
-        place = inside(context.root, source, "a folder of recordings")
-        n = len(first.fields)
-        words = first.arguments(values[:n]) + more.arguments(values[n:])
-        return KIND, "resample.py", [f"--in_dir={place.as_posix()}", *words]
-
-    def plan2(*values: Any) -> tuple[str, str, list[str]]:
-        return KIND, "preprocess_flist_config.py", second.arguments(values)
-
-    def plan3(*values: Any) -> tuple[str, str, list[str]]:
-        n = len(third.fields)
-        words = third.arguments(values[:n]) + fine.arguments(values[n:])
-        return KIND, "preprocess_hubert_f0.py", words
-
-    panel.starts(run1, plan1, [folder, *first.fields, *more.fields])
-    panel.starts(run2, plan2, second.fields)
-    panel.starts(run3, plan3, [*third.fields, *fine.fields])

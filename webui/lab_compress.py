@@ -12,7 +12,7 @@ from webui.flags import Flags
 from webui.lab_mix import checked_output
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.places import find_models, inside
+from webui.places import find_models, inside, served
 from webui.texts.lab import TEXTS
 from webui.toasts import toasts
 
@@ -38,7 +38,7 @@ def build(context: Context) -> None:
 
     def compress(request: gr.Request, model: str, half: bool, output: str, config: str) -> Any:
         message, path = compress_for_page(context.root, model, half, output, config, request)
-        return message, gr.File(str(path), visible=True)
+        return message, gr.File(served(context.root, path), visible=True)
 
     reload.click(look_again, None, model, api_visibility="private")
     keep_current((model, lambda: find_models(context.root)))

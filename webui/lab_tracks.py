@@ -20,6 +20,7 @@ from modules.files import write_json
 from webui.context import Context
 from webui.language import in_language
 from webui.menus import keep_current
+from webui.picture import words
 from webui.places import VOICES, find_models, inside, plain_name
 from webui.texts.lab import TEXTS
 from webui.toasts import toasts
@@ -90,7 +91,7 @@ def build(context: Context) -> None:
         except GlowSVCError as error:
             return f"⚠ {html.escape(str(error))}", gr.Image(visible=False)
         return f"✓ {in_language(TEXTS, request)('lab.tracks.fine')}", gr.Image(
-            _drawn(mix, seconds), visible=True
+            _drawn(mix, seconds, words(request)), visible=True
         )
 
     def write(request: gr.Request, rows: list[Row], model: str | None, name: str) -> Any:
@@ -223,7 +224,7 @@ def _shown(rows: Sequence[Row], request: gr.Request) -> Any:
     return gr.Dataframe({"headers": headers, "data": list(rows)}, visible=True)
 
 
-def _drawn(mix: SpeakerMix, seconds: float | None) -> Any:
+def _drawn(mix: SpeakerMix, seconds: float | None, say: Callable[[str], str]) -> Any:
     """Return the picture of a mix (H, W, 3)."""
     import numpy as np
     from PIL import Image
@@ -233,7 +234,7 @@ def _drawn(mix: SpeakerMix, seconds: float | None) -> Any:
     length = seconds if seconds and math.isfinite(seconds) and seconds > 0 else 1.0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mix.png"
-        write_mix_plot(path, mix, length)
+        write_mix_plot(path, mix, length, (say("picture.seconds"), say("picture.share")))
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
 

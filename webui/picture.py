@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from webui.language import in_language
 from webui.session import SHOWN, Made
+from webui.texts.pictures import TEXTS
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 _POINTS = 2000  # of a loudness curve; more are not seen
 
 
-def draw(made: Made) -> bytes:
+def words(request: gr.Request | None) -> Callable[[str], str]:
+    """Return the words in pictures: in the page's language, or in English if no font here has its letters."""
+    from inference.mix_plot import fonts
+
+    say = in_language(TEXTS, request)
+    letters = "".join(map(say, TEXTS))
+    return say if fonts(letters)[1] >= set(letters) else in_language(TEXTS, None)
+
+
+def draw(made: Made, request: gr.Request | None = None) -> bytes:
     """Return a PNG of both mels with their F0, and of the loudness with the slices.
 
     The mels show the first 30 s, the loudness all of the song.
@@ -22,10 +37,11 @@ def draw(made: Made) -> bytes:
     """
     from matplotlib.figure import Figure
 
+    from inference.mix_plot import use_fonts
     from inference.source import Source
     from webui.uploads import scratch
 
-    rate, hop = made.sampling_rate, made.hop_length
+    say, rate, hop = words(request), made.sampling_rate, made.hop_length
     figure = Figure(figsize=(11, 8), layout="constrained")
     axes = figure.subplots(3, 1)
     paths = {"source": made.take.song, "result": made.take.result}
@@ -35,26 +51,28 @@ def draw(made: Made) -> bytes:
         for axis, (name, path) in zip(axes, paths.items(), strict=False):
             with Source(path, rate, folder) as source:
                 audio = source.read(0, min(source.n_samples, round(SHOWN * rate)))
-                _mel(
-                    axis, audio, {other: tracks[other] for other in tracks if name in (other, "result")}, made
-                )
-                _loudness(axes[2], source.rms, source.seconds, name, colours[name])
-            cut = f", first {SHOWN:.0f} s" if source.seconds > SHOWN else ""
-            axis.set_title(f"{name}{cut}", fontsize=10)
+                shown = {other: tracks[other] for other in tracks if name in (other, "result")}
+                _mel(axis, audio, shown, made, say)
+                _loudness(axes[2], source.rms, source.seconds, say(f"picture.{name}"), colours[name])
+            cut = say("picture.first").format(seconds=SHOWN) if source.seconds > SHOWN else ""
+            axis.set_title(say(f"picture.{name}") + cut, fontsize=10)
     for start, end in made.slices:
         axes[2].axvspan(start, end, color="tab:green", alpha=0.12, linewidth=0)
         axes[2].axvline(start, color="tab:green", linewidth=0.7)
     axes[2].set_xlim(0, max(made.seconds, hop / rate))
     axes[2].set_ylim(-80, 3)
-    axes[2].set_ylabel("loudness, dB")
-    axes[2].set_xlabel("s; green: slices")
+    axes[2].set_ylabel(say("picture.loudness"))
+    axes[2].set_xlabel(say("picture.slices"))
     axes[2].legend(loc="lower right", ncols=2, fontsize=8)
+    use_fonts(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=90)
     return content.getvalue()
 
 
-def _mel(axis: Any, audio: np.ndarray, tracks: dict[str, np.ndarray], made: Made) -> None:
+def _mel(
+    axis: Any, audio: np.ndarray, tracks: dict[str, np.ndarray], made: Made, say: Callable[[str], str]
+) -> None:
     import torch
 
     from modules.mel import LogMel
@@ -66,15 +84,16 @@ def _mel(axis: Any, audio: np.ndarray, tracks: dict[str, np.ndarray], made: Made
         image, origin="lower", aspect="auto", cmap="magma", vmin=-10, vmax=1, extent=(0, seconds, 0, 1)
     )
     axis.set_yticks([])
-    axis.set_ylabel("mel, 40 Hz – 16 kHz")
+    axis.set_ylabel(say("picture.mel"))
     over = axis.twinx()
     for (name, f0), colour in zip(tracks.items(), ("cyan", "lime"), strict=False):
         times = np.arange(len(f0)) * hop / rate
-        over.plot(times, np.where(f0 > 0, f0, np.nan), color=colour, linewidth=1.2, label=f"F0 of the {name}")
+        label = say(f"picture.f0.{name}")
+        over.plot(times, np.where(f0 > 0, f0, np.nan), color=colour, linewidth=1.2, label=label)
     over.set_yscale("log", base=2)
     over.yaxis.set_major_formatter("{x:.0f}")
     over.set_ylim(60, 1200)
-    over.set_ylabel("F0, Hz")
+    over.set_ylabel(say("picture.f0"))
     over.legend(loc="upper right", fontsize=8)
 
 

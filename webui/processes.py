@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -207,7 +207,7 @@ class Processes:
                 for process in tree:
                     _quietly(process.kill)
             elif os.name == "posix":
-                os.killpg(record.pid, signal.SIGINT)  # to all of them, as a terminal does
+                _quietly(lambda: os.killpg(record.pid, signal.SIGINT))  # to all of them, as a terminal does
             else:
                 _quietly(tree[0].terminate)
 
@@ -301,8 +301,8 @@ def _as_typed(record: Record) -> str:
     return " ".join(["python", program, *words])
 
 
-def _quietly(action) -> None:  # noqa: ANN001 - a method of psutil.Process
+def _quietly(action: Callable[[], object]) -> None:
     try:
         action()
-    except psutil.NoSuchProcess:  # ended between two lines
+    except (psutil.NoSuchProcess, ProcessLookupError):  # ended between two lines
         pass

@@ -15,7 +15,7 @@ from modules.audio import AUDIO_SUFFIXES
 from webui.context import Context
 from webui.language import in_language
 from webui.picture import draw
-from webui.places import inside
+from webui.places import inside, served
 from webui.session import Made
 from webui.texts.convert import TEXTS
 from webui.toasts import toasts
@@ -79,19 +79,19 @@ def build_results(context: Context, key: gr.Number) -> Results:
             f"<p>{html.escape(sentence)}</p>",
             gr.Column(visible=bool(sentence)),
             entry.advice.key if entry.advice else 0,
-            str(entry.take.song),
-            str(entry.take.result),
-            [str(other.take.result) for other in entries],
+            served(context.root, entry.take.song),
+            served(context.root, entry.take.result),
+            [served(context.root, other.take.result) for other in entries],
         )
 
-    def paint(entries: list[Made], number: int | None) -> Any:
+    def paint(request: gr.Request, entries: list[Made], number: int | None) -> Any:
         if number is None or not 0 <= number < len(entries):
             return gr.skip()
         import io
 
         from PIL import Image
 
-        return Image.open(io.BytesIO(draw(entries[number])))
+        return Image.open(io.BytesIO(draw(entries[number], request)))
 
     shown = [there, facts, advice, advised, better, source, result, files]
 
@@ -123,7 +123,9 @@ def build_history(context: Context, page: gr.Blocks) -> Callable[[Dependency], N
         return gr.Dropdown(choices=earlier(context.root / "results"))
 
     def play(chosen: str | None) -> Any:
-        return str(context.root / inside(context.root, Path("results") / chosen)) if chosen else None
+        if not chosen:
+            return None
+        return served(context.root, context.root / inside(context.root, Path("results") / chosen))
 
     page.load(look, None, name, **_PRIVATE)
     name.input(toasts(play, context.debug), name, player, **_PRIVATE)
@@ -137,7 +139,7 @@ def earlier(folder: Path) -> list[str]:
     found = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in AUDIO_SUFFIXES | {".rf64", ".wavex"} and not path.name.startswith(".")
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
     ]
     return [path.name for path in sorted(found, key=lambda path: -path.stat().st_mtime)[:NEWEST]]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +30,6 @@ class RunFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = threading.Lock()  # an accumulator is not made for several threads
 
     def stamp(self) -> str:
         """Return a text that changes when the run writes something."""
@@ -69,40 +70,49 @@ class RunFolder:
         import soundfile
 
         tag = f"audio/{clip}/{kind}"
-        with self._lock:
-            accumulator = self._events()
-            if accumulator is None or tag not in accumulator.Tags()["audio"]:
+        with _events(self.folder).reading() as events:
+            if events is None or tag not in events.Tags()["audio"]:
                 return None
-            event = accumulator.Audio(tag)[-1]
+            event = events.Audio(tag)[-1]
         samples, rate = soundfile.read(io.BytesIO(event.encoded_audio_string), dtype="int16")
         return event.step, rate, samples
 
     def _scalars(self, tag: str) -> Curve:
-        with self._lock:
-            accumulator = self._events()
-            if accumulator is None or tag not in accumulator.Tags()["scalars"]:
+        with _events(self.folder).reading() as events:
+            if events is None or tag not in events.Tags()["scalars"]:
                 return []
-            return [(event.step, event.value) for event in accumulator.Scalars(tag)]
+            return [(event.step, event.value) for event in events.Scalars(tag)]
 
     def _tags(self, kind: str) -> list[str]:
+        with _events(self.folder).reading() as events:
+            return events.Tags()[kind] if events else []
+
+
+class _Events:
+    """TensorBoard's event files of one folder, read by one thread at a time, each line once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, threading.Lock()
+        self._files: set[Path] = set()
+        self._reader: Any = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Any]:
+        """Yield TensorBoard's reader, up to date; None while there is nothing to read."""
         with self._lock:
-            accumulator = self._events()
-            return accumulator.Tags()[kind] if accumulator else []
+            files = set(self._folder.glob("events.out.tfevents.*"))
+            if not self._files <= files:  # what it has read is gone: another run now
+                self._reader = None
+            if files and self._reader is None:
+                from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    def _events(self):  # noqa: ANN202 - TensorBoard is imported late
-        """Return TensorBoard's reader, up to date; None while there is nothing to read."""
-        if not any(self.folder.glob("events.out.tfevents.*")):
-            return None
-        accumulator = _accumulator(self.folder)
-        accumulator.Reload()
-        return accumulator
+                kept = {"scalars": _KEPT, "audio": _SOUNDS, "images": 1, "tensors": 1}
+                self._reader = EventAccumulator(str(self._folder), kept)
+            self._files = files
+            yield self._reader.Reload() if self._reader else None
 
 
-@lru_cache(maxsize=4)  # it goes on reading where it was, so it is kept
-def _accumulator(folder: Path):  # noqa: ANN202
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    return EventAccumulator(str(folder), {"scalars": _KEPT, "audio": _SOUNDS, "images": 1, "tensors": 1})
+_events = lru_cache(maxsize=4)(_Events)  # they go on reading where they were, so they are kept
 
 
 def _column(rows: list[dict[str, str]], name: str) -> Curve:

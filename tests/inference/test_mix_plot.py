@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.font_manager import fontManager
 
-from inference.mix_plot import write_mix_plot
+from inference.mix_plot import fonts, write_mix_plot
 from inference.speaker_mix import SpeakerMix
 
 
@@ -27,6 +30,13 @@ def test_names_of_all_letters_are_drawn_without_complaint(tmp_path, name):
     mix = SpeakerMix({0: [[0, 1, 1, 1]], 1: [[0, 1, 1, 1]]}, {name: 0, "_anna": 1})
     write_mix_plot(tmp_path / "a.png", mix, 1.0)
     assert np.isfinite(matplotlib.image.imread(tmp_path / "a.png")).all()
+
+
+@pytest.mark.parametrize("weight", [400, 500, 700])
+def test_fonts_of_medium_weight_are_fonts_too(monkeypatch, weight):
+    sans = next(entry for entry in fontManager.ttflist if entry.name == "DejaVu Sans")
+    monkeypatch.setattr(fontManager, "ttflist", [replace(sans, name="WenQuanYi Zen Hei", weight=weight)])
+    assert bool(fonts("a")[1]) == (weight < 700)
 
 
 def test_a_choir_fits(tmp_path):

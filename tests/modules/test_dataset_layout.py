@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from modules.dataset_layout import find_clips
+from modules.dataset_layout import find_clips, in_one_line, look_through
 from modules.errors import AudioError
 
 
@@ -23,26 +23,33 @@ def test_speakers_and_clips_are_sorted_and_other_files_do_not_count(tmp_path):
     }
 
 
-def test_what_is_passed_over_is_named(tmp_path, caplog):
-    touch(tmp_path, "a/1.wav", "a/session 2/take/1.wav", "a/song.m4a", "loose.wav")
+def test_what_is_ignored_is_named(tmp_path, caplog):
+    touch(tmp_path, "a/1.wav", "a/session 2/take/1.wav", "a/song.m4a", "loose.wav", "film.MP4", "a/._2.m4a")
+    wrong = ["a/two\nlines.wav", "a/" + os.fsdecode("歌.wav".encode("shift-jis"))]
+    touch(tmp_path, *wrong, "b\u2028c/1.wav")
+    layout = look_through(tmp_path)
+    assert {path.relative_to(tmp_path).as_posix(): why for path, why in layout.ignored.items()} == {
+        "loose.wav": "loose",
+        "film.MP4": "format",
+        "a/session 2": "nested",
+        "a/song.m4a": "format",
+        **dict.fromkeys([*wrong, "b\u2028c"], "name"),
+    }
+    assert layout.clips == {"a": [tmp_path / "a/1.wav"]}
     with caplog.at_level(logging.WARNING):
-        assert [path.name for path in find_clips(tmp_path)["a"]] == ["1.wav"]
-    for name in ("session 2", "song.m4a", "1 recordings directly"):
-        assert name in caplog.text
-
-
-def test_names_that_are_no_text_are_passed_over(tmp_path, caplog):
-    touch(tmp_path, "a/1.wav", "a/two\nlines.wav", "a/" + os.fsdecode("歌.wav".encode("shift-jis")))
-    with caplog.at_level(logging.WARNING):
-        assert [path.name for path in find_clips(tmp_path)["a"]] == ["1.wav"]
-    assert caplog.text.count("rename it") == 2
+        assert find_clips(tmp_path) == layout.clips
+    for path in layout.ignored:
+        assert f"ignored: {in_one_line(path)}; " in caplog.text
+    caplog.text.encode()
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
         (["song.wav"], r"move them into a folder named after their singer: .*<speaker>/song.wav"),
-        (["a/readme.txt"], "holds no recordings"),
+        (["a/readme.txt"], "holds no recordings; put them into .*<speaker>/$"),
+        (["a/1.m4a"], r"holds no recordings; .*; .*1\.m4a is ignored: .* convert it to wav"),
+        (["1.m4a"], r"holds no recordings; .*; .*1\.m4a is ignored: .* convert it to wav"),
         ([], "there is no folder"),
     ],
 )

@@ -2,7 +2,10 @@
 
 import errno
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +15,8 @@ from modules.device import resolve_device
 from modules.errors import AudioError, ConfigError
 from modules.files import replacing, write_json, write_text
 from modules.registry import Registry
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
     ("error", "code", "words"),
     [
         (AudioError("a.wav is empty"), 2, "a.wav is empty"),
-        (KeyboardInterrupt(), 130, "run the same command to continue"),
+        (KeyboardInterrupt(), 130, "run the same command for the rest"),
         (OSError(errno.ENOSPC, "full", "b.pt"), 2, "no space left on the disk while writing b.pt"),
         (PermissionError(errno.EACCES, "Permission denied", "b.pt"), 2, "b.pt: Permission denied"),
         (PermissionError(errno.EACCES, "In use", ".b.tmp", None, "b.pt"), 2, " b.pt: In use"),
@@ -101,6 +106,26 @@ def test_text_has_the_same_line_ends_on_every_system(tmp_path):
 def test_devices():
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device().type in ("cpu", "cuda", "mps")
-    for name in ("toaster", f"cuda:{torch.cuda.device_count()}"):
+    for name in ("toaster", "meta", "xpu", f"cuda:{torch.cuda.device_count()}"):
         with pytest.raises(ConfigError, match=name):
             resolve_device(name)
+
+
+def test_a_name_that_the_code_page_lacks_is_no_reason_to_end():
+    """As of a Windows whose output goes to a file."""
+    code = (
+        "from modules.cli import entry_point\n"
+        "__file__ = 'x.py'\n"
+        "@entry_point\n"
+        "def main(argv):\n"
+        "    print('花子 done')\n"
+        "    return 0\n"
+        "raise SystemExit(main([]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+    )
+    assert done.returncode == 0 and done.stdout.split() == [rb"\u82b1\u5b50", b"done"], done.stderr

@@ -1,4 +1,10 @@
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,9 +12,12 @@ import torch
 from modules.errors import ConfigError, TrainingError
 from training.launch import check_port, launch, wanted_processes
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_only_several_gpus_make_several_processes(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert wanted_processes(torch.device("cuda")) == 4
     assert wanted_processes(torch.device("cuda:1")) == wanted_processes(torch.device("cpu")) == 1
@@ -30,10 +39,69 @@ def test_what_is_no_port_is_refused(port):
         check_port(port)
 
 
-def test_processes_are_started_and_their_failure_is_told(tmp_path):
+@pytest.fixture
+def port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+        return str(free.getsockname()[1])
+
+
+WORKER = """
+import os, pathlib, sys, time
+from training.stopping import StopRequest
+folder, rank = pathlib.Path(sys.argv[1]), os.environ["RANK"]
+with StopRequest() as stop:
+    (folder / f"begun {rank}").touch()
+    while not stop.requested:
+        time.sleep(0.05)
+    time.sleep(1)  # it takes a while to save
+    (folder / f"saved {rank}").touch()
+"""
+PARENT = """
+import sys
+from training.launch import launch
+try:
+    launch(sys.argv[1], [sys.argv[2]], 2, sys.argv[3])
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_end_saves_first(tmp_path, port, number):
+    (tmp_path / "worker.py").write_text(WORKER)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    arguments = [str(tmp_path / "worker.py"), str(tmp_path), port]
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, *arguments], env=environment)
+    end = time.monotonic() + 120
+    while len(list(tmp_path.glob("begun *"))) < 2:
+        assert time.monotonic() < end and parent.poll() is None
+        time.sleep(0.05)
+    parent.send_signal(number)
+    assert parent.wait(60) == 130
+    assert len(list(tmp_path.glob("saved *"))) == 2  # when it has ended, they have
+
+
+def test_gpus_that_cannot_be_joined_are_trained_on_one(monkeypatch, caplog):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
+    assert wanted_processes(torch.device("cuda")) == 1 and "has no NCCL" in caplog.text
+
+
+def test_a_port_whose_connections_ended_just_now_is_free(port):
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", int(port)))
+        server.listen()
+        with socket.create_connection(("127.0.0.1", int(port))) as client:
+            there, _ = server.accept()
+            there.close()  # who closes first keeps the port for a minute
+            client.recv(1)
+    check_port(port)
+
+
+def test_processes_are_started_and_their_failure_is_told(tmp_path, port):
     script = tmp_path / "a script.py"
     script.write_text(
         "import os, sys, pathlib\n"

@@ -147,6 +147,38 @@ def test_out_of_memory_says_what_to_halve(clips, tmp_path):
         run.run()
 
 
+def test_what_fails_while_validating_loses_no_steps(clips, tmp_path):
+    run = trainer(clips, tmp_path / "run", with_train(eval_interval=5))
+
+    def validate(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run.task.validate = validate
+    with pytest.raises(torch.OutOfMemoryError):
+        run.run()
+    assert run.checkpoints.steps() == [5]
+
+
+def test_the_last_step_is_saved_when_the_end_is_heard_of_late(clips, tmp_path, monkeypatch):
+    """As with several processes: that patience is over is known a step later."""
+    run = trainer(clips, tmp_path / "run", with_train(eval_interval=5))
+    monkeypatch.setattr(run, "_is_over", lambda: run.progress.step == 7)
+    assert run.run().step == 7 and run.checkpoints.steps()[-1] == 7
+
+
+def test_processes_that_read_clips_live_through_an_interrupt(clips, tmp_path):
+    """Ctrl-C reaches them too, and the last step still wants its batch; spawned, as on Windows and macOS."""
+    code = (
+        "import os, signal\n"
+        "from training.loop import _ignore_interrupts\n"
+        "_ignore_interrupts(0)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('alive')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "alive\n", done.stderr
+
+
 def _run_until(clips, folder, config, step):
     run = trainer(clips, folder, config)
     take = run._step

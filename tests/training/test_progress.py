@@ -26,6 +26,18 @@ def test_steps_are_numbers_and_strangers_are_left_alone(folder):
     assert (folder.folder / "D_0.pth").exists() and (folder.folder / "G_best.pth").exists()
 
 
+def test_a_checkpoint_that_another_program_holds_goes_later(folder, monkeypatch, caplog):
+    def held(path, missing_ok=False):
+        raise PermissionError(13, "in use", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", held)
+        folder.prune(1, written=200)
+    assert "cannot be deleted now" in caplog.text and folder.steps() == [0, 5, 10, 200]
+    folder.prune(1, written=200)
+    assert folder.steps() == [0, 200]
+
+
 def test_a_damaged_newest_is_reported_and_the_one_before_taken(folder, caplog):
     path = folder.path(200)
     path.write_bytes(path.read_bytes()[:100])

@@ -59,6 +59,20 @@ def test_a_resumed_run_replaces_what_it_repeats(tmp_path):
     ]
 
 
+def test_a_table_that_another_program_shows_is_written_later(tmp_path, monkeypatch, caplog):
+    verdict = Verdict(tmp_path / "metrics.csv", "val_loss", 0)
+
+    def held(path, text):
+        raise PermissionError(13, "in use", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.verdict.write_text", held)
+        verdict.note(1, {"val_loss": 2.0})
+    assert "cannot be written now" in caplog.text and not (tmp_path / "metrics.csv").exists()
+    verdict.note(2, {"val_loss": 1.0})
+    assert [row["step"] for row in rows(tmp_path / "metrics.csv")] == ["1", "2"]
+
+
 def test_a_damaged_table_is_begun_anew(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_bytes(b"\xff\x00step,\nval")

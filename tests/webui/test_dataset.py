@@ -1,11 +1,16 @@
+import os
+import threading
+import time
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soundfile
 
 from modules.errors import AudioError, ConfigError
 from singer import SINGERS, compose, sing
-from webui.dataset import folders, hear, problem_rows, voice_rows
-from webui.dataset_facts import PROBLEMS, examine, percentiles, summarize
+from webui.dataset import Reports, folders, hear, problem_rows, voice_rows
+from webui.dataset_facts import PROBLEMS, Clip, examine, percentiles, summarize
 from webui.dataset_picture import draw
 from webui.language import in_language
 from webui.texts.dataset import TEXTS
@@ -75,8 +80,9 @@ def test_a_line_for_each_voice(clips):
         say = {key: both[language] for key, both in TEXTS.items()}.__getitem__
         row = voice_rows([voice], say)[0]
         assert row[0] == "花子 <b>" and f"2 {say('dataset.problem.unreadable')}" in row[-1]
-        lines = problem_rows(clips, say)
+        lines = problem_rows(clips, {}, say)
         assert len(lines) == 8 and lines[0][1].startswith(say("dataset.problem.unreadable"))
+        assert problem_rows({}, {"a.m4a": "format"}, say) == [["a.m4a", say("dataset.ignored.format")]]
 
 
 def test_pictures_show_names_as_text(clips):
@@ -100,6 +106,74 @@ def test_a_recording_can_be_heard(recordings):
 def test_nothing_else_can(recordings, name):
     with pytest.raises(ConfigError):
         hear(recordings.parents[1], name)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_report_tells_what_is_ignored(tmp_path, language):
+    folder = tmp_path / "dataset_raw/a"
+    folder.mkdir(parents=True)
+    noise = 0.05 * np.random.default_rng(0).standard_normal(RATE)
+    soundfile.write(folder / "a.wav", noise, RATE)
+    (folder / "b.m4a").write_bytes(b"x")
+    (folder / os.fsdecode(b"\x8c.wav")).write_bytes(b"x")
+    (folder.parent / "c.wav").write_bytes(b"x")
+    request = page("one", language)
+    *_, (progress, audible, summary, *_, problems, _, _) = Reports(tmp_path).report("dataset_raw", request)
+    say = in_language(TEXTS, request)
+    assert progress == "" and audible == ["dataset_raw/a/a.wav"]
+    assert say("dataset.fine") not in summary.value
+    assert problems.value["data"] == [
+        ["dataset_raw/c.wav", say("dataset.ignored.loose")],
+        [r"dataset_raw/a/\udc8c.wav", say("dataset.ignored.name")],
+        ["dataset_raw/a/b.m4a", say("dataset.ignored.format")],
+    ]
+
+
+def test_a_report_ends_with_its_page_and_by_cancel(recordings, endless):
+    reports = Reports(recordings.parents[1])
+    going = reports.report("dataset_raw", page("one"))
+    until(lambda: " / 9<" in next(going)[0])
+    waiting = reports.report("dataset_raw", page("two"))
+    assert "waiting for 1 other report" in next(waiting)[0]
+
+    going.close()  # as Gradio does when a page is closed
+    until(lambda: endless.ended == 1)
+    until(lambda: " / 9<" in next(waiting)[0])
+
+    reports.cancel(page("one"))  # it has none any more
+    assert " / 9<" in next(waiting)[0]
+    reports.cancel(page("two"))
+    *_, (said, *rest) = waiting
+    assert said == f"<p>{TEXTS['dataset.cancelled'][0]}</p>" and all("value" not in part for part in rest)
+    until(lambda: endless.ended == 2)
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """Let an examination go on after its first recording until somebody ends it; count those that ended."""
+    count = SimpleNamespace(ended=0)
+    over = threading.Event()
+
+    def some(recordings):
+        try:
+            while not over.wait(0.01):
+                yield Clip(recordings[0][1], recordings[0][0])
+        finally:
+            count.ended += 1
+
+    monkeypatch.setattr("webui.dataset.examine", some)
+    yield count
+    over.set()
+
+
+def page(name, language="en"):
+    return SimpleNamespace(session_hash=name, headers={"accept-language": language}, cookies={})
+
+
+def until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it takes too long"
 
 
 def test_folders_are_those_of_the_scripts(tmp_path):

@@ -136,6 +136,18 @@ def test_a_second_stop_ends_what_does_not_listen(processes, tmp_path):
         processes.stop("deaf")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
+def test_a_script_that_ends_while_it_is_stopped_has_ended(processes, counter, monkeypatch):
+    processes.start("counting", counter, ["0"])
+    wait(processes, "counting", lambda job: not job.alive)
+    own = processes._load("counting")
+    # the end comes between the look and the signal
+    monkeypatch.setattr(processes, "_tree", lambda kind: [psutil.Process()])
+    processes._save("counting", replace(own, pid=2**22 + 1, code=None, ended=0.0))
+    processes.stop("counting")
+    assert processes.job("counting").status == "stopped"
+
+
 def test_it_outlives_the_server_and_heeds_ctrl_c_though_the_server_ignores_it(counter, tmp_path, processes):
     server = (
         "import signal, pathlib\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"

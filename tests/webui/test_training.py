@@ -1,4 +1,5 @@
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -44,6 +45,33 @@ def test_a_run_is_read_while_it_goes_on(run, tmp_path):
     board.close()
     assert run.stamp() != stamp
     assert RunFolder(tmp_path).losses()["training"][-1] == (2001, 7.0)
+
+
+def test_a_run_of_the_same_name_is_another(run, tmp_path):
+    assert run.losses()["training"][-1][0] == 2000 and run.clips() == ["0"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert run.losses() == {} and run.clips() == []
+    board = Board(tmp_path)
+    board.scalars({"train/total": 5.0}, 1)
+    board.close()
+    assert RunFolder(tmp_path).losses()["training"] == [(1, 5.0)] and run.clips() == []
+
+
+def test_a_new_run_is_seen_though_nobody_looked_between(run, tmp_path):
+    run.losses()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    board = Board(tmp_path)
+    board.scalars({"train/total": 5.0}, 1)
+    board.close()
+    assert RunFolder(tmp_path).losses()["training"] == [(1, 5.0)]
+
+
+def test_many_pages_may_look_at_once(run, tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        curves = list(pool.map(lambda _: RunFolder(tmp_path).losses(), range(16)))
+    assert all(curve == curves[0] for curve in curves) and len(curves[0]["training"]) > 300
 
 
 def test_its_newest_sounds_are_heard(run):

@@ -1,5 +1,6 @@
 """The words of the Dataset tab."""
 
+from modules.dataset_layout import IGNORED
 from vdecoder import VOCODERS
 from vencoder import ENCODERS
 from webui.flags import flag_texts
@@ -34,7 +35,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "F0 of each voice: 5 %, median, 95 %",
         "各说话人的基频范围：5 %、中位数、95 %",
     ),
+    "dataset.waiting": ("waiting for {before} other report(s)", "等待前面的 {before} 个检查"),
     "dataset.measuring": ("listening to the recordings", "正在分析录音"),
+    "dataset.cancel": ("Cancel", "取消"),
+    "dataset.cancelled": ("Cancelled.", "已取消。"),
     "dataset.column.speaker": ("speaker", "说话人"),
     "dataset.column.clips": ("recordings", "条数"),
     "dataset.column.minutes": ("minutes", "分钟"),
@@ -63,6 +67,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "dataset.run2": ("Run step 2", "运行步骤 2"),
     "dataset.run3": ("Run step 3", "运行步骤 3"),
 }
+for _why, _zh in {
+    "loose": "不在任何说话人的文件夹中，请移入其中",
+    "nested": "录音应直接放在说话人的文件夹中",
+    "format": "不支持这种格式，请转换为 wav",
+    "name": "文件名不是一行文本，请重命名",
+}.items():
+    TEXTS[f"dataset.ignored.{_why}"] = (f"ignored: {IGNORED[_why]}", f"被忽略：{_zh}")
 TEXTS |= flag_texts(
     "resample",
     {

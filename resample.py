@@ -281,6 +281,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.flush()
             progress.update()
 
+    current = {clip for name in names for clip in entries[name].clips}
+    old = sorted(clip for name in entries.keys() - names.keys() for clip in entries[name].clips)
+    old = [clip for clip in old if clip not in current and (out_dir / clip).is_file()]
+    if old:
+        shown = ", ".join(old[:5]) + " ..." * (len(old) > 5)
+        print(
+            f"{out_dir} still holds {len(old)} clips of recordings that are not in {args.in_dir} any more, "
+            f"and they will be learnt from: {shown}. Delete what you do not want"
+        )
     made: dict[str, list[dict[str, Any]]] = {}
     for name, job in names.items():
         made.setdefault(job.source.parent.name, []).extend(entries[name].clips.values())

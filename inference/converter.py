@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.memory import within_memory
 from inference.noise import frame_noise
 from inference.options import PRECISIONS, ConvertOptions
 from inference.refiner import Refiner, speaker_tensor
@@ -44,6 +45,7 @@ class Converter(SongConverter):
         ConfigError: Options and models do not fit together.
         CheckpointError: A model cannot be read, or does not fit its configuration.
         MissingWeightsError: The encoder, the vocoder or the pitch tracker has not been downloaded.
+        GlowSVCError: The memory does not suffice.
     """
 
     def __init__(self, options: ConvertOptions, device: torch.device | None = None) -> None:
@@ -58,14 +60,15 @@ class Converter(SongConverter):
         self.dtype: torch.dtype = getattr(torch, PRECISIONS[options.precision])
         if self.device.type == "cpu" and self.dtype != torch.float32 and not self._cpu_is_good_at_it():
             logger.warning("-pr %s: this CPU has no instructions for it and is slower so", options.precision)
-        self.model = None if alone else self._load_glow()
-        self.refiner = Refiner(diffusion, options, config, self.device) if diffusion else None
-        name = config.model.speech_encoder
-        self.encoder = ENCODERS.build(name, self.device, dtype=self.dtype)
-        vocoder = config.model.vocoder_name
-        file = own_file(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
-        self.vocoder = VOCODERS.build(vocoder, config.data, self.device, weights=file, dtype=self.dtype)
-        self.enhancer = self._build_enhancer() if options.enhances else None
+        with within_memory(self.model_path, self.device, options, loading=True):
+            self.model = None if alone else self._load_glow()
+            self.refiner = Refiner(diffusion, options, config, self.device) if diffusion else None
+            name = config.model.speech_encoder
+            self.encoder = ENCODERS.build(name, self.device, dtype=self.dtype)
+            vocoder = config.model.vocoder_name
+            file = own_file(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
+            self.vocoder = VOCODERS.build(vocoder, config.data, self.device, weights=file, dtype=self.dtype)
+            self.enhancer = self._build_enhancer() if options.enhances else None
 
     def _cpu_is_good_at_it(self) -> bool:
         return self.dtype == torch.bfloat16 and cpu_has_bf16()

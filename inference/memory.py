@@ -17,13 +17,16 @@ _MACHINE = re.compile(r"CPUAllocator", re.IGNORECASE)
 
 
 @contextmanager
-def within_memory(song: str | Path, device: object, options: ConvertOptions) -> Iterator[None]:
-    """Raise GlowSVCError if the memory does not suffice for what the block does with ``song``.
+def within_memory(
+    file: str | Path, device: object, options: ConvertOptions, loading: bool = False
+) -> Iterator[None]:
+    """Raise GlowSVCError if the memory does not suffice for what the block does with ``file``.
 
     Args:
-        song: Begins the message.
+        file: A song, or the model that is loaded; begins the message.
         device: Where the networks run.
         options: How they run.
+        loading: Whether it is a model.
     """
     try:
         yield
@@ -33,14 +36,14 @@ def within_memory(song: str | Path, device: object, options: ConvertOptions) -> 
             raise
         traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
         where = "cpu" if machine or _MACHINE.search(str(error)) else str(device)
-        raise GlowSVCError(f"{song}: {where} is out of memory. {_advice(where, options)}") from None
+        raise GlowSVCError(f"{file}: {where} is out of memory. {_advice(where, options, loading)}") from None
 
 
-def _advice(where: str, options: ConvertOptions) -> str:
-    remedies = ["shorter slices (-cl 10 or less)"]
+def _advice(where: str, options: ConvertOptions, loading: bool) -> str:
+    remedies = [] if loading else ["shorter slices (-cl 10 or less)"]
     if where == "cpu":
         remedies.append("closing other programs")
     else:
         remedies += ["half precision (-pr fp16)"] if options.precision == "fp32" and not options.onnx else []
         remedies.append("the processor (-d cpu)")
-    return f"Try {', '.join(remedies[:-1])} or {remedies[-1]}"
+    return "Try " + " or ".join([", ".join(remedies[:-1])] * (len(remedies) > 1) + remedies[-1:])

@@ -204,6 +204,17 @@ def test_a_later_wav_takes_its_name_back(run):
     assert len(read("a/x_flac.wav")) == 22050
 
 
+def test_clips_of_recordings_that_are_gone_are_named_and_stay(run):
+    put("a/x.wav", voice(0.5, 44100))
+    put("a/y.wav", voice(0.4, 44100))
+    _, printed = run()
+    assert "still holds" not in printed.out
+    os.rename("dataset_raw/a/y.wav", "dataset_raw/a/z.wav")
+    _, printed = run()
+    assert "still holds 1 clips" in printed.out and "learnt from: a/y.wav. Delete" in printed.out
+    assert sorted(os.listdir("dataset/44k/a")) == ["x.wav", "y.wav", "z.wav"]
+
+
 def times():
     return {entry.name: entry.stat().st_mtime_ns for entry in os.scandir("dataset/44k/a")}
 

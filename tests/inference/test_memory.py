@@ -90,3 +90,14 @@ def test_the_command_goes_on_with_the_next_song(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().err
     assert "long.wav: cpu is out of memory" in shown and "Traceback" not in shown
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["short_0key_anna_glow_pm.flac"]
+
+
+def test_a_model_that_does_not_fit(tmp_path, monkeypatch):
+    def load(*args):
+        raise CARD
+
+    monkeypatch.setattr("inference.converter.load_model", load)
+    model, config = write_model(tmp_path / "model")
+    options = ConvertOptions(model_path=str(model), config_path=str(config), device="cpu")
+    with pytest.raises(GlowSVCError, match=r"G_8\.pth: cpu is out of memory\. Try closing other programs$"):
+        Converter(options)

@@ -209,7 +209,7 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
         return float(value)
     elif kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    elif kind is str and isinstance(value, int) and not isinstance(value, bool):
+    elif where == "train.port" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     elif isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
         return value

@@ -84,7 +84,7 @@ def test_speakers_by_name_or_number():
         ({"train": {"num_workers": -1}}, "train.num_workers"),
         ({"data": {"duration": 0}}, "data.duration must be above 0"),
         ({"data": {"unit_interpolate_mode": "rfa"}}, "unit_interpolate_mode 'rfa' is unknown"),
-        ({"data": {"extensions": [1.5]}}, "data.extensions"),
+        ({"data": {"extensions": [1]}}, "data.extensions"),
         ({"data": [1]}, "section 'data'"),
         ({"spk": {"a": 1}}, "spk.a is 1, but model.n_spk is 1"),
         ({"spk": ["a"]}, "section 'spk'"),

@@ -64,7 +64,10 @@ def test_a_crash_an_error_a_wait_and_a_leak_would_be_noticed():
         "nothing": lambda: None,
     }
 
-    crash, error, wait, leak, nothing = in_children(lambda name: [str(work[name]())[:9]], list(work))
+    # a kernel that takes memory back meanwhile may hide one peak, and hardly three
+    names = ["crash", "error", "wait", "leak", "leak", "leak", "nothing"]
+    crash, error, wait, *leaks, nothing = in_children(lambda name: [str(work[name]())[:9]], names)
+    leak = max(leaks, key=lambda result: result["swelled"])
     assert crash["ended"] == "by signal 9"
     assert "ZeroDivisionError" in error["ended"]
     assert wait["seconds"] >= 0.2 and wait["ended"] == leak["ended"] == nothing["ended"] == "well"

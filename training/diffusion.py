@@ -133,7 +133,7 @@ class DiffusionTask:
         )
         self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
         data = config.data
-        self.stage = Stage(
+        self._stage = Stage(
             config.vocoder.type,
             DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
             device,
@@ -142,7 +142,7 @@ class DiffusionTask:
 
     def prepare(self) -> None:
         """Load the vocoder of the validation clips."""
-        self.stage.load()
+        self._stage.load()
 
     def initialise(self, batch: DiffusionBatch) -> None:
         """Do nothing: no weight of this model depends on data."""
@@ -220,7 +220,7 @@ class DiffusionTask:
         made, recorded = mel[0].float().cpu(), true[0].cpu()
         board.mels(f"mel/{index}", {"recorded": recorded, "generated": made}, step)
         wav = self.validation_set.clips[index]
-        self.stage.show_recording(wav, index, made.shape[-1], board, step)
+        self._stage.show_recording(wav, index, made.shape[-1], board, step)
         uv = features.load_f0(wav)[1][: made.shape[-1]]
-        scores = self.stage.perform(index, made, recorded, f0[0].cpu(), uv, board, step)
+        scores = self._stage.perform(index, made, recorded, f0[0].cpu(), uv, board, step)
         return {"mel_l1": float((made - recorded).abs().mean()), **scores}

@@ -64,7 +64,7 @@ class GlowTask:
         self.model = GlowSVC(config.model).to(device)
         self.training_set = GlowDataset(training_clips, config, augment=True)
         self.validation_set = GlowDataset(validation_clips, config, augment=False)
-        self.stage = Stage(config.model.vocoder_name, config.data, device)
+        self._stage = Stage(config.model.vocoder_name, config.data, device)
 
     @property
     def d_model(self) -> int:
@@ -73,7 +73,7 @@ class GlowTask:
 
     def prepare(self) -> None:
         """Load the vocoder of the validation clips."""
-        self.stage.load()
+        self._stage.load()
 
     def initialise(self, batch: Batch) -> None:
         """Set what depends on data, before the first step of a fresh run."""
@@ -154,10 +154,10 @@ class GlowTask:
             tracks["predicted"] = predicted.clamp(F0_MIN, F0_MAX) * uv
         board.f0(f"f0/{index}", tracks, step)
         wav = self.validation_set.clips[index]
-        self.stage.show_recording(wav, index, true.shape[-1], board, step)
+        self._stage.show_recording(wav, index, true.shape[-1], board, step)
         listener = self.listener if self._is_scored(step) else None
         listen = None if listener is None else lambda audio, rate: listener(audio, rate, wav)
-        return self.stage.perform(index, made, true, f0, uv, board, step, listen)
+        return self._stage.perform(index, made, true, f0, uv, board, step, listen)
 
     def _is_scored(self, step: int) -> bool:
         """Return whether the listener hears the validation after ``step`` steps."""

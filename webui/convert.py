@@ -11,7 +11,7 @@ import gradio as gr
 from modules.audio import AUDIO_SUFFIXES, find_audio
 from modules.errors import ConfigError, GlowSVCError
 from webui.context import Context
-from webui.jobs import Job
+from webui.jobs import Job, PageJobs
 from webui.lab_tracks import saved
 from webui.language import in_language
 from webui.menus import keep_current
@@ -66,7 +66,7 @@ def build(context: Context, session: Session) -> None:
     look_again = build_history(context, page)
 
     names = list(fields)
-    running: dict[str | None, Job] = {}  # of every page the job that it waits for
+    pages = PageJobs()
 
     def convert(
         request: gr.Request, uploaded: Sequence[str] | None, local: Sequence[str] | None, *values: Any
@@ -77,12 +77,9 @@ def build(context: Context, session: Session) -> None:
         found += [context.root / inside(context.root, Path("raw") / name) for name in local or ()]
         takes = plan_takes(found, options)
         _warn_if_long(found, say)
-        job = running[request.session_hash] = session.convert(options, takes)
-        try:
+        job = session.convert(options, takes)
+        with pages.waiting(request.session_hash, job):
             yield from _watch(job, session, say)
-        finally:  # also when the page is closed
-            job.cancel()
-            running.pop(request.session_hash, None)
 
     going = start.click(
         toasts(convert, context.debug),
@@ -98,8 +95,7 @@ def build(context: Context, session: Session) -> None:
     look_again(going)
 
     def cancel_job(request: gr.Request) -> None:
-        if job := running.get(request.session_hash):
-            job.cancel()
+        pages.cancel(request.session_hash)
 
     # not by Gradio's "cancels": what was yielded last would then come after what says that it is cancelled
     cancel.click(cancel_job, show_progress="hidden", api_visibility="private")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from webui.context import Context
 from webui.dataset_facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summarize
 from webui.dataset_picture import draw
 from webui.flags import parser_of
-from webui.jobs import Job, Line
+from webui.jobs import Job, Line, PageJobs
 from webui.language import in_language
 from webui.menus import keep_current
 from webui.places import inside
+from webui.status import bar
 from webui.tables import draw_table
 from webui.texts.dataset import TEXTS
 from webui.toasts import toasts
@@ -119,7 +119,7 @@ class Reports:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._running: dict[str | None, Job] = {}  # of every page the job that it waits for
+        self._pages = PageJobs()
 
     def report(self, folder: str, request: gr.Request) -> Generator[tuple[Any, ...], None, None]:
         """Yield how far the examination of a folder is, and at the end what came of it."""
@@ -127,22 +127,18 @@ class Reports:
         layout = look_through(self._root / inside(self._root, folder, "a folder of recordings"))
         recordings = [(speaker, path) for speaker, paths in layout.clips.items() for path in paths]
         nothing = [gr.skip()] * _SHOWN
-        job = self._running[request.session_hash] = Job(lambda job: _examine(job, recordings)).start()
-        try:
+        job = Job(lambda job: _examine(job, recordings)).start()
+        with self._pages.waiting(request.session_hash, job):
             while not job.finished.wait(_OFTEN) and not job.cancelled:
                 yield _progress(job, LINE.before(job), say), *nothing
             if job.cancelled:  # it ends by itself when the next recording is done
                 yield f"<p>{say('dataset.cancelled')}</p>", *nothing
                 return
             yield "", *_filled(self._root, job.result(), layout, say)
-        finally:  # also when the page is closed
-            job.cancel()
-            self._running.pop(request.session_hash, None)
 
     def cancel(self, request: gr.Request) -> None:
         """End the report that a page waits for."""
-        if job := self._running.get(request.session_hash):
-            job.cancel()
+        self._pages.cancel(request.session_hash)
 
 
 def _examine(job: Job, recordings: Sequence[tuple[str, Path]]) -> list[Clip]:
@@ -159,10 +155,7 @@ def _examine(job: Job, recordings: Sequence[tuple[str, Path]]) -> list[Clip]:
 def _progress(job: Job, before: int, say: Say) -> str:
     """Return how far a job is, as a line and a bar."""
     stage = say(f"dataset.{job.stage}").format(before=before)
-    return (
-        f"<p>{html.escape(f'{stage} {job.title}')}</p>"
-        f'<progress value="{job.share:.4f}" max="1" style="width:100%"></progress>'
-    )
+    return bar(f"{stage} {job.title}", job.share)
 
 
 def _filled(root: Path, clips: list[Clip], layout: Layout, say: Say) -> tuple[Any, ...]:

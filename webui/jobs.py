@@ -127,3 +127,26 @@ class Line:
             with self._turn:
                 self._jobs.remove(job)
                 self._turn.notify_all()
+
+
+class PageJobs:
+    """Of every page, by its session, the job that it waits for."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str | None, Job] = {}
+
+    @contextmanager
+    def waiting(self, page: str | None, job: Job) -> Iterator[None]:
+        """Let a page wait for ``job``: when it stops to, as by being closed, the job is cancelled."""
+        self._jobs[page] = job
+        try:
+            yield
+        finally:
+            job.cancel()
+            if self._jobs.get(page) is job:
+                del self._jobs[page]
+
+    def cancel(self, page: str | None) -> None:
+        """Cancel the job that a page waits for, if there is one."""
+        if job := self._jobs.get(page):
+            job.cancel()

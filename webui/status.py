@@ -17,7 +17,9 @@ def as_html(job: Job, session: Session, say: Callable[[str], str]) -> str:
     facts = [stage, f"{job.share:.0%}"]
     if job.seconds_left is not None:
         facts.append(say("convert.left").format(left=clock(job.seconds_left)))
-    return (
-        f"<p>{html.escape(' · '.join(facts))}</p>"
-        f'<progress value="{job.share:.4f}" max="1" style="width:100%"></progress>'
-    )
+    return bar(" · ".join(facts), job.share)
+
+
+def bar(text: str, share: float) -> str:
+    """Return a line of text over a bar that is filled to ``share``, 0 to 1."""
+    return f'<p>{html.escape(text)}</p><progress value="{share:.4f}" max="1" style="width:100%"></progress>'

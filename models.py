@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from modules.config import ModelConfig
 from modules.errors import ConfigError, FeatureError
 from modules.f0 import F0_MAX, F0_MIN, hz_to_lf0, lf0_to_hz, normalize_lf0
-from modules.f0_decoder import F0Decoder
-from modules.flow import Flow
-from modules.losses import lf0_loss, mle_loss
-from modules.masks import hold_last, length_mask, round_up
-from modules.text_encoder import ConvReluNorm, TextEncoder
+from modules.nn.f0_decoder import F0Decoder
+from modules.nn.flow import Flow
+from modules.nn.losses import lf0_loss, mle_loss
+from modules.nn.masks import hold_last, length_mask, round_up
+from modules.nn.text_encoder import ConvReluNorm, TextEncoder
 
 
 class GlowOutput(NamedTuple):

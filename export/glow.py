@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from export.check import FRAMES, Graph, Reference
 from export.graph import Shape
 from models import GlowSVC
-from modules.flow import ActNorm, AffineCoupling, Flow, InvConvNear, squeeze, unsqueeze
+from modules.nn.flow import ActNorm, AffineCoupling, Flow, InvConvNear, squeeze, unsqueeze
+from modules.nn.wavenet import WeightNormConv1d
 from modules.sidecar import MELODY, MODEL
-from modules.wavenet import WeightNormConv1d
 
 
 def glow_graph(model: GlowSVC, hop_length: int) -> Graph:

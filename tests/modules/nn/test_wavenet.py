@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from modules.checkpoint import load_weights
-from modules.wavenet import DepthwiseSeparableConv1d, WaveNet, WeightNormConv1d
+from modules.nn.wavenet import DepthwiseSeparableConv1d, WaveNet, WeightNormConv1d
 
 
 def as_torch(conv):

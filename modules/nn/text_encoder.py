@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from modules.attention import Encoder
 from modules.config import ModelConfig
 from modules.f0 import F0_BINS, f0_to_coarse
-from modules.norm import ChannelNorm
+from modules.nn.attention import Encoder
+from modules.nn.norm import ChannelNorm
 
 
 class ConvReluNorm(nn.Module):

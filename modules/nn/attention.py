@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modules.norm import ChannelNorm
+from modules.nn.norm import ChannelNorm
 
 WINDOW = 4  # frames to either side, as published
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from modules.losses import lf0_loss, mle_loss
-from modules.masks import length_mask
+from modules.nn.losses import lf0_loss, mle_loss
+from modules.nn.masks import length_mask
 
 
 def test_mle_is_the_likelihood_of_a_gaussian_seen_through_the_flow():

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from modules.attention import WINDOW, CausalAttention, Decoder, Encoder, FeedForward, RelativeAttention
+from modules.nn.attention import WINDOW, CausalAttention, Decoder, Encoder, FeedForward, RelativeAttention
 
 
 def attend_frame_by_frame(layer, x, sees, relative):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from modules.attention import Decoder
 from modules.config import ModelConfig
+from modules.nn.attention import Decoder
 
 
 class F0Decoder(nn.Module):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modules.masks import hold_last, length_mask, round_up
+from modules.nn.masks import hold_last, length_mask, round_up
 
 
 def test_round_up():

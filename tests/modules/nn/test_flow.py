@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from modules.flow import ActNorm, Flow, InvConvNear, squeeze, unsqueeze
-from modules.masks import length_mask
+from modules.nn.flow import ActNorm, Flow, InvConvNear, squeeze, unsqueeze
+from modules.nn.masks import length_mask
 
 
 def flow64(n_sqz=2, channels=4, **changes):

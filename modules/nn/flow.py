@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from modules.wavenet import WaveNet
+from modules.nn.wavenet import WaveNet
 
 GROUPS = 4  # of the channel mixing, as published
 DITHER = 0.3  # nats; see Flow.initialise
@@ -139,7 +139,7 @@ class Flow(nn.Module):
         n_sqz: Frames squeezed into one.
         share: All couplings use one WaveNet; its tensors then appear in the
             state dict once per coupling and once as ``wn``, as published.
-        depthwise: See :class:`modules.wavenet.WaveNet`.
+        depthwise: See :class:`modules.nn.wavenet.WaveNet`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The feature_and_index.pkl of the published project, read without running what is in it.
 
 It is the pickle of a dict from speaker ids to faiss indexes, and each index is
-the bytes that faiss writes. The pickle goes through modules/unpickler.py, which
+the bytes that faiss writes. The pickle goes through modules/checkpoint/unpickler.py, which
 knows no more names than faiss and numpy need. The bytes are taken apart here:
 faiss itself believes the sizes that such bytes claim. The published project
 writes two kinds of index, of which only the vectors and the lists count.
@@ -57,7 +57,7 @@ class PublishedIndex:
         self.path = path
         self.encoder = ""
         self.names: dict[str, int] = {}
-        from modules.pickle_names import Array
+        from modules.checkpoint.allowlist import Array
 
         content = _read_pickle(path)
         if not isinstance(content, dict) or not content:
@@ -94,8 +94,8 @@ class PublishedIndex:
 
 def _read_pickle(path: Path) -> Any:
     """Return what a pickle holds, indexes as dicts of what they were written as."""
-    from modules.pickle_names import DamagedError, UnsafePickleError
-    from modules.unpickler import Window, most_text, unpickle
+    from modules.checkpoint.allowlist import DamagedError, UnsafePickleError
+    from modules.checkpoint.unpickler import Window, most_text, unpickle
 
     def outside(key: Any) -> Any:
         raise DamagedError("it refers to what lies outside of it")

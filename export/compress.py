@@ -18,10 +18,10 @@ from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import Unit2Mel
 from models import GlowSVC
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
-from modules.checkpoint_kind import identify
+from modules.checkpoint.identify import identify
+from modules.checkpoint.safetensors_io import alone, identity
 from modules.config import load_config
 from modules.errors import CheckpointError, ConfigError
-from modules.flat_checkpoint import alone, identity
 
 GLOW, DIFFUSION = "voice model", "diffusion model"
 _KINDS = {"a voice of Glow-SVC": GLOW, "a diffusion model": DIFFUSION}  # by what their tensors say

@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError, Message
 
-from modules.checkpoint_kind import identify_bytes
+from modules.checkpoint.identify import identify_bytes
 from modules.errors import CheckpointError
 
 

@@ -1,7 +1,7 @@
 """Five hundred broken model files, loaded in child processes that may crash, hang or swell.
 
 ``python -m tests.fuzzing <folder> <first> <last>`` prints what came of each as a line of JSON:
-tests/modules/test_fuzz.py judges them. Files follow from their number alone.
+tests/modules/checkpoint/test_fuzz.py judges them. Files follow from their number alone.
 """
 
 from __future__ import annotations

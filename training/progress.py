@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from modules.checkpoint import read_checkpoint
+from modules.checkpoint.safetensors_io import SUFFIX
 from modules.errors import CheckpointError
-from modules.flat_checkpoint import SUFFIX
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from torch.nn.utils import parametrize
 from transformers import HubertConfig, HubertModel
 
 from modules.checkpoint import read_weights, state_of
-from modules.checkpoint_kind import identify
+from modules.checkpoint.identify import identify
 from modules.errors import CheckpointError
 from vencoder.base import check_width, weights_file
 from vencoder.convolutions import check_reach
@@ -39,7 +39,8 @@ class Variant:
 
     Attributes:
         kind: What its file is, for messages.
-        seems: What modules/checkpoint_kind.py says of such a file, in part. Tensors of another kind may fit.
+        seems: What modules/checkpoint/identify.py says of such a file, in part. Tensors of another kind may
+            fit.
         layer: The last layer that is computed; None: all of the file's.
         projected: Whether ``final_proj`` follows.
         large: Whether it is of the large design: LayerNorm in every

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from modules.checkpoint import load_weights
-from modules.checkpoint_kind import identify
+from modules.checkpoint.identify import identify
 from modules.errors import CheckpointError
 from vencoder.base import SpeechEncoder
 from vencoder.batching import Window, batches, windows

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.archive import Archive
+from modules.checkpoint.archive import Archive
 from modules.errors import CheckpointError
 from tests.golden_cases import load_case, signal, voice
 from tests.published import ENCODER_CASES, write_encoder

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from modules.pickle_names import UNKNOWN, DamagedError, UnsafePickleError
-from modules.unpickler import Window, unpickle
+from modules.checkpoint.allowlist import UNKNOWN, DamagedError, UnsafePickleError
+from modules.checkpoint.unpickler import Window, unpickle
 from tests.published import foreign_classes
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from modules.pickle_names import DamagedError
+from modules.checkpoint.allowlist import DamagedError
 
 SUFFIX = ".safetensors"
 _NOTE = "glow_svc"  # its key; {"entries": {...}, "same_as": {second name: first name}}

@@ -105,7 +105,8 @@ def test_of_a_fairseq_file_only_the_model_is_read(tmp_path, monkeypatch, zipped)
     state = {"encoder.w": torch.rand(3, 4), "label_embs_concat": torch.zeros(4, 2)}
     path = write_fairseq(tmp_path / "a.pt", state, {"model": {"layers": 12}}, zipped)
     read = []
-    from modules import archive, old_archives
+    from modules.checkpoint import archive
+    from modules.checkpoint import legacy as old_archives
 
     for kind in (archive.ZipArchive, old_archives.LegacyArchive):
         original = kind._read

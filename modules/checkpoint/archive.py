@@ -1,6 +1,6 @@
 """A torch file, open: a pickle, and records of raw numbers that are read when a tensor is wanted.
 
-The pickle is interpreted by modules/unpickler.py and says where each tensor
+The pickle is interpreted by modules/checkpoint/unpickler.py and says where each tensor
 lies. What a trainer leaves beside the model is never read, so it costs nothing.
 
 Every size that a file claims is held against the bytes there are, before memory
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from modules.pickle_names import (
+from modules.checkpoint.allowlist import (
     UNKNOWN,
     Array,
     DamagedError,
@@ -29,7 +29,7 @@ from modules.pickle_names import (
     UnsafePickleError,
     shown,
 )
-from modules.unpickler import Window, most_text, unpickle
+from modules.checkpoint.unpickler import Window, most_text, unpickle
 
 _LARGEST_DIRECTORY = 4_000_000  # bytes of a zip's list of members: 40 000 tensors
 _SHARED = 50_000_000  # bytes of tensors beyond twice the file: several may be one record

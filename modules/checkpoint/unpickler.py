@@ -9,7 +9,7 @@ the process (tuples in tuples as a key, which are hashed recursively) or fill
 the memory (57 bytes of empty list for one byte of file).
 
 So the program is interpreted here, on the opcodes that the standard library
-parses. Names are looked up in modules/pickle_names.py; tensors are only noted
+parses. Names are looked up in modules/checkpoint/allowlist.py; tensors are only noted
 down, so that no more need be read than is wanted; keys must hash fast, sets
 become lists, and the steps are counted: time and memory follow from the size
 of the file.
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pickletools import genops
 from typing import Any, BinaryIO
 
-from modules.pickle_names import (
+from modules.checkpoint.allowlist import (
     UNKNOWN,
     Attributes,
     Call,

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from modules.checkpoint import read_checkpoint, read_weights
+from modules.checkpoint.allowlist import Array, DamagedError, UnsafePickleError
+from modules.checkpoint.unpickler import Window, unpickle
 from modules.errors import CheckpointError
-from modules.pickle_names import Array, DamagedError, UnsafePickleError
-from modules.unpickler import Window, unpickle
 from tests.torch_files import wrap, write_zip
 
 

@@ -1,8 +1,8 @@
 """Reading and writing model files without ever running code from them.
 
 Model files come from strangers, and a pickle can do anything. They are all read
-here: modules/containers.py finds the tensors in each format,
-modules/unpickler.py makes sure that a pickle can build nothing else. Whatever
+here: modules/checkpoint/formats.py finds the tensors in each format,
+modules/checkpoint/unpickler.py makes sure that a pickle can build nothing else. Whatever
 is wrong with a file ends in one :class:`CheckpointError`.
 """
 
@@ -17,14 +17,14 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from modules.archive import Archive
-from modules.checkpoint_kind import identify, identify_bytes
-from modules.containers import is_safetensors, open_archive, read_safetensors
+from modules.checkpoint.allowlist import Array, DamagedError, LazyTensor, UnsafePickleError, shown
+from modules.checkpoint.archive import Archive
+from modules.checkpoint.formats import is_safetensors, open_archive, read_safetensors
+from modules.checkpoint.identify import identify, identify_bytes
+from modules.checkpoint.safetensors_io import SUFFIX, flat_bytes
+from modules.checkpoint.unpickler import most_steps
 from modules.errors import CheckpointError
 from modules.files import replacing
-from modules.flat_checkpoint import SUFFIX, flat_bytes
-from modules.pickle_names import Array, DamagedError, LazyTensor, UnsafePickleError, shown
-from modules.unpickler import most_steps
 
 _DEEPEST = 50  # containers in containers
 
@@ -127,7 +127,7 @@ def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
     """Write ``content`` (tensors and plain values) atomically.
 
     A name that ends in .safetensors makes it such a file, which has no place
-    for an optimizer; see :func:`modules.flat_checkpoint.flat_bytes`.
+    for an optimizer; see :func:`modules.checkpoint.safetensors_io.flat_bytes`.
 
     Raises:
         OSError: It cannot be written; above all, the disk is full.

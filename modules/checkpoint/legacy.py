@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from modules.archive import Archive, name_of
-from modules.pickle_names import (
+from modules.checkpoint.allowlist import (
     UNKNOWN,
     DamagedError,
     LazyTensor,
@@ -18,7 +17,8 @@ from modules.pickle_names import (
     lazy_tensor,
     shown,
 )
-from modules.unpickler import Window, unpickle
+from modules.checkpoint.archive import Archive, name_of
+from modules.checkpoint.unpickler import Window, unpickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first object of a legacy file
 

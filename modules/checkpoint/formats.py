@@ -10,16 +10,16 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from modules.archive import Archive, ZipArchive
-from modules.flat_checkpoint import nested
-from modules.old_archives import LegacyArchive, TarArchive
-from modules.pickle_names import DamagedError, UnsafePickleError, shown
+from modules.checkpoint.allowlist import DamagedError, UnsafePickleError, shown
+from modules.checkpoint.archive import Archive, ZipArchive
+from modules.checkpoint.legacy import LegacyArchive, TarArchive
+from modules.checkpoint.safetensors_io import nested
 
 
 def open_archive(file: BinaryIO, head: bytes, strict: bool, arrays: bool = False) -> Archive:
     """Return the torch file in ``file``, in whichever format its first 512 bytes, ``head``, tell.
 
-    For ``strict`` and ``arrays`` see :class:`modules.archive.Archive`.
+    For ``strict`` and ``arrays`` see :class:`modules.checkpoint.archive.Archive`.
 
     Raises:
         UnsafePickleError: It asks for a name that weights have no need of.
@@ -52,7 +52,8 @@ def is_safetensors(head: bytes, size: int) -> bool:
 def read_safetensors(path: Path, head: bytes, strict: bool) -> dict[str, Any]:
     """Return the content of a safetensors file, floats as float32 unless ``strict``; raises DamagedError.
 
-    It is a checkpoint if the file says so (modules/flat_checkpoint.py), or else its tensors by name.
+    It is a checkpoint if the file says so (modules/checkpoint/safetensors_io.py), or else its tensors by
+    name.
     """
     from safetensors import SafetensorError, safe_open
 

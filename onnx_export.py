@@ -136,7 +136,7 @@ def _export_encoders(names: Sequence[str], output_folder: str | None, weights: s
     """Write the encoders that are not there yet."""
     from export import file_name
     from modules.errors import ConfigError
-    from modules.weights import folder, weights_path
+    from modules.pretrained.weights import folder, weights_path
     from vencoder import ENCODERS
 
     output = Path(output_folder) if output_folder else folder()

@@ -137,7 +137,7 @@ def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
     from modules.dataset_report import as_text, save_report
     from modules.errors import AudioError
     from modules.feature_record import recipe
-    from modules.weights import ROOT, file_fingerprint, fingerprint
+    from modules.pretrained.weights import ROOT, file_fingerprint, fingerprint
     from vencoder import ENCODERS
 
     encoder = ENCODERS[config.model.speech_encoder]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from benchmarks.machine import peak_flops
 from benchmarks.measure import table
-from modules.weights import find_weights
+from modules.pretrained.weights import find_weights
 from vdecoder.draws import source_generator
 from vdecoder.generator import SLOPE, Generator, GeneratorConfig
 from vdecoder.layers import Conv, Inject, Upsample, fold_all

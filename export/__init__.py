@@ -7,7 +7,7 @@ export/encoder.py and export/graph.py.
 from __future__ import annotations
 
 from modules.errors import ConfigError
-from modules.weights import WEIGHTS
+from modules.pretrained.weights import WEIGHTS
 from vencoder import ENCODERS
 
 # by the module that an encoder is in, since what stands in the way is the same for all of them

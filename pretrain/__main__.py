@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from modules.cli import entry_point
 from modules.errors import ConfigError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
-from modules.weights import WEIGHTS, find_weights, folder
+from modules.pretrained.weights import WEIGHTS, find_weights, folder
 from vdecoder import VOCODERS
 from vencoder import ENCODERS
 
@@ -136,7 +136,7 @@ def _say(text: str) -> None:
 
 def download(keys: Sequence[str], root: Path, url: str | None) -> None:
     """Download the files of ``keys``; one that fails does not keep the others from coming."""
-    from modules.install import install
+    from modules.pretrained.install import install
 
     failed = []
     for key in keys:
@@ -152,7 +152,7 @@ def download(keys: Sequence[str], root: Path, url: str | None) -> None:
 
 def verify(keys: Sequence[str], root: Path) -> None:
     """Compare the files of ``keys`` with their checksums; raises ConfigError if one is wrong."""
-    from modules.install import check
+    from modules.pretrained.install import check
 
     wrong = []
     for key in keys:

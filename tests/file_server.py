@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from modules import download
+from modules.pretrained import download
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch) -> None:

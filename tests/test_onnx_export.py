@@ -16,7 +16,7 @@ import onnx_export
 from export import exportable, file_name
 from export.encoder import TOLERANCE, Wave, export_encoder
 from modules.errors import CheckpointError
-from modules.weights import WEIGHTS
+from modules.pretrained.weights import WEIGHTS
 from tests import published
 from tests.golden_cases import Case, load_case, voice
 from tests.vencoder.test_onnx import make_model

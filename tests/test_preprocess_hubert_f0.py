@@ -19,8 +19,8 @@ from modules import features
 from modules.config import load_config
 from modules.feature_record import failed, problems, recipe, record_path
 from modules.mel import LogMel
+from modules.pretrained.weights import WEIGHTS, Weights
 from modules.volume import volume
-from modules.weights import WEIGHTS, Weights
 from tests.golden_cases import voice
 from training.extraction import Extractor, Job, in_batches
 from vencoder import ENCODERS

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from modules.errors import ConfigError, MissingWeightsError
-from modules.weights import WEIGHTS
+from modules.pretrained.weights import WEIGHTS
 from pretrain.__main__ import as_markdown, main, resolve
 from tests.file_server import Fault, file_server, isolate
 
@@ -104,7 +104,7 @@ def test_all_takes_everything_that_has_a_source_and_goes_on_after_a_failure(tmp_
         if key in ("hubertsoft", "rmvpe"):
             raise MissingWeightsError(f"{key} is not to be had")
 
-    monkeypatch.setattr("modules.install.install", install)
+    monkeypatch.setattr("modules.pretrained.install.install", install)
     assert main(["--all", "--folder", str(tmp_path)]) == 2
     assert asked == [key for key in WEIGHTS if key != "nsf-snake-hifigan"]
     errors = capsys.readouterr().err.splitlines()
@@ -164,7 +164,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_part_can_be_continued(ser
 
 
 def test_a_folder_that_may_not_be_written_is_named(server, capsys):
-    import modules.install  # noqa: F401 - cannot be read any more once the rights are gone
+    import modules.pretrained.install  # noqa: F401 - cannot be read any more once the rights are gone
 
     url = server.put("a.pt", BODY)
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ from modules.config import DataConfig
 from modules.f0 import raw_pitch_accuracy
 from modules.f0_predictor import F0_PREDICTORS
 from modules.mel import LogMel
-from modules.weights import find_weights
+from modules.pretrained.weights import find_weights
 from training.board import Board
 from vdecoder import VOCODERS
 

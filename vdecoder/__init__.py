@@ -19,8 +19,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.pretrained.weights import WEIGHTS
 from modules.registry import Registry
-from modules.weights import WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class VocoderSpec:
     """One line of the table."""
 
     target: str  # "module:Class", imported on first use
-    weights: str | None  # key of its file in modules/weights.py; None: it needs none
+    weights: str | None  # key of its file in modules/pretrained/weights.py; None: it needs none
 
 
 VOCODERS: Registry[VocoderSpec] = Registry(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from modules.checkpoint import load_weights, read_weights, state_of
 from modules.errors import ConfigError, MissingWeightsError
-from modules.weights import weights_path
+from modules.pretrained.weights import weights_path
 from vdecoder.base import Vocoder
 from vdecoder.draws import source_generator
 from vdecoder.generator import Generator, GeneratorConfig

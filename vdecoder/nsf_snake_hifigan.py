@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from modules.checkpoint import read_weights, state_of
 from modules.errors import CheckpointError, ConfigError
-from modules.weights import weights_path
+from modules.pretrained.weights import weights_path
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import Conv
 from vdecoder.nsf_hifigan import ANALYSIS, NeuralVocoder, check_hop, compare_analysis, side_config

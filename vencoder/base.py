@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modules.errors import AudioError, CheckpointError
-from modules.weights import weights_path
+from modules.pretrained.weights import weights_path
 from vencoder import ENCODERS
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from modules.checkpoint import appearance, read_weights
 from modules.errors import CheckpointError, MissingWeightsError
 from modules.mel_basis import mel_basis
-from modules.weights import ROOT
+from modules.pretrained.weights import ROOT
 from vencoder import ENCODERS
 from vencoder.base import SpeechEncoder
 

@@ -17,7 +17,7 @@ class F0Spec:
 
     Attributes:
         target: "module:Class", imported on first use.
-        weights: Key of its file in modules/weights.py; None: it needs none.
+        weights: Key of its file in modules/pretrained/weights.py; None: it needs none.
         without_torch: It needs no PyTorch.
     """
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from modules.f0_predictor.rmvpe_model import load_rmvpe
 from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor, spans
-from modules.weights import weights_path
+from modules.pretrained.weights import weights_path
 
 FIRST_CENT = 1997.3794084376191  # of bin 0, above 10 Hz
 CENTS_PER_BIN = 20

@@ -7,7 +7,7 @@ import torch
 from modules.audio import write_audio
 from modules.errors import CheckpointError, ConfigError
 from modules.features import load_f0
-from modules.weights import WEIGHTS, Weights
+from modules.pretrained.weights import WEIGHTS, Weights
 from tests.golden_cases import voice
 from tests.inference.tiny import write_vocoder
 from tests.training.clips import CONFIG, make_clips

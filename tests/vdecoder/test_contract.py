@@ -16,7 +16,7 @@ import torch
 from modules.config import DataConfig
 from modules.errors import ConfigError, GlowSVCError
 from modules.mel import LogMel
-from modules.weights import find_weights
+from modules.pretrained.weights import find_weights
 from tests.golden_cases import voice
 from tests.published import VOCODER_CASES, write_vocoder
 from vdecoder import VOCODERS

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from modules.errors import CheckpointError, ConfigError, GlowSVCError, MissingWeightsError
-from modules.weights import WEIGHTS, find_weights
+from modules.pretrained.weights import WEIGHTS, find_weights
 from tests.golden_cases import voice
 from tests.published import ENCODER_CASES, write_encoder, write_vocoder
 from vencoder import ENCODERS

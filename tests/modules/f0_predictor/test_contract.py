@@ -12,7 +12,7 @@ import torch
 from modules.errors import AudioError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
-from modules.weights import find_weights
+from modules.pretrained.weights import find_weights
 from tests.modules.f0_predictor.rmvpe_file import write_rmvpe
 
 OPTIONS = {"crepe": {"model": "tiny"}}  # the full network takes seconds per second of sound

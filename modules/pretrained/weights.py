@@ -18,7 +18,7 @@ from pathlib import Path
 
 from modules.errors import ConfigError, MissingWeightsError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HUB = "https://huggingface.co/"  # what the variable HF_ENDPOINT stands in for
 SAMPLE = 1 << 20  # bytes that a fingerprint reads at each of three places
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from modules.checksums import NAME, Checksums, record, sha256_of
-from modules.download import DownloadError, Progress, Say, discard, fetch
 from modules.errors import ConfigError, MissingWeightsError
-from modules.unpack import ArchiveError, unpack
-from modules.weights import Source, find_weights, line, missing_message, offline_advice
+from modules.pretrained.checksums import NAME, Checksums, record, sha256_of
+from modules.pretrained.download import DownloadError, Progress, Say, discard, fetch
+from modules.pretrained.unpack import ArchiveError, unpack
+from modules.pretrained.weights import Source, find_weights, line, missing_message, offline_advice
 
 
 def install(key: str, root: Path, say: Say, progress: Progress, url: str | None = None) -> Path:

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from modules.unpack import ArchiveError, unpack
+from modules.pretrained.unpack import ArchiveError, unpack
 
 
 @pytest.fixture

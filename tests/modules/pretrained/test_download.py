@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from modules import download
-from modules.download import DownloadError, facts_file, fetch
+from modules.pretrained import download
+from modules.pretrained.download import DownloadError, facts_file, fetch
 from tests.file_server import Fault, file_server, isolate
 
 BODY = np.random.default_rng(0).bytes(600_000)

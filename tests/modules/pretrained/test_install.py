@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from modules.errors import ConfigError, MissingWeightsError
-from modules.install import check, install
-from modules.weights import WEIGHTS, Source, Weights, find_weights, weights_path
+from modules.pretrained.install import check, install
+from modules.pretrained.weights import WEIGHTS, Source, Weights, find_weights, weights_path
 from tests.file_server import Fault, file_server, isolate
 
 BODY = np.random.default_rng(0).bytes(300_000)
@@ -244,7 +244,9 @@ def test_an_interruption_keeps_the_part_and_the_next_run_continues(server, table
 def test_a_crash_before_the_move_costs_no_second_download(server, table, get, monkeypatch):
     table(Source(url=server.put("toy.pt", BODY)))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr("modules.install.sha256_of", lambda path: (_ for _ in ()).throw(RuntimeError))
+        patch.setattr(
+            "modules.pretrained.install.sha256_of", lambda path: (_ for _ in ()).throw(RuntimeError)
+        )
         get()
     assert get() == BODY and len(server.requests) == 1
 

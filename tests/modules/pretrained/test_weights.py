@@ -4,10 +4,18 @@ import re
 
 import pytest
 
-from modules import weights
 from modules.errors import ConfigError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
-from modules.weights import WEIGHTS, Source, find_weights, fingerprint, folder, missing_message, weights_path
+from modules.pretrained import weights
+from modules.pretrained.weights import (
+    WEIGHTS,
+    Source,
+    find_weights,
+    fingerprint,
+    folder,
+    missing_message,
+    weights_path,
+)
 from vdecoder import VOCODERS
 from vencoder import ENCODERS
 

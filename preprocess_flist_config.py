@@ -68,7 +68,7 @@ def get_parser() -> argparse.ArgumentParser:
 def usable(clips: Sequence[Path]) -> dict[Path, float]:
     """Return the length in s of each clip that can be used; the others are named in a warning."""
     from modules.audio import open_audio
-    from modules.dataset_layout import LONGEST_NAME
+    from modules.dataset.layout import LONGEST_NAME
     from modules.errors import AudioError
 
     seconds = {}
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import yaml
 
-    from modules.dataset_layout import find_clips
+    from modules.dataset.layout import find_clips
     from modules.errors import AudioError
     from modules.files import write_text
 

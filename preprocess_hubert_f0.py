@@ -20,7 +20,7 @@ from modules.f0_predictor import F0_PREDICTORS
 
 if TYPE_CHECKING:
     from modules.config import Config
-    from modules.feature_record import Recipe
+    from modules.dataset.feature_record import Recipe
     from training.extraction import Extractor, Job
     from training.world import World
 
@@ -73,7 +73,7 @@ def _process(jobs: Sequence[Job]) -> list[tuple[Path, str]]:
 
 def plan(wavs: Sequence[Path], in_dir: Path, wanted: Recipe) -> tuple[list[Job], dict[str, dict[str, int]]]:
     """Return the clips that lack features, and how many lack each kind for which reason."""
-    from modules.feature_record import stale
+    from modules.dataset.feature_record import stale
     from training.extraction import Job
 
     jobs = []
@@ -97,10 +97,10 @@ def announce(reasons: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def make_report(clips: Mapping[str, Sequence[Path]], skipped: Mapping[Path, str]) -> dict[str, Any]:
-    """Return what the data set holds, see modules/dataset_report.py."""
-    from modules.dataset_report import summarize
-    from modules.feature_record import Record
-    from modules.features import f0_ranges, load_f0
+    """Return what the data set holds, see modules/dataset/report.py."""
+    from modules.dataset.feature_record import Record
+    from modules.dataset.features import f0_ranges, load_f0
+    from modules.dataset.report import summarize
 
     good = {speaker: [wav for wav in wavs if wav not in skipped] for speaker, wavs in clips.items()}
     facts = {speaker: [Record.load(wav).clip for wav in wavs] for speaker, wavs in good.items()}
@@ -133,10 +133,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
-    from modules.dataset_layout import find_clips
-    from modules.dataset_report import as_text, save_report
+    from modules.dataset.feature_record import recipe
+    from modules.dataset.layout import find_clips
+    from modules.dataset.report import as_text, save_report
     from modules.errors import AudioError
-    from modules.feature_record import recipe
     from modules.pretrained.weights import ROOT, file_fingerprint, fingerprint
     from vencoder import ENCODERS
 

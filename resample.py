@@ -38,7 +38,7 @@ VERSION = 2  # counts up when the processing changes; older outputs are then mad
 SILENCE = 1e-3  # a recording whose highest peak is below -60 dBFS holds nothing to learn from
 SHORTEST, LONGEST = 5.0, 15.0  # s, of the clips that --slice cuts
 USELESS = 0.3  # s; shorter cuttings are dropped, step 2 would skip them
-LONGEST_STEM = 200  # bytes; what is added to it stays below modules/dataset_layout.py:LONGEST_NAME
+LONGEST_STEM = 200  # bytes; what is added to it stays below modules/dataset/layout.py:LONGEST_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def convert(job: Job) -> Done:
 def _make_clips(job: Job, done: Done) -> None:
     """Write the clips of one recording, and enter each."""
     from modules.audio import check_length, read_audio, resample, resampled_length, write_audio
-    from modules.dataset_report import is_clipped, measure
+    from modules.dataset.report import is_clipped, measure
     from modules.errors import AudioError
     from modules.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
 
@@ -244,8 +244,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from tqdm import tqdm
 
-    from modules.dataset_layout import find_clips
-    from modules.dataset_report import as_text, save_report, summarize
+    from modules.dataset.layout import find_clips
+    from modules.dataset.report import as_text, save_report, summarize
     from modules.errors import AudioError, ConfigError
     from modules.files import write_text
     from modules.parallel import run

@@ -82,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace, config: Config, world: World) -> int:
     from modules.config import read_json
-    from modules.feature_record import recipe
-    from modules.features import f0_ranges
+    from modules.dataset.feature_record import recipe
+    from modules.dataset.features import f0_ranges
     from modules.files import write_json
     from training.base import STARTER_NAME, find_base
     from training.clips import checked_clips

@@ -17,7 +17,7 @@ from benchmarks.workspace import prepare, run, script
 from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.config import load_config
-from modules.features import load_f0
+from modules.dataset.features import load_f0
 from training.clips import read_filelist
 from training.dataset import GlowDataset
 

@@ -10,9 +10,9 @@ import torch
 
 from benchmarks.measure import seconds, table
 from modules.audio import resample
+from modules.dataset.perturb import perturb_voice
 from modules.f0_predictor import F0_PREDICTORS
 from modules.mel import LogMel
-from modules.perturb import perturb_voice
 from singer import SINGERS, compose, sing
 from vencoder import ENCODERS
 

@@ -28,8 +28,8 @@ from benchmarks.workspace import prepare, run, script
 from inference.converter import Converter
 from inference.options import ConvertOptions
 from inference.song import Passage
-from modules import features
 from modules.config import Config, load_config
+from modules.dataset import features
 from modules.units import stretch_units
 from training.clips import read_filelist
 

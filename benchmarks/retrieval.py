@@ -180,8 +180,8 @@ def _run(work: str, *args: object) -> dict[str, Any]:
 def _write(folder: str, n_frames: str, dims: str) -> dict[str, Any]:
     import torch
 
-    from modules.feature_record import Record, identify
-    from modules.features import save_feature
+    from modules.dataset.feature_record import Record, identify
+    from modules.dataset.features import save_feature
 
     Path(folder).mkdir(parents=True)
     for number, begin in enumerate(range(0, int(n_frames), CLIP)):

@@ -33,7 +33,7 @@ from diffusion.samplers.dpm_solver import DpmSolverPlusPlus
 from diffusion.samplers.rk4 import RungeKutta4
 from diffusion.schedule import StraightPath
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
-from modules import features
+from modules.dataset import features
 from modules.errors import GlowSVCError
 from modules.units import stretch_units
 

@@ -10,9 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from modules.audio import find_audio
+from modules.dataset.feature_record import Record, failed
+from modules.dataset.features import load_units
 from modules.errors import FeatureError
-from modules.feature_record import Record, failed
-from modules.features import load_units
 
 T = TypeVar("T", str, int)
 _BATCH = 32768  # frames; 100 MB of 768 channels

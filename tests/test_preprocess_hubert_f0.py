@@ -15,9 +15,9 @@ import soundfile
 import torch
 
 import preprocess_hubert_f0 as step
-from modules import features
 from modules.config import load_config
-from modules.feature_record import failed, problems, recipe, record_path
+from modules.dataset import features
+from modules.dataset.feature_record import failed, problems, recipe, record_path
 from modules.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
 from modules.volume import volume

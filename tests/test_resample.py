@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 import resample
-from modules.dataset_layout import LONGEST_NAME
+from modules.dataset.layout import LONGEST_NAME
 from modules.loudness import integrated_loudness, true_peak
 from tests.golden_cases import voice
 

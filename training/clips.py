@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from modules.dataset.feature_record import Recipe, failed, unfit
 from modules.errors import ConfigError, FeatureError
-from modules.feature_record import Recipe, failed, unfit
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def checked_clips(lists: Sequence[str], wanted: Recipe, advice: str, speaks: boo
 
     Args:
         lists: Paths of the file lists.
-        wanted: What features the clips must have, see modules/feature_record.py.
+        wanted: What features the clips must have, see modules/dataset/feature_record.py.
         advice: What to do when some have not.
         speaks: Whether this process names the clips that are left out.
 

@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from modules import features
 from modules.config import Config
+from modules.dataset import features
 from modules.errors import FeatureError
 from modules.mel import FLOOR
 from modules.units import stretch_units

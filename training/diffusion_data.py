@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from diffusion.config import DiffusionConfig
-from modules import features
+from modules.dataset import features
 from modules.errors import FeatureError
 from modules.units import stretch_units
 from training.dataset import VALIDATION_SECONDS, all_units, heard_as, noisy

@@ -1,7 +1,7 @@
 """Turning a clip into what the models learn from, and keeping it beside the clip.
 
 One :class:`Extractor` lives in each process of step 3. It makes only the
-features that are asked for, and keeps modules/feature_record.py true at every
+features that are asked for, and keeps modules/dataset/feature_record.py true at every
 moment, so the process may be killed at any of them.
 """
 
@@ -21,14 +21,14 @@ from torch import Tensor
 
 from modules.audio import read_audio, resample
 from modules.config import DataConfig
-from modules.dataset_report import measure
+from modules.dataset.feature_record import Recipe, Record, identify
+from modules.dataset.features import augmented, feature_path, save_feature
+from modules.dataset.perturb import perturb_voice
+from modules.dataset.report import measure
 from modules.errors import AudioError, FeatureError
 from modules.f0_predictor import F0_PREDICTORS
-from modules.feature_record import Recipe, Record, identify
-from modules.features import augmented, feature_path, save_feature
 from modules.mel import LogMel
 from modules.parallel import failure
-from modules.perturb import perturb_voice
 from modules.volume import volume
 from vencoder import ENCODERS
 
@@ -44,7 +44,7 @@ class Job:
 
     Attributes:
         wav: The clip.
-        wanted: All features it should have, see modules/feature_record.py.
+        wanted: All features it should have, see modules/dataset/feature_record.py.
         missing: Those to be made now.
         seed: Of what is drawn by chance; the same wherever the data set lies.
     """

@@ -4,7 +4,7 @@ Cepstral coefficients 1 to 12 of a log-mel spectrum carry the vowels and
 consonants; pitch sits above them and loudness in coefficient 0, which is left
 out. Taking away each clip's own mean and scale removes the microphone and part
 of the singer. The rest of the singer, the formants, stays: preprocessing makes
-perturbed copies (modules/perturb.py) so that training can look past it.
+perturbed copies (modules/dataset/perturb.py) so that training can look past it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from modules.dataset_layout import Layout, in_one_line, look_through
+from modules.dataset.layout import Layout, in_one_line, look_through
 from modules.errors import ConfigError
 from webui import dataset_steps
 from webui.context import Context

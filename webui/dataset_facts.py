@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.audio import open_audio, read_samples, to_mono
-from modules.dataset_report import measure
+from modules.dataset.report import measure
 from modules.errors import AudioError
 from modules.f0 import F0_MAX, F0_MIN
 from modules.f0_predictor import F0_PREDICTORS

@@ -10,8 +10,8 @@ import faiss
 import numpy as np
 import torch
 
-from modules.feature_record import Record, identify
-from modules.features import save_feature
+from modules.dataset.feature_record import Record, identify
+from modules.dataset.features import save_feature
 
 DIMS = 12
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from modules import loudness
-from modules.dataset_report import is_clipped
+from modules.dataset.report import is_clipped
 from tests.golden_cases import signal, voice
 
 RATE = 44100

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from modules.config import Config, DataConfig, ModelConfig, TrainConfig
-from modules.features import augmented, save_feature
+from modules.dataset.features import augmented, save_feature
 
 CONFIG = Config(
     train=TrainConfig(

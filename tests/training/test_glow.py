@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from modules.audio import write_audio
+from modules.dataset.features import load_f0
 from modules.errors import CheckpointError, ConfigError
-from modules.features import load_f0
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.golden_cases import voice
 from tests.inference.tiny import write_vocoder

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from modules.perturb import _stretched
+from modules.dataset.perturb import _stretched
 
 Encode = Callable[[np.ndarray], np.ndarray]  # audio (T,) at 16 kHz to units (D, U)
 CHANGES = {

@@ -1,6 +1,6 @@
 """The words of the Dataset tab."""
 
-from modules.dataset_layout import IGNORED
+from modules.dataset.layout import IGNORED
 from vdecoder import VOCODERS
 from vencoder import ENCODERS
 from webui.flags import flag_texts

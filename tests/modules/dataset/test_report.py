@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from modules.dataset_report import as_text, measure, save_report, summarize
+from modules.dataset.report import as_text, measure, save_report, summarize
 from tests.golden_cases import voice
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from modules import feature_record, features
 from modules.config import Config, DataConfig, ModelConfig
-from modules.feature_record import Record, failed, identify, problems, recipe, stale
+from modules.dataset import feature_record, features
+from modules.dataset.feature_record import Record, failed, identify, problems, recipe, stale
 from tests.golden_cases import signal
 
 CONFIG = Config(data=DataConfig(n_mels=4), model=ModelConfig(speech_encoder="mfcc", vol_embedding=True))

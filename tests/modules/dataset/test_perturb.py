@@ -3,7 +3,7 @@ import pytest
 import pyworld
 import torch
 
-from modules.perturb import _stretched, perturb_voice
+from modules.dataset.perturb import _stretched, perturb_voice
 from tests.golden_cases import signal, voice
 from vencoder.mfcc import MfccEncoder
 

@@ -2,7 +2,7 @@
 
 Beside ``x.wav`` lie ``x.wav.soft.pt``, ``x.wav.f0.npy`` and so on. All features
 of one clip have the same N frames, those of its mel; only units keep the rate
-of their encoder. What made each file is told by modules/feature_record.py.
+of their encoder. What made each file is told by modules/dataset/feature_record.py.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules import features
+from modules.dataset import features
 from modules.errors import FeatureError
 from tests.golden_cases import signal
 

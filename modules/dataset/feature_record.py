@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from modules.config import Config
+from modules.dataset.features import SUFFIXES, feature_path, n_frames
 from modules.errors import FeatureError
-from modules.features import SUFFIXES, feature_path, n_frames
 from modules.files import write_json
 
 Recipe = dict[str, dict[str, Any]]  # kind of feature -> the settings that make it
@@ -39,7 +39,7 @@ class Record:
         n_frames: N of its features.
         wanted: Kinds that step 3 was asked for.
         made: For each finished kind its settings and the stamp of its file.
-        clip: Facts for the report (modules/dataset_report.py).
+        clip: Facts for the report (modules/dataset/report.py).
         failed: Why step 3 gave the clip up, with its name; empty if it did not.
     """
 

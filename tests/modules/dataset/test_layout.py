@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from modules.dataset_layout import find_clips, in_one_line, look_through
+from modules.dataset.layout import find_clips, in_one_line, look_through
 from modules.errors import AudioError
 
 

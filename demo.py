@@ -179,7 +179,7 @@ class Song:
 
 def _is_one_speaker(dataset: Path) -> bool:
     """Tell whether a folder holds recordings itself, and not only in its folders."""
-    from modules.audio import find_audio
+    from modules.dsp.audio import find_audio
     from modules.errors import AudioError
 
     if not dataset.is_dir():
@@ -192,7 +192,7 @@ def _is_one_speaker(dataset: Path) -> bool:
 
 
 def _check_song(song: Path) -> None:
-    from modules.audio import open_audio
+    from modules.dsp.audio import open_audio
 
     open_audio(song).close()
 
@@ -247,7 +247,7 @@ def _sing_dataset(workspace: Path) -> Path:
 
 
 def _sing_song(workspace: Path) -> Path:
-    from modules.audio import write_audio
+    from modules.dsp.audio import write_audio
     from singer import SINGERS, compose, sing
 
     path = workspace / "raw" / "song.wav"
@@ -299,7 +299,7 @@ def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float)
     from evaluation.picture import write_comparison
     from inference.options import ConvertOptions
     from inference.output import result_name
-    from modules.f0 import transpose
+    from modules.dsp.f0 import transpose
 
     options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
     name = result_name(song.path.stem, key, speaker, options)

@@ -179,7 +179,7 @@ def _plan(args: argparse.Namespace) -> Work:
     from evaluation.words import read_text
     from inference.output import check_format
     from inference.source import find_songs
-    from modules.audio import find_audio, open_audio
+    from modules.dsp.audio import find_audio, open_audio
     from modules.errors import AudioError, ConfigError
 
     if args.onnx or args.use_spk_mix:
@@ -289,8 +289,8 @@ def _convert(
     from evaluation.results import Sounds
     from evaluation.takes import Song, Take
     from inference.output import result_name
-    from modules.audio import read_audio, write_audio
-    from modules.loudness import below_full_scale
+    from modules.dsp.audio import read_audio, write_audio
+    from modules.dsp.loudness import below_full_scale
 
     rate = converter.sampling_rate
     result = place.results / place.kind / result_name(path.stem, key, work.speaker, converter.options)

@@ -67,8 +67,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 def usable(clips: Sequence[Path]) -> dict[Path, float]:
     """Return the length in s of each clip that can be used; the others are named in a warning."""
-    from modules.audio import open_audio
     from modules.dataset.layout import LONGEST_NAME
+    from modules.dsp.audio import open_audio
     from modules.errors import AudioError
 
     seconds = {}

@@ -127,10 +127,10 @@ def convert(job: Job) -> Done:
 
 def _make_clips(job: Job, done: Done) -> None:
     """Write the clips of one recording, and enter each."""
-    from modules.audio import check_length, read_audio, resample, resampled_length, write_audio
     from modules.dataset.report import is_clipped, measure
+    from modules.dsp.audio import check_length, read_audio, resample, resampled_length, write_audio
+    from modules.dsp.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
     from modules.errors import AudioError
-    from modules.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
 
     settings = job.settings
     audio, rate = read_audio(job.source)
@@ -162,8 +162,8 @@ def cut(audio: np.ndarray, rate: int) -> list[np.ndarray]:
     """
     if len(audio) <= LONGEST * rate:
         return [audio]
-    from inference.slicer import SliceRule, limit_length, measure, slice_ranges
-    from modules.loudness import match_peak
+    from modules.dsp.loudness import match_peak
+    from modules.dsp.slicer import SliceRule, limit_length, measure, slice_ranges
 
     rule = SliceRule(min_length=SHORTEST, min_interval=0.1, max_kept=0.5)
     rms = measure(match_peak(audio), rate, rule)

@@ -17,9 +17,9 @@ from benchmarks.training import template
 from inference.converter import Converter
 from inference.options import ConvertOptions
 from models import GlowSVC
-from modules.audio import write_audio
 from modules.checkpoint import write_checkpoint
 from modules.config import Config
+from modules.dsp.audio import write_audio
 from singer import SINGERS, compose, sing
 
 SECONDS = 60.0

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import table
-from modules.audio import find_audio, read_audio, resample
+from modules.dsp.audio import find_audio, read_audio, resample
 from modules.files import replacing
 
 _RATE = 16000  # Hz, of the judge

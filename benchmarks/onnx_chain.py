@@ -53,7 +53,7 @@ def main(song: Path | None = None) -> None:
 
 
 def _write_song(path: Path) -> Path:
-    from modules.audio import write_audio
+    from modules.dsp.audio import write_audio
     from singer import SINGERS, compose, sing
 
     singer = next(iter(SINGERS.values()))
@@ -156,8 +156,8 @@ def _difference(one: Path, other: Path) -> str:
     import numpy as np
     import torch
 
-    from modules.audio import read_audio
-    from modules.mel import LogMel
+    from modules.dsp.audio import read_audio
+    from modules.dsp.mel import LogMel
 
     sounds = [read_audio(path)[0] for path in (one, other)]
     mels = [LogMel()(torch.from_numpy(sound)[None])[0] for sound in sounds]

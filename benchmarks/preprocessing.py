@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from benchmarks.measure import seconds, table
-from modules.audio import resample
 from modules.dataset.perturb import perturb_voice
+from modules.dsp.audio import resample
+from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
-from modules.mel import LogMel
 from singer import SINGERS, compose, sing
 from vencoder import ENCODERS
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.measure import table
 from evaluation.naturalness import dnsmos
 from evaluation.similarity import cosine, embed, embed_voice
-from modules.audio import find_audio, read_audio
+from modules.dsp.audio import find_audio, read_audio
 
 
 def main() -> None:

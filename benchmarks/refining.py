@@ -30,7 +30,7 @@ from inference.options import ConvertOptions
 from inference.song import Passage
 from modules.config import Config, load_config
 from modules.dataset import features
-from modules.units import stretch_units
+from modules.dsp.align import stretch_units
 from training.clips import read_filelist
 
 TYPES = {"Diffusion": "diffusion", "ReFlow": "reflow"}

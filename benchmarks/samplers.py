@@ -34,8 +34,8 @@ from diffusion.samplers.rk4 import RungeKutta4
 from diffusion.schedule import StraightPath
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from modules.dataset import features
+from modules.dsp.align import stretch_units
 from modules.errors import GlowSVCError
-from modules.units import stretch_units
 
 EVALUATIONS = (2, 4, 8, 10, 20, 100)
 _REFERENCE = 1000  # evaluations

@@ -21,8 +21,8 @@ from evaluation.distortion import vocoded
 from evaluation.naturalness import dnsmos
 from evaluation.resynthesis import resynthesis
 from evaluation.similarity import cosine, embed
-from modules.audio import find_audio, read_audio
 from modules.config import DataConfig
+from modules.dsp.audio import find_audio, read_audio
 from modules.f0_predictor import F0_PREDICTORS
 from vdecoder import VOCODERS
 

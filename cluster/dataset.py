@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from modules.audio import find_audio
 from modules.dataset.feature_record import Record, failed
 from modules.dataset.features import load_units
+from modules.dsp.audio import find_audio
 from modules.errors import FeatureError
 
 T = TypeVar("T", str, int)

@@ -18,10 +18,10 @@ import numpy as np
 from tqdm import tqdm
 
 from evaluation.report import page
-from modules.audio import find_audio, read_audio, write_audio
+from modules.dsp.audio import find_audio, read_audio, write_audio
+from modules.dsp.loudness import integrated_loudness
 from modules.errors import AudioError
 from modules.files import write_text
-from modules.loudness import integrated_loudness
 
 QUESTION = "Which one sounds better?"
 SOUNDS = "ab_sounds"

@@ -13,13 +13,13 @@ import torch
 from evaluation.judge import Judge
 from evaluation.takes import Score, Take
 from modules.config import DataConfig
-from modules.distortion import mel_cepstral_distortion
-from modules.f0 import fill_unvoiced
-from modules.mel import LogMel
+from modules.dsp.f0 import fill_unvoiced
+from modules.dsp.mcd import mel_cepstral_distortion
+from modules.dsp.mel import LogMel
 
 
 class Distortion(Judge):
-    """Mel-cepstral distortion (see modules/distortion.py) of a conversion, beside that of its vocoder."""
+    """Mel-cepstral distortion (see modules/dsp/mcd.py) of a conversion, beside that of its vocoder."""
 
     def judge(self, take: Take) -> dict[str, Score]:
         """Return "mcd" of a held-out clip."""

@@ -17,7 +17,7 @@ from evaluation.judge import Given, Judge, Unavailable
 from evaluation.picture import draw_comparison
 from evaluation.results import Judged, Sounds
 from evaluation.takes import Score, Take
-from modules.f0 import transpose
+from modules.dsp.f0 import transpose
 from modules.registry import Registry
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.judge import Given, Unavailable
 from evaluation.naturalness import Naturalness, dnsmos
 from evaluation.similarity import SourceSimilarity, cosine, embed
-from modules.audio import read_audio
+from modules.dsp.audio import read_audio
 
 Listener = Callable[[np.ndarray, int, Path], dict[str, float]]
 

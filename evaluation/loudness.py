@@ -6,7 +6,7 @@ import math
 
 from evaluation.judge import Judge
 from evaluation.takes import Score, Take
-from modules.loudness import integrated_loudness
+from modules.dsp.loudness import integrated_loudness
 
 
 class Loudness(Judge):

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.judge import Given, Judge, importing
 from evaluation.takes import Score, Song, Take
-from modules.audio import resample
+from modules.dsp.audio import resample
 
 RATE = 16000  # Hz, of DNSMOS
 _LEAST = RATE // 10  # samples

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from modules.dsp.mel import LogMel
 from modules.files import replacing
-from modules.mel import LogMel
 
 _MAX_SECONDS = 30
 

@@ -15,7 +15,7 @@ import numpy as np
 from evaluation.judge import Judge
 from evaluation.resynthesis import resynthesis
 from evaluation.takes import Score, Take
-from modules.f0 import transpose
+from modules.dsp.f0 import transpose
 from modules.f0_predictor import F0_PREDICTORS
 
 JUDGE = "harvest"

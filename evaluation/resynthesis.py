@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from modules.f0 import fill_unvoiced, transpose
+from modules.dsp.f0 import fill_unvoiced, transpose
 
 
 def resynthesis(

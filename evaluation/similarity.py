@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from evaluation.judge import Given, Judge, Unavailable, importing
 from evaluation.takes import Score, Song, Take
-from modules.audio import read_audio
+from modules.dsp.audio import read_audio
 
 _LEAST = 1600  # samples at 16 kHz that a voice takes at least
 

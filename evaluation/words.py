@@ -20,7 +20,7 @@ import numpy as np
 
 from evaluation.judge import Given, Judge, Unavailable, importing
 from evaluation.takes import Score, Song, Take
-from modules.audio import resample
+from modules.dsp.audio import resample
 from modules.errors import ConfigError
 
 logger = logging.getLogger(__name__)

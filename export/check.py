@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from export.graph import Shape, write_graph
+from modules.dsp.f0 import f0_to_coarse
 from modules.errors import CheckpointError
-from modules.f0 import f0_to_coarse
 from modules.files import replacing
 from modules.onnx_session import open_session, run
 

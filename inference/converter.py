@@ -17,13 +17,13 @@ from inference.refiner import Refiner, speaker_tensor
 from inference.song import Passage, Report, SongConverter
 from inference.voice import load_voice
 from models import GlowSVC
-from modules.audio import resample
 from modules.checkpoint import load_model
 from modules.config import Config
 from modules.device import cpu_has_bf16, resolve_device
+from modules.dsp.align import stretch_units
+from modules.dsp.audio import resample
 from modules.errors import CheckpointError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
-from modules.units import stretch_units
 from vdecoder import VOCODERS, own_file
 from vdecoder.enhancer import Enhancer
 from vencoder import ENCODERS

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from modules.f0 import transpose
+from modules.dsp.f0 import transpose
 
 OCTAVE_BONUS = 1.0  # semitones that may stick out further for the sake of a whole octave
 _WIDEST = 36  # semitones, the largest shift considered

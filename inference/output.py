@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 
 from inference.options import ConvertOptions
-from modules.audio import write_error
+from modules.dsp.audio import write_error
 from modules.errors import AudioError, ConfigError
 from modules.files import replacing
 

@@ -29,15 +29,15 @@ from inference.key import range_advice
 from inference.memory import within_memory
 from inference.options import ConvertOptions
 from inference.output import check_format, writing
-from inference.slicer import LONGEST, SliceRule, limit_length, slice_ranges
 from inference.source import Source
 from inference.speaker_mix import SpeakerMix
 from inference.stitch import Chunk, Stitcher, plan
-from modules.audio import resample
 from modules.config import Config
-from modules.f0 import transpose
-from modules.units import stretch_units
-from modules.volume import volume
+from modules.dsp.align import stretch_units
+from modules.dsp.audio import resample
+from modules.dsp.f0 import transpose
+from modules.dsp.frame_rms import volume
+from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges
 
 MIXED = "spk_mix"  # how the result of a mix is called
 Progress = Callable[[float, float], None]  # seconds of the song that are done, and all

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from inference.slicer import LoudnessMeter, SliceRule
-from modules.audio import (
+from modules.dsp.audio import (
     AUDIO_SUFFIXES,
     check_length,
     find_audio,
@@ -24,6 +23,7 @@ from modules.audio import (
     resampled_length,
     to_mono,
 )
+from modules.dsp.slicer import LoudnessMeter, SliceRule
 from modules.errors import AudioError, ConfigError
 
 _BLOCK = 1 << 16  # samples per channel
@@ -42,7 +42,7 @@ class Source:
 
     Attributes:
         n_samples: T, exactly the file's duration at ``sampling_rate``, rounded.
-        rms: (R,), the loudness curve, see :class:`inference.slicer.LoudnessMeter`.
+        rms: (R,), the loudness curve, see :class:`modules.dsp.slicer.LoudnessMeter`.
 
     Raises:
         AudioError: The file is missing, unreadable, damaged or empty, lasts no

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.options import check_clips
-from inference.slicer import LONGEST, Range
+from modules.dsp.slicer import LONGEST, Range
 
 JOIN = 0.02  # s; fade between slices that nobody asked for: one period of the lowest voice
 
@@ -57,7 +57,7 @@ def plan(
     that nobody asked for, meets singing, they blend over 20 ms of the singing.
 
     Args:
-        ranges: Tiles of the song, from inference/slicer.py.
+        ranges: Tiles of the song, from modules/dsp/slicer.py.
         sampling_rate: Of the output, Hz.
         clip: Singing is cut every so many seconds; 0 leaves the ranges whole.
         linear_gradient: Cross-fade of two forced clips, s.

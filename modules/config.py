@@ -30,7 +30,7 @@ LEGACY_KEYS = {
 SCHEDULERS = ("noam", "cosine", "step")
 SCORED = ("similarity", "dnsmos_ovrl")  # numbers of a validation that judges of evaluation/ give
 BEST_BY = ("val_loss", "mel_l1", "mcd", "audio_mel_l1", "f0_accuracy", *SCORED)
-UNIT_MODES = ("left", "nearest")  # see modules/units.py
+UNIT_MODES = ("left", "nearest")  # see modules/dsp/align.py
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ def write_dataset(
 def _write(
     folder: Path, voices: list[Singer], lengths: list[float], seed: int, sampling_rate: int, truth: bool
 ) -> Iterator[Path]:
-    from modules.audio import write_audio  # singing alone needs no sound file library
+    from modules.dsp.audio import write_audio  # singing alone needs no sound file library
 
     for voice in voices:
         for number, length in enumerate(lengths, 1):

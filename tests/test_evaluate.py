@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 import evaluate
-from modules.audio import write_audio
+from modules.dsp.audio import write_audio
 from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_model
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import mixing
-from modules.audio import write_audio
+from modules.dsp.audio import write_audio
 from singer import SINGERS, compose, sing
 
 RATE = 16000

@@ -18,9 +18,9 @@ import preprocess_hubert_f0 as step
 from modules.config import load_config
 from modules.dataset import features
 from modules.dataset.feature_record import failed, problems, recipe, record_path
-from modules.mel import LogMel
+from modules.dsp.frame_rms import volume
+from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
-from modules.volume import volume
 from tests.golden_cases import voice
 from training.extraction import Extractor, Job, in_batches
 from vencoder import ENCODERS

@@ -10,7 +10,7 @@ import soundfile
 
 import resample
 from modules.dataset.layout import LONGEST_NAME
-from modules.loudness import integrated_loudness, true_peak
+from modules.dsp.loudness import integrated_loudness, true_peak
 from tests.golden_cases import voice
 
 FORMATS = {

@@ -7,8 +7,8 @@ import pytest
 
 import preprocess_hubert_f0
 import train
-from modules.audio import write_audio
 from modules.config import load_config
+from modules.dsp.audio import write_audio
 from tests.golden_cases import voice
 
 CONFIG: dict[str, Any] = {

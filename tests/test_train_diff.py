@@ -11,8 +11,8 @@ import preprocess_hubert_f0
 import train_diff
 from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import load_unit2mel
-from modules.audio import write_audio
 from modules.checkpoint import read_checkpoint
+from modules.dsp.audio import write_audio
 from tests.golden_cases import voice
 from tests.test_train import configure as configure_glow
 

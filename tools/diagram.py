@@ -61,7 +61,7 @@ def walk() -> Stages:
     from diffusion.config import DiffusionModelConfig
     from diffusion.gaussian import GaussianDiffusion
     from modules.config import DataConfig
-    from modules.mel import LogMel
+    from modules.dsp.mel import LogMel
     from singer import SINGERS, compose, sing
     from vdecoder import VOCODERS
 

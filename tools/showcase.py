@@ -58,7 +58,7 @@ def write_mp3(source: Path, path: Path) -> None:
     """Encode a sound file, its tag with it; raises AudioError if it becomes too large to carry around."""
     import soundfile
 
-    from modules.audio import read_audio
+    from modules.dsp.audio import read_audio
     from modules.errors import AudioError
     from modules.files import replacing
 

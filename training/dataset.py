@@ -26,9 +26,9 @@ from torch.utils.data import Dataset
 
 from modules.config import Config
 from modules.dataset import features
+from modules.dsp.align import stretch_units
+from modules.dsp.mel import FLOOR
 from modules.errors import FeatureError
-from modules.mel import FLOOR
-from modules.units import stretch_units
 from training.sampler import Item
 
 _LN_FLOOR = math.log(FLOOR)

@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 
 from diffusion.config import DiffusionConfig
 from modules.dataset import features
+from modules.dsp.align import stretch_units
 from modules.errors import FeatureError
-from modules.units import stretch_units
 from training.dataset import VALIDATION_SECONDS, all_units, heard_as, noisy
 from training.sampler import Item
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from models import GlowOutput, GlowSVC
 from modules.config import Config
-from modules.distortion import mel_cepstral_distortion
-from modules.f0 import F0_MAX, F0_MIN, lf0_to_hz
+from modules.dsp.f0 import F0_MAX, F0_MIN, lf0_to_hz
+from modules.dsp.mcd import mel_cepstral_distortion
 from modules.nn.masks import round_up
 from training.board import Board
 from training.dataset import Batch, GlowDataset, collate

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modules.audio import read_audio
 from modules.config import DataConfig
-from modules.f0 import raw_pitch_accuracy
+from modules.dsp.audio import read_audio
+from modules.dsp.f0 import raw_pitch_accuracy
+from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
-from modules.mel import LogMel
 from modules.pretrained.weights import find_weights
 from training.board import Board
 from vdecoder import VOCODERS

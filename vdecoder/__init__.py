@@ -6,7 +6,7 @@ and has one method::
 
     synthesize(mel, f0, uv) -> audio
 
-with mel (M, N) as :class:`modules.mel.LogMel` makes it, f0 (N,) in Hz without
+with mel (M, N) as :class:`modules.dsp.mel.LogMel` makes it, f0 (N,) in Hz without
 gaps, uv (N,) 1 where voiced, and audio (N * hop_length,), all float32 tensors.
 A new one is one file here with a subclass of :class:`vdecoder.base.Vocoder`, and
 one line in the table; the tests in tests/vdecoder/test_contract.py then hold for

@@ -17,16 +17,16 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from modules.dsp.f0 import fill_unvoiced
+from modules.dsp.mel_basis import mel_basis
 from modules.errors import ConfigError
-from modules.f0 import fill_unvoiced
-from modules.mel_basis import mel_basis
 
 if TYPE_CHECKING:
     from modules.config import DataConfig
 
 Array = NDArray[Any]
 
-_FLOOR = 1e-5  # magnitude of silence in a mel, see modules/mel.py
+_FLOOR = 1e-5  # magnitude of silence in a mel, see modules/dsp/mel.py
 _LOUDEST = 10.0  # ln; far above any recording, and exp() of it is still harmless
 _UNVOICED_WIDTH = 60.0  # Hz, smoothing where there is no F0
 _ROLL_OFF = 0.7e-3  # ln per Hz, fall of the envelope above the last mel band

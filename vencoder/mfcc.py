@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.mel_basis import mel_basis
+from modules.dsp.mel_basis import mel_basis
 from vencoder.base import ArrayEncoder
 
 if TYPE_CHECKING:

@@ -208,7 +208,7 @@ def _at_rate(made: Made, rate: int, folder: Path) -> bytes:
     import soundfile
 
     from inference.output import writing
-    from modules.audio import read_audio, resample
+    from modules.dsp.audio import read_audio, resample
 
     path = made.take.result
     if rate in (0, made.sampling_rate):

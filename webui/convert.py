@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.audio import AUDIO_SUFFIXES, find_audio
+from modules.dsp.audio import AUDIO_SUFFIXES, find_audio
 from modules.errors import ConfigError, GlowSVCError
 from webui.context import Context
 from webui.jobs import Job, PageJobs

@@ -227,8 +227,8 @@ def hear(root: Path, name: str) -> tuple[int, np.ndarray]:
         ConfigError: It lies elsewhere.
         AudioError: It cannot be read.
     """
-    from modules.audio import AUDIO_SUFFIXES, open_audio, read_samples, to_mono
-    from modules.loudness import to_int16
+    from modules.dsp.audio import AUDIO_SUFFIXES, open_audio, read_samples, to_mono
+    from modules.dsp.loudness import to_int16
 
     path = root / inside(root, name, "a recording")
     if path.suffix.lower() not in AUDIO_SUFFIXES:

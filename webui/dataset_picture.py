@@ -10,7 +10,7 @@ import html
 import math
 from collections.abc import Callable, Sequence
 
-from modules.f0 import F0_MAX, F0_MIN
+from modules.dsp.f0 import F0_MAX, F0_MIN
 from webui.dataset_facts import Clip, Voice
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _ROW = 460, 170, 36, 24, 36

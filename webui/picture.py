@@ -75,7 +75,7 @@ def _mel(
 ) -> None:
     import torch
 
-    from modules.mel import LogMel
+    from modules.dsp.mel import LogMel
 
     rate, hop = made.sampling_rate, made.hop_length
     image = LogMel(sampling_rate=rate, hop_length=hop)(torch.from_numpy(audio)[None])[0].numpy()

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
-from modules.audio import AUDIO_SUFFIXES
+from modules.dsp.audio import AUDIO_SUFFIXES
 from webui.context import Context
 from webui.language import in_language
 from webui.picture import draw

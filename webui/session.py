@@ -256,8 +256,8 @@ def _models(options: ConvertOptions) -> tuple[Any, ...]:
 
 def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Made:
     from inference.memory import within_memory
-    from inference.slicer import SliceRule
     from inference.source import Source
+    from modules.dsp.slicer import SliceRule
 
     config, options = converter.config, converter.options
     rate, hop = converter.sampling_rate, config.data.hop_length
@@ -288,7 +288,7 @@ def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Mad
 
 def _advice(config: Config, speaker: str, key: float, result: ConversionResult) -> Advice:
     from inference.key import suggest_key
-    from modules.f0 import transpose
+    from modules.dsp.f0 import transpose
 
     trained, voiced = config.f0_range[speaker], result.f0[result.uv > 0]
     low, high = np.percentile(transpose(voiced, key), [5, 95])

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.audio import find_audio
+from modules.dsp.audio import find_audio
 from modules.errors import AudioError
 
 # bytes of a clip's name: file systems allow 255, and the unfinished file of its longest

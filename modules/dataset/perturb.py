@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pyworld
 
-from modules.f0 import fill_unvoiced
+from modules.dsp.f0 import fill_unvoiced
 
 _PERIOD = 10.0  # ms; 5 ms costs twice as much and the units, 20 ms apart, do not show it
 _F0_FLOOR, _F0_CEIL = 71.0, 1100.0  # Hz; below 71 Hz WORLD's window outgrows 1024 samples at 16 kHz

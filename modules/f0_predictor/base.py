@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modules.dsp.f0 import fill_unvoiced
 from modules.errors import AudioError, ConfigError
-from modules.f0 import fill_unvoiced
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ class F0Predictor(ABC):
 
         Returns:
             Two float32 arrays (N,) that share no memory: F0 in Hz, see
-            :func:`modules.f0.fill_unvoiced`, and uv, 1 where voiced.
+            :func:`modules.dsp.f0.fill_unvoiced`, and uv, 1 where voiced.
 
         Raises:
             AudioError: ``audio`` is not one channel, or holds NaN or Inf.

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from modules.audio import resample
 from modules.checkpoint import load_weights, read_weights, state_of
+from modules.dsp.audio import resample
 from modules.errors import ConfigError
 from modules.f0_predictor.base import F0Predictor
 from modules.f0_predictor.isolation import isolated_import

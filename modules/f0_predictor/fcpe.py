@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from modules.checkpoint import load_weights, read_weights, state_of
+from modules.dsp.mel import LogMel
 from modules.f0_predictor.isolation import isolated_import
 from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor, spans
-from modules.mel import LogMel
 
 with isolated_import():
     import torchfcpe

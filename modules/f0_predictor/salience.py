@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modules.audio import resample
+from modules.dsp.audio import resample
 from modules.f0_predictor.base import F0Predictor
 
 RATE = 16000  # Hz, what the networks were trained on

@@ -32,7 +32,7 @@ class F0Decoder(nn.Module):
 
         Args:
             x: (B, C, N), embedded units; they are not trained from here.
-            norm_lf0: (B, 1, N), see :func:`modules.f0.normalize_lf0`.
+            norm_lf0: (B, 1, N), see :func:`modules.dsp.f0.normalize_lf0`.
             mask: (B, 1, N).
             g: (B, gin_channels, 1 or N), the speaker.
         """

@@ -37,7 +37,7 @@ def lf0_loss(pred_lf0: Tensor, lf0: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         pred_lf0: (B, 1, N).
-        lf0: (B, 1, N), the truth, see :func:`modules.f0.hz_to_lf0`.
+        lf0: (B, 1, N), the truth, see :func:`modules.dsp.f0.hz_to_lf0`.
         mask: (B, 1, N), 1 on real frames.
     """
     weight = mask * (lf0 > 0)

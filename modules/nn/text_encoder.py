@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.config import ModelConfig
-from modules.f0 import F0_BINS, f0_to_coarse
+from modules.dsp.f0 import F0_BINS, f0_to_coarse
 from modules.nn.attention import Encoder
 from modules.nn.norm import ChannelNorm
 

@@ -3,7 +3,7 @@ import pytest
 
 from evaluation.pitch import Melody, compare_melodies, pitch_score
 from evaluation.takes import Song, Take
-from modules.f0 import raw_pitch_accuracy
+from modules.dsp.f0 import raw_pitch_accuracy
 from singer import SINGERS, compose, sing
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from inference.slicer import measure
 from inference.source import Source, find_songs
-from modules.audio import resample, resampled_length
+from modules.dsp.audio import resample, resampled_length
+from modules.dsp.slicer import measure
 from modules.errors import AudioError, ConfigError
 from tests.golden_cases import voice
 

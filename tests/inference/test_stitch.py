@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from inference.options import ConvertOptions
-from inference.slicer import Range, measure, slice_ranges
 from inference.stitch import JOIN, Chunk, Stitcher, plan
+from modules.dsp.slicer import Range, measure, slice_ranges
 from modules.errors import ConfigError
 from tests.golden_cases import load_case
 

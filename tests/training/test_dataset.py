@@ -6,8 +6,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from modules.dataset.features import feature_path, load_mel, load_units
+from modules.dsp.align import stretch_units
 from modules.errors import ConfigError, FeatureError
-from modules.units import stretch_units
 from tests.training.clips import CONFIG, make_clips, with_train
 from training.clips import read_filelist
 from training.dataset import GlowDataset, collate

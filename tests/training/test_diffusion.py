@@ -289,7 +289,7 @@ def _told(caplog: pytest.LogCaptureFixture):
 
 
 def test_the_recording_and_two_voices_are_heard(clips, tmp_path):
-    from modules.audio import write_audio
+    from modules.dsp.audio import write_audio
     from tests.golden_cases import voice
 
     write_audio(clips[0], voice(1.0, 44100), 44100)

@@ -14,8 +14,8 @@ import pyworld
 import torch
 
 from modules.config import DataConfig
+from modules.dsp.mel import LogMel
 from modules.errors import ConfigError, GlowSVCError
-from modules.mel import LogMel
 from modules.pretrained.weights import find_weights
 from tests.golden_cases import voice
 from tests.published import VOCODER_CASES, write_vocoder

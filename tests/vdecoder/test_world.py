@@ -6,8 +6,8 @@ import soxr
 import torch
 
 from modules.config import DataConfig
+from modules.dsp.mel import FLOOR, LogMel
 from modules.errors import ConfigError
-from modules.mel import FLOOR, LogMel
 from tests.golden_cases import signal, voice
 from vdecoder.world import WorldVocoder
 from vdecoder.world_synthesis import minimum_phase, overlap_add, pulse_train, running_mean

@@ -115,7 +115,7 @@ def copies(audio: np.ndarray, rng: np.random.Generator, n_spoken: int, n_sung: i
     import pyworld
 
     from modules.dataset.perturb import _stretched
-    from modules.f0 import fill_unvoiced
+    from modules.dsp.f0 import fill_unvoiced
 
     samples = np.pad(audio.astype(np.float64), (0, 200))
     f0, times = pyworld.dio(samples, 16000, 71.0, 1100.0, frame_period=_PERIOD, speed=4)

@@ -8,8 +8,8 @@ torchfcpe's, which ships with its weights, takes its place.
 import numpy as np
 import pytest
 
-from modules.audio import resample
-from modules.f0 import fill_unvoiced
+from modules.dsp.audio import resample
+from modules.dsp.f0 import fill_unvoiced
 from modules.f0_predictor import F0_PREDICTORS, fcpe, salience
 from modules.f0_predictor.salience import decode
 from tests.golden_cases import load_case, voice

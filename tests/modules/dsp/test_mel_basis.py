@@ -2,7 +2,7 @@ import librosa
 import numpy as np
 import pytest
 
-from modules.mel_basis import mel_basis
+from modules.dsp.mel_basis import mel_basis
 
 
 @pytest.mark.parametrize(

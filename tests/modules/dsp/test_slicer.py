@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.slicer import LoudnessMeter, Range, SliceRule, limit_length, measure, slice_ranges
+from modules.dsp.slicer import LoudnessMeter, Range, SliceRule, limit_length, measure, slice_ranges
 from modules.errors import ConfigError
 from tests.golden_cases import load_case
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from modules.dsp.align import UNIT_MODES, stretch_units
 from modules.errors import AudioError, ConfigError
-from modules.units import UNIT_MODES, stretch_units
 from tests.golden_cases import load_case, signal
 
 CASE = load_case("f0_coarse")

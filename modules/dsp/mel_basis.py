@@ -1,7 +1,7 @@
 """The triangular filters that turn a spectrum into mel bands, with numpy alone.
 
 librosa has them too, and importing it takes a second: as long as a short song
-takes to convert without PyTorch. They are the same (tests/modules/test_mel_basis.py).
+takes to convert without PyTorch. They are the same (tests/modules/dsp/test_mel_basis.py).
 """
 
 from __future__ import annotations

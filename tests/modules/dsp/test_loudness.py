@@ -2,8 +2,8 @@ import librosa
 import numpy as np
 import pytest
 
-from modules import loudness
 from modules.dataset.report import is_clipped
+from modules.dsp import loudness
 from tests.golden_cases import signal, voice
 
 RATE = 44100

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from modules.audio import resample
+from modules.dsp.audio import resample
 
 TARGET_LUFS = -20.0  # leaves dry singing, with peaks up to 19 dB above it, below the ceiling
 TRUE_PEAK_CEILING = -1.0  # dBTP

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.mel_basis import mel_basis
+from modules.dsp.mel_basis import mel_basis
 
 if TYPE_CHECKING:
     from modules.config import DataConfig

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.f0 import (
+from modules.dsp.f0 import (
     f0_to_coarse,
     fill_unvoiced,
     hz_to_lf0,

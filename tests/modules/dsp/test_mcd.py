@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from modules.distortion import ORDER, mel_cepstra, mel_cepstral_distortion
+from modules.dsp.mcd import ORDER, mel_cepstra, mel_cepstral_distortion
 
 
 def ripple(k: int, amplitude: float) -> torch.Tensor:

@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _voice(options: ConvertOptions) -> Config:
     """Return the settings of the voice that the options name."""
     if options.onnx:
-        from modules.sidecar import read_sidecar
+        from modules.onnx.manifest import read_sidecar
 
         return read_sidecar(options.onnx).config
     from inference.voice import load_voice

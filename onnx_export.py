@@ -103,7 +103,7 @@ def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
     """Write the voice in ``folder``, and say so."""
     print(f"{folder}: reading the models", flush=True)
     from export.voice import export_voice, load_voice
-    from modules.sidecar import sidecar_path
+    from modules.onnx.manifest import sidecar_path
 
     voice = load_voice(folder, fuse, melody)
     paths = export_voice(

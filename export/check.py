@@ -17,7 +17,7 @@ from export.graph import Shape, write_graph
 from modules.dsp.f0 import f0_to_coarse
 from modules.errors import CheckpointError
 from modules.files import replacing
-from modules.onnx_session import open_session, run
+from modules.onnx.session import open_session, run
 
 FRAMES, SAMPLES = "n_frames", "n_samples"  # the lengths that are free
 TOLERANCE = 1e-3  # of the largest value, or of 1; float32 in another order differs by 1e-5

@@ -19,7 +19,7 @@ from diffusion.schedule import NoiseSchedule
 from diffusion.unit2mel import Unit2Mel
 from export.check import FRAMES, Graph
 from export.graph import Shape
-from modules.sidecar import CONDITION, DENOISER, DiffusionSidecar
+from modules.onnx.manifest import CONDITION, DENOISER, DiffusionSidecar
 
 
 def diffusion_graphs(model: Unit2Mel) -> list[Graph]:

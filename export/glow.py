@@ -20,7 +20,7 @@ from export.graph import Shape
 from models import GlowSVC
 from modules.nn.flow import ActNorm, AffineCoupling, Flow, InvConvNear, squeeze, unsqueeze
 from modules.nn.wavenet import WeightNormConv1d
-from modules.sidecar import MELODY, MODEL
+from modules.onnx.manifest import MELODY, MODEL
 
 
 def glow_graph(model: GlowSVC, hop_length: int) -> Graph:

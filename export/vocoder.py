@@ -25,7 +25,7 @@ from export.check import FRAMES, SAMPLES, Graph
 from export.glow import GlowGraph, glow_inputs, mel_reference
 from export.graph import Shape
 from models import GlowSVC
-from modules.sidecar import MODEL, VOCODER
+from modules.onnx.manifest import MODEL, VOCODER
 from vdecoder.draws import N_HARMONICS
 from vdecoder.generator import SLOPE, Generator, ResBlock1
 from vdecoder.layers import Conv, Inject, Upsample

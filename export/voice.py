@@ -20,7 +20,7 @@ from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.config import Config, load_config
 from modules.errors import CheckpointError, ConfigError
-from modules.sidecar import Sidecar, write_sidecar
+from modules.onnx.manifest import Sidecar, write_sidecar
 from vdecoder import VOCODERS
 from vdecoder.nsf_hifigan import NeuralVocoder
 

@@ -22,8 +22,8 @@ from inference.song import Passage, Report, SongConverter
 from modules.config import Config
 from modules.errors import CheckpointError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
-from modules.onnx_session import open_session, run
-from modules.sidecar import MELODY, MODEL, VOCODER, Sidecar, read_sidecar
+from modules.onnx.manifest import MELODY, MODEL, VOCODER, Sidecar, read_sidecar
+from modules.onnx.session import open_session, run
 from vdecoder.draws import initial_phase, source_generator
 from vdecoder.world_synthesis import WorldSynthesis
 from vencoder import ENCODERS

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.errors import CheckpointError
-from modules.onnx_session import open_session, run
+from modules.onnx.session import open_session, run
 from vencoder.base import ArrayEncoder, check_width, weights_file
 from vencoder.batching import windows
 

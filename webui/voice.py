@@ -232,7 +232,7 @@ def _is_kmeans(file: Path) -> bool:
 def voice_config(options: ConvertOptions) -> Config:
     """Return the settings of the voice that the options name, without loading it; raises ConfigError."""
     if options.onnx:
-        from modules.sidecar import read_sidecar
+        from modules.onnx.manifest import read_sidecar
 
         return read_sidecar(options.onnx).config
     from inference.voice import load_voice

@@ -17,7 +17,7 @@ from export.voice import load_voice
 from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.config import load_config
-from modules.sidecar import read_sidecar, sidecar_path
+from modules.onnx.manifest import read_sidecar, sidecar_path
 from tests.export.voices import put_diffusion, put_voice
 from tests.inference.tiny import SPEAKERS, write_vocoder
 

@@ -20,7 +20,7 @@ from inference.converter import Converter
 from inference.onnx_converter import OnnxConverter
 from inference.options import ConvertOptions
 from modules.errors import CheckpointError, ConfigError, MissingWeightsError
-from modules.sidecar import sidecar_path
+from modules.onnx.manifest import sidecar_path
 from tests.export.voices import export_once, fused, rich
 from tests.golden_cases import voice
 from tests.inference.tiny import RATE

@@ -17,7 +17,7 @@ from typing import Any
 import onnxruntime
 
 from modules.errors import CheckpointError
-from modules.onnx_file import check_file, first_line
+from modules.onnx.validate import check_file, first_line
 
 _CPU = "CPUExecutionProvider"
 

@@ -5,7 +5,7 @@ import pytest
 
 from modules.config import parse_config
 from modules.errors import ConfigError
-from modules.sidecar import DiffusionSidecar, Sidecar, read_sidecar, sidecar_path, write_sidecar
+from modules.onnx.manifest import DiffusionSidecar, Sidecar, read_sidecar, sidecar_path, write_sidecar
 
 DIFFUSION = DiffusionSidecar(
     type="ReFlow", timesteps=1000, max_steps=100, n_speakers=2, speakers={"anna": 0, "花子": 1}

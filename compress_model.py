@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 EPILOG = """\
 examples:

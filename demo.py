@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _encoder() -> str:
     """Return the starter encoder if its weights can be used, else mfcc, and say why."""
-    from modules.errors import GlowSVCError
+    from modules.common.errors import GlowSVCError
     from vencoder import ENCODERS
 
     try:
@@ -133,7 +133,7 @@ def _base(config: Config) -> list[str]:
         return []
     from models import GlowSVC
     from modules.checkpoint import load_weights, model_state
-    from modules.errors import GlowSVCError
+    from modules.common.errors import GlowSVCError
     from training.base import STARTER_NAME, find_base, fit_speakers
     from training.glow import GlowTask
 
@@ -179,8 +179,8 @@ class Song:
 
 def _is_one_speaker(dataset: Path) -> bool:
     """Tell whether a folder holds recordings itself, and not only in its folders."""
+    from modules.common.errors import AudioError
     from modules.dsp.audio import find_audio
-    from modules.errors import AudioError
 
     if not dataset.is_dir():
         raise AudioError(f"{dataset} is no folder; give a folder of recordings")
@@ -199,8 +199,8 @@ def _check_song(song: Path) -> None:
 
 def _claim(workspace: Path, dataset: Path | None) -> None:
     """Make the workspace; refuse one that holds the work on another data set of the same name."""
-    from modules.errors import ConfigError
-    from modules.files import write_text
+    from modules.common.errors import ConfigError
+    from modules.common.files import write_text
 
     note, link = workspace / ORIGIN, _link(workspace)
     origin = str(dataset) if dataset else "the synthetic singer"
@@ -284,7 +284,7 @@ def _suggested_key(song: Song, config: Config, speaker: str) -> int:
 
 def _newest_model(workspace: Path) -> Path:
     """Return the newest model that can be read, as training does when it continues."""
-    from modules.errors import CheckpointError
+    from modules.common.errors import CheckpointError
     from training.progress import CheckpointFolder
 
     found = CheckpointFolder(workspace / "logs/44k").newest()

@@ -16,7 +16,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     from evaluation.results import Judged, Sounds
@@ -179,8 +179,8 @@ def _plan(args: argparse.Namespace) -> Work:
     from evaluation.words import read_text
     from inference.output import check_format
     from inference.source import find_songs
+    from modules.common.errors import AudioError, ConfigError
     from modules.dsp.audio import find_audio, open_audio
-    from modules.errors import AudioError, ConfigError
 
     if args.onnx or args.use_spk_mix:
         raise ConfigError("evaluate.py judges one voice of a PyTorch model: leave --onnx and -usm away")
@@ -214,7 +214,7 @@ def _matching(name: str) -> list[Path]:
 def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
     """Return the options of each model, by a name of its own."""
     from inference.options import from_arguments
-    from modules.errors import CheckpointError, ConfigError
+    from modules.common.errors import CheckpointError, ConfigError
 
     paths = [path for name in args.model_path for path in _matching(name)]
     if not paths:
@@ -245,7 +245,7 @@ def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
 def _speaker(models: Mapping[str, ConvertOptions]) -> str:
     """Return the name of the voice that is judged, the same in all models."""
     from inference.voice import load_voice
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
 
     found = set()
     for options in models.values():
@@ -261,7 +261,7 @@ def _speaker(models: Mapping[str, ConvertOptions]) -> str:
 
 def _held_out(converter: Converter, speaker: str) -> tuple[list[Path], str]:
     """Return recordings of the voice that it was not trained on, or why there are none."""
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
     from training.clips import read_filelist
 
     path = converter.config.data.validation_files

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.auto_predict_f0 and any(options.trans):
         print("-a lets the model choose the pitch: -t has no effect", file=sys.stderr)
 
-    from modules.errors import GlowSVCError
-    from modules.parallel import failure
+    from modules.common.errors import GlowSVCError
+    from modules.common.parallel import failure
 
     converter = _converter(options)
     failed = 0
@@ -114,7 +114,7 @@ def _converter(options: ConvertOptions) -> SongConverter:
 def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dict[Path, Job]:
     """Return what to convert, by the file it becomes."""
     from inference.output import check_format, result_name
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
 
     check_format(options.wav_format)
     speakers = _speakers(options, config)
@@ -131,7 +131,7 @@ def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dic
 
 def _speakers(options: ConvertOptions, config: Config) -> list[str]:
     """Return whose voices are asked for, by name."""
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
 
     if options.use_spk_mix:
         from inference.song import MIXED
@@ -150,7 +150,7 @@ def _speakers(options: ConvertOptions, config: Config) -> list[str]:
 
 
 def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
-    from modules.errors import CheckpointError
+    from modules.common.errors import CheckpointError
 
     if not path.is_file():
         there = ", ".join(sorted(other.name for other in path.parent.glob(pattern)))

@@ -13,7 +13,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 EPILOG = """\
 examples:
@@ -77,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tqdm import tqdm
 
     from export.mix import mix_models, mix_weights
+    from modules.common.errors import ConfigError
+    from modules.common.files import write_json
     from modules.config import read_json
-    from modules.errors import ConfigError
-    from modules.files import write_json
 
     mix_weights(len(args.models), args.ratios, not args.linear)  # refused before anything is loaded
     beside = Path(args.output).with_name("config.json")

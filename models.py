@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modules.common.errors import ConfigError, FeatureError
 from modules.config import ModelConfig
 from modules.dsp.f0 import F0_MAX, F0_MIN, hz_to_lf0, lf0_to_hz, normalize_lf0
-from modules.errors import ConfigError, FeatureError
 from modules.nn.f0_decoder import F0Decoder
 from modules.nn.flow import Flow
 from modules.nn.losses import lf0_loss, mle_loss

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     from export.check import Graph
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
 
     if args.name is not None and (args.output or args.weights):
         raise ConfigError("-o and --weights belong to --encoder; a voice stays in its folder")
@@ -135,7 +135,7 @@ def _check(graph: Graph, path: Path) -> None:
 def _export_encoders(names: Sequence[str], output_folder: str | None, weights: str | None) -> None:
     """Write the encoders that are not there yet."""
     from export import file_name
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
     from modules.pretrained.weights import folder, weights_path
     from vencoder import ENCODERS
 

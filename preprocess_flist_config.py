@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 from vdecoder import VOCODERS, published_file
 from vencoder import ENCODERS
 
@@ -67,9 +67,9 @@ def get_parser() -> argparse.ArgumentParser:
 
 def usable(clips: Sequence[Path]) -> dict[Path, float]:
     """Return the length in s of each clip that can be used; the others are named in a warning."""
+    from modules.common.errors import AudioError
     from modules.dataset.layout import LONGEST_NAME
     from modules.dsp.audio import open_audio
-    from modules.errors import AudioError
 
     seconds = {}
     for clip in clips:
@@ -157,7 +157,7 @@ def fill_diffusion(
 
 def write_config(path: Path, text: str) -> None:
     """Write a configuration; one that differs is kept as .bak, since users edit these files."""
-    from modules.files import write_text
+    from modules.common.files import write_text
 
     if path.is_file():
         before = path.read_bytes()
@@ -183,9 +183,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import yaml
 
+    from modules.common.errors import AudioError
+    from modules.common.files import write_text
     from modules.dataset.layout import find_clips
-    from modules.errors import AudioError
-    from modules.files import write_text
 
     training: list[Path] = []
     validation: list[Path] = []

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 from modules.f0_predictor import F0_PREDICTORS
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     F0_PREDICTORS[args.f0_predictor]
 
+    from modules.common.device import resolve_device
     from modules.config import load_config
-    from modules.device import resolve_device
     from training.world import World
 
     config = load_config(args.config)
@@ -133,10 +133,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
+    from modules.common.errors import AudioError
     from modules.dataset.feature_record import recipe
     from modules.dataset.layout import find_clips
     from modules.dataset.report import as_text, save_report
-    from modules.errors import AudioError
     from modules.pretrained.weights import ROOT, file_fingerprint, fingerprint
     from vencoder import ENCODERS
 
@@ -174,7 +174,7 @@ def _make(
     """Make the features of this process's clips; return those that could not be used, and why."""
     from tqdm import tqdm
 
-    from modules.parallel import run
+    from modules.common.parallel import run
     from training.extraction import in_batches
 
     setup_args = (config.data, config.model.speech_encoder, args.f0_predictor, str(world.device))

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,8 +110,8 @@ class Done:
 
 def convert(job: Job) -> Done:
     """Make the clips of one recording; a bad one is reported, not raised."""
-    from modules.errors import AudioError
-    from modules.parallel import failure
+    from modules.common.errors import AudioError
+    from modules.common.parallel import failure
 
     status = job.source.stat()
     name = f"{job.source.parent.name}/{job.source.name}"
@@ -127,10 +127,10 @@ def convert(job: Job) -> Done:
 
 def _make_clips(job: Job, done: Done) -> None:
     """Write the clips of one recording, and enter each."""
+    from modules.common.errors import AudioError
     from modules.dataset.report import is_clipped, measure
     from modules.dsp.audio import check_length, read_audio, resample, resampled_length, write_audio
     from modules.dsp.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
-    from modules.errors import AudioError
 
     settings = job.settings
     audio, rate = read_audio(job.source)
@@ -244,11 +244,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from tqdm import tqdm
 
+    from modules.common.errors import AudioError, ConfigError
+    from modules.common.files import write_text
+    from modules.common.parallel import run
     from modules.dataset.layout import find_clips
     from modules.dataset.report import as_text, save_report, summarize
-    from modules.errors import AudioError, ConfigError
-    from modules.files import write_text
-    from modules.parallel import run
 
     if args.sr2 < 8000:
         raise ConfigError(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     from modules.config import Config, TrainConfig
@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
+    from modules.common.device import resolve_device
     from modules.config import load_config
-    from modules.device import resolve_device
     from training.launch import launch, wanted_processes
     from training.world import World
 
@@ -81,10 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace, config: Config, world: World) -> int:
+    from modules.common.files import write_json
     from modules.config import read_json
     from modules.dataset.feature_record import recipe
     from modules.dataset.features import f0_ranges
-    from modules.files import write_json
     from training.base import STARTER_NAME, find_base
     from training.clips import checked_clips
     from training.glow import GlowTask
@@ -128,7 +128,7 @@ def _listener(train: TrainConfig) -> Listener:
         ConfigError: The number that counts cannot be had.
     """
     from evaluation.listener import build_listener
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
 
     listener, missing = build_listener()
     for name, reason in missing.items():

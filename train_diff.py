@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     from diffusion.config import DiffusionConfig
@@ -79,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch is imported late
     """Return the device of the command line, else of the configuration, else the best."""
-    from modules.device import resolve_device
-    from modules.errors import ConfigError
+    from modules.common.device import resolve_device
+    from modules.common.errors import ConfigError
 
     if asked:
         return resolve_device(asked)
@@ -94,7 +94,7 @@ def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch
 
 
 def _train(args: argparse.Namespace, config: DiffusionConfig, world: World) -> int:
-    from modules.files import write_text
+    from modules.common.files import write_text
     from training.clips import checked_clips
     from training.diffusion import DiffusionTask, engine_config, wanted_features
     from training.loop import Trainer

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 EPILOG = """\
 examples:
@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from cluster.build import build_index
     from cluster.dataset import SpeakerUnits
+    from modules.common.errors import ConfigError, FeatureError
     from modules.config import load_config
-    from modules.errors import ConfigError, FeatureError
 
     config = load_config(args.config)
     if not config.spk:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--max_frames must be 0 or more, not {args.max_frames}")
     device = None
     if args.gpu:
-        from modules.device import gpu
+        from modules.common.device import gpu
 
         device = gpu()
     speakers = {}

@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 EPILOG = """\
 examples:
@@ -60,7 +60,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve the page until Ctrl-C."""
     args = get_parser().parse_args(argv)
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
 
     logins = [tuple(entry.split(":", 1)) for entry in args.auth]
     if any(len(login) != 2 or not all(login) for login in logins):

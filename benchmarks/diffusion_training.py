@@ -17,7 +17,7 @@ import torch
 from benchmarks.measure import table
 from diffusion.config import DiffusionConfig, load_diffusion_config
 from diffusion.unit2mel import Unit2Mel
-from modules.device import resolve_device
+from modules.common.device import resolve_device
 from training.diffusion import engine_config
 from training.precision import Precision
 

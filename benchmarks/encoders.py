@@ -40,7 +40,7 @@ def measure(name: str, path: str) -> list[str]:
     import torch
 
     from benchmarks.memory import peak
-    from modules.device import cpu_has_bf16
+    from modules.common.device import cpu_has_bf16
     from tests.golden_cases import voice
     from vencoder import ENCODERS
 

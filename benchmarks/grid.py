@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from benchmarks.measure import table
 from benchmarks.workspace import prepare, run, script
-from modules.files import write_json
+from modules.common.files import write_json
 from training.base import STARTER_NAME
 
 STEPS = 500  # of training; by the clock, a busy minute would count against a setting

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import table
+from modules.common.files import replacing
 from modules.dsp.audio import find_audio, read_audio, resample
-from modules.files import replacing
 
 _RATE = 16000  # Hz, of the judge
 _SOFTEST = 10 ** (-50 / 20)  # RMS; windows that are softer are rests

@@ -33,9 +33,9 @@ from diffusion.samplers.dpm_solver import DpmSolverPlusPlus
 from diffusion.samplers.rk4 import RungeKutta4
 from diffusion.schedule import StraightPath
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
+from modules.common.errors import GlowSVCError
 from modules.dataset import features
 from modules.dsp.align import stretch_units
-from modules.errors import GlowSVCError
 
 EVALUATIONS = (2, 4, 8, 10, 20, 100)
 _REFERENCE = 1000  # evaluations

@@ -12,7 +12,7 @@ import torch
 from benchmarks.measure import table
 from benchmarks.training import measure, template
 from models import GlowSVC
-from modules.device import cpu_has_bf16
+from modules.common.device import cpu_has_bf16
 
 _SHARE = 0.3  # of a GPU's peak: less than the share we reach on a CPU, since our tensors are small for it
 # name, peak in half precision (FLOP/s), bytes per second to its neighbours, GPUs per machine

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 WARM_UPS, ROUNDS = 3, 20
 
@@ -37,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     from inference.options import ConvertOptions
     from models import GlowSVC
     from modules.checkpoint import write_checkpoint
+    from modules.common.files import write_json
     from modules.config import parse_config
-    from modules.files import write_json
     from webui.session import Session
 
     process, session = psutil.Process(), Session()

@@ -22,8 +22,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from modules.cli import entry_point
-from modules.errors import GlowSVCError
+from modules.common.cli import entry_point
+from modules.common.errors import GlowSVCError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "webUI.py"
 ROUNDS, PATIENCE = 5, 120.0  # s

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 if TYPE_CHECKING:
     from cluster.blend import Blender

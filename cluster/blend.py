@@ -11,7 +11,7 @@ import numpy as np
 from cluster import MAKERS
 from cluster.files import check_kind, check_origin
 from cluster.vectors import Vectors
-from modules.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError
 
 N_NEIGHBOURS = 8
 

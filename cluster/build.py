@@ -22,7 +22,7 @@ from cluster.dataset import ArrayFrames, Frames, sample
 from cluster.index_file import IndexWriter
 from cluster.kmeans import MOST_FRAMES, N_CENTRES, fit_centres
 from cluster.vectors import load_faiss
-from modules.files import replacing
+from modules.common.files import replacing
 
 MOST_VECTORS = 200_000  # of a speaker; beyond, centres stand for the frames
 RECALL = 0.95

@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from modules.common.errors import FeatureError
 from modules.dataset.feature_record import Record, failed
 from modules.dataset.features import load_units
 from modules.dsp.audio import find_audio
-from modules.errors import FeatureError
 
 T = TypeVar("T", str, int)
 _BATCH = 32768  # frames; 100 MB of 768 channels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cluster import MAKERS
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 _NAMES = {"kmeans": "a k-means file", "retrieval": "a retrieval index"}
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from cluster.vectors import Vectors
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 _FORMAT = "glow-svc retrieval 1"
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from modules.checkpoint import read_checkpoint, write_checkpoint
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 
 def write_centres(path: Path, centres: Mapping[str, np.ndarray], encoder: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from cluster.vectors import Vectors
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 _NPROBE = 16  # lists searched at least: the published setting, 1, misses half of the neighbours
 _WIDEST = 1 << 16  # channels of a unit

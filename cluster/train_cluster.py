@@ -15,7 +15,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path, Python looks for modules beside it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from modules.cli import entry_point  # noqa: E402
+from modules.common.cli import entry_point  # noqa: E402
 
 EPILOG = """\
 examples:
@@ -56,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from cluster.dataset import SpeakerUnits, check_same, sample, speaker_folders
     from cluster.kmeans import MOST_FRAMES, fit_centres
     from cluster.kmeans_file import write_centres
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
 
     if args.n_centres < 1:
         raise ConfigError(f"--n_centres must be above 0, not {args.n_centres}")
     device = None
     if args.gpu:
-        from modules.device import gpu
+        from modules.common.device import gpu
 
         device = gpu()
     speakers = [SpeakerUnits(folder) for folder in speaker_folders(Path(args.dataset))]

@@ -16,8 +16,8 @@ from typing import Any, TypeVar, get_type_hints
 import yaml
 
 from diffusion.samplers import check_method
+from modules.common.errors import ConfigError
 from modules.config import UNIT_MODES, Config, ModelConfig, _checked, _not_negative, _positive
-from modules.errors import ConfigError
 
 _WHO_WRITES = (
     "preprocess_flist_config.py writes configs/diffusion.yaml, train_diff.py a copy beside its models"

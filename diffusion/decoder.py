@@ -18,7 +18,7 @@ from diffusion.config import DiffusionModelConfig
 from diffusion.denoiser import Denoiser
 from diffusion.samplers import SAMPLERS
 from diffusion.samplers.base import Draw, Sampler
-from modules.errors import ConfigError, FeatureError
+from modules.common.errors import ConfigError, FeatureError
 
 MEL_MIN, MEL_MAX = -12.0, 2.0  # natural log; the published range
 Progress = Callable[[int, int], Any]  # evaluations done, and of how many

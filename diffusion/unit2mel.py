@@ -19,7 +19,7 @@ from diffusion.decoder import Decoder, Progress, check_finite
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.reflow import ReFlow
 from modules.checkpoint import load_weights, model_state
-from modules.errors import CheckpointError, ConfigError, FeatureError
+from modules.common.errors import CheckpointError, ConfigError, FeatureError
 
 _F0_SCALE = 700.0  # Hz; F0 is told as ln(1 + f0 / 700), a mel scale
 _SHIFT_SCALE = 5.0  # semitones; the widest shift of augmentation counts as 1

@@ -18,10 +18,10 @@ import numpy as np
 from tqdm import tqdm
 
 from evaluation.report import page
+from modules.common.errors import AudioError
+from modules.common.files import write_text
 from modules.dsp.audio import find_audio, read_audio, write_audio
 from modules.dsp.loudness import integrated_loudness
-from modules.errors import AudioError
-from modules.files import write_text
 
 QUESTION = "Which one sounds better?"
 SOUNDS = "ab_sounds"

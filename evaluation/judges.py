@@ -17,8 +17,8 @@ from evaluation.judge import Given, Judge, Unavailable
 from evaluation.picture import draw_comparison
 from evaluation.results import Judged, Sounds
 from evaluation.takes import Score, Take
+from modules.common.registry import Registry
 from modules.dsp.f0 import transpose
-from modules.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from modules.common.files import replacing
 from modules.dsp.mel import LogMel
-from modules.files import replacing
 
 _MAX_SECONDS = 30
 

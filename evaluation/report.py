@@ -13,7 +13,7 @@ from evaluation.metrics import GROUPS, METRICS
 from evaluation.ranking import RULE, best_of
 from evaluation.results import Evaluation
 from evaluation.takes import Score
-from modules.files import write_json, write_text
+from modules.common.files import write_json, write_text
 
 PAGES = Path(__file__).parent / "pages"
 _TITLE = 30  # letters

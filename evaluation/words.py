@@ -20,8 +20,8 @@ import numpy as np
 
 from evaluation.judge import Given, Judge, Unavailable, importing
 from evaluation.takes import Score, Song, Take
+from modules.common.errors import ConfigError
 from modules.dsp.audio import resample
-from modules.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ export/encoder.py and export/graph.py.
 
 from __future__ import annotations
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from modules.pretrained.weights import WEIGHTS
 from vencoder import ENCODERS
 

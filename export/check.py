@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from export.graph import Shape, write_graph
+from modules.common.errors import CheckpointError
+from modules.common.files import replacing
 from modules.dsp.f0 import f0_to_coarse
-from modules.errors import CheckpointError
-from modules.files import replacing
 from modules.onnx.session import open_session, run
 
 FRAMES, SAMPLES = "n_frames", "n_samples"  # the lengths that are free

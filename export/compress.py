@@ -20,8 +20,8 @@ from models import GlowSVC
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.checkpoint.identify import identify
 from modules.checkpoint.safetensors_io import alone, identity
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
-from modules.errors import CheckpointError, ConfigError
 
 GLOW, DIFFUSION = "voice model", "diffusion model"
 _KINDS = {"a voice of Glow-SVC": GLOW, "a diffusion model": DIFFUSION}  # by what their tensors say

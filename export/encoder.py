@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from export.graph import write_graph
-from modules.errors import CheckpointError
-from modules.files import replacing
+from modules.common.errors import CheckpointError
+from modules.common.files import replacing
 from vencoder import ppg
 from vencoder.onnx import OnnxEncoder
 from vencoder.ppg import PpgEncoder

@@ -12,7 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 Shape = Sequence[int | str]  # of an input or output; a name stands for any length
 _LARGEST = 2**31 - 2**24  # bytes; what protobuf allows, less some for the graph itself

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from models import GlowSVC
 from modules.checkpoint import load_model, write_checkpoint
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config, load_config
-from modules.errors import CheckpointError, ConfigError
 
 # of the data section, what says what a mel is
 _MEL = ("sampling_rate", "n_fft", "hop_length", "win_length", "n_mels", "f_min", "f_max")

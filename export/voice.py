@@ -18,8 +18,8 @@ from export.glow import glow_graph, melody_graph
 from export.vocoder import fused_graph, reach, vocoder_graph
 from models import GlowSVC
 from modules.checkpoint import load_model
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config, load_config
-from modules.errors import CheckpointError, ConfigError
 from modules.onnx.manifest import Sidecar, write_sidecar
 from vdecoder import VOCODERS
 from vdecoder.nsf_hifigan import NeuralVocoder

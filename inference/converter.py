@@ -18,11 +18,11 @@ from inference.song import Passage, Report, SongConverter
 from inference.voice import load_voice
 from models import GlowSVC
 from modules.checkpoint import load_model
+from modules.common.device import cpu_has_bf16, resolve_device
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
-from modules.device import cpu_has_bf16, resolve_device
 from modules.dsp.align import stretch_units
 from modules.dsp.audio import resample
-from modules.errors import CheckpointError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from vdecoder import VOCODERS, own_file
 from vdecoder.enhancer import Enhancer

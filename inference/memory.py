@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inference.options import ConvertOptions
-from modules.errors import GlowSVCError
+from modules.common.errors import GlowSVCError
 
 # as PyTorch says it of graphics cards and of the machine; it has a class of its own for some of them only
 _FULL = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED", re.IGNORECASE)

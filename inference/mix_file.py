@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 NAME = "spk_mix_map"
 SEGMENT = "[start, end, value at start, value at end]"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.speaker_mix import SpeakerMix
-from modules.files import replacing
+from modules.common.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,8 +19,8 @@ from inference.noise import frame_noise
 from inference.onnx_vocoder import GraphVocoder
 from inference.options import ConvertOptions
 from inference.song import Passage, Report, SongConverter
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
-from modules.errors import CheckpointError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.onnx.manifest import MELODY, MODEL, VOCODER, Sidecar, read_sidecar
 from modules.onnx.session import open_session, run

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
 from diffusion.samplers import SAMPLERS
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # names of torch's types

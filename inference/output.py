@@ -22,9 +22,9 @@ import numpy as np
 import soundfile
 
 from inference.options import ConvertOptions
+from modules.common.errors import AudioError, ConfigError
+from modules.common.files import replacing
 from modules.dsp.audio import write_error
-from modules.errors import AudioError, ConfigError
-from modules.files import replacing
 
 TAGGED_FORMATS = ("FLAC", "WAV", "MP3", "OGG", "AIFF", "CAF", "RF64", "WAVEX")
 LONGEST_TAG = 200  # characters; libsndfile loses longer ones in some formats, and crashes in one

@@ -16,8 +16,8 @@ from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
 from inference.song import Passage, Report
 from inference.voice import speaker_ids
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
-from modules.errors import CheckpointError, ConfigError
 
 
 class Refiner:

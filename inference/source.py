@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import (
     AUDIO_SUFFIXES,
     check_length,
@@ -24,7 +25,6 @@ from modules.dsp.audio import (
     to_mono,
 )
 from modules.dsp.slicer import LoudnessMeter, SliceRule
-from modules.errors import AudioError, ConfigError
 
 _BLOCK = 1 << 16  # samples per channel
 

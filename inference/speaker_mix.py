@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from inference.mix_file import SEGMENT, read_mix_file
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 _SAME = 1e-6  # times that differ by less are the same, however they were rounded
 _SILENT = "[[0., 1., 0., 0.]]"

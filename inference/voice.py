@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from diffusion.config import DiffusionConfig, load_diffusion_config
+from modules.common.errors import ConfigError
 from modules.config import Config, DataConfig, ModelConfig, load_config
-from modules.errors import ConfigError
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 _WHO_WRITES = "preprocess_flist_config.py writes configs/config.json, train.py a copy beside its models"
 # spelling in the file -> our name, by section

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.cli import entry_point
-from modules.errors import ConfigError, MissingWeightsError
+from modules.common.cli import entry_point
+from modules.common.errors import ConfigError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import WEIGHTS, find_weights, folder
 from vdecoder import VOCODERS

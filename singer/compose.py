@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from singer.phones import SCHWA
 from singer.score import Note, Score, Syllable, check_seconds, generator
 from singer.singers import Singer, find_singer

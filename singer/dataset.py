@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from zlib import crc32
 
-from modules.files import write_json
+from modules.common.files import write_json
 from singer.compose import compose
 from singer.performance import sing
 from singer.score import check_seconds, generator

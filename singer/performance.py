@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from singer.controls import articulate
 from singer.expression import GRID_RATE, loudness_curve, pitch_curve
 from singer.phones import PHONES, SILENCE

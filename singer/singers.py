@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from modules.checkpoint import load_weights, read_checkpoint, read_weights, state_of
-from modules.errors import GlowSVCError
+from modules.common.errors import GlowSVCError
 from tests.bombs import BOMBS
 from tests.published import write_encoder, write_fairseq
 from tests.torch_files import save_tar, tensor_pickle, wrap, write_legacy, write_zip

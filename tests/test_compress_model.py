@@ -17,9 +17,9 @@ from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from export.compress import compress_model as compress
 from models import GlowSVC
 from modules.checkpoint import load_model, model_state, read_checkpoint, write_checkpoint
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 from modules.dsp.audio import write_audio
-from modules.errors import CheckpointError, ConfigError
 from tests.golden_cases import fill, load_case, voice
 from tests.inference.tiny import write_model
 from tests.training.clips import make_clips, with_train

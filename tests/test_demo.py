@@ -15,8 +15,8 @@ import soundfile
 
 import demo
 from modules.checkpoint import write_checkpoint
+from modules.common.errors import CheckpointError
 from modules.config import Config
-from modules.errors import CheckpointError
 from singer import SINGERS, compose, sing
 from training.base import STARTER
 

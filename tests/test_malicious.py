@@ -9,9 +9,9 @@ import pytest
 from torch import nn
 
 from modules.checkpoint import load_model, read_checkpoint, read_tensor, read_weights
+from modules.common.errors import CheckpointError, FeatureError
 from modules.config import DataConfig
 from modules.dataset import features
-from modules.errors import CheckpointError, FeatureError
 from modules.f0_predictor import F0_PREDICTORS
 from tests.malicious import PAYLOADS, payload_pickle, run_as_pickle, write_malicious, write_outside
 from tests.published import VOCODER_CASES, write_vocoder

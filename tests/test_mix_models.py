@@ -17,9 +17,9 @@ from export.compress import compress_model
 from export.mix import mix_models as mix
 from models import GlowSVC
 from modules.checkpoint import load_model, model_state, read_checkpoint, write_checkpoint
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 from modules.dsp.audio import write_audio
-from modules.errors import CheckpointError, ConfigError
 from tests.golden_cases import voice
 from tests.inference.tiny import write_model
 

@@ -15,7 +15,7 @@ import export.graph
 import onnx_export
 from export import exportable, file_name
 from export.encoder import TOLERANCE, Wave, export_encoder
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from modules.pretrained.weights import WEIGHTS
 from tests import published
 from tests.golden_cases import Case, load_case, voice

@@ -10,9 +10,9 @@ import yaml
 import preprocess_flist_config as step
 from diffusion.config import load_diffusion_config
 from diffusion.samplers import check_method
+from modules.common.registry import Registry
 from modules.config import load_config
 from modules.pretrained.weights import WEIGHTS
-from modules.registry import Registry
 from vdecoder import VOCODERS
 
 TEMPLATE = json.loads((step.TEMPLATES / "config_template.json").read_text(encoding="utf-8"))

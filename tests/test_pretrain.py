@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modules.errors import ConfigError, MissingWeightsError
+from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.weights import WEIGHTS
 from pretrain.__main__ import as_markdown, main, resolve
 from tests.file_server import Fault, file_server, isolate

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,7 +166,7 @@ def _arrow(board: Any, start: tuple[float, float], end: tuple[float, float], col
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw; return the exit code."""
     args = get_parser().parse_args(argv)
-    from modules.files import replacing
+    from modules.common.files import replacing
 
     picture = draw(walk())
     with replacing(args.output) as path:

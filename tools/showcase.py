@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "the synthetic singer"  # what demo.py writes into origin.txt of its own recordings
@@ -42,7 +42,7 @@ def find_result(demo: Path) -> Path:
     Raises:
         AudioError: There is none, or it was made of recordings that are not the project's own.
     """
-    from modules.errors import AudioError
+    from modules.common.errors import AudioError
 
     note = demo / "origin.txt"
     origin = note.read_text(encoding="utf-8") if note.is_file() else "nothing"
@@ -58,9 +58,9 @@ def write_mp3(source: Path, path: Path) -> None:
     """Encode a sound file, its tag with it; raises AudioError if it becomes too large to carry around."""
     import soundfile
 
+    from modules.common.errors import AudioError
+    from modules.common.files import replacing
     from modules.dsp.audio import read_audio
-    from modules.errors import AudioError
-    from modules.files import replacing
 
     audio, rate = read_audio(source)
     with soundfile.SoundFile(source) as file:
@@ -80,7 +80,7 @@ def write_mp3(source: Path, path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Copy and encode; return the exit code."""
     args = get_parser().parse_args(argv)
-    from modules.files import replacing
+    from modules.common.files import replacing
 
     result = find_result(args.demo)
     written = [args.docs / "pictures/demo.png"]

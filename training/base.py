@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 STARTER = Path(__file__).resolve().parents[1] / "pretrain" / "starter" / "base.safetensors"
 STARTER_NAME = "starter"

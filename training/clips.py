@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.feature_record import Recipe, failed, unfit
-from modules.errors import ConfigError, FeatureError
 
 logger = logging.getLogger(__name__)
 

@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from modules.common.errors import FeatureError
 from modules.config import Config
 from modules.dataset import features
 from modules.dsp.align import stretch_units
 from modules.dsp.mel import FLOOR
-from modules.errors import FeatureError
 from training.sampler import Item
 
 _LN_FLOOR = math.log(FLOOR)

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from diffusion.config import DiffusionConfig, DiffusionTrainConfig
 from diffusion.unit2mel import Unit2Mel
+from modules.common.errors import ConfigError
 from modules.config import Config, DataConfig, ModelConfig, TrainConfig
 from modules.dataset import features
 from modules.dataset.feature_record import Recipe, recipe
-from modules.errors import ConfigError
 from training.board import Board
 from training.diffusion_data import DiffusionBatch, DiffusionDataset, collate
 from training.stage import Stage

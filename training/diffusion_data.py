@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from diffusion.config import DiffusionConfig
+from modules.common.errors import FeatureError
 from modules.dataset import features
 from modules.dsp.align import stretch_units
-from modules.errors import FeatureError
 from training.dataset import VALIDATION_SECONDS, all_units, heard_as, noisy
 from training.sampler import Item
 

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modules.common.errors import AudioError, FeatureError
+from modules.common.parallel import failure
 from modules.config import DataConfig
 from modules.dataset.feature_record import Recipe, Record, identify
 from modules.dataset.features import augmented, feature_path, save_feature
@@ -27,9 +29,7 @@ from modules.dataset.report import measure
 from modules.dsp.audio import read_audio, resample
 from modules.dsp.frame_rms import volume
 from modules.dsp.mel import LogMel
-from modules.errors import AudioError, FeatureError
 from modules.f0_predictor import F0_PREDICTORS
-from modules.parallel import failure
 from vencoder import ENCODERS
 
 KEY_SHIFT = 5.0  # semitones, how far the augmented mel is moved at most

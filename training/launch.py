@@ -14,7 +14,7 @@ from types import FrameType
 import torch
 from torch import distributed
 
-from modules.errors import ConfigError, TrainingError
+from modules.common.errors import ConfigError, TrainingError
 
 logger = logging.getLogger(__name__)
 

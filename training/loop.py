@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from modules.common.errors import TrainingError
 from modules.config import TrainConfig
-from modules.errors import TrainingError
 from training.agreement import Agreement
 from training.board import Board
 from training.budget import Budget

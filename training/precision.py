@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from modules.common.device import cpu_has_bf16
 from modules.config import TrainConfig
-from modules.device import cpu_has_bf16
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.checkpoint import read_checkpoint
 from modules.checkpoint.safetensors_io import SUFFIX
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 

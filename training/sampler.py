@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 _POOL = 32  # steps whose items are sorted together: little padding is left, and little order
 

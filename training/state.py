@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from training.base import fit_speakers
 from training.progress import BASE_STEP, progress_of
 

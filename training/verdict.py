@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modules.files import write_text
+from modules.common.files import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from modules.errors import ConfigError, TrainingError
+from modules.common.errors import ConfigError, TrainingError
 
 _PATIENCE = timedelta(hours=2)  # the others wait while rank 0 validates
 

@@ -19,8 +19,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.common.registry import Registry
 from modules.pretrained.weights import WEIGHTS
-from modules.registry import Registry
 
 logger = logging.getLogger(__name__)
 

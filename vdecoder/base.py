@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from modules.errors import FeatureError
+from modules.common.errors import FeatureError
 
 if TYPE_CHECKING:
     from modules.config import DataConfig

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modules.common.errors import ConfigError, FeatureError
 from modules.dsp.audio import resample, resampled_length
 from modules.dsp.f0 import fill_unvoiced
 from modules.dsp.mel import LogMel
-from modules.errors import ConfigError, FeatureError
 from vdecoder.base import Vocoder
 
 if TYPE_CHECKING:

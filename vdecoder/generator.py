@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from vdecoder.layers import Conv, Inject, ToSound, Upsample
 from vdecoder.source import SineSource
 

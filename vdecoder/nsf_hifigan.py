@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from modules.checkpoint import load_weights, read_weights, state_of
-from modules.errors import ConfigError, MissingWeightsError
+from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.weights import weights_path
 from vdecoder.base import Vocoder
 from vdecoder.draws import source_generator

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.checkpoint import read_weights, state_of
-from modules.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError
 from modules.pretrained.weights import weights_path
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import Conv

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from vdecoder.base import Vocoder
 from vdecoder.world_synthesis import WorldSynthesis
 

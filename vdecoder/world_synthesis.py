@@ -17,9 +17,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from modules.common.errors import ConfigError
 from modules.dsp.f0 import fill_unvoiced
 from modules.dsp.mel_basis import mel_basis
-from modules.errors import ConfigError
 
 if TYPE_CHECKING:
     from modules.config import DataConfig

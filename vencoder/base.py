@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modules.errors import AudioError, CheckpointError
+from modules.common.errors import AudioError, CheckpointError
 from modules.pretrained.weights import weights_path
 from vencoder import ENCODERS
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 Convolution = tuple[int, int, int]  # channels, taps, stride
 LARGEST = 1 << 16  # channels or taps

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from modules.checkpoint import read_weights, state_of
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from vencoder.base import check_width, weights_file
 from vencoder.convolutions import LARGEST, MOST, Convolution, check_reach
 from vencoder.dphubert_model import DPHubert, Layer, Sizes

@@ -23,7 +23,7 @@ from transformers import HubertConfig, HubertModel
 
 from modules.checkpoint import read_weights, state_of
 from modules.checkpoint.identify import identify
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from vencoder.base import check_width, weights_file
 from vencoder.convolutions import check_reach
 from vencoder.fairseq_names import library_names

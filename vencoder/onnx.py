@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from modules.onnx.session import open_session, run
 from vencoder.base import ArrayEncoder, check_width, weights_file
 from vencoder.batching import windows

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.checkpoint import appearance, read_weights
+from modules.common.errors import CheckpointError, MissingWeightsError
 from modules.dsp.mel_basis import mel_basis
-from modules.errors import CheckpointError, MissingWeightsError
 from modules.pretrained.weights import ROOT
 from vencoder import ENCODERS
 from vencoder.base import SpeechEncoder

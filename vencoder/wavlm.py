@@ -24,7 +24,7 @@ from transformers import WavLMConfig, WavLMModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from modules.checkpoint import read_weights, state_of
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from vencoder.base import check_width, weights_file
 from vencoder.convolutions import check_reach, from_expression
 from vencoder.fairseq_names import library_names

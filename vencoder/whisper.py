@@ -24,8 +24,8 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder as LibraryEncoder
 
 from modules.checkpoint import read_weights, state_of
+from modules.common.errors import CheckpointError
 from modules.dsp.mel_basis import mel_basis
-from modules.errors import CheckpointError
 from vencoder.base import SpeechEncoder, check_width, weights_file
 from vencoder.windowed import adopt_weights, lower_precision, refuse_others, shape_of
 

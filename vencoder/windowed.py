@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from modules.checkpoint import load_weights
 from modules.checkpoint.identify import identify
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from vencoder.base import SpeechEncoder
 from vencoder.batching import Window, batches, windows
 

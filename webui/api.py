@@ -22,7 +22,7 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData, UploadFile
 
 from inference.options import ConvertOptions
-from modules.errors import ConfigError, GlowSVCError
+from modules.common.errors import ConfigError, GlowSVCError
 from webui.context import Context
 from webui.convert import plan_takes
 from webui.jobs import Cancelled

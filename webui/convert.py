@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from modules.common.errors import ConfigError, GlowSVCError
 from modules.dsp.audio import AUDIO_SUFFIXES, find_audio
-from modules.errors import ConfigError, GlowSVCError
 from webui.context import Context
 from webui.jobs import Job, PageJobs
 from webui.lab_tracks import saved

@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from modules.common.errors import ConfigError
 from modules.dataset.layout import Layout, in_one_line, look_through
-from modules.errors import ConfigError
 from webui import dataset_steps
 from webui.context import Context
 from webui.dataset_facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summarize

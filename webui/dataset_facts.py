@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from modules.common.errors import AudioError
+from modules.common.parallel import run
 from modules.dataset.report import measure
 from modules.dsp.audio import open_audio, read_samples, to_mono
 from modules.dsp.f0 import F0_MAX, F0_MIN
-from modules.errors import AudioError
 from modules.f0_predictor import F0_PREDICTORS
-from modules.parallel import run
 
 UNREADABLE, SILENT, CLIPPED, STEREO = "unreadable", "silent", "clipped", "stereo"
 TOO_SHORT, TOO_LONG = "too short", "too long"

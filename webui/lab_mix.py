@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from modules.errors import ConfigError, GlowSVCError
+from modules.common.errors import ConfigError, GlowSVCError
 from webui.context import Context
 from webui.flags import Flags, parser_of
 from webui.language import in_language
@@ -102,8 +102,8 @@ def _mixer(context: Context) -> Callable[..., str]:
         *values: Any,
     ) -> str:
         from export.mix import mix_models
+        from modules.common.files import write_json
         from modules.config import read_json
-        from modules.files import write_json
 
         say = in_language(TEXTS, request)
         output, copy_config, models, linear, *ratios = values

@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from modules.errors import ConfigError
-from modules.files import replacing
+from modules.common.errors import ConfigError
+from modules.common.files import replacing
 from webui.context import Context
 from webui.flags import Flags
 from webui.language import in_language

@@ -14,9 +14,9 @@ import gradio as gr
 
 from inference.mix_file import read_mix_file
 from inference.speaker_mix import SpeakerMix
+from modules.common.errors import ConfigError, GlowSVCError
+from modules.common.files import write_json
 from modules.config import Config, load_config
-from modules.errors import ConfigError, GlowSVCError
-from modules.files import write_json
 from webui.context import Context
 from webui.language import in_language
 from webui.menus import keep_current

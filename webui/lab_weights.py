@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import gradio as gr
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from modules.pretrained.weights import WEIGHTS, find_weights
 from webui.context import Context
 from webui.language import in_language, speaks_chinese

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 import gradio as gr
 
 from inference.options import ConvertOptions
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from webui.context import Context
 
 # folded groups, in the order of the page

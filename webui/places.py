@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 VOICES, DIFFUSIONS = ("G_*.pth", "*.pth", "*.safetensors"), ("model_*.pt",)
 TIMBRES = ("kmeans*.pt", "*index*.pkl")  # k-means models, and indices for retrieval

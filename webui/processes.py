@@ -21,8 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from modules.errors import ConfigError
-from modules.files import write_json
+from modules.common.errors import ConfigError
+from modules.common.files import write_json
 from webui.output import Bar, last_message, read_tail, split_output
 
 SCRIPTS = Path(__file__).resolve().parents[1]

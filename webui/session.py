@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modules.errors import AudioError, ConfigError, GlowSVCError
+from modules.common.errors import AudioError, ConfigError, GlowSVCError
 from webui.jobs import CONVERTING, DRAWING, LOADING, Job, Line
 
 if TYPE_CHECKING:

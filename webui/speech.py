@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from modules.errors import ConfigError, GlowSVCError
-from modules.files import replacing
+from modules.common.errors import ConfigError, GlowSVCError
+from modules.common.files import replacing
 
 LONGEST = 5000  # letters
 _PATIENCE = 60  # s

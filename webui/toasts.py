@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from modules.errors import GlowSVCError
+from modules.common.errors import GlowSVCError
 from webui.context import Switch
 
 logger = logging.getLogger(__name__)

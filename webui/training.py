@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from modules.errors import GlowSVCError
+from modules.common.errors import GlowSVCError
 from training.base import STARTER_NAME
 from webui.context import Context
 from webui.flags import Flags

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from webui.places import inside
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from webui.context import Context
 from webui.jobs import Job
 from webui.language import in_language

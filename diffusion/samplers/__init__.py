@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.errors import ConfigError
-from modules.registry import Registry
+from modules.common.errors import ConfigError
+from modules.common.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from modules.checkpoint.formats import is_safetensors, open_archive, read_safete
 from modules.checkpoint.identify import identify, identify_bytes
 from modules.checkpoint.safetensors_io import SUFFIX, flat_bytes
 from modules.checkpoint.unpickler import most_steps
-from modules.errors import CheckpointError
-from modules.files import replacing
+from modules.common.errors import CheckpointError
+from modules.common.files import replacing
 
 _DEEPEST = 50  # containers in containers
 

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modules.common.errors import FeatureError
+from modules.common.files import write_json
 from modules.config import Config
 from modules.dataset.features import SUFFIXES, feature_path, n_frames
-from modules.errors import FeatureError
-from modules.files import write_json
 
 Recipe = dict[str, dict[str, Any]]  # kind of feature -> the settings that make it
 # counts up when a feature's computation changes; older files are then made again

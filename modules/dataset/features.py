@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from modules.checkpoint import read_tensor
-from modules.errors import FeatureError
-from modules.files import replacing
+from modules.common.errors import FeatureError
+from modules.common.files import replacing
 
 SUFFIXES = {
     "units": ".soft.pt",  # (1, D, U)

@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from modules.common.errors import AudioError
 from modules.dsp.audio import find_audio
-from modules.errors import AudioError
 
 # bytes of a clip's name: file systems allow 255, and the unfinished file of its longest
-# feature (modules/dataset/features.py, modules/files.py) is called by it and 31 more
+# feature (modules/dataset/features.py, modules/common/files.py) is called by it and 31 more
 LONGEST_NAME = 220
 # common, but in no format that libsndfile reads: named instead of silently passed over
 UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".ape", ".mp4", ".mkv", ".mov", ".webm"})

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from modules.common.files import write_json
 from modules.dsp.loudness import integrated_loudness
-from modules.files import write_json
 
 _CLIPPED_RUN = 4  # samples in a row at full scale; sound itself rarely stays there for more than two
 _FULL_SCALE = 32766 / 32768

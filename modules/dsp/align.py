@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from modules.common.errors import AudioError, ConfigError
 from modules.config import UNIT_MODES
-from modules.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from modules.errors import AudioError
-from modules.files import replacing
+from modules.common.errors import AudioError
+from modules.common.files import replacing
 
 # what libsndfile reads; what a file really holds is seen when it is opened
 AUDIO_SUFFIXES = frozenset(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 LONGEST = 30.0  # s; what is rendered at once, so memory does not follow the song
 SHORTEST = 5.0  # s; what a cut for length leaves at least, so that an encoder understands it

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.registry import Registry
+from modules.common.registry import Registry
 
 
 @dataclass(frozen=True)

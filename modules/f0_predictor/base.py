@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modules.common.errors import AudioError, ConfigError
 from modules.dsp.f0 import fill_unvoiced
-from modules.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
     import torch

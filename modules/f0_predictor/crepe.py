@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 
 from modules.checkpoint import load_weights, read_weights, state_of
+from modules.common.errors import ConfigError
 from modules.dsp.audio import resample
-from modules.errors import ConfigError
 from modules.f0_predictor.base import F0Predictor
 from modules.f0_predictor.isolation import isolated_import
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from modules.checkpoint import load_weights, read_weights, state_of
 from modules.checkpoint.identify import identify
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 _UNUSED = "unet.tf."  # a timbre filter of an earlier design, in some files, in no forward pass
 

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from modules.common.errors import ConfigError
+from modules.common.files import write_json
 from modules.config import Config, parse_config, read_json
-from modules.errors import ConfigError
-from modules.files import write_json
 
 MODEL, MELODY, VOCODER = "model.onnx", "f0.onnx", "vocoder.onnx"
 CONDITION, DENOISER = "diffusion_encoder.onnx", "diffusion_denoiser.onnx"

@@ -16,7 +16,7 @@ from typing import Any
 
 import onnxruntime
 
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from modules.onnx.validate import check_file, first_line
 
 _CPU = "CPUExecutionProvider"

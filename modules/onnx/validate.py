@@ -15,7 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError, Message
 
 from modules.checkpoint.identify import identify_bytes
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 
 def check_file(path: Path) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from modules.errors import ConfigError
-from modules.files import write_json
+from modules.common.errors import ConfigError
+from modules.common.files import write_json
 
 NAME = "checksums.json"
 

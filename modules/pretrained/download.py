@@ -21,8 +21,8 @@ from typing import Any, Protocol
 import requests
 from urllib3.exceptions import ReadTimeoutError
 
-from modules.errors import GlowSVCError
-from modules.files import write_json
+from modules.common.errors import GlowSVCError
+from modules.common.files import write_json
 
 TIMEOUT = (10.0, 60.0)  # s to connect; s without a byte
 TRIES = 5  # in a row that bring nothing new

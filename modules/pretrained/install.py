@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from modules.errors import ConfigError, MissingWeightsError
+from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.checksums import NAME, Checksums, record, sha256_of
 from modules.pretrained.download import DownloadError, Progress, Say, discard, fetch
 from modules.pretrained.unpack import ArchiveError, unpack

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
-from modules.errors import GlowSVCError
-from modules.files import replacing
+from modules.common.errors import GlowSVCError
+from modules.common.files import replacing
 
 RATIO = 20  # of what is unpacked to the archive; weights shrink by a tenth at most
 SPARE = 1 << 20  # bytes that may come on top, for small archives

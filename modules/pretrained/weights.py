@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modules.errors import ConfigError, MissingWeightsError
+from modules.common.errors import ConfigError, MissingWeightsError
 
 ROOT = Path(__file__).resolve().parents[2]
 HUB = "https://huggingface.co/"  # what the variable HF_ENDPOINT stands in for

@@ -11,7 +11,7 @@ from cluster.build import build_index
 from cluster.dataset import ArrayFrames
 from cluster.kmeans_file import write_centres
 from cluster.vectors import Vectors
-from modules.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError
 from tests.cluster.data import DIMS, draw, flat, ivf, write_published_index, write_published_kmeans
 
 SPEAKERS = {"anna": 0, "花子": 1}

@@ -6,9 +6,9 @@ from cluster.build import build_index, list_count
 from cluster.dataset import ArrayFrames, SpeakerUnits, sample
 from cluster.index_file import open_index
 from cluster.vectors import Vectors
+from modules.common.errors import FeatureError
 from modules.dataset.feature_record import Record, identify
 from modules.dataset.features import save_feature
-from modules.errors import FeatureError
 from tests.cluster.data import DIMS, draw, write_clip, write_speaker
 
 

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from cluster.build import build_index, list_count
 from cluster.dataset import ArrayFrames
 from cluster.index_file import open_index
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from tests.cluster.data import DIMS, draw
 
 FRAMES = {"anna": draw(500, seed=1), "花子": draw(20, seed=2)}

@@ -8,7 +8,7 @@ from cluster import kmeans
 from cluster.kmeans import fit_centres
 from cluster.kmeans_file import read_centres, write_centres
 from modules.checkpoint import read_checkpoint
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from tests.cluster.data import DIMS, draw, write_published_kmeans
 from tests.malicious import PAYLOADS, write_malicious
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cluster.index_file import open_index
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from tests.cluster.data import DIMS, draw, flat, ivf, write_published_index
 from tests.malicious import PAYLOADS, payload_pickle, run_as_pickle
 

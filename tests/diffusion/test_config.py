@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from diffusion.config import load_diffusion_config, parse_diffusion_config
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 TEMPLATES = sorted((Path(__file__).parents[2] / "configs_template").glob("diffusion*.yaml"))
 

@@ -11,7 +11,7 @@ import torch
 from diffusion.samplers import SAMPLERS, check_method, methods
 from diffusion.samplers.base import time_grid, visits
 from diffusion.schedule import NoiseSchedule, StraightPath
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from tests.diffusion.tiny import MELS, mels, song, tiny
 
 NAMES = list(SAMPLERS)

@@ -6,7 +6,7 @@ from diffusion.reflow import ReFlow
 from diffusion.schedule import NoiseSchedule
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from modules.checkpoint import write_checkpoint
-from modules.errors import CheckpointError, ConfigError, FeatureError
+from modules.common.errors import CheckpointError, ConfigError, FeatureError
 from tests.diffusion.tiny import MELS, mels, song, tiny, tiny_config
 
 TYPES = ["Diffusion", "ReFlow"]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from evaluation.ab import find_pairs, folder_names, write_ab
+from modules.common.errors import AudioError
 from modules.dsp.audio import read_audio, write_audio
 from modules.dsp.loudness import integrated_loudness
-from modules.errors import AudioError
 from tests.golden_cases import voice
 
 RATE = 44100

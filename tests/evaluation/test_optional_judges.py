@@ -11,8 +11,8 @@ from evaluation.judges import JUDGES, build_judges
 from evaluation.listener import build_listener
 from evaluation.metrics import METRICS
 from evaluation.takes import Song, Take
+from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import write_audio
-from modules.errors import AudioError, ConfigError
 from singer import SINGERS, compose, sing
 
 RATE = 44100

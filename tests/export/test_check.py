@@ -8,7 +8,7 @@ from torch import nn
 
 import export.check
 from export.check import FRAMES, SAMPLES, Graph, compare, example, write
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 
 
 def make(node="Identity", *extra):

@@ -12,9 +12,9 @@ from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
 from inference.song import Singer
 from inference.source import Source
+from modules.common.errors import AudioError, CheckpointError, ConfigError, MissingWeightsError
 from modules.dsp.audio import resampled_length
 from modules.dsp.slicer import LONGEST
-from modules.errors import AudioError, CheckpointError, ConfigError, MissingWeightsError
 from tests.golden_cases import voice
 from tests.inference.tiny import HOP, RATE, write_model, write_vocoder
 

@@ -14,7 +14,7 @@ from inference.converter import Converter
 from inference.options import ConvertOptions
 from inference.song import Passage
 from modules.checkpoint import read_checkpoint, write_checkpoint
-from modules.errors import CheckpointError, ConfigError, MissingWeightsError
+from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_diffusion, write_model, write_vocoder
 

@@ -12,7 +12,7 @@ import inference_main
 from inference.converter import Converter
 from inference.memory import within_memory
 from inference.options import ConvertOptions
-from modules.errors import GlowSVCError
+from modules.common.errors import GlowSVCError
 from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_model
 

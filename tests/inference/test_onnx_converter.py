@@ -19,7 +19,7 @@ from cluster.dataset import ArrayFrames
 from inference.converter import Converter
 from inference.onnx_converter import OnnxConverter
 from inference.options import ConvertOptions
-from modules.errors import CheckpointError, ConfigError, MissingWeightsError
+from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from modules.onnx.manifest import sidecar_path
 from tests.export.voices import export_once, fused, rich
 from tests.golden_cases import voice

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from inference.options import ConvertOptions, add_arguments, from_arguments
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 
 

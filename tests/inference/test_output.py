@@ -16,7 +16,7 @@ from inference.output import (
     result_name,
     writing,
 )
-from modules.errors import AudioError, ConfigError
+from modules.common.errors import AudioError, ConfigError
 from tests.golden_cases import voice
 
 RATE = 44100

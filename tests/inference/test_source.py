@@ -5,9 +5,9 @@ import pytest
 import soundfile
 
 from inference.source import Source, find_songs
+from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import resample, resampled_length
 from modules.dsp.slicer import measure
-from modules.errors import AudioError, ConfigError
 from tests.golden_cases import voice
 
 RATE = 44100

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inference.speaker_mix import SpeakerMix
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from tests.golden_cases import load_case
 from tests.test_layout import ROOT
 

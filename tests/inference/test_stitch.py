@@ -5,8 +5,8 @@ import pytest
 
 from inference.options import ConvertOptions
 from inference.stitch import JOIN, Chunk, Stitcher, plan
+from modules.common.errors import ConfigError
 from modules.dsp.slicer import Range, measure, slice_ranges
-from modules.errors import ConfigError
 from tests.golden_cases import load_case
 
 RATE = 44100

@@ -12,7 +12,7 @@ from inference.converter import Converter
 from inference.options import ConvertOptions
 from inference.song import Passage
 from modules.checkpoint import write_checkpoint
-from modules.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError
 from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_diffusion, write_model
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from modules.common.errors import ConfigError
 from modules.config import Config, ModelConfig, TrainConfig, load_config, parse_config
-from modules.errors import ConfigError
 
 
 def test_published_spellings_and_unknown_keys_are_accepted():

@@ -7,7 +7,7 @@ import json
 import pytest
 import soundfile
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from singer import write_dataset
 from singer.dataset import clip_lengths
 

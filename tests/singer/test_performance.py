@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pyworld
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from singer import SINGERS, Performance, Score, compose, sing
 
 RATE = 44100

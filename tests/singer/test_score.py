@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from singer import SINGERS, Note, Score, Syllable, compose
 from singer.compose import SHORTEST_SONG
 from singer.phones import CONSONANTS, PHONES, VOWELS, spoken

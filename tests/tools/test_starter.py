@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from tools.starter import align, kokoro
 from tools.starter.augment import contrast, crop, disturb
 from tools.starter.base import CLIP, EDGE, joined, voices, widened

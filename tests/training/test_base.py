@@ -8,9 +8,9 @@ from torch import nn
 import demo
 from models import GlowSVC
 from modules.checkpoint import load_weights, model_state, write_checkpoint
+from modules.common.errors import ConfigError
+from modules.common.files import write_json
 from modules.config import Config, load_config, read_json
-from modules.errors import ConfigError
-from modules.files import write_json
 from training import base
 from training.glow import GlowTask
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import feature_path, load_mel, load_units
 from modules.dsp.align import stretch_units
-from modules.errors import ConfigError, FeatureError
 from tests.training.clips import CONFIG, make_clips, with_train
 from training.clips import read_filelist
 from training.dataset import GlowDataset, collate

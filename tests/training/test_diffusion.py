@@ -9,7 +9,7 @@ import torch
 from diffusion.config import DiffusionConfig, parse_diffusion_config
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from modules.checkpoint import read_checkpoint, write_checkpoint
-from modules.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError
 from tests.training.clips import make_clips
 from tests.training.events import Events
 from training.board import Board

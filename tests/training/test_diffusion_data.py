@@ -5,9 +5,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from diffusion.config import DiffusionConfig, parse_diffusion_config
+from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import augmented, feature_path, load_f0, load_mel, load_units, save_feature
 from modules.dsp.align import stretch_units
-from modules.errors import ConfigError, FeatureError
 from tests.training.clips import make_clips
 from training.diffusion_data import DiffusionDataset, collate
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from modules.common.errors import CheckpointError, ConfigError
 from modules.dataset.features import load_f0
 from modules.dsp.audio import write_audio
-from modules.errors import CheckpointError, ConfigError
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.golden_cases import voice
 from tests.inference.tiny import write_vocoder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from modules.errors import ConfigError, TrainingError
+from modules.common.errors import ConfigError, TrainingError
 from training.launch import check_port, launch, wanted_processes
 
 ROOT = Path(__file__).parents[2]

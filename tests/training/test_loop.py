@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from modules.checkpoint import read_checkpoint, write_checkpoint
-from modules.errors import CheckpointError, TrainingError
-from modules.files import replacing
+from modules.common.errors import CheckpointError, TrainingError
+from modules.common.files import replacing
 from tests.training.clips import CONFIG, make_clips, with_train
 from tests.training.events import Events
 from training.glow import GlowTask

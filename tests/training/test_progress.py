@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modules.checkpoint import write_checkpoint
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from training.progress import CheckpointFolder, Progress, progress_of
 
 

@@ -3,7 +3,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from training.sampler import EpochBatches, RankBatches, Shape
 
 LENGTHS = np.random.default_rng(0).integers(20, 512, 1000)

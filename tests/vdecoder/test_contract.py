@@ -13,9 +13,9 @@ import pytest
 import pyworld
 import torch
 
+from modules.common.errors import ConfigError, GlowSVCError
 from modules.config import DataConfig
 from modules.dsp.mel import LogMel
-from modules.errors import ConfigError, GlowSVCError
 from modules.pretrained.weights import find_weights
 from tests.golden_cases import voice
 from tests.published import VOCODER_CASES, write_vocoder

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from modules.common.errors import ConfigError, FeatureError
 from modules.config import DataConfig
-from modules.errors import ConfigError, FeatureError
 from tests.golden_cases import load_case, voice
 from vdecoder.enhancer import Enhancer, adaptive_rate
 from vdecoder.world import WorldVocoder

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.vocoding import PUBLISHED, Plain, load_random, operations
-from modules.errors import CheckpointError, ConfigError, MissingWeightsError
+from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from tests.golden_cases import load_case, signal
 from tests.published import write_vocoder
 from tests.vdecoder.test_contract import reduced_data

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError
 from tests.golden_cases import load_case, signal
 from tests.published import write_vocoder
 from tests.vdecoder.test_contract import reduced_data

@@ -5,9 +5,9 @@ import pytest
 import soxr
 import torch
 
+from modules.common.errors import ConfigError
 from modules.config import DataConfig
 from modules.dsp.mel import FLOOR, LogMel
-from modules.errors import ConfigError
 from tests.golden_cases import signal, voice
 from vdecoder.world import WorldVocoder
 from vdecoder.world_synthesis import minimum_phase, overlap_add, pulse_train, running_mean

@@ -10,7 +10,7 @@ import shutil
 import pytest
 import torch
 
-from modules.errors import CheckpointError, ConfigError, GlowSVCError, MissingWeightsError
+from modules.common.errors import CheckpointError, ConfigError, GlowSVCError, MissingWeightsError
 from modules.pretrained.weights import WEIGHTS, find_weights
 from tests.golden_cases import voice
 from tests.published import ENCODER_CASES, write_encoder, write_vocoder

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from tests.golden_cases import load_case, voice
 from tests.published import write_encoder
 from vencoder import ENCODERS

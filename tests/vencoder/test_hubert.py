@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from tests.golden_cases import load_case, voice
 from tests.published import ENCODER_CASES, fairseq_config, write_encoder, write_fairseq
 from vencoder import ENCODERS

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.fft import dct
 
-from modules.errors import AudioError
+from modules.common.errors import AudioError
 from tests.golden_cases import signal, voice
 from vencoder.mfcc import MfccEncoder
 

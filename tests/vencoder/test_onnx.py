@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from modules.errors import CheckpointError, MissingWeightsError
+from modules.common.errors import CheckpointError, MissingWeightsError
 from tests.golden_cases import fill, load_case, voice
 from tests.published import write_encoder
 from vencoder import ENCODERS

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 import demo
-from modules.errors import CheckpointError, MissingWeightsError
+from modules.common.errors import CheckpointError, MissingWeightsError
 from tests.golden_cases import voice
 from vencoder import ENCODERS, ppg
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modules.checkpoint.archive import Archive
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from tests.golden_cases import load_case, signal, voice
 from tests.published import ENCODER_CASES, write_encoder
 from vencoder import ENCODERS

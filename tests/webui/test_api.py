@@ -19,7 +19,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from inference.options import ConvertOptions
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from tests.malicious import write_malicious
 from tests.webui.server import MODEL, RATE, make_project, running, tone
 from webui import uploads

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from modules.errors import AudioError, ConfigError
+from modules.common.errors import AudioError, ConfigError
 from singer import SINGERS, compose, sing
 from webui.dataset import Reports, folders, hear, problem_rows, voice_rows
 from webui.dataset_facts import PROBLEMS, Clip, examine, percentiles, summarize

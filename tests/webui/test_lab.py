@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
-from modules.errors import CheckpointError, ConfigError
 from tests.inference.tiny import write_diffusion, write_model
 from webui.lab_compress import compress_for_page
 from webui.lab_mix import checked_output, shares_of

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.kmeans_file import write_centres
 from inference.options import ConvertOptions, add_arguments
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from tests.cluster.data import write_published_kmeans
 from tests.inference.tiny import write_diffusion
 from webui.app import translations

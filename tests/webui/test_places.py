@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from webui.places import find_models, inside, plain_name, served
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from webui.output import split_output
 from webui.processes import SCRIPTS, Processes
 

@@ -10,7 +10,7 @@ import soundfile
 
 from inference.options import ConvertOptions
 from inference.song import SongConverter
-from modules.errors import AudioError, CheckpointError, ConfigError, GlowSVCError
+from modules.common.errors import AudioError, CheckpointError, ConfigError, GlowSVCError
 from tests.webui.server import MODEL, RATE, make_project, tone
 from webui import voice
 from webui.convert import _watch, plan_takes

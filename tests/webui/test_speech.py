@@ -4,7 +4,7 @@ import shutil
 import pytest
 import soundfile
 
-from modules.errors import ConfigError, GlowSVCError
+from modules.common.errors import ConfigError, GlowSVCError
 from webui import speech
 
 

@@ -1,7 +1,7 @@
 import gradio as gr
 import pytest
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 from webui.context import Switch
 from webui.toasts import toasts
 

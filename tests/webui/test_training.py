@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from modules.errors import ConfigError
-from modules.files import write_text
+from modules.common.errors import ConfigError
+from modules.common.files import write_text
 from training.board import Board
 from webui.language import in_language
 from webui.run_folder import RunFolder

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 from tools.starter import phones
 from tools.starter.generate import RATE, write_clip
 

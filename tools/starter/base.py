@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 from tools.starter.generate import RATE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tqdm import tqdm
 
     from export.compress import compress_model
-    from modules.files import write_json
+    from modules.common.files import write_json
     from training.base import STARTER
 
     work = args.work.resolve() / "base"
@@ -89,7 +89,7 @@ def voices(folder: Path) -> list[Path]:
     Raises:
         ConfigError: There are none.
     """
-    from modules.errors import ConfigError
+    from modules.common.errors import ConfigError
     from tools.starter.train import HELD
 
     found = [path for path in sorted(folder.glob("*")) if path.is_dir() and path.name not in HELD]

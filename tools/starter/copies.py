@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 from tools.starter.phones import UNKNOWN
 
 _PERIOD = 10.0  # ms
@@ -72,7 +72,7 @@ def _place(work: Path, folder: Path) -> Path:
 def _speaker(folder: Path, work: Path, seed: int, most: int | None) -> None:
     import torch
 
-    from modules.files import replacing
+    from modules.common.files import replacing
     from vencoder.ppg import Spectrum, padded
 
     torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 from tools.starter import phones
 
 RATE = 16000

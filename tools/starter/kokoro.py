@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.cli import entry_point
-from modules.errors import ConfigError
+from modules.common.cli import entry_point
+from modules.common.errors import ConfigError
 from tools.starter import phones
 from tools.starter.generate import RATE, resampled, write_clip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     import soundfile
 
-    from modules.files import write_text
+    from modules.common.files import write_text
     from tools.starter.kokoro import KOKORO_RATE, Kokoro, Voice, find_styles, sentences
 
     voice = Voice.between(find_styles(args.styles), np.random.default_rng(args.seed))

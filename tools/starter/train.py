@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.cli import entry_point
-from modules.device import cpu_has_bf16
+from modules.common.cli import entry_point
+from modules.common.device import cpu_has_bf16
 from tools.starter.augment import contrast, crop, disturb
 from tools.starter.copies import kind_of
 from tools.starter.phones import PHONES, UNKNOWN
@@ -268,7 +268,7 @@ class State:
         """Write everything, and the averaged weights by themselves."""
         from safetensors.torch import save_file
 
-        from modules.files import replacing
+        from modules.common.files import replacing
 
         kept = {name: tensor.contiguous() for name, tensor in self._average.state_dict().items()}
         content = {f"average.{name}": tensor for name, tensor in kept.items()}

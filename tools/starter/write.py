@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.cli import entry_point
+from modules.common.cli import entry_point
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from safetensors.torch import save_file
 
     from modules.checkpoint import read_weights
-    from modules.files import replacing
+    from modules.common.files import replacing
     from vencoder.ppg import VERSION, WEIGHTS, load_network
 
     state = {

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from modules.checkpoint import appearance, read_checkpoint, read_weights, state_of
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from tests.published import write_fairseq
 from tests.torch_files import save_tar, tensor_pickle, write_legacy, write_zip
 

@@ -11,7 +11,7 @@ import torch
 from modules.checkpoint import read_checkpoint, read_weights
 from modules.checkpoint.allowlist import Array, DamagedError, UnsafePickleError
 from modules.checkpoint.unpickler import Window, unpickle
-from modules.errors import CheckpointError
+from modules.common.errors import CheckpointError
 from tests.torch_files import wrap, write_zip
 
 

@@ -16,8 +16,8 @@ from modules.checkpoint import (
     state_of,
     write_checkpoint,
 )
-from modules.errors import CheckpointError
-from modules.files import replacing
+from modules.common.errors import CheckpointError
+from modules.common.files import replacing
 
 ENTRIES = {"iteration": 3, "optimizer": None, "learning_rate": 0.7}
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from modules.common.errors import FeatureError
 from modules.dataset import features
-from modules.errors import FeatureError
 from tests.golden_cases import signal
 
 N, M, D, U, K = 7, 4, 3, 5, 2

@@ -3,8 +3,8 @@ import os
 
 import pytest
 
+from modules.common.errors import AudioError
 from modules.dataset.layout import find_clips, in_one_line, look_through
-from modules.errors import AudioError
 
 
 def touch(folder, *names):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from modules.common.errors import AudioError, ConfigError
 from modules.dsp.align import UNIT_MODES, stretch_units
-from modules.errors import AudioError, ConfigError
 from tests.golden_cases import load_case, signal
 
 CASE = load_case("f0_coarse")

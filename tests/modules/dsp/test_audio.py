@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from modules.common.errors import AudioError
 from modules.dsp.audio import AUDIO_SUFFIXES, find_audio, read_audio, resample, resampled_length, write_audio
-from modules.errors import AudioError
 
 RATE = 44100
 

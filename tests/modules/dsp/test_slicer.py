@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from modules.common.errors import ConfigError
 from modules.dsp.slicer import LoudnessMeter, Range, SliceRule, limit_length, measure, slice_ranges
-from modules.errors import ConfigError
 from tests.golden_cases import load_case
 
 CASE = load_case("slicer")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.errors import AudioError, ConfigError
+from modules.common.errors import AudioError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
 from modules.pretrained.weights import find_weights

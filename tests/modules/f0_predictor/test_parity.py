@@ -8,9 +8,9 @@ the published code read its own.
 import numpy as np
 import pytest
 
+from modules.common.errors import ConfigError
 from modules.dsp.audio import resample
 from modules.dsp.f0 import fill_unvoiced
-from modules.errors import ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.crepe import BATCH, SILENCE, CrepePredictor, mean3, median3
 from tests.golden_cases import load_case, voice

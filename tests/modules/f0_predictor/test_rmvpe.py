@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from modules.common.errors import CheckpointError, MissingWeightsError
 from modules.dsp.audio import resample
 from modules.dsp.f0 import fill_unvoiced
-from modules.errors import CheckpointError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS, rmvpe, salience
 from modules.f0_predictor.rmvpe import CENTS_PER_BIN, FIRST_CENT, PitchMel, RmvpePredictor
 from modules.f0_predictor.rmvpe_model import E2E0, load_rmvpe

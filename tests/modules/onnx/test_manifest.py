@@ -3,8 +3,8 @@ import json
 
 import pytest
 
+from modules.common.errors import ConfigError
 from modules.config import parse_config
-from modules.errors import ConfigError
 from modules.onnx.manifest import DiffusionSidecar, Sidecar, read_sidecar, sidecar_path, write_sidecar
 
 DIFFUSION = DiffusionSidecar(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from modules.errors import ConfigError, MissingWeightsError
+from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.install import check, install
 from modules.pretrained.weights import WEIGHTS, Source, Weights, find_weights, weights_path
 from tests.file_server import Fault, file_server, isolate

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from modules.errors import ConfigError, MissingWeightsError
+from modules.common.errors import ConfigError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained import weights
 from modules.pretrained.weights import (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 
-from modules.errors import GlowSVCError
+from modules.common.errors import GlowSVCError
 
 Main = Callable[..., int]  # main(argv: Sequence[str] | None = None)
 

@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
-from modules.errors import GlowSVCError
+from modules.common.errors import GlowSVCError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from modules.errors import AudioError, GlowSVCError
-from modules.parallel import process_count, run
+from modules.common.errors import AudioError, GlowSVCError
+from modules.common.parallel import process_count, run
 
 offset = 0
 

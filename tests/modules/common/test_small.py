@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from modules.cli import entry_point
-from modules.device import resolve_device
-from modules.errors import AudioError, ConfigError
-from modules.files import replacing, write_json, write_text
-from modules.registry import Registry
+from modules.common.cli import entry_point
+from modules.common.device import resolve_device
+from modules.common.errors import AudioError, ConfigError
+from modules.common.files import replacing, write_json, write_text
+from modules.common.registry import Registry
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def test_devices():
 def test_a_name_that_the_code_page_lacks_is_no_reason_to_end():
     """As of a Windows whose output goes to a file."""
     code = (
-        "from modules.cli import entry_point\n"
+        "from modules.common.cli import entry_point\n"
         "__file__ = 'x.py'\n"
         "@entry_point\n"
         "def main(argv):\n"

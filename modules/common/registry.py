@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 
 class Spec(Protocol):

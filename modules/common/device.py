@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from modules.errors import ConfigError
+from modules.common.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -244,7 +244,7 @@ def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
 
 def _speaker(models: Mapping[str, ConvertOptions]) -> str:
     """Return the name of the voice that is judged, the same in all models."""
-    from inference.voice import load_voice
+    from inference.voice_config import load_voice
     from modules.common.errors import ConfigError
 
     found = set()

@@ -18,7 +18,7 @@ from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
-    from inference.song import SongConverter
+    from inference.pipeline import SongConverter
     from modules.config import Config
 
 Job = tuple[Path, str, float]  # song, speaker, key
@@ -95,7 +95,7 @@ def _voice(options: ConvertOptions) -> Config:
         from modules.onnx.manifest import read_sidecar
 
         return read_sidecar(options.onnx).config
-    from inference.voice import load_voice
+    from inference.voice_config import load_voice
 
     return load_voice(options)[0]
 
@@ -103,7 +103,7 @@ def _voice(options: ConvertOptions) -> Config:
 def _converter(options: ConvertOptions) -> SongConverter:
     """Load the voice, with PyTorch or without."""
     if options.onnx:
-        from inference.onnx_converter import OnnxConverter
+        from inference.onnx.converter import OnnxConverter
 
         return OnnxConverter(options)
     from inference.converter import Converter
@@ -134,7 +134,7 @@ def _speakers(options: ConvertOptions, config: Config) -> list[str]:
     from modules.common.errors import ConfigError
 
     if options.use_spk_mix:
-        from inference.song import MIXED
+        from inference.pipeline import MIXED
         from inference.speaker_mix import SpeakerMix
 
         SpeakerMix.from_file(
@@ -176,8 +176,8 @@ def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, k
     if converted.advice:
         print(f"  {converted.advice}")
     if converter.options.use_spk_mix:
-        from inference.mix_plot import write_mix_plot
         from inference.speaker_mix import SpeakerMix
+        from inference.speaker_mix.plot import write_mix_plot
 
         config, picture = converter.config, result.with_suffix(".png")
         mix = SpeakerMix.from_file(converter.options.spk_mix_file, config.spk, config.model.n_speakers)

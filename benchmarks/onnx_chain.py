@@ -139,7 +139,7 @@ def _convert(kind: str, folder: Path, song: str, result: str, began: float) -> N
     )
     converter: Any
     if kind == "onnx":
-        from inference.onnx_converter import OnnxConverter
+        from inference.onnx.converter import OnnxConverter
 
         converter = OnnxConverter(options)
     else:

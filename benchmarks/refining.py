@@ -27,7 +27,7 @@ from benchmarks.measure import table
 from benchmarks.workspace import prepare, run, script
 from inference.converter import Converter
 from inference.options import ConvertOptions
-from inference.song import Passage
+from inference.pipeline import Passage
 from modules.config import Config, load_config
 from modules.dataset import features
 from modules.dsp.align import stretch_units

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference.memory import within_memory
 from inference.noise import frame_noise
+from inference.oom import within_memory
 from inference.options import PRECISIONS, ConvertOptions
+from inference.pipeline import Passage, Report, SongConverter
 from inference.refiner import Refiner, speaker_tensor
-from inference.song import Passage, Report, SongConverter
-from inference.voice import load_voice
+from inference.voice_config import load_voice
 from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.common.device import cpu_has_bf16, resolve_device

@@ -14,8 +14,8 @@ from diffusion.samplers import check_method
 from diffusion.unit2mel import load_unit2mel
 from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
-from inference.song import Passage, Report
-from inference.voice import speaker_ids
+from inference.pipeline import Passage, Report
+from inference.voice_config import speaker_ids
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 

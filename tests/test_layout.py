@@ -11,13 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = {
     "modules": 0,
-    "singer": 1,
+    "synthetic_voice": 1,
     "vencoder": 1,
     "vdecoder": 1,
     "cluster": 1,
     "models": 2,
     "diffusion": 2,
     "export": 3,
+    "model_tools": 3,
     "inference": 3,
     "training": 3,
     "evaluation": 3,

@@ -19,9 +19,7 @@ class EncoderSpec:
 
     target: str  # "module:Class", imported on first use
     ssl_dim: int  # D, the channels of its units
-    weights: (
-        str | None
-    )  # key of its file in modules/pretrained/weights.py; None: it needs none, or none is downloaded
+    weights: str | None  # key in modules/pretrained/weights.py; None: no file, or none to download
     shipped: str | None = None  # its file in the repository, where it has one there
     n_perturbed: int = 0  # copies with another pitch and formants that preprocessing makes per clip
     without_torch: bool = False  # its class is an ArrayEncoder, which needs no PyTorch

@@ -112,7 +112,7 @@ def plan_takes(songs: Sequence[Path], options: ConvertOptions) -> list[Take]:
         ConfigError: There is no song, or no such voice.
     """
     from inference.output import check_format, result_name
-    from inference.song import MIXED
+    from inference.pipeline import MIXED
 
     if not songs:
         raise ConfigError("choose a song first: upload one, or put it into raw/")

@@ -12,8 +12,8 @@ from typing import Any
 
 import gradio as gr
 
-from inference.mix_file import read_mix_file
 from inference.speaker_mix import SpeakerMix
+from inference.speaker_mix.file import read_mix_file
 from modules.common.errors import ConfigError, GlowSVCError
 from modules.common.files import write_json
 from modules.config import Config, load_config
@@ -229,7 +229,7 @@ def _drawn(mix: SpeakerMix, seconds: float | None, say: Callable[[str], str]) ->
     import numpy as np
     from PIL import Image
 
-    from inference.mix_plot import write_mix_plot
+    from inference.speaker_mix.plot import write_mix_plot
 
     length = seconds if seconds and math.isfinite(seconds) and seconds > 0 else 1.0
     with tempfile.TemporaryDirectory() as folder:

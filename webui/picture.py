@@ -20,7 +20,7 @@ _POINTS = 2000  # of a loudness curve; more are not seen
 
 def words(request: gr.Request | None) -> Callable[[str], str]:
     """Return the words in pictures: in the page's language, or in English if no font here has its letters."""
-    from inference.mix_plot import fonts
+    from inference.speaker_mix.plot import fonts
 
     say = in_language(TEXTS, request)
     letters = "".join(map(say, TEXTS))
@@ -37,8 +37,8 @@ def draw(made: Made, request: gr.Request | None = None) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    from inference.mix_plot import use_fonts
     from inference.source import Source
+    from inference.speaker_mix.plot import use_fonts
     from webui.uploads import scratch
 
     say, rate, hop = words(request), made.sampling_rate, made.hop_length

@@ -25,7 +25,7 @@ from webui.jobs import CONVERTING, DRAWING, LOADING, Job, Line
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
-    from inference.song import ConversionResult, SongConverter
+    from inference.pipeline import ConversionResult, SongConverter
     from modules.config import Config
 
 SHOWN = 30.0  # s of a song whose pitch is kept for a picture
@@ -169,7 +169,7 @@ class Session:
         self._forget()
         try:
             if options.onnx:
-                from inference.onnx_converter import OnnxConverter
+                from inference.onnx.converter import OnnxConverter
 
                 self._converter = OnnxConverter(options)
             else:
@@ -255,7 +255,7 @@ def _models(options: ConvertOptions) -> tuple[Any, ...]:
 
 
 def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Made:
-    from inference.memory import within_memory
+    from inference.oom import within_memory
     from inference.source import Source
     from modules.dsp.slicer import SliceRule
 

@@ -235,7 +235,7 @@ def voice_config(options: ConvertOptions) -> Config:
         from modules.onnx.manifest import read_sidecar
 
         return read_sidecar(options.onnx).config
-    from inference.voice import load_voice
+    from inference.voice_config import load_voice
 
     return load_voice(options)[0]
 

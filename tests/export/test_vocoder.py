@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from export.vocoder import VocoderGraph, reach
-from inference.onnx_vocoder import GraphVocoder
+from inference.onnx.vocoder import GraphVocoder
 from tests.published import write_vocoder
 from tests.vdecoder.test_contract import reduced_data
 from vdecoder.draws import initial_phase, source_generator

@@ -10,7 +10,7 @@ import torch
 from inference.converter import Converter
 from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
-from inference.song import Singer
+from inference.pipeline import Singer
 from inference.source import Source
 from modules.common.errors import AudioError, CheckpointError, ConfigError, MissingWeightsError
 from modules.dsp.audio import resampled_length
@@ -94,7 +94,9 @@ def test_silence_that_stays_with_the_singing_is_silent_too(converter, tmp_path, 
     path = write(tmp_path / "x.wav", np.concatenate([phrase, np.zeros(4 * RATE, np.float32), phrase]))
     configure(converter, **changes)
     out = read(converter.convert(path, tmp_path / "1.wav", "anna").path)
-    monkeypatch.setattr("inference.rests.rest_gain", lambda audio, rate: np.ones(len(audio), np.float32))
+    monkeypatch.setattr(
+        "inference.silence_gate.rest_gain", lambda audio, rate: np.ones(len(audio), np.float32)
+    )
     without = read(converter.convert(path, tmp_path / "2.wav", "anna").path)
     fade = round(0.01 * RATE)
     assert not out[rest.start + fade : rest.stop - fade].any()

@@ -12,7 +12,7 @@ import yaml
 from diffusion.samplers import SAMPLERS
 from inference.converter import Converter
 from inference.options import ConvertOptions
-from inference.song import Passage
+from inference.pipeline import Passage
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from tests.golden_cases import voice

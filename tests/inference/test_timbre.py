@@ -10,7 +10,7 @@ import torch
 
 from inference.converter import Converter
 from inference.options import ConvertOptions
-from inference.song import Passage
+from inference.pipeline import Passage
 from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from tests.golden_cases import voice

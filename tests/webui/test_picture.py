@@ -40,7 +40,7 @@ def written(monkeypatch):
 
 
 def test_pictures_speak_the_language_of_the_page(made, written, monkeypatch):
-    monkeypatch.setattr("inference.mix_plot.fonts", lambda text: (["DejaVu Sans"], set(text)))
+    monkeypatch.setattr("inference.speaker_mix.plot.fonts", lambda text: (["DejaVu Sans"], set(text)))
     with pytest.warns(UserWarning, match="missing from font"):  # on a machine without such letters
         assert draw(made, CHINESE).startswith(b"\x89PNG")
     assert {TEXTS["picture.loudness"][1], TEXTS["picture.f0.result"][1], TEXTS["picture.source"][1]} <= set(

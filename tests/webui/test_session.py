@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from inference.options import ConvertOptions
-from inference.song import SongConverter
+from inference.pipeline import SongConverter
 from modules.common.errors import AudioError, CheckpointError, ConfigError, GlowSVCError
 from tests.webui.server import MODEL, RATE, make_project, tone
 from webui import voice

@@ -17,7 +17,7 @@ import inference_main
 from cluster.build import build_index
 from cluster.dataset import ArrayFrames
 from inference.converter import Converter
-from inference.onnx_converter import OnnxConverter
+from inference.onnx.converter import OnnxConverter
 from inference.options import ConvertOptions
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from modules.onnx.manifest import sidecar_path

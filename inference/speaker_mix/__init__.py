@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.mix_file import SEGMENT, read_mix_file
+from inference.speaker_mix.file import SEGMENT, read_mix_file
 from modules.common.errors import ConfigError
 
 _SAME = 1e-6  # times that differ by less are the same, however they were rounded
@@ -75,7 +75,7 @@ class SpeakerMix:
         """Read a mix: ``spk_mix_map = {...}`` as in spkmix.py, the same without a name, or JSON.
 
         Raises:
-            ConfigError: See :func:`inference.mix_file.read_mix_file` and :class:`SpeakerMix`.
+            ConfigError: See :func:`inference.speaker_mix.file.read_mix_file` and :class:`SpeakerMix`.
         """
         return cls(read_mix_file(path), spk, n_speakers, path)
 

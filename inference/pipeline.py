@@ -6,7 +6,7 @@ they overlap, the result is the same every time, and no more than one slice is
 in memory whatever the length of the song.
 
 Nothing here needs PyTorch: inference/converter.py sings with it,
-inference/onnx_converter.py without.
+inference/onnx/converter.py without.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import numpy as np
 
 from cluster import load_blender
 from cluster.blend import Blender
-from inference import rests
-from inference.context import widened
+from inference import silence_gate as rests
+from inference.encoder_context import widened
 from inference.envelope import MARGIN, envelope_gain
 from inference.key import range_advice
-from inference.memory import within_memory
+from inference.oom import within_memory
 from inference.options import ConvertOptions
 from inference.output import check_format, writing
 from inference.source import Source

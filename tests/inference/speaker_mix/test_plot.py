@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from matplotlib.font_manager import fontManager
 
-from inference.mix_plot import fonts, write_mix_plot
 from inference.speaker_mix import SpeakerMix
+from inference.speaker_mix.plot import fonts, write_mix_plot
 
 
 def test_a_picture_shows_who_sings_when(tmp_path):

@@ -16,9 +16,9 @@ import numpy as np
 import onnxruntime
 
 from inference.noise import frame_noise
-from inference.onnx_vocoder import GraphVocoder
+from inference.onnx.vocoder import GraphVocoder
 from inference.options import ConvertOptions
-from inference.song import Passage, Report, SongConverter
+from inference.pipeline import Passage, Report, SongConverter
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 from modules.f0_predictor import F0_PREDICTORS

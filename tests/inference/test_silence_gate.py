@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.rests import CONTEXT, FADE, SHORTEST, rest_gain
+from inference.silence_gate import CONTEXT, FADE, SHORTEST, rest_gain
 from tests.golden_cases import voice
 
 RATE = 44100

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.context import widened
+from inference.encoder_context import widened
 
 
 @pytest.mark.parametrize(

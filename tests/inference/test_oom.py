@@ -10,7 +10,7 @@ import torch
 
 import inference_main
 from inference.converter import Converter
-from inference.memory import within_memory
+from inference.oom import within_memory
 from inference.options import ConvertOptions
 from modules.common.errors import GlowSVCError
 from tests.golden_cases import voice

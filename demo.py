@@ -134,8 +134,8 @@ def _base(config: Config) -> list[str]:
     from models import GlowSVC
     from modules.checkpoint import load_weights, model_state
     from modules.common.errors import GlowSVCError
-    from training.base import STARTER_NAME, find_base, fit_speakers
-    from training.glow import GlowTask
+    from training.base_model import STARTER_NAME, find_base, fit_speakers
+    from training.tasks.glow import GlowTask
 
     try:
         path, model = find_base(STARTER_NAME), GlowSVC(config.model)

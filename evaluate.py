@@ -262,7 +262,7 @@ def _speaker(models: Mapping[str, ConvertOptions]) -> str:
 def _held_out(converter: Converter, speaker: str) -> tuple[list[Path], str]:
     """Return recordings of the voice that it was not trained on, or why there are none."""
     from modules.common.errors import ConfigError
-    from training.clips import read_filelist
+    from training.data.filelist import read_filelist
 
     path = converter.config.data.validation_files
     try:

@@ -21,8 +21,8 @@ from modules.f0_predictor import F0_PREDICTORS
 if TYPE_CHECKING:
     from modules.config import Config
     from modules.dataset.feature_record import Recipe
-    from training.extraction import Extractor, Job
-    from training.world import World
+    from training.data.extraction import Extractor, Job
+    from training.distributed import World
 
 EPILOG = """\
 examples:
@@ -61,7 +61,7 @@ _extractor: Extractor  # of this process
 
 def _set_up(*args: Any) -> None:
     global _extractor
-    from training.extraction import Extractor
+    from training.data.extraction import Extractor
 
     _extractor = Extractor(*args)
 
@@ -74,7 +74,7 @@ def _process(jobs: Sequence[Job]) -> list[tuple[Path, str]]:
 def plan(wavs: Sequence[Path], in_dir: Path, wanted: Recipe) -> tuple[list[Job], dict[str, dict[str, int]]]:
     """Return the clips that lack features, and how many lack each kind for which reason."""
     from modules.dataset.feature_record import stale
-    from training.extraction import Job
+    from training.data.extraction import Job
 
     jobs = []
     reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from modules.common.device import resolve_device
     from modules.config import load_config
-    from training.world import World
+    from training.distributed import World
 
     config = load_config(args.config)
     world = World(resolve_device(args.device))
@@ -175,7 +175,7 @@ def _make(
     from tqdm import tqdm
 
     from modules.common.parallel import run
-    from training.extraction import in_batches
+    from training.data.extraction import in_batches
 
     setup_args = (config.data, config.model.speech_encoder, args.f0_predictor, str(world.device))
     # a CPU gains nothing from batches, and an interruption would lose more

@@ -17,8 +17,8 @@ from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     from modules.config import Config, TrainConfig
-    from training.stage import Listener
-    from training.world import World
+    from training.distributed import World
+    from training.preview import Listener
 
 EPILOG = """\
 examples:
@@ -66,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from modules.common.device import resolve_device
     from modules.config import load_config
+    from training.distributed import World
     from training.launch import launch, wanted_processes
-    from training.world import World
 
     config = load_config(args.config)
     device = resolve_device(args.device)
@@ -85,10 +85,10 @@ def _train(args: argparse.Namespace, config: Config, world: World) -> int:
     from modules.config import read_json
     from modules.dataset.feature_record import recipe
     from modules.dataset.features import f0_ranges
-    from training.base import STARTER_NAME, find_base
-    from training.clips import checked_clips
-    from training.glow import GlowTask
+    from training.base_model import STARTER_NAME, find_base
+    from training.data.filelist import checked_clips
     from training.loop import Trainer
+    from training.tasks.glow import GlowTask
 
     folder = Path("logs") / args.model
     base = find_base(args.base) if args.base else None

@@ -19,7 +19,7 @@ from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
     from diffusion.config import DiffusionConfig
-    from training.world import World
+    from training.distributed import World
 
 EPILOG = """\
 examples:
@@ -63,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     from diffusion.config import load_diffusion_config
+    from training.distributed import World
     from training.launch import launch, wanted_processes
-    from training.world import World
 
     config = load_diffusion_config(args.config)
     device = _device(args.device, config)
@@ -95,9 +95,9 @@ def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch
 
 def _train(args: argparse.Namespace, config: DiffusionConfig, world: World) -> int:
     from modules.common.files import write_text
-    from training.clips import checked_clips
-    from training.diffusion import DiffusionTask, engine_config, wanted_features
+    from training.data.filelist import checked_clips
     from training.loop import Trainer
+    from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
 
     text = Path(args.config).read_text(encoding="utf-8-sig")
     folder = Path(config.env.expdir)

@@ -18,8 +18,8 @@ from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.config import load_config
 from modules.dataset.features import load_f0
-from training.clips import read_filelist
-from training.dataset import GlowDataset
+from training.data.dataset import GlowDataset
+from training.data.filelist import read_filelist
 
 
 def main(recordings: Path, minutes: float) -> None:

@@ -18,8 +18,8 @@ from benchmarks.measure import table
 from diffusion.config import DiffusionConfig, load_diffusion_config
 from diffusion.unit2mel import Unit2Mel
 from modules.common.device import resolve_device
-from training.diffusion import engine_config
 from training.precision import Precision
+from training.tasks.diffusion import engine_config
 
 _TEMPLATES = Path(__file__).parent.parent / "configs_template"
 _REPEATS = {"tiny": 7, "published size": 3}

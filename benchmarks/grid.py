@@ -23,7 +23,7 @@ from tqdm import tqdm
 from benchmarks.measure import table
 from benchmarks.workspace import prepare, run, script
 from modules.common.files import write_json
-from training.base import STARTER_NAME
+from training.base_model import STARTER_NAME
 
 STEPS = 500  # of training; by the clock, a busy minute would count against a setting
 COLUMNS = {

@@ -6,14 +6,14 @@ import numpy as np
 
 from benchmarks.measure import table
 from modules.config import TrainConfig
-from training.sampler import EpochBatches, Shape
+from training.data.sampler import EpochBatches, Shape
 
 _FRAME = 512 / 44100  # s
 _CLIPS = 2000
 
 
 def windows(seconds: np.ndarray, longest: int) -> list[int]:
-    """Return the frames of every training window, cut as training/dataset.py does."""
+    """Return the frames of every training window, cut as training/data/dataset.py does."""
     frames = np.maximum(1, seconds / _FRAME).astype(int)
     return [min(n, longest) for n in frames for _ in range(max(1, round(n / longest)))]
 

@@ -31,7 +31,7 @@ from inference.pipeline import Passage
 from modules.config import Config, load_config
 from modules.dataset import features
 from modules.dsp.align import stretch_units
-from training.clips import read_filelist
+from training.data.filelist import read_filelist
 
 TYPES = {"Diffusion": "diffusion", "ReFlow": "reflow"}
 _FLOOR = -11.0  # natural log; frames whose loudest bin is below are silence, which is not judged

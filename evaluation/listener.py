@@ -16,7 +16,7 @@ Listener = Callable[[np.ndarray, int, Path], dict[str, float]]
 
 
 def build_listener() -> tuple[Listener, dict[str, str]]:
-    """Return a listener, see training/stage.py, and why numbers are missing, by name.
+    """Return a listener, see training/preview.py, and why numbers are missing, by name.
 
     It gives "similarity", the cosine of Resemblyzer's embeddings of the sound and
     of the recording that it should be like (NaN if that is gone), and

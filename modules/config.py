@@ -58,7 +58,7 @@ class TrainConfig:
     c_lf0: float = 1.0  # weight of the F0 predictor's loss
     ema_decay: float = 0.0  # 0: the weights as they are; else their running mean is validated and saved
     perturb_ratio: float = 0.8  # share of items whose units come from a perturbed copy, where there are any
-    mel_noise: float = 0.05  # deviation of noise on the mel, natural log: see training/dataset.py
+    mel_noise: float = 0.05  # deviation of noise on the mel, natural log: see training/data/dataset.py
     unit_noise: float = 0.0  # deviation of noise on the units: small data sets are learnt by heart without
     keep_ckpts: int = 3  # newest ones; 0: all
     force_save_interval: int = 0  # steps; checkpoints of its multiples stay for ever. 0: none do

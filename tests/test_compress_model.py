@@ -23,9 +23,9 @@ from modules.dsp.audio import write_audio
 from tests.golden_cases import fill, load_case, voice
 from tests.inference.tiny import write_model
 from tests.training.clips import make_clips, with_train
-from training.glow import GlowTask
+from training.distributed import World
 from training.loop import Trainer
-from training.world import World
+from training.tasks.glow import GlowTask
 
 CPU = torch.device("cpu")
 SUFFIXES = (".pth", ".safetensors")

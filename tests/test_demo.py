@@ -18,7 +18,7 @@ from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError
 from modules.config import Config
 from singer import SINGERS, compose, sing
-from training.base import STARTER
+from training.base_model import STARTER
 
 RATE = demo.RATE
 

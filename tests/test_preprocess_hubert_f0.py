@@ -22,7 +22,7 @@ from modules.dsp.frame_rms import volume
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.golden_cases import voice
-from training.extraction import Extractor, Job, in_batches
+from training.data.extraction import Extractor, Job, in_batches
 from vencoder import ENCODERS
 
 RATE, HOP = 44100, 512

@@ -1,7 +1,7 @@
 """The training loop: step, log, validate and save, each a function of its own.
 
-It knows nothing of the model beyond its task (training/task.py), and nothing of
-other processes beyond its world (training/world.py). Everything a step depends
+It knows nothing of the model beyond its task (training/tasks/base.py), and nothing of
+other processes beyond its world (training/distributed.py). Everything a step depends
 on is a function of the step or is in the checkpoint, so a run that was stopped
 goes on as if it had not been.
 """
@@ -24,18 +24,18 @@ from tqdm.auto import tqdm
 
 from modules.common.errors import TrainingError
 from modules.config import TrainConfig
-from training.agreement import Agreement
-from training.board import Board
 from training.budget import Budget
+from training.data.sampler import EpochBatches, RankBatches, Shape
+from training.distributed import World
+from training.early_stopping import Verdict
+from training.interrupt import StopRequest
 from training.precision import Precision
 from training.progress import CheckpointFolder, Progress
-from training.sampler import EpochBatches, RankBatches, Shape
 from training.schedule import learning_rate
 from training.state import RunState
-from training.stopping import StopRequest
-from training.task import Batch, Task
-from training.verdict import Verdict
-from training.world import World
+from training.step_sync import Agreement
+from training.tasks.base import Batch, Task
+from training.tensorboard import Board
 
 logger = logging.getLogger(__name__)
 

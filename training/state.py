@@ -11,7 +11,7 @@ from torch import Tensor
 
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError
-from training.base import fit_speakers
+from training.base_model import fit_speakers
 from training.progress import BASE_STEP, progress_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from modules.common.errors import GlowSVCError
-from training.base import STARTER_NAME
+from training.base_model import STARTER_NAME
 from webui.context import Context
 from webui.flags import Flags
 from webui.language import in_language
@@ -40,8 +40,8 @@ def build(context: Context) -> None:
         with gr.Tab(text("training.voice"), id="voice"):
             gr.Markdown(text("training.voice.intro"))
             _voice(context, processes)
-        with gr.Tab(text("training.diffusion"), id="diffusion"):
-            gr.Markdown(text("training.diffusion.intro"))
+        with gr.Tab(text("training.tasks.diffusion"), id="diffusion"):
+            gr.Markdown(text("training.tasks.diffusion.intro"))
             _diffusion(context, processes)
         with gr.Tab(text("training.timbre"), id="timbre"):
             gr.Markdown(text("training.timbre.intro"))

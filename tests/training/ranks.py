@@ -1,4 +1,4 @@
-"""Code that runs in the processes of tests/training/test_world.py, started by torchrun."""
+"""Code that runs in the processes of tests/training/test_distributed.py, started by torchrun."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 from modules.checkpoint import write_checkpoint
 from tests.training.clips import CONFIG, with_train
-from training.glow import GlowTask
+from training.distributed import World
 from training.loop import Trainer
-from training.world import World
+from training.tasks.glow import GlowTask
 
 
 def gradients(trainer: Trainer) -> dict[str, torch.Tensor]:

@@ -48,7 +48,7 @@ def port():
 
 WORKER = """
 import os, pathlib, sys, time
-from training.stopping import StopRequest
+from training.interrupt import StopRequest
 folder, rank = pathlib.Path(sys.argv[1]), os.environ["RANK"]
 with StopRequest() as stop:
     (folder / f"begun {rank}").touch()

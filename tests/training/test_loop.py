@@ -16,9 +16,9 @@ from modules.common.errors import CheckpointError, TrainingError
 from modules.common.files import replacing
 from tests.training.clips import CONFIG, make_clips, with_train
 from tests.training.events import Events
-from training.glow import GlowTask
+from training.distributed import World
 from training.loop import Trainer
-from training.world import World
+from training.tasks.glow import GlowTask
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

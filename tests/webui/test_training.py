@@ -7,7 +7,7 @@ import torch
 
 from modules.common.errors import ConfigError
 from modules.common.files import write_text
-from training.board import Board
+from training.tensorboard import Board
 from webui.language import in_language
 from webui.run_folder import RunFolder
 from webui.texts.training import TEXTS

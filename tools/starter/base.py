@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from export.compress import compress_model
     from modules.common.files import write_json
-    from training.base import STARTER
+    from training.base_model import STARTER
 
     work = args.work.resolve() / "base"
     raw = work / "dataset_raw"

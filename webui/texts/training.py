@@ -10,8 +10,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "步骤 4。读取 `configs/config.json` 和“数据集”页的结果，写入 `logs/<名称>`。"
         "关闭本页后训练仍会继续；再次启动时从上次停止的地方继续。",
     ),
-    "training.diffusion": ("Diffusion model", "扩散模型"),
-    "training.diffusion.intro": (
+    "training.tasks.diffusion": ("Diffusion model", "扩散模型"),
+    "training.tasks.diffusion.intro": (
         "Optional. It refines what the voice model makes. The features must have been made with "
         "*For diffusion*. It reads `configs/diffusion.yaml`.",
         "可选。用于改善声音模型的结果。提取特征时需勾选“用于扩散模型”。读取 `configs/diffusion.yaml`。",

@@ -18,7 +18,7 @@ from modules.dsp.f0 import raw_pitch_accuracy
 from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import find_weights
-from training.board import Board
+from training.tensorboard import Board
 from vdecoder import VOCODERS
 
 # scores of a sound (T,) at a rate in Hz, which should be like the recording at that path

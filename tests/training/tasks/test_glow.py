@@ -12,10 +12,10 @@ from tests.golden_cases import voice
 from tests.inference.tiny import write_vocoder
 from tests.training.clips import CONFIG, make_clips
 from tests.training.events import Events
-from training.board import Board
-from training.glow import GlowTask
+from training.distributed import World
 from training.loop import Trainer
-from training.world import World
+from training.tasks.glow import GlowTask
+from training.tensorboard import Board
 from vdecoder import VOCODERS, VocoderSpec
 
 CPU = torch.device("cpu")

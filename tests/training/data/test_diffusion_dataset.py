@@ -9,7 +9,7 @@ from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import augmented, feature_path, load_f0, load_mel, load_units, save_feature
 from modules.dsp.align import stretch_units
 from tests.training.clips import make_clips
-from training.diffusion_data import DiffusionDataset, collate
+from training.data.diffusion_dataset import DiffusionDataset, collate
 
 FRAMES = 17  # of 0.2 s
 CPU = torch.device("cpu")

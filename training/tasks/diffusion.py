@@ -20,9 +20,9 @@ from modules.common.errors import ConfigError
 from modules.config import Config, DataConfig, ModelConfig, TrainConfig
 from modules.dataset import features
 from modules.dataset.feature_record import Recipe, recipe
-from training.board import Board
-from training.diffusion_data import DiffusionBatch, DiffusionDataset, collate
-from training.stage import Stage
+from training.data.diffusion_dataset import DiffusionBatch, DiffusionDataset, collate
+from training.preview import Stage
+from training.tensorboard import Board
 from vdecoder import own_file
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class DiffusionTask:
     Raises:
         ConfigError: A clip's speaker or the vocoder is unknown, or the model is
             of a kind that cannot be trained here.
-        FeatureError: See :class:`training.diffusion_data.DiffusionDataset`.
+        FeatureError: See :class:`training.data.diffusion_dataset.DiffusionDataset`.
     """
 
     checkpoints = ("model", ".pt")
@@ -174,7 +174,7 @@ class DiffusionTask:
             Over all clips the loss "val_loss". Over some, of which a mel is
             sampled as section "infer" says, the mean absolute difference
             "mel_l1" (natural log); with a vocoder the scores of their sound,
-            see :meth:`training.stage.Stage.perform`.
+            see :meth:`training.preview.Stage.perform`.
         """
         loss, frames = 0.0, 0
         scores: dict[str, list[float]] = {}

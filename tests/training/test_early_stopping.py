@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from training.verdict import Verdict
+from training.early_stopping import Verdict
 
 
 def rows(path):
@@ -66,7 +66,7 @@ def test_a_table_that_another_program_shows_is_written_later(tmp_path, monkeypat
         raise PermissionError(13, "in use", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.verdict.write_text", held)
+        patch.setattr("training.early_stopping.write_text", held)
         verdict.note(1, {"val_loss": 2.0})
     assert "cannot be written now" in caplog.text and not (tmp_path / "metrics.csv").exists()
     verdict.note(2, {"val_loss": 1.0})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modules.common.errors import ConfigError
-from training.sampler import EpochBatches, RankBatches, Shape
+from training.data.sampler import EpochBatches, RankBatches, Shape
 
 LENGTHS = np.random.default_rng(0).integers(20, 512, 1000)
 

@@ -29,7 +29,7 @@ from modules.config import Config
 from modules.dataset import features
 from modules.dsp.align import stretch_units
 from modules.dsp.mel import FLOOR
-from training.sampler import Item
+from training.data.sampler import Item
 
 _LN_FLOOR = math.log(FLOOR)
 VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length

@@ -19,9 +19,9 @@ from modules.config import Config
 from modules.dsp.f0 import F0_MAX, F0_MIN, lf0_to_hz
 from modules.dsp.mcd import mel_cepstral_distortion
 from modules.nn.masks import round_up
-from training.board import Board
-from training.dataset import Batch, GlowDataset, collate
-from training.stage import Listener, Stage
+from training.data.dataset import Batch, GlowDataset, collate
+from training.preview import Listener, Stage
+from training.tensorboard import Board
 
 _N_SAMPLES = 2  # validation clips that are rendered for TensorBoard
 _MAX_SAMPLE_FRAMES = 860  # 10 s of each

@@ -3,7 +3,7 @@
 A clip has two versions: as it was sung, and its pitch-augmented pair (mel moved
 by some semitones, volume of a louder or softer copy). Mel, volume, F0 and the
 shift of one version stay together, whether they come from memory or from files.
-As in training/dataset.py, all chance in an item follows from (seed, epoch, item).
+As in training/data/dataset.py, all chance in an item follows from (seed, epoch, item).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from diffusion.config import DiffusionConfig
 from modules.common.errors import FeatureError
 from modules.dataset import features
 from modules.dsp.align import stretch_units
-from training.dataset import VALIDATION_SECONDS, all_units, heard_as, noisy
-from training.sampler import Item
+from training.data.dataset import VALIDATION_SECONDS, all_units, heard_as, noisy
+from training.data.sampler import Item
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@ import torch
 
 from modules.checkpoint import read_checkpoint
 from tests.training.clips import with_train
+from training.distributed import World
 from training.loop import Trainer
-from training.world import World
 
 
 class Line:

@@ -12,10 +12,10 @@ from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from tests.training.clips import make_clips
 from tests.training.events import Events
-from training.board import Board
-from training.diffusion import DiffusionTask, engine_config, wanted_features
+from training.distributed import World
 from training.loop import Trainer
-from training.world import World
+from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
+from training.tensorboard import Board
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.training.events import Events
-from training.board import Board
+from training.tensorboard import Board
 
 
 def test_what_is_written_can_be_read(tmp_path):

@@ -11,8 +11,8 @@ from modules.checkpoint import load_weights, model_state, write_checkpoint
 from modules.common.errors import ConfigError
 from modules.common.files import write_json
 from modules.config import Config, load_config, read_json
-from training import base
-from training.glow import GlowTask
+from training import base_model as base
+from training.tasks.glow import GlowTask
 
 TABLES = GlowTask.speaker_tables
 TEMPLATE = Path(__file__).parents[2] / "configs_template" / "config_tiny_template.json"

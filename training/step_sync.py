@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.world import World
+from training.distributed import World
 
 
 class Agreement:

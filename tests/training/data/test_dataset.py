@@ -9,8 +9,8 @@ from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import feature_path, load_mel, load_units
 from modules.dsp.align import stretch_units
 from tests.training.clips import CONFIG, make_clips, with_train
-from training.clips import read_filelist
-from training.dataset import GlowDataset, collate
+from training.data.dataset import GlowDataset, collate
+from training.data.filelist import read_filelist
 
 
 def test_windows_follow_from_seed_epoch_and_item_alone(tmp_path):

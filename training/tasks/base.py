@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from training.board import Board
-from training.sampler import Item
+from training.data.sampler import Item
+from training.tensorboard import Board
 
 
 class Batch(Protocol):

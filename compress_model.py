@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Path(args.output) if args.output else source.with_stem(f"{source.stem}_release")
     print(f"reading {source} ...", file=sys.stderr, flush=True)
 
-    from export.compress import compress_model
+    from model_tools.compress import compress_model
 
     done = compress_model(source, output, args.config, args.half)
     print(

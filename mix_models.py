@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from tqdm import tqdm
 
-    from export.mix import mix_models, mix_weights
+    from model_tools.merge import mix_models, mix_weights
     from modules.common.errors import ConfigError
     from modules.common.files import write_json
     from modules.config import read_json

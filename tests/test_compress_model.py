@@ -14,7 +14,7 @@ import compress_model
 import inference_main
 from diffusion.config import parse_diffusion_config
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
-from export.compress import compress_model as compress
+from model_tools.compress import compress_model as compress
 from models import GlowSVC
 from modules.checkpoint import load_model, model_state, read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError

@@ -13,8 +13,8 @@ import inference_main
 import mix_models
 from diffusion.config import parse_diffusion_config
 from diffusion.unit2mel import Unit2Mel
-from export.compress import compress_model
-from export.mix import mix_models as mix
+from model_tools.compress import compress_model
+from model_tools.merge import mix_models as mix
 from models import GlowSVC
 from modules.checkpoint import load_model, model_state, read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError

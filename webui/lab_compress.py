@@ -57,9 +57,9 @@ def compress_for_page(
     """Compress a model of the project; return what to say of it as Markdown, and its file.
 
     Raises:
-        GlowSVCError: See :func:`export.compress.compress_model`; a path leads out of the project.
+        GlowSVCError: See :func:`model_tools.compress.compress_model`; a path leads out of the project.
     """
-    from export.compress import compress_model
+    from model_tools.compress import compress_model
 
     source = root / inside(root, model, "a model")
     named = output or source.with_stem(f"{source.stem}_release").relative_to(root)

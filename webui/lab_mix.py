@@ -83,7 +83,7 @@ def build(context: Context) -> None:
 
 def shares_of(models: Sequence[str], ratios: Sequence[float], convex: bool, title: str) -> str:
     """Return how much of each model the result will have, or why it cannot be, as Markdown."""
-    from export.mix import mix_weights
+    from model_tools.merge import mix_weights
 
     if len(models) < 2:
         return ""
@@ -101,7 +101,7 @@ def _mixer(context: Context) -> Callable[..., str]:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way
         *values: Any,
     ) -> str:
-        from export.mix import mix_models
+        from model_tools.merge import mix_models
         from modules.common.files import write_json
         from modules.config import read_json
 

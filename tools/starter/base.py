@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     from tqdm import tqdm
 
-    from export.compress import compress_model
+    from model_tools.compress import compress_model
     from modules.common.files import write_json
     from training.base_model import STARTER
 

@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the index; return the exit code."""
     args = get_parser().parse_args(argv)
 
-    from cluster.build import build_index
-    from cluster.dataset import SpeakerUnits
+    from cluster.index_builder import build_index
+    from cluster.unit_reader import SpeakerUnits
     from modules.common.errors import ConfigError, FeatureError
     from modules.config import load_config
 

@@ -194,8 +194,8 @@ def _write(folder: str, n_frames: str, dims: str) -> dict[str, Any]:
 
 
 def _build(root: str, path: str, reduce: str) -> dict[str, Any]:
-    from cluster.build import build_index
-    from cluster.dataset import SpeakerUnits
+    from cluster.index_builder import build_index
+    from cluster.unit_reader import SpeakerUnits
 
     idle = _idle()
     begin = time.process_time()
@@ -219,7 +219,7 @@ def _idle() -> int:
     import sklearn.cluster  # noqa: F401
     import torch  # noqa: F401
 
-    from cluster.vectors import load_faiss
+    from cluster.search import load_faiss
 
     load_faiss()
     return 1024 * peak()
@@ -252,8 +252,8 @@ def _search(path: str, dims: str, nprobe: str) -> dict[str, Any]:
 
 def _exact(folder: str, dims: str, path: str) -> dict[str, Any]:
     """Find the true neighbours of the songs, by comparing all."""
-    from cluster.build import _assign
-    from cluster.dataset import SpeakerUnits
+    from cluster.index_builder import _assign
+    from cluster.unit_reader import SpeakerUnits
 
     units = SpeakerUnits(Path(folder))
     held = np.zeros(units.n_frames, bool)

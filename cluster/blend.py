@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cluster import MAKERS
-from cluster.files import check_kind, check_origin
-from cluster.vectors import Vectors
+from cluster.search import Vectors
+from cluster.validate import check_kind, check_origin
 from modules.common.errors import CheckpointError, ConfigError
 
 N_NEIGHBOURS = 8

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from cluster.vectors import Vectors
+from cluster.search import Vectors
 from modules.common.errors import CheckpointError
 
 _FORMAT = "glow-svc retrieval 1"

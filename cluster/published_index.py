@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cluster.vectors import Vectors
+from cluster.search import Vectors
 from modules.common.errors import CheckpointError
 
 _NPROBE = 16  # lists searched at least: the published setting, 1, misses half of the neighbours

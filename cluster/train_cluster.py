@@ -53,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the file; return the exit code."""
     args = get_parser().parse_args(argv)
 
-    from cluster.dataset import SpeakerUnits, check_same, sample, speaker_folders
     from cluster.kmeans import MOST_FRAMES, fit_centres
     from cluster.kmeans_file import write_centres
+    from cluster.unit_reader import SpeakerUnits, check_same, sample, speaker_folders
     from modules.common.errors import ConfigError
 
     if args.n_centres < 1:

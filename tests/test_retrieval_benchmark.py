@@ -19,7 +19,7 @@ def test_made_up_units_have_near_neighbours_and_another_singer_is_further_off():
 
 def test_a_small_run_prints_its_tables_and_draws(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(retrieval, "_run", lambda work, *args: retrieval._WORKS[f"--{work}"](*map(str, args)))
-    monkeypatch.setattr("cluster.build.N_CENTRES", 200)
+    monkeypatch.setattr("cluster.index_builder.N_CENTRES", 200)
     monkeypatch.setattr(retrieval, "MINUTE", 1000)
     picture = tmp_path / "retrieval.png"
     retrieval.main(["--sizes", "500", "1000", "--dims", "8", "--reduce", "--plot", str(picture)])

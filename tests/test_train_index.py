@@ -43,7 +43,7 @@ def test_from_the_features_of_step_3_to_blended_units(run):
 
 
 def test_the_size_beyond_which_a_speaker_is_reduced(run, monkeypatch):
-    monkeypatch.setattr("cluster.build.N_CENTRES", 50)
+    monkeypatch.setattr("cluster.index_builder.N_CENTRES", 50)
     write_config({"anna": 0})
     write_speaker(Path("dataset/44k"), "anna", 300)
     code, said = run("--max_frames", "200")

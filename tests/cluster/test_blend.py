@@ -7,10 +7,10 @@ import pytest
 
 from cluster import DEFAULT_PATHS, load_blender
 from cluster.blend import neighbour_weights
-from cluster.build import build_index
-from cluster.dataset import ArrayFrames
+from cluster.index_builder import build_index
 from cluster.kmeans_file import write_centres
-from cluster.vectors import Vectors
+from cluster.search import Vectors
+from cluster.unit_reader import ArrayFrames
 from modules.common.errors import CheckpointError, ConfigError
 from tests.cluster.data import DIMS, draw, flat, ivf, write_published_index, write_published_kmeans
 
@@ -183,7 +183,7 @@ def test_vectors_in_empty_lists_and_long_inputs(monkeypatch):
     lists = [vectors[:0], vectors[:15], vectors[15:15], vectors[15:], vectors[:0]]
     made = Vectors.in_lists(vectors[:5], np.array([len(part) for part in lists]), lists, nprobe=99)
     queries = draw(30, seed=5)
-    monkeypatch.setattr("cluster.vectors._BATCH", 7)
+    monkeypatch.setattr("cluster.search._BATCH", 7)
     scores, found = made.nearest(queries, 8)
     exact, near = Vectors.flat(vectors).nearest(queries, 8)
     np.testing.assert_allclose(scores, exact, rtol=1e-4, atol=1e-4)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from cluster.build import build_index, list_count
-from cluster.dataset import ArrayFrames
+from cluster.index_builder import build_index, list_count
 from cluster.index_file import open_index
+from cluster.unit_reader import ArrayFrames
 from modules.common.errors import CheckpointError
 from tests.cluster.data import DIMS, draw
 

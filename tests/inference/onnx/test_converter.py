@@ -14,8 +14,8 @@ import soundfile
 from onnx import TensorProto, helper, numpy_helper
 
 import inference_main
-from cluster.build import build_index
-from cluster.dataset import ArrayFrames
+from cluster.index_builder import build_index
+from cluster.unit_reader import ArrayFrames
 from inference.converter import Converter
 from inference.onnx.converter import OnnxConverter
 from inference.options import ConvertOptions

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from cluster import dataset
-from cluster.build import build_index, list_count
-from cluster.dataset import ArrayFrames, SpeakerUnits, sample
+from cluster import unit_reader as dataset
+from cluster.index_builder import build_index, list_count
 from cluster.index_file import open_index
-from cluster.vectors import Vectors
+from cluster.search import Vectors
+from cluster.unit_reader import ArrayFrames, SpeakerUnits, sample
 from modules.common.errors import FeatureError
 from modules.dataset.feature_record import Record, identify
 from modules.dataset.features import save_feature
@@ -63,7 +63,7 @@ def test_reading_in_batches_changes_nothing(tmp_path, monkeypatch):
 
 
 def test_large_speakers_are_reduced_to_centres(tmp_path, monkeypatch):
-    monkeypatch.setattr("cluster.build.N_CENTRES", 50)
+    monkeypatch.setattr("cluster.index_builder.N_CENTRES", 50)
     speakers = {"a": ArrayFrames(draw(400)), "b": ArrayFrames(draw(90))}
     built = build_index(tmp_path / "i.pkl", speakers, {"a": 0, "b": 1}, "mfcc", max_frames=300)
     assert (built["a"].n_frames, built["a"].n_vectors, built["a"].n_lists) == (400, 50, 1)
@@ -77,7 +77,7 @@ def test_large_speakers_are_reduced_to_centres(tmp_path, monkeypatch):
 def test_a_failed_build_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "i.pkl"
     path.write_text("old")
-    monkeypatch.setattr("cluster.build._tuned", lambda *_: 1 / 0)
+    monkeypatch.setattr("cluster.index_builder._tuned", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_index(path, {"a": ArrayFrames(draw(90))}, {"a": 0}, "mfcc")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from cluster.blend import N_NEIGHBOURS
-from cluster.dataset import ArrayFrames, Frames, sample
 from cluster.index_file import IndexWriter
 from cluster.kmeans import MOST_FRAMES, N_CENTRES, fit_centres
-from cluster.vectors import load_faiss
+from cluster.search import load_faiss
+from cluster.unit_reader import ArrayFrames, Frames, sample
 from modules.common.files import replacing
 
 MOST_VECTORS = 200_000  # of a speaker; beyond, centres stand for the frames

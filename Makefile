@@ -73,8 +73,8 @@ test-fairseq: $(VENV)/.installed-dev $(FAIRSEQ)/.installed  ## HuBERT against fa
 	FAIRSEQ_PYTHON="$(abspath $(FAIRSEQ))/bin/python" $(BIN)/pytest tests/oracle
 
 rehearse: $(VENV)/.installed  ## kill a training twenty times; train on two nodes
-	$(BIN)/python -m benchmarks.kills
-	$(BIN)/python -m benchmarks.two_nodes
+	$(BIN)/python -m benchmarks.drills.crash_resume
+	$(BIN)/python -m benchmarks.drills.two_nodes
 
 $(VENV)/.installed-quality: requirements-quality.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -r requirements-quality.txt

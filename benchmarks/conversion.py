@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import table
-from benchmarks.training import template
+from benchmarks.training.step import template
 from inference.converter import Converter
 from inference.options import ConvertOptions
 from models import GlowSVC

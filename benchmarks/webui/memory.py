@@ -2,7 +2,7 @@
 
 Prints the resident memory after 3 warm-ups and after 20 loads and unloads more:
 
-    python -m benchmarks.webui_memory
+    python -m benchmarks.webui.memory
 """
 
 from __future__ import annotations

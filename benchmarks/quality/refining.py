@@ -1,6 +1,7 @@
 r"""What does diffusion do to the mel? On held-out clips of the voice, beside the Glow model alone.
 
-    python -m benchmarks.refining <folder of recordings of one voice> --picture docs/pictures/diffusion.png
+    python -m benchmarks.quality.refining <folder of recordings of one voice> --picture
+    docs/pictures/diffusion.png
 
 prepares the recordings with steps 1 to 3, trains a tiny Glow model, a diffusion
 model and a rectified flow for some minutes each, and sings the validation

@@ -1,6 +1,6 @@
 """Kill a training at random moments: it must reach the very weights of one that was left alone.
 
-`python -m benchmarks.kills [times]`, about ten minutes. A run that gets to its end
+`python -m benchmarks.drills.crash_resume [times]`, about ten minutes. A run that gets to its end
 between two kills is compared, and the next one begins.
 """
 

@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from benchmarks import mixing
+from benchmarks.quality import mixing
 from modules.dsp.audio import write_audio
 from singer import SINGERS, compose, sing
 

@@ -1,6 +1,7 @@
 """Does a mix that goes from one voice to another do so? Similarity to both, along the song.
 
-    python -m benchmarks.mixing results/song.flac --from_voice dataset/44k/anna --to_voice dataset/44k/bob
+    python -m benchmarks.quality.mixing results/song.flac --from_voice dataset/44k/anna --to_voice
+    dataset/44k/bob
 
 Similarity is the cosine between Resemblyzer's embedding of a few seconds of the
 song and the mean of those of a voice's recordings, of which as many seconds are

@@ -4,7 +4,7 @@ Prints the median times of ``webUI.py --help`` and from the start of the process
 to the page in full, the first start (imports are cold) left out; and the time on
 the processor, which is what a machine needs that does nothing else:
 
-    python -m benchmarks.webui_start
+    python -m benchmarks.webui.start
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from modules.common.cli import entry_point
 from modules.common.errors import GlowSVCError
 
-SCRIPT = Path(__file__).resolve().parents[1] / "webUI.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "webUI.py"
 ROUNDS, PATIENCE = 5, 120.0  # s
 _ENVIRONMENT = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
 

@@ -1,6 +1,6 @@
 """A training step: its time, its operations, and the share of the machine's peak that it reaches.
 
-`python -m benchmarks.training --compile` adds rows for torch.compile, which takes
+`python -m benchmarks.training.step --compile` adds rows for torch.compile, which takes
 minutes to start on a CPU.
 """
 
@@ -20,7 +20,7 @@ from models import GlowSVC
 from modules.config import Config, parse_config
 
 FORMATS = (torch.float32, torch.bfloat16)
-_TEMPLATES = Path(__file__).parent.parent / "configs_template"
+_TEMPLATES = Path(__file__).parents[2] / "configs_template"
 
 
 def template(name: str) -> Config:

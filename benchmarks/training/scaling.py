@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.measure import table
-from benchmarks.training import measure, template
+from benchmarks.training.step import measure, template
 from models import GlowSVC
 from modules.common.device import cpu_has_bf16
 

@@ -21,7 +21,7 @@ from modules.common.device import resolve_device
 from training.precision import Precision
 from training.tasks.diffusion import engine_config
 
-_TEMPLATES = Path(__file__).parent.parent / "configs_template"
+_TEMPLATES = Path(__file__).parents[2] / "configs_template"
 _REPEATS = {"tiny": 7, "published size": 3}
 _MAX_NORM = 5.0  # training/loop.py
 

@@ -1,6 +1,6 @@
 """Does automatic F0 prediction learn? Its error on held-out clips, beside that of the voice's mean pitch.
 
-`python -m benchmarks.auto_f0 <folder of recordings of one voice> [minutes]`
+`python -m benchmarks.quality.auto_f0 <folder of recordings of one voice> [minutes]`
 """
 
 from __future__ import annotations

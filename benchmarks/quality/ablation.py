@@ -1,6 +1,6 @@
 """What each setting of the demo is worth: one changed at a time, each voice judged by the same judges.
 
-    python -m benchmarks.grid WORK --recordings <folder> --song <file> --key 7 --spoken <folder>
+    python -m benchmarks.quality.ablation WORK --recordings <folder> --song <file> --key 7 --spoken <folder>
 
 The folder of the voice is prepared once for each speech encoder, a model is trained
 for each setting, and evaluate.py judges the song (melody, likeness, sound) and, for

@@ -1,6 +1,6 @@
 """What a vocoder alone costs: recordings against their own mel and pitch, rendered again.
 
-    python -m benchmarks.vocoder_ceiling <recordings> [<more> ...]
+    python -m benchmarks.quality.vocoder_ceiling <recordings> [<more> ...]
 
 No model takes part, so this is the most that a better vocoder could win. The third
 row is WORLD itself (pyworld), which sees the recording's full spectrum and how noisy

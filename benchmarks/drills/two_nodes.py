@@ -1,7 +1,8 @@
 """A rehearsal for two machines: two torchrun agents of two processes each, that meet over the network.
 
-`python -m benchmarks.two_nodes`, about two minutes. Where the system allows it (Linux, root, iproute2),
-each agent has a network namespace of its own, with only a cable between them; elsewhere both are on loopback.
+`python -m benchmarks.drills.two_nodes`, about two minutes. Where the system allows it (Linux,
+root, iproute2), each agent has a network namespace of its own, with only a cable between them;
+elsewhere both are on loopback.
 """
 
 from __future__ import annotations

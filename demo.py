@@ -235,7 +235,7 @@ def _linked(dataset: Path, workspace: Path) -> Path:
 def _sing_dataset(workspace: Path) -> Path:
     from tqdm import tqdm
 
-    from singer import write_dataset
+    from synthetic_voice import write_dataset
 
     folder = workspace / "dataset_raw"
     if not (folder / ".complete").exists():
@@ -248,7 +248,7 @@ def _sing_dataset(workspace: Path) -> Path:
 
 def _sing_song(workspace: Path) -> Path:
     from modules.dsp.audio import write_audio
-    from singer import SINGERS, compose, sing
+    from synthetic_voice import SINGERS, compose, sing
 
     path = workspace / "raw" / "song.wav"
     if not path.exists():

@@ -20,7 +20,7 @@ from models import GlowSVC
 from modules.checkpoint import write_checkpoint
 from modules.config import Config
 from modules.dsp.audio import write_audio
-from singer import SINGERS, compose, sing
+from synthetic_voice import SINGERS, compose, sing
 
 SECONDS = 60.0
 

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _write_song(path: Path, minutes: int) -> None:
-    from singer import SINGERS, compose, sing
+    from synthetic_voice import SINGERS, compose, sing
 
     singer = next(iter(SINGERS.values()))
     minute = sing(compose(singer, 60.0, 5), singer, seed=5).audio

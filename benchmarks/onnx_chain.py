@@ -54,7 +54,7 @@ def main(song: Path | None = None) -> None:
 
 def _write_song(path: Path) -> Path:
     from modules.dsp.audio import write_audio
-    from singer import SINGERS, compose, sing
+    from synthetic_voice import SINGERS, compose, sing
 
     singer = next(iter(SINGERS.values()))
     write_audio(path, sing(compose(singer, SECONDS, 3), singer, seed=3).audio, 44100)

@@ -13,7 +13,7 @@ from modules.dataset.perturb import perturb_voice
 from modules.dsp.audio import resample
 from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
-from singer import SINGERS, compose, sing
+from synthetic_voice import SINGERS, compose, sing
 from vencoder import ENCODERS
 
 SECONDS = 10.0

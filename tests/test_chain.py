@@ -11,7 +11,7 @@ import preprocess_flist_config
 import preprocess_hubert_f0
 import resample
 import train
-from singer import SINGERS, compose, sing, write_dataset
+from synthetic_voice import SINGERS, compose, sing, write_dataset
 
 
 @pytest.fixture(scope="module")

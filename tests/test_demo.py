@@ -17,7 +17,7 @@ import demo
 from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError
 from modules.config import Config
-from singer import SINGERS, compose, sing
+from synthetic_voice import SINGERS, compose, sing
 from training.base_model import STARTER
 
 RATE = demo.RATE

@@ -62,7 +62,7 @@ def walk() -> Stages:
     from diffusion.gaussian import GaussianDiffusion
     from modules.config import DataConfig
     from modules.dsp.mel import LogMel
-    from singer import SINGERS, compose, sing
+    from synthetic_voice import SINGERS, compose, sing
     from vdecoder import VOCODERS
 
     data, singer = DataConfig(), SINGERS["sofia"]

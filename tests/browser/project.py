@@ -29,7 +29,7 @@ def make_project(folder: Path) -> Path:
     import preprocess_flist_config
     import preprocess_hubert_f0
     import resample
-    from singer import SINGERS, compose, sing, write_dataset
+    from synthetic_voice import SINGERS, compose, sing, write_dataset
     from tests.inference.tiny import write_diffusion, write_model
 
     folder.mkdir(parents=True, exist_ok=True)

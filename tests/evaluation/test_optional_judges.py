@@ -13,7 +13,7 @@ from evaluation.metrics import METRICS
 from evaluation.takes import Song, Take
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import write_audio
-from singer import SINGERS, compose, sing
+from synthetic_voice import SINGERS, compose, sing
 
 RATE = 44100
 PACKAGES = ("resemblyzer", "speechmos", "pocketsphinx", "jiwer")

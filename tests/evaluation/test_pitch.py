@@ -4,7 +4,7 @@ import pytest
 from evaluation.pitch import Melody, compare_melodies, pitch_score
 from evaluation.takes import Song, Take
 from modules.dsp.f0 import raw_pitch_accuracy
-from singer import SINGERS, compose, sing
+from synthetic_voice import SINGERS, compose, sing
 
 
 @pytest.fixture(scope="module")

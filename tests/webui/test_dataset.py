@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from modules.common.errors import AudioError, ConfigError
-from singer import SINGERS, compose, sing
+from synthetic_voice import SINGERS, compose, sing
 from webui.dataset import Reports, folders, hear, problem_rows, voice_rows
 from webui.dataset_facts import PROBLEMS, Clip, examine, percentiles, summarize
 from webui.dataset_picture import draw

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.quality import mixing
 from modules.dsp.audio import write_audio
-from singer import SINGERS, compose, sing
+from synthetic_voice import SINGERS, compose, sing
 
 RATE = 16000
 

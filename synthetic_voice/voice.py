@@ -12,10 +12,10 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import maximum_filter1d
 
-from singer.controls import Controls
-from singer.expression import GRID_RATE
-from singer.singers import Singer
-from singer.tract import Tract
+from synthetic_voice.controls import Controls
+from synthetic_voice.expression import GRID_RATE
+from synthetic_voice.singers import Singer
+from synthetic_voice.tract import Tract
 
 HOP_SECONDS = 256 / 44100
 RINGING = 12  # hops in an FFT: the narrowest formant rings down by 80 dB in what a frame leaves

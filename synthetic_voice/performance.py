@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from modules.common.errors import ConfigError
-from singer.controls import articulate
-from singer.expression import GRID_RATE, loudness_curve, pitch_curve
-from singer.phones import PHONES, SILENCE
-from singer.score import Note, Phone, Score, generator
-from singer.singers import Singer, find_singer
-from singer.voice import render
+from synthetic_voice.controls import articulate
+from synthetic_voice.expression import GRID_RATE, loudness_curve, pitch_curve
+from synthetic_voice.phones import PHONES, SILENCE
+from synthetic_voice.score import Note, Phone, Score, generator
+from synthetic_voice.singers import Singer, find_singer
+from synthetic_voice.voice import render
 
 LEVEL = 0.1  # RMS of a vowel of medium loudness, -20 dBFS
 PEAK = 0.9

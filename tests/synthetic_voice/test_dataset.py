@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from modules.common.errors import ConfigError
-from singer import write_dataset
-from singer.dataset import clip_lengths
+from synthetic_voice import write_dataset
+from synthetic_voice.dataset import clip_lengths
 
 
 @pytest.mark.parametrize("seconds", [10.5, 14.0, 60.0, 180.0])

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from singer.expression import grid_times, smooth
-from singer.phones import BREATH, PHONES, SCHWA, SILENCE, VOWELS, Bump
-from singer.score import Phone
+from synthetic_voice.expression import grid_times, smooth
+from synthetic_voice.phones import BREATH, PHONES, SCHWA, SILENCE, VOWELS, Bump
+from synthetic_voice.score import Phone
 
 GLIDE = 0.06  # s, formants from one phone to the next
 SWITCH = 0.01  # s, levels

@@ -7,10 +7,10 @@ from pathlib import Path
 from zlib import crc32
 
 from modules.common.files import write_json
-from singer.compose import compose
-from singer.performance import sing
-from singer.score import check_seconds, generator
-from singer.singers import Singer, find_singer
+from synthetic_voice.compose import compose
+from synthetic_voice.performance import sing
+from synthetic_voice.score import check_seconds, generator
+from synthetic_voice.singers import Singer, find_singer
 
 SHORTEST_CLIP, LONGEST_CLIP = 4.0, 10.0  # s
 

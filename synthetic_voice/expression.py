@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import convolve1d
 
-from singer.score import Score, generator
-from singer.singers import Singer
+from synthetic_voice.score import Score, generator
+from synthetic_voice.singers import Singer
 
 GRID_RATE = 1000  # points per second
 SCOOP = 60.0  # cents below the note at which a phrase starts

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from modules.common.errors import ConfigError
-from singer.phones import SCHWA
-from singer.score import Note, Score, Syllable, check_seconds, generator
-from singer.singers import Singer, find_singer
+from synthetic_voice.phones import SCHWA
+from synthetic_voice.score import Note, Score, Syllable, check_seconds, generator
+from synthetic_voice.singers import Singer, find_singer
 
 SHORTEST_SONG = 1.0  # s
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9))

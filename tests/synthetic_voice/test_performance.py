@@ -10,7 +10,7 @@ import pytest
 import pyworld
 
 from modules.common.errors import ConfigError
-from singer import SINGERS, Performance, Score, compose, sing
+from synthetic_voice import SINGERS, Performance, Score, compose, sing
 
 RATE = 44100
 

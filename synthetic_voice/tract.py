@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from singer.controls import FRICATION
-from singer.phones import PHONES, SCHWA, VOWELS, Bump
-from singer.singers import Singer
+from synthetic_voice.controls import FRICATION
+from synthetic_voice.phones import PHONES, SCHWA, VOWELS, Bump
+from synthetic_voice.singers import Singer
 
 CEILING = 19500.0  # Hz; no harmonic lies above
 SLOPE = 2500.0  # Hz below the ceiling over which everything fades out

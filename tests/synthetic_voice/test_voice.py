@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from singer import SINGERS, Note, Performance, Score, Syllable, sing
-from singer.expression import GRID_RATE
-from singer.phones import PHONES
-from singer.voice import cycles, pulses
+from synthetic_voice import SINGERS, Note, Performance, Score, Syllable, sing
+from synthetic_voice.expression import GRID_RATE
+from synthetic_voice.phones import PHONES
+from synthetic_voice.voice import cycles, pulses
 
 RATE = 44100
 

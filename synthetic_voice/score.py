@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modules.common.errors import ConfigError
-from singer.phones import BREATH, CONSONANTS, PHONES, SILENCE, VOWELS, spoken
+from synthetic_voice.phones import BREATH, CONSONANTS, PHONES, SILENCE, VOWELS, spoken
 
 LOWEST, HIGHEST = 28.0, 96.0  # MIDI notes, 41 to 2093 Hz
 LONGEST_BREATH = 0.4  # s

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from modules.common.errors import ConfigError
-from singer import SINGERS, Note, Score, Syllable, compose
-from singer.compose import SHORTEST_SONG
-from singer.phones import CONSONANTS, PHONES, VOWELS, spoken
+from synthetic_voice import SINGERS, Note, Score, Syllable, compose
+from synthetic_voice.compose import SHORTEST_SONG
+from synthetic_voice.phones import CONSONANTS, PHONES, VOWELS, spoken
 
 LA, TA, SUN = Syllable(("l",), "a"), Syllable(("t",), "a"), Syllable(("s",), "u", ("n",))
 

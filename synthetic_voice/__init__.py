@@ -9,11 +9,11 @@ the same song sounds like from another throat. Here both are known:
     >>> answer = sing(score.transposed(12), "sofia", style="tomas")  # what a conversion should give
 """
 
-from singer.compose import compose
-from singer.dataset import write_dataset
-from singer.performance import Performance, sing
-from singer.score import Note, Phone, Score, Syllable
-from singer.singers import SINGERS, Singer
+from synthetic_voice.compose import compose
+from synthetic_voice.dataset import write_dataset
+from synthetic_voice.performance import Performance, sing
+from synthetic_voice.score import Note, Phone, Score, Syllable
+from synthetic_voice.singers import SINGERS, Singer
 
 __all__ = [
     "SINGERS",

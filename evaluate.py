@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from modules.common.cli import entry_point
 
 if TYPE_CHECKING:
+    from evaluation.conversions import Song, Take
     from evaluation.results import Judged, Sounds
-    from evaluation.takes import Song, Take
     from inference.converter import Converter
     from inference.options import ConvertOptions
 
@@ -97,8 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write_ab(find_pairs(*args.ab), folder_names(*args.ab), args.output or Path("results/ab"), args)
         return 0
 
-    from evaluation.judge import Given
-    from evaluation.judges import build_judges, judge_take
+    from evaluation.evaluators import build_judges, judge_take
+    from evaluation.evaluators.base import Given
     from evaluation.report import summary, write_report
     from evaluation.results import Evaluation
     from inference.converter import Converter
@@ -176,7 +176,7 @@ def _plan(args: argparse.Namespace) -> Work:
     Raises:
         GlowSVCError: It makes no sense, or a file is missing.
     """
-    from evaluation.words import read_text
+    from evaluation.evaluators.words import read_text
     from inference.output import check_format
     from inference.source import find_songs
     from modules.common.errors import AudioError, ConfigError
@@ -285,9 +285,9 @@ def _convert(
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from evaluation.distortion import vocoded
+    from evaluation.conversions import Song, Take
+    from evaluation.evaluators.cloning import vocoded
     from evaluation.results import Sounds
-    from evaluation.takes import Song, Take
     from inference.output import result_name
     from modules.dsp.audio import read_audio, write_audio
     from modules.dsp.loudness import below_full_scale

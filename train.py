@@ -127,7 +127,7 @@ def _listener(train: TrainConfig) -> Listener:
     Raises:
         ConfigError: The number that counts cannot be had.
     """
-    from evaluation.listener import build_listener
+    from evaluation.validation import build_listener
     from modules.common.errors import ConfigError
 
     listener, missing = build_listener()

@@ -1,7 +1,7 @@
 """Every number of a report: what it is called, which way is better, and what it stands beside.
 
 The report, the ranking and the documentation read this table; the judges
-(evaluation/judges.py) fill it.
+(evaluation/evaluators/) fill it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from evaluation.pitch import PitchScore, pitch_score  # demo.py asks for them here
+from evaluation.evaluators.pitch import PitchScore, pitch_score  # demo.py asks for them here
 
 __all__ = ["GROUPS", "METRICS", "Metric", "PitchScore", "pitch_score"]
 

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import jinja2
 
+from evaluation.conversions import Score
 from evaluation.metrics import GROUPS, METRICS
 from evaluation.ranking import RULE, best_of
 from evaluation.results import Evaluation
-from evaluation.takes import Score
 from modules.common.files import write_json, write_text
 
 PAGES = Path(__file__).parent / "pages"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evaluation.conversions import Score
 from evaluation.metrics import METRICS
 from evaluation.ranking import RULE, Place, rank_models
-from evaluation.takes import Score
 
 FORMAT = 1  # of report.json
 

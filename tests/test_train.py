@@ -66,7 +66,7 @@ def test_the_configuration_beside_the_checkpoints_is_always_theirs(workspace, ca
 def test_judges_that_are_not_installed_are_missed_only_where_they_count(
     workspace, monkeypatch, capsys, caplog
 ):
-    from evaluation import similarity
+    from evaluation.evaluators import similarity
 
     for package in ("resemblyzer", "speechmos"):
         monkeypatch.setitem(sys.modules, package, None)

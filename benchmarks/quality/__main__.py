@@ -14,8 +14,8 @@ import argparse
 from pathlib import Path
 
 from benchmarks.measure import table
-from evaluation.naturalness import dnsmos
-from evaluation.similarity import cosine, embed, embed_voice
+from evaluation.evaluators.naturalness import dnsmos
+from evaluation.evaluators.similarity import cosine, embed, embed_voice
 from modules.dsp.audio import find_audio, read_audio
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.measure import table
-from evaluation.distortion import vocoded
-from evaluation.naturalness import dnsmos
+from evaluation.evaluators.cloning import vocoded
+from evaluation.evaluators.naturalness import dnsmos
+from evaluation.evaluators.similarity import cosine, embed
 from evaluation.resynthesis import resynthesis
-from evaluation.similarity import cosine, embed
 from modules.config import DataConfig
 from modules.dsp.audio import find_audio, read_audio
 from modules.f0_predictor import F0_PREDICTORS

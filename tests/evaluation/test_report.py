@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from evaluation.conversions import Score
 from evaluation.metrics import GROUPS, METRICS
 from evaluation.ranking import best_of, rank_models
 from evaluation.report import summary, write_report
 from evaluation.results import Evaluation, Judged, Sounds
-from evaluation.takes import Score
 
 NAN = math.nan
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.takes import Score, Take
+from evaluation.conversions import Score, Take
 
 REQUIREMENTS = "requirements-quality.txt"
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.judge import Judge
-from evaluation.takes import Score, Take
+from evaluation.conversions import Score, Take
+from evaluation.evaluators.base import Judge
 
 BLOCK = 0.002  # s
 AROUND = 12  # blocks on either side that a peak is measured against; voices pulse more often

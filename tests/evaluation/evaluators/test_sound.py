@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from evaluation.clicks import Clicks, count_clicks, find_clicks
-from evaluation.judge import Given
-from evaluation.loudness import Loudness, Speed
-from evaluation.silence import Silence, leak, levels, rests
-from evaluation.takes import Song, Take
+from evaluation.conversions import Song, Take
+from evaluation.evaluators.base import Given
+from evaluation.evaluators.clicks import Clicks, count_clicks, find_clicks
+from evaluation.evaluators.loudness import Loudness, Speed
+from evaluation.evaluators.silence import Silence, leak, levels, rests
 from tests.golden_cases import voice
 
 RATE = 44100

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.judge import Judge
-from evaluation.takes import Score, Take
+from evaluation.conversions import Score, Take
+from evaluation.evaluators.base import Judge
 from modules.config import DataConfig
 from modules.dsp.f0 import fill_unvoiced
 from modules.dsp.mcd import mel_cepstral_distortion

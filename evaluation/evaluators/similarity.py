@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from evaluation.judge import Given, Judge, Unavailable, importing
-from evaluation.takes import Score, Song, Take
+from evaluation.conversions import Score, Song, Take
+from evaluation.evaluators.base import Given, Judge, Unavailable, importing
 from modules.dsp.audio import read_audio
 
 _LEAST = 1600  # samples at 16 kHz that a voice takes at least

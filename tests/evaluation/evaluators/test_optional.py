@@ -5,12 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from evaluation import similarity, words
-from evaluation.judge import Given, Unavailable, importing
-from evaluation.judges import JUDGES, build_judges
-from evaluation.listener import build_listener
+from evaluation.conversions import Song, Take
+from evaluation.evaluators import JUDGES, build_judges, similarity, words
+from evaluation.evaluators.base import Given, Unavailable, importing
 from evaluation.metrics import METRICS
-from evaluation.takes import Song, Take
+from evaluation.validation import build_listener
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import write_audio
 from synthetic_voice import SINGERS, compose, sing
@@ -106,7 +105,7 @@ def test_recordings_in_which_nobody_is_heard_are_refused(tmp_path):
 
 def test_noise_lowers_dnsmos(tmp_path):
     needs("speechmos")
-    from evaluation.naturalness import Naturalness, dnsmos
+    from evaluation.evaluators.naturalness import Naturalness, dnsmos
 
     clean = sung("sofia")
     noise = np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)

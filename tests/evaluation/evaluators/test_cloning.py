@@ -1,8 +1,8 @@
 import numpy as np
 
-from evaluation.distortion import Distortion, vocoded
-from evaluation.judge import Given
-from evaluation.takes import Song, Take
+from evaluation.conversions import Song, Take
+from evaluation.evaluators.base import Given
+from evaluation.evaluators.cloning import Distortion, vocoded
 from modules.config import DataConfig
 from modules.f0_predictor import F0_PREDICTORS
 from tests.golden_cases import voice

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.judge import Given, Judge, Unavailable, importing
-from evaluation.takes import Score, Song, Take
+from evaluation.conversions import Score, Song, Take
+from evaluation.evaluators.base import Given, Judge, Unavailable, importing
 from modules.common.errors import ConfigError
 from modules.dsp.audio import resample
 

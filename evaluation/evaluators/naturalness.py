@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from evaluation.judge import Given, Judge, importing
-from evaluation.takes import Score, Song, Take
+from evaluation.conversions import Score, Song, Take
+from evaluation.evaluators.base import Given, Judge, importing
 from modules.dsp.audio import resample
 
 RATE = 16000  # Hz, of DNSMOS

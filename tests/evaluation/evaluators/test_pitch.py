@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from evaluation.pitch import Melody, compare_melodies, pitch_score
-from evaluation.takes import Song, Take
+from evaluation.conversions import Song, Take
+from evaluation.evaluators.pitch import Melody, compare_melodies, pitch_score
 from modules.dsp.f0 import raw_pitch_accuracy
 from synthetic_voice import SINGERS, compose, sing
 
@@ -51,7 +51,7 @@ def test_a_true_copy_scores_high_and_a_wrong_key_scores_nothing(song):
 
 
 def test_the_judge_of_melodies_hears_the_result_beside_its_ceiling(song):
-    from evaluation.judge import Given
+    from evaluation.evaluators.base import Given
 
     scores = Melody(Given()).judge(Take(song, song.resynthesis))
     assert scores.keys() == {"f0_accuracy", "f0_cents", "voicing"}

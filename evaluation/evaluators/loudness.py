@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from evaluation.judge import Judge
-from evaluation.takes import Score, Take
+from evaluation.conversions import Score, Take
+from evaluation.evaluators.base import Judge
 from modules.dsp.loudness import integrated_loudness
 
 

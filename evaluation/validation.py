@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.judge import Given, Unavailable
-from evaluation.naturalness import Naturalness, dnsmos
-from evaluation.similarity import SourceSimilarity, cosine, embed
+from evaluation.evaluators.base import Given, Unavailable
+from evaluation.evaluators.naturalness import Naturalness, dnsmos
+from evaluation.evaluators.similarity import SourceSimilarity, cosine, embed
 from modules.dsp.audio import read_audio
 
 Listener = Callable[[np.ndarray, int, Path], dict[str, float]]

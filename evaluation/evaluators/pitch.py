@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.judge import Judge
+from evaluation.conversions import Score, Take
+from evaluation.evaluators.base import Judge
 from evaluation.resynthesis import resynthesis
-from evaluation.takes import Score, Take
 from modules.dsp.f0 import transpose
 from modules.f0_predictor import F0_PREDICTORS
 

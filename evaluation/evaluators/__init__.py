@@ -13,10 +13,10 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from evaluation.judge import Given, Judge, Unavailable
+from evaluation.conversions import Score, Take
+from evaluation.evaluators.base import Given, Judge, Unavailable
 from evaluation.picture import draw_comparison
 from evaluation.results import Judged, Sounds
-from evaluation.takes import Score, Take
 from modules.common.registry import Registry
 from modules.dsp.f0 import transpose
 
@@ -39,17 +39,19 @@ class JudgeSpec:
 JUDGES: Registry[JudgeSpec] = Registry(
     "judge",
     {
-        "melody": JudgeSpec("evaluation.pitch:Melody", ("f0_accuracy", "f0_cents", "voicing")),
-        "target": JudgeSpec("evaluation.similarity:TargetSimilarity", ("similarity_target",)),
-        "source": JudgeSpec("evaluation.similarity:SourceSimilarity", ("similarity_source",)),
-        "words": JudgeSpec("evaluation.words:Words", ("word_error",)),
-        "phones": JudgeSpec("evaluation.words:Phones", ("phone_error",)),
-        "likeness": JudgeSpec("evaluation.distortion:Distortion", ("mcd",), "clips"),
-        "naturalness": JudgeSpec("evaluation.naturalness:Naturalness", ("dnsmos_ovrl", "dnsmos_p808")),
-        "silence": JudgeSpec("evaluation.silence:Silence", ("silence_leak",)),
-        "clicks": JudgeSpec("evaluation.clicks:Clicks", ("clicks_at_seams", "clicks_elsewhere")),
-        "loudness": JudgeSpec("evaluation.loudness:Loudness", ("loudness",)),
-        "speed": JudgeSpec("evaluation.loudness:Speed", ("real_time_factor",)),
+        "melody": JudgeSpec("evaluation.evaluators.pitch:Melody", ("f0_accuracy", "f0_cents", "voicing")),
+        "target": JudgeSpec("evaluation.evaluators.similarity:TargetSimilarity", ("similarity_target",)),
+        "source": JudgeSpec("evaluation.evaluators.similarity:SourceSimilarity", ("similarity_source",)),
+        "words": JudgeSpec("evaluation.evaluators.words:Words", ("word_error",)),
+        "phones": JudgeSpec("evaluation.evaluators.words:Phones", ("phone_error",)),
+        "likeness": JudgeSpec("evaluation.evaluators.cloning:Distortion", ("mcd",), "clips"),
+        "naturalness": JudgeSpec(
+            "evaluation.evaluators.naturalness:Naturalness", ("dnsmos_ovrl", "dnsmos_p808")
+        ),
+        "silence": JudgeSpec("evaluation.evaluators.silence:Silence", ("silence_leak",)),
+        "clicks": JudgeSpec("evaluation.evaluators.clicks:Clicks", ("clicks_at_seams", "clicks_elsewhere")),
+        "loudness": JudgeSpec("evaluation.evaluators.loudness:Loudness", ("loudness",)),
+        "speed": JudgeSpec("evaluation.evaluators.loudness:Speed", ("real_time_factor",)),
     },
 )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.judge import Judge
-from evaluation.takes import Score, Take
+from evaluation.conversions import Score, Take
+from evaluation.evaluators.base import Judge
 
 FRAME = 0.02  # s
 DEPTH = 40.0  # dB below the singing: a frame of the source so quiet rests

@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import_gradio()
     from webui.app import Server, serve
-    from webui.dataset import LINE
+    from webui.dataset.tab import LINE
     from webui.session import Session
 
     session = Session()

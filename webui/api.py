@@ -24,14 +24,14 @@ from starlette.datastructures import FormData, UploadFile
 from inference.options import ConvertOptions
 from modules.common.errors import ConfigError, GlowSVCError
 from webui.context import Context
-from webui.convert import plan_takes
-from webui.jobs import Cancelled
-from webui.options import read_options
+from webui.convert.options import read_options
+from webui.convert.tab import plan_takes
+from webui.convert.voice_model import beside
+from webui.jobs.queue import Cancelled
 from webui.places import VOICES, find_models
 from webui.session import Made, Session, Take
 from webui.toasts import toasts
 from webui.uploads import LARGEST, clean_stem, scratch, within_reach
-from webui.voice import beside
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -12,9 +12,10 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from webui import convert, texts
+from webui import texts
 from webui.api import build_endpoints, routes
 from webui.context import Context, Switch
+from webui.convert import tab as convert
 from webui.footer import build_footer
 from webui.language import SpokenLanguage
 from webui.session import Session

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modules.common.errors import AudioError, ConfigError, GlowSVCError
-from webui.jobs import CONVERTING, DRAWING, LOADING, Job, Line
+from webui.jobs.queue import CONVERTING, DRAWING, LOADING, Job, Line
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions

@@ -12,13 +12,13 @@ from inference.options import ConvertOptions
 from inference.pipeline import SongConverter
 from modules.common.errors import AudioError, CheckpointError, ConfigError, GlowSVCError
 from tests.webui.server import MODEL, RATE, make_project, tone
-from webui import voice
-from webui.convert import _watch, plan_takes
-from webui.jobs import CONVERTING, Cancelled, Job, Line
-from webui.picture import draw
-from webui.results import advice_sentence, earlier
+from webui.convert import voice_model as voice
+from webui.convert.picture import draw
+from webui.convert.results import advice_sentence, earlier
+from webui.convert.tab import _watch, plan_takes
+from webui.jobs.queue import CONVERTING, Cancelled, Job, Line
+from webui.jobs.status import as_html
 from webui.session import Session, _unused, devices
-from webui.status import as_html
 from webui.texts.convert import TEXTS
 
 OPTIONS = ConvertOptions(

@@ -1,6 +1,6 @@
 """Words of the tab Convert."""
 
-from webui.options import option_texts
+from webui.convert.options import option_texts
 
 TEXTS: dict[str, tuple[str, str]] = {
     "convert.voice": ("1. The voice", "1. 声音"),

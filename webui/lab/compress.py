@@ -9,7 +9,7 @@ import gradio as gr
 
 from webui.context import Context
 from webui.flags import Flags
-from webui.lab_mix import checked_output
+from webui.lab.mix import checked_output
 from webui.language import in_language
 from webui.menus import keep_current
 from webui.places import find_models, inside, served

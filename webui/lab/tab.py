@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gradio as gr
 
-from webui import lab_compress, lab_mix, lab_onnx, lab_tracks, lab_weights
 from webui.context import Context
+from webui.lab import compress as lab_compress
+from webui.lab import mix as lab_mix
+from webui.lab import onnx as lab_onnx
+from webui.lab import tracks as lab_tracks
+from webui.lab import weights as lab_weights
 
 PARTS = {
     "mix": lab_mix,

@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from webui.context import Context
+from webui.jobs.processes import FAILED, PAUSED, RUNNING, STOPPING, Job, Processes
 from webui.language import in_language
-from webui.processes import FAILED, PAUSED, RUNNING, STOPPING, Job, Processes
 from webui.texts.jobs import TEXTS
 from webui.toasts import toasts
 

@@ -18,9 +18,9 @@ from modules.common.errors import ConfigError, GlowSVCError
 from modules.common.files import write_json
 from modules.config import Config, load_config
 from webui.context import Context
+from webui.convert.picture import words
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.picture import words
 from webui.places import VOICES, find_models, inside, plain_name
 from webui.texts.lab import TEXTS
 from webui.toasts import toasts

@@ -10,9 +10,9 @@ import gradio as gr
 from modules.common.errors import ConfigError
 from modules.pretrained.weights import WEIGHTS, find_weights
 from webui.context import Context
+from webui.jobs.panel import Panel
+from webui.jobs.processes import Processes
 from webui.language import in_language, speaks_chinese
-from webui.panel import Panel
-from webui.processes import Processes
 from webui.tables import draw_table
 from webui.texts.lab import TEXTS
 from webui.texts.weights import PURPOSES_ZH

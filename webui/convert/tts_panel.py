@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from webui.context import Context
-from webui.speech import ESPEAK, programs, speak, voices
+from webui.convert.tts import ESPEAK, programs, speak, voices
 from webui.toasts import toasts
 from webui.uploads import clean_stem, uploads_folder
 

@@ -11,16 +11,16 @@ import numpy as np
 
 from modules.common.errors import ConfigError
 from modules.dataset.layout import Layout, in_one_line, look_through
-from webui import dataset_steps
 from webui.context import Context
-from webui.dataset_facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summarize
-from webui.dataset_picture import draw
+from webui.dataset import steps as dataset_steps
+from webui.dataset.facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summarize
+from webui.dataset.picture import draw
 from webui.flags import parser_of
-from webui.jobs import Job, Line, PageJobs
+from webui.jobs.queue import Job, Line, PageJobs
+from webui.jobs.status import bar
 from webui.language import in_language
 from webui.menus import keep_current
 from webui.places import inside
-from webui.status import bar
 from webui.tables import draw_table
 from webui.texts.dataset import TEXTS
 from webui.toasts import toasts

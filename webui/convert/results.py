@@ -13,8 +13,8 @@ from gradio.events import Dependency
 
 from modules.dsp.audio import AUDIO_SUFFIXES
 from webui.context import Context
+from webui.convert.picture import draw
 from webui.language import in_language
-from webui.picture import draw
 from webui.places import inside, served
 from webui.session import Made
 from webui.texts.convert import TEXTS

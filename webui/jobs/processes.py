@@ -23,9 +23,9 @@ import psutil
 
 from modules.common.errors import ConfigError
 from modules.common.files import write_json
-from webui.output import Bar, last_message, read_tail, split_output
+from webui.jobs.output import Bar, last_message, read_tail, split_output
 
-SCRIPTS = Path(__file__).resolve().parents[1]
+SCRIPTS = Path(__file__).resolve().parents[2]
 RUNNING, PAUSED, STOPPING = "running", "paused", "stopping"
 DONE, STOPPED, FAILED, ENDED = "done", "stopped", "failed", "ended"
 ALIVE = {RUNNING, PAUSED, STOPPING}

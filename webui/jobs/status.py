@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
-from webui.jobs import WAITING, Job
-from webui.panel import clock
+from webui.jobs.panel import clock
+from webui.jobs.queue import WAITING, Job
 from webui.session import Session
 
 

@@ -8,7 +8,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
 from tests.webui.server import RATE, tone
-from webui.picture import draw, words
+from webui.convert.picture import draw, words
 from webui.session import Made, Take
 from webui.texts.pictures import TEXTS
 

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from modules.common.errors import ConfigError, GlowSVCError
-from webui import speech
+from webui.convert import tts as speech
 
 
 def test_programs_that_are_missing_say_so(monkeypatch, tmp_path):

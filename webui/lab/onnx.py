@@ -12,11 +12,11 @@ from modules.common.errors import ConfigError
 from modules.common.files import replacing
 from webui.context import Context
 from webui.flags import Flags
+from webui.jobs.panel import Panel
+from webui.jobs.processes import Processes
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.panel import Panel
 from webui.places import VOICES, find_models, inside, plain_name
-from webui.processes import Processes
 from webui.texts.lab import TEXTS
 from webui.toasts import toasts
 

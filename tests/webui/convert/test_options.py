@@ -16,11 +16,11 @@ from tests.cluster.data import write_published_kmeans
 from tests.inference.tiny import write_diffusion
 from webui.app import translations
 from webui.context import Context, Switch
-from webui.convert import plan_takes
-from webui.options import FIRST, GROUPS, SONGS, VOICE, default, field, read_options
+from webui.convert.options import FIRST, GROUPS, SONGS, VOICE, default, field, read_options
+from webui.convert.tab import plan_takes
+from webui.convert.voice_model import beside, sorted_out
 from webui.texts.convert import TEXTS
 from webui.uploads import clean_stem, different, uploads_folder, within_reach
-from webui.voice import beside, sorted_out
 
 NAMES = [option.name for option in fields(ConvertOptions)]
 
@@ -80,7 +80,7 @@ def test_the_page_asks_only_for_texts_that_are_there(tmp_path):
         "asked = {value.key for value in values if isinstance(value, gr.i18n.I18nData)}\n"
         "print(len(asked), sorted(asked - set(words.translations['en'])))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

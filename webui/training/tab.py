@@ -14,15 +14,15 @@ from modules.common.errors import GlowSVCError
 from training.base_model import STARTER_NAME
 from webui.context import Context
 from webui.flags import Flags
+from webui.jobs.panel import Panel
+from webui.jobs.processes import Processes
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.panel import Panel
 from webui.places import VOICES, find_models, inside, plain_name
-from webui.processes import Processes
-from webui.run_folder import RunFolder
 from webui.tables import draw_table
 from webui.texts.training import TEXTS
 from webui.toasts import toasts
+from webui.training.run_folder import RunFolder
 
 VOICE, DIFFUSION, TIMBRE = "train", "train_diff", "timbre"
 _LOOKS = 5.0  # s between two looks at what a run has written

@@ -5,10 +5,10 @@ import pytest
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 from tests.inference.tiny import write_diffusion, write_model
-from webui.lab_compress import compress_for_page
-from webui.lab_mix import checked_output, shares_of
-from webui.lab_onnx import copy_voice, voices
-from webui.lab_tracks import (
+from webui.lab.compress import compress_for_page
+from webui.lab.mix import checked_output, shares_of
+from webui.lab.onnx import copy_voice, voices
+from webui.lab.tracks import (
     config_beside,
     fading,
     join_last,
@@ -20,7 +20,7 @@ from webui.lab_tracks import (
     split_last,
     tracks_of,
 )
-from webui.lab_weights import rows
+from webui.lab.weights import rows
 from webui.language import in_language
 from webui.texts.lab import TEXTS
 

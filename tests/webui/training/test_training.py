@@ -9,9 +9,9 @@ from modules.common.errors import ConfigError
 from modules.common.files import write_text
 from training.tensorboard import Board
 from webui.language import in_language
-from webui.run_folder import RunFolder
 from webui.texts.training import TEXTS
-from webui.training import bases, diffusion_folder, frame_of, numbers_of
+from webui.training.run_folder import RunFolder
+from webui.training.tab import bases, diffusion_folder, frame_of, numbers_of
 
 METRICS = """\
 step,epoch,seconds,learning_rate,train_loss,val_loss,mel_l1,f0_accuracy

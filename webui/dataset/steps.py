@@ -11,9 +11,9 @@ from vdecoder import VOCODERS
 from vencoder import ENCODERS
 from webui.context import Context
 from webui.flags import Flags
-from webui.panel import Panel
+from webui.jobs.panel import Panel
+from webui.jobs.processes import Processes
 from webui.places import inside
-from webui.processes import Processes
 
 KIND = "dataset"  # the steps build on each other, so one runs at a time
 

@@ -9,9 +9,9 @@ import soundfile
 
 from modules.common.errors import AudioError, ConfigError
 from synthetic_voice import SINGERS, compose, sing
-from webui.dataset import Reports, folders, hear, problem_rows, voice_rows
-from webui.dataset_facts import PROBLEMS, Clip, examine, percentiles, summarize
-from webui.dataset_picture import draw
+from webui.dataset.facts import PROBLEMS, Clip, examine, percentiles, summarize
+from webui.dataset.picture import draw
+from webui.dataset.tab import Reports, folders, hear, problem_rows, voice_rows
 from webui.language import in_language
 from webui.texts.dataset import TEXTS
 
@@ -161,7 +161,7 @@ def endless(monkeypatch):
         finally:
             count.ended += 1
 
-    monkeypatch.setattr("webui.dataset.examine", some)
+    monkeypatch.setattr("webui.dataset.tab.examine", some)
     yield count
     over.set()
 

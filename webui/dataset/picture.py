@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from modules.dsp.f0 import F0_MAX, F0_MIN
-from webui.dataset_facts import Clip, Voice
+from webui.dataset.facts import Clip, Voice
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _ROW = 460, 170, 36, 24, 36
 _STEPS = (0.5, 1, 2, 5, 10, 20, 60, 120, 300)  # s, widths of a bar

@@ -11,20 +11,27 @@ import gradio as gr
 from modules.common.errors import ConfigError, GlowSVCError
 from modules.dsp.audio import AUDIO_SUFFIXES, find_audio
 from webui.context import Context
-from webui.jobs import Job, PageJobs
-from webui.lab_tracks import saved
+from webui.convert.options import FIRST, GROUPS, field
+from webui.convert.results import build_history, build_results
+from webui.convert.tts_panel import build_speech
+from webui.convert.voice_model import (
+    beside,
+    build_picker,
+    loaded_html,
+    picked_options,
+    voice_config,
+    wire_picker,
+)
+from webui.jobs.queue import Job, PageJobs
+from webui.jobs.status import as_html
+from webui.lab.tracks import saved
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.options import FIRST, GROUPS, field
 from webui.places import DIFFUSIONS, TIMBRES, find_models, inside
-from webui.results import build_history, build_results
 from webui.session import Made, Session, Take
-from webui.speaking import build_speech
-from webui.status import as_html
 from webui.texts.convert import TEXTS
 from webui.toasts import toasts
 from webui.uploads import check_size, clean_stem, different
-from webui.voice import beside, build_picker, loaded_html, picked_options, voice_config, wire_picker
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions

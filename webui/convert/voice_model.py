@@ -13,12 +13,12 @@ import gradio as gr
 
 from modules.common.errors import ConfigError
 from webui.context import Context
-from webui.jobs import Job
+from webui.convert.options import VOICE, default, field, read_options
+from webui.jobs.queue import Job
+from webui.jobs.status import as_html
 from webui.language import in_language
-from webui.options import VOICE, default, field, read_options
 from webui.places import DIFFUSIONS, TIMBRES, VOICES, find_models
 from webui.session import Session, devices
-from webui.status import as_html
 from webui.texts.convert import TEXTS
 from webui.toasts import toasts
 from webui.uploads import LARGEST, check_size, within_reach

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from modules.common.errors import ConfigError
-from webui.output import split_output
-from webui.processes import SCRIPTS, Processes
+from webui.jobs.output import split_output
+from webui.jobs.processes import SCRIPTS, Processes
 
 COUNTER = """
 import signal, sys, time
@@ -161,7 +161,7 @@ def test_a_script_that_ends_while_it_is_stopped_has_ended(processes, counter, mo
 def test_it_outlives_the_server_and_heeds_ctrl_c_though_the_server_ignores_it(counter, tmp_path, processes):
     server = (
         "import signal, pathlib\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from webui.processes import Processes\n"
+        "from webui.jobs.processes import Processes\n"
         f"Processes(pathlib.Path({str(tmp_path)!r})).start('counting', {counter!r}, ['1000'])"
     )
     subprocess.run([sys.executable, "-c", server], cwd=SCRIPTS, check=True)

@@ -21,7 +21,7 @@ _REPEATS = 2
 
 def main() -> None:
     """Print a row for each encoder that is read from torch files, and for the one without a file."""
-    from tests.published import ENCODER_CASES, write_full_encoder
+    from tests.support.published import ENCODER_CASES, write_full_encoder
 
     rows = []
     names = ["mfcc", *(name for name in ENCODER_CASES if not name.endswith("-onnx"))]
@@ -41,7 +41,7 @@ def measure(name: str, path: str) -> list[str]:
 
     from benchmarks.memory import peak
     from modules.common.device import cpu_has_bf16
-    from tests.golden_cases import voice
+    from tests.support.golden_cases import voice
     from vencoder import ENCODERS
 
     ENCODERS.build("mfcc").encode(torch.from_numpy(voice(1.0, 16000)))  # what all of them import

@@ -10,7 +10,7 @@ from modules.checkpoint import load_model
 from modules.common.errors import ConfigError, FeatureError
 from modules.config import ModelConfig, parse_config
 from modules.dsp.f0 import F0_MAX, F0_MIN
-from tests.golden_cases import load_case, signal
+from tests.support.golden_cases import load_case, signal
 
 VARIANTS = ["glow_train", "glow_plain", "glow_share", "glow_depthwise", "glow_crn"]
 TINY = ModelConfig(

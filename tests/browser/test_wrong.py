@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.acts import MODEL, SLOW, SONGS, button, choose, fold, tab, toast, upload
 from tests.browser.project import SONG
-from tests.malicious import write_malicious
+from tests.support.code_execution_payloads import write_malicious
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ import pytest
 from cluster import load_blender
 from cluster.blend import neighbour_weights
 from tests.cluster.data import flat, write_published_index, write_published_kmeans
-from tests.golden_cases import load_case, signal
+from tests.support.golden_cases import load_case, signal
 
 SPEAKERS = {"s0": 0, "s1": 1}
 CASE = load_case("kmeans_retrieval")

@@ -10,7 +10,7 @@ from cluster.kmeans_file import read_centres, write_centres
 from modules.checkpoint import read_checkpoint
 from modules.common.errors import CheckpointError
 from tests.cluster.data import DIMS, draw, write_published_kmeans
-from tests.malicious import PAYLOADS, write_malicious
+from tests.support.code_execution_payloads import PAYLOADS, write_malicious
 
 WAYS = ["full", "batches", "torch"]
 

@@ -11,7 +11,7 @@ import pytest
 from cluster.index_file import open_index
 from modules.common.errors import CheckpointError
 from tests.cluster.data import DIMS, draw, flat, ivf, write_published_index
-from tests.malicious import PAYLOADS, payload_pickle, run_as_pickle
+from tests.support.code_execution_payloads import PAYLOADS, payload_pickle, run_as_pickle
 
 VECTORS = draw(400)
 

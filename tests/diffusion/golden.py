@@ -5,7 +5,7 @@ import torch
 from diffusion.config import parse_diffusion_config
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from modules.checkpoint import write_checkpoint
-from tests.golden_cases import load_case
+from tests.support.golden_cases import load_case
 
 CASES = ["diffusion_1spk", "diffusion_3spk", "diffusion_kmax50", "diffusion_dsvc"]
 

@@ -7,7 +7,7 @@ import torch
 from diffusion.samplers import methods
 from diffusion.unit2mel import Unit2Mel
 from tests.diffusion.golden import CASES, channels_first, config_of, inputs, load_golden, plain, tensor
-from tests.golden_cases import fill, load_case, signal
+from tests.support.golden_cases import fill, load_case, signal
 
 EXACT = {"atol": 2e-5, "rtol": 1e-4}  # of the manifests: float32, another order of summation
 SAMPLED = {"atol": 2e-3, "rtol": 1e-3}  # likewise: the samplers amplify it

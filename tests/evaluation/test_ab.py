@@ -13,7 +13,7 @@ from evaluation.ab import find_pairs, folder_names, write_ab
 from modules.common.errors import AudioError
 from modules.dsp.audio import read_audio, write_audio
 from modules.dsp.loudness import integrated_loudness
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 
 RATE = 44100
 NAMES = ["歌 1", "b", "c", "d"]

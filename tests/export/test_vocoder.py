@@ -8,7 +8,7 @@ import torch
 
 from export.vocoder import VocoderGraph, reach
 from inference.onnx.vocoder import GraphVocoder
-from tests.published import write_vocoder
+from tests.support.published import write_vocoder
 from tests.vdecoder.test_contract import reduced_data
 from vdecoder.draws import initial_phase, source_generator
 from vdecoder.nsf_hifigan import NsfHifigan, NsfHifiganLog10

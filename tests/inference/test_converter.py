@@ -15,8 +15,8 @@ from inference.source import Source
 from modules.common.errors import AudioError, CheckpointError, ConfigError, MissingWeightsError
 from modules.dsp.audio import resampled_length
 from modules.dsp.slicer import LONGEST
-from tests.golden_cases import voice
 from tests.inference.tiny import HOP, RATE, write_model, write_vocoder
+from tests.support.golden_cases import voice
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from inference.options import ConvertOptions
 from inference.pipeline import Passage
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
-from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_diffusion, write_model, write_vocoder
+from tests.support.golden_cases import voice
 
 FEW = {"k_step": 40, "diffusion_speedup": 10}
 

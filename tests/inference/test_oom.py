@@ -13,8 +13,8 @@ from inference.converter import Converter
 from inference.oom import within_memory
 from inference.options import ConvertOptions
 from modules.common.errors import GlowSVCError
-from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_model
+from tests.support.golden_cases import voice
 
 CARD = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nOf the allocated memory ...")
 

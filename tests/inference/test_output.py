@@ -17,7 +17,7 @@ from inference.output import (
     writing,
 )
 from modules.common.errors import AudioError, ConfigError
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 
 RATE = 44100
 TAG = "Voice conversion by Glow-SVC; speaker anna"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference.silence_gate import CONTEXT, FADE, SHORTEST, rest_gain
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 
 RATE = 44100
 

@@ -8,7 +8,7 @@ from inference.source import Source, find_songs
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import resample, resampled_length
 from modules.dsp.slicer import measure
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 
 RATE = 44100
 

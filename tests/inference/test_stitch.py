@@ -7,7 +7,7 @@ from inference.options import ConvertOptions
 from inference.stitch import JOIN, Chunk, Stitcher, plan
 from modules.common.errors import ConfigError
 from modules.dsp.slicer import Range, measure, slice_ranges
-from tests.golden_cases import load_case
+from tests.support.golden_cases import load_case
 
 RATE = 44100
 STITCH, GAIN = load_case("stitch"), load_case("stitch_gain")

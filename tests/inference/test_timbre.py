@@ -13,8 +13,8 @@ from inference.options import ConvertOptions
 from inference.pipeline import Passage
 from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
-from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_diffusion, write_model
+from tests.support.golden_cases import voice
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from diffusion.unit2mel import Unit2Mel
 from models import GlowSVC
 from modules.checkpoint import write_checkpoint
 from modules.config import parse_config
-from tests.golden_cases import fill
+from tests.support.golden_cases import fill
 from vdecoder.generator import Generator, GeneratorConfig
 
 RATE, HOP = 44100, 512

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.golden_cases import load_case, signal, voice
-from tests.published import ENCODER_CASES, fairseq_config, write_fairseq
+from tests.support.golden_cases import load_case, signal, voice
+from tests.support.published import ENCODER_CASES, fairseq_config, write_fairseq
 from vencoder import ENCODERS
 
 PYTHON = os.environ.get("FAIRSEQ_PYTHON", "")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modules.config import TrainConfig
-from tests.golden_cases import load_case
+from tests.support.golden_cases import load_case
 from training.progress import progress_of
 from training.schedule import learning_rate, noam
 

@@ -17,8 +17,8 @@ from modules.common.errors import ConfigError, GlowSVCError
 from modules.config import DataConfig
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import find_weights
-from tests.golden_cases import voice
-from tests.published import VOCODER_CASES, write_vocoder
+from tests.support.golden_cases import voice
+from tests.support.published import VOCODER_CASES, write_vocoder
 from vdecoder import VOCODERS
 from vdecoder.base import Vocoder
 

@@ -4,7 +4,7 @@ import torch
 
 from modules.common.errors import ConfigError, FeatureError
 from modules.config import DataConfig
-from tests.golden_cases import load_case, voice
+from tests.support.golden_cases import load_case, voice
 from vdecoder.enhancer import Enhancer, adaptive_rate
 from vdecoder.world import WorldVocoder
 

@@ -7,8 +7,8 @@ import torch
 
 from benchmarks.vocoding import PUBLISHED, Plain, load_random, operations
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
-from tests.golden_cases import load_case, signal
-from tests.published import write_vocoder
+from tests.support.golden_cases import load_case, signal
+from tests.support.published import write_vocoder
 from tests.vdecoder.test_contract import reduced_data
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import fold_all

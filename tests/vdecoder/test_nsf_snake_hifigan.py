@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from modules.common.errors import CheckpointError, ConfigError
-from tests.golden_cases import load_case, signal
-from tests.published import write_vocoder
+from tests.support.golden_cases import load_case, signal
+from tests.support.published import write_vocoder
 from tests.vdecoder.test_contract import reduced_data
 from vdecoder.nsf_snake_hifigan import NsfSnakeHifigan, SnakeGenerator, snake_config
 from vdecoder.snake import Snake, halfband

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.golden_cases import load_case
+from tests.support.golden_cases import load_case
 from vdecoder.draws import N_HARMONICS, initial_phase
 from vdecoder.source import AMPLITUDE, NOISE, SineSource, harmonics
 

@@ -8,7 +8,7 @@ import torch
 from modules.common.errors import ConfigError
 from modules.config import DataConfig
 from modules.dsp.mel import FLOOR, LogMel
-from tests.golden_cases import signal, voice
+from tests.support.golden_cases import signal, voice
 from vdecoder.world import WorldVocoder
 from vdecoder.world_synthesis import minimum_phase, overlap_add, pulse_train, running_mean
 
@@ -33,7 +33,7 @@ def harmonics(f0, seconds=1.0, n_harmonics=10, amplitude=0.05):
 
 
 def glide(n_frames, hop_length=HOP, rate=RATE):
-    """Return the F0 and voicing of tests.golden_cases.voice."""
+    """Return the F0 and voicing of tests.support.golden_cases.voice."""
     time = torch.arange(n_frames) * (hop_length / rate)
     return 220.0 * 2.0 ** (0.5 + 0.5 * torch.sin(math.pi * time)), (time % 0.5 < 0.45).float()
 

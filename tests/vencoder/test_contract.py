@@ -12,8 +12,8 @@ import torch
 
 from modules.common.errors import CheckpointError, ConfigError, GlowSVCError, MissingWeightsError
 from modules.pretrained.weights import WEIGHTS, find_weights
-from tests.golden_cases import voice
-from tests.published import ENCODER_CASES, write_encoder, write_vocoder
+from tests.support.golden_cases import voice
+from tests.support.published import ENCODER_CASES, write_encoder, write_vocoder
 from vencoder import ENCODERS
 
 FROM_FILES = [name for name in ENCODERS if ENCODERS[name].weights]

@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from modules.common.errors import CheckpointError
-from tests.golden_cases import load_case, voice
-from tests.published import write_encoder
+from tests.support.golden_cases import load_case, voice
+from tests.support.published import write_encoder
 from vencoder import ENCODERS
 from vencoder.dphubert import load_network, sizes_of
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from modules.common.errors import CheckpointError
-from tests.golden_cases import load_case, voice
-from tests.published import ENCODER_CASES, fairseq_config, write_encoder, write_fairseq
+from tests.support.golden_cases import load_case, voice
+from tests.support.published import ENCODER_CASES, fairseq_config, write_encoder, write_fairseq
 from vencoder import ENCODERS
 from vencoder.hubert import VARIANTS, HubertEncoder, load_network
 

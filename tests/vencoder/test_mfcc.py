@@ -5,7 +5,7 @@ import torch
 from scipy.fft import dct
 
 from modules.common.errors import AudioError
-from tests.golden_cases import signal, voice
+from tests.support.golden_cases import signal, voice
 from vencoder.mfcc import MfccEncoder
 
 RATE, HOP = 16000, 320

@@ -14,8 +14,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from modules.common.errors import CheckpointError, MissingWeightsError
-from tests.golden_cases import fill, load_case, voice
-from tests.published import write_encoder
+from tests.support.golden_cases import fill, load_case, voice
+from tests.support.published import write_encoder
 from vencoder import ENCODERS
 from vencoder.onnx import OnnxEncoder
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 import demo
 from modules.common.errors import CheckpointError, MissingWeightsError
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 from vencoder import ENCODERS, ppg
 
 

@@ -6,8 +6,8 @@ import torch
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from modules.common.errors import CheckpointError
-from tests.golden_cases import load_case, voice
-from tests.published import write_encoder
+from tests.support.golden_cases import load_case, voice
+from tests.support.published import write_encoder
 from vencoder import ENCODERS, windowed
 from vencoder.convolutions import from_expression
 from vencoder.fairseq_names import library_names

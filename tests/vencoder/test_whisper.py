@@ -7,8 +7,8 @@ import torch
 
 from modules.checkpoint.archive import Archive
 from modules.common.errors import CheckpointError
-from tests.golden_cases import load_case, signal, voice
-from tests.published import ENCODER_CASES, write_encoder
+from tests.support.golden_cases import load_case, signal, voice
+from tests.support.published import ENCODER_CASES, write_encoder
 from vencoder import ENCODERS
 from vencoder.whisper import joined, load_network, window_starts
 

@@ -20,7 +20,7 @@ from gradio_client.exceptions import AppError
 
 from inference.options import ConvertOptions
 from modules.common.errors import ConfigError
-from tests.malicious import write_malicious
+from tests.support.code_execution_payloads import write_malicious
 from tests.webui.server import MODEL, RATE, make_project, running, tone
 from webui import uploads
 from webui.api import _bounded, asked_options

@@ -5,7 +5,7 @@ from evaluation.evaluators.base import Given
 from evaluation.evaluators.cloning import Distortion, vocoded
 from modules.config import DataConfig
 from modules.f0_predictor import F0_PREDICTORS
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 from vdecoder import VOCODERS
 
 

@@ -8,7 +8,7 @@ from evaluation.evaluators.base import Given
 from evaluation.evaluators.clicks import Clicks, count_clicks, find_clicks
 from evaluation.evaluators.loudness import Loudness, Speed
 from evaluation.evaluators.silence import Silence, leak, levels, rests
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 
 RATE = 44100
 

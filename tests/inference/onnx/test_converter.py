@@ -22,8 +22,8 @@ from inference.options import ConvertOptions
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from modules.onnx.manifest import sidecar_path
 from tests.export.voices import export_once, fused, rich
-from tests.golden_cases import voice
 from tests.inference.tiny import RATE
+from tests.support.golden_cases import voice
 
 ROOT = Path(inference_main.__file__).parent
 

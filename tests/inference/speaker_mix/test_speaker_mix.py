@@ -6,7 +6,7 @@ import pytest
 
 from inference.speaker_mix import SpeakerMix
 from modules.common.errors import ConfigError
-from tests.golden_cases import load_case
+from tests.support.golden_cases import load_case
 from tests.test_layout import ROOT
 
 SPK = {"anna": 0, "花子": 1, "bob": 2}

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from modules.checkpoint import appearance, read_checkpoint, read_weights, state_of
 from modules.common.errors import CheckpointError
-from tests.published import write_fairseq
-from tests.torch_files import save_tar, tensor_pickle, write_legacy, write_zip
+from tests.support.published import write_fairseq
+from tests.support.torch_files import save_tar, tensor_pickle, write_legacy, write_zip
 
 TENSORS = {
     "plain": torch.arange(6.0).reshape(2, 3),

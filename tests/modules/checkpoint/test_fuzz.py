@@ -1,4 +1,4 @@
-"""Broken model files end in one clear error each, whatever is broken; see tests/fuzzing.py."""
+"""Broken model files end in one clear error each, whatever is broken; see tests/support/fuzzing.py."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.bombs import BOMBS
-from tests.fuzzing import N_FILES, ROOM, in_children
+from tests.support.dos_payloads import BOMBS
+from tests.support.fuzzing import N_FILES, ROOM, in_children
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, for a process per file")
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, for
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
-    script = [sys.executable, "-W", "ignore", "-m", "tests.fuzzing", str(folder), "0", str(N_FILES)]
+    script = [sys.executable, "-W", "ignore", "-m", "tests.support.fuzzing", str(folder), "0", str(N_FILES)]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -12,7 +12,7 @@ from modules.checkpoint import read_checkpoint, read_weights
 from modules.checkpoint.allowlist import Array, DamagedError, UnsafePickleError
 from modules.checkpoint.unpickler import Window, unpickle
 from modules.common.errors import CheckpointError
-from tests.torch_files import wrap, write_zip
+from tests.support.torch_files import wrap, write_zip
 
 
 def read(data):

@@ -11,7 +11,7 @@ import torch
 
 from modules.checkpoint.allowlist import UNKNOWN, DamagedError, UnsafePickleError
 from modules.checkpoint.unpickler import Window, unpickle
-from tests.published import foreign_classes
+from tests.support.published import foreign_classes
 
 
 def read(data, strict=False, persistent=None):

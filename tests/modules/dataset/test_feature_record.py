@@ -9,7 +9,7 @@ import torch
 from modules.config import Config, DataConfig, ModelConfig
 from modules.dataset import feature_record, features
 from modules.dataset.feature_record import Record, failed, identify, problems, recipe, stale
-from tests.golden_cases import signal
+from tests.support.golden_cases import signal
 
 CONFIG = Config(data=DataConfig(n_mels=4), model=ModelConfig(speech_encoder="mfcc", vol_embedding=True))
 WANTED = recipe(CONFIG, "dio", use_diff=True, encoder_weights="none", n_perturbed=2)

@@ -7,7 +7,7 @@ import torch
 
 from modules.common.errors import FeatureError
 from modules.dataset import features
-from tests.golden_cases import signal
+from tests.support.golden_cases import signal
 
 N, M, D, U, K = 7, 4, 3, 5, 2
 LOADERS = {

@@ -4,7 +4,7 @@ import pyworld
 import torch
 
 from modules.dataset.perturb import _stretched, perturb_voice
-from tests.golden_cases import signal, voice
+from tests.support.golden_cases import signal, voice
 from vencoder.mfcc import MfccEncoder
 
 RATE = 16000

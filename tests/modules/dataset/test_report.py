@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from modules.dataset.report import as_text, measure, save_report, summarize
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 
 
 def test_measure():

@@ -4,7 +4,7 @@ import torch
 
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.align import UNIT_MODES, stretch_units
-from tests.golden_cases import load_case, signal
+from tests.support.golden_cases import load_case, signal
 
 CASE = load_case("f0_coarse")
 

@@ -12,7 +12,7 @@ from modules.dsp.f0 import (
     normalize_lf0,
     transpose,
 )
-from tests.golden_cases import load_case
+from tests.support.golden_cases import load_case
 
 COARSE = load_case("f0_coarse")
 FILL = load_case("f0_resize_fill")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from modules.dsp.frame_rms import volume
-from tests.golden_cases import load_case, voice
+from tests.support.golden_cases import load_case, voice
 
 CASE = load_case("f0_coarse")
 

@@ -4,7 +4,7 @@ import pytest
 
 from modules.dataset.report import is_clipped
 from modules.dsp import loudness
-from tests.golden_cases import signal, voice
+from tests.support.golden_cases import signal, voice
 
 RATE = 44100
 

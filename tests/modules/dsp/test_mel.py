@@ -7,7 +7,7 @@ import torch
 
 from modules.config import DataConfig
 from modules.dsp.mel import FLOOR, LogMel
-from tests.golden_cases import load_case, voice
+from tests.support.golden_cases import load_case, voice
 
 AUDIO = torch.from_numpy(voice(1.5, 44100)).unsqueeze(0)
 

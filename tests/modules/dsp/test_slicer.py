@@ -5,7 +5,7 @@ import pytest
 
 from modules.common.errors import ConfigError
 from modules.dsp.slicer import LoudnessMeter, Range, SliceRule, limit_length, measure, slice_ranges
-from tests.golden_cases import load_case
+from tests.support.golden_cases import load_case
 
 CASE = load_case("slicer")
 MENDED = ("leading2", "mixed")  # leading silence below 5 s is cut too

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from tests.golden_cases import load_case
+from tests.support.golden_cases import load_case
 
 LAYOUTS = ["model", "plain", "plain float16"]
 

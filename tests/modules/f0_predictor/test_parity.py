@@ -13,7 +13,7 @@ from modules.dsp.audio import resample
 from modules.dsp.f0 import fill_unvoiced
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.crepe import BATCH, SILENCE, CrepePredictor, mean3, median3
-from tests.golden_cases import load_case, voice
+from tests.support.golden_cases import load_case, voice
 
 HOP = 512 / 44100  # s
 VOICES = {

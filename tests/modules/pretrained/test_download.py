@@ -10,7 +10,7 @@ import pytest
 
 from modules.pretrained import download
 from modules.pretrained.download import DownloadError, facts_file, fetch
-from tests.file_server import Fault, file_server, isolate
+from tests.support.file_server import Fault, file_server, isolate
 
 BODY = np.random.default_rng(0).bytes(600_000)
 OTHER = np.random.default_rng(1).bytes(600_000)

@@ -13,7 +13,7 @@ import pytest
 from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.install import check, install
 from modules.pretrained.weights import WEIGHTS, Source, Weights, find_weights, weights_path
-from tests.file_server import Fault, file_server, isolate
+from tests.support.file_server import Fault, file_server, isolate
 
 BODY = np.random.default_rng(0).bytes(300_000)
 SHA = hashlib.sha256(BODY).hexdigest()

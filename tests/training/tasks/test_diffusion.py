@@ -290,7 +290,7 @@ def _told(caplog: pytest.LogCaptureFixture):
 
 def test_the_recording_and_two_voices_are_heard(clips, tmp_path):
     from modules.dsp.audio import write_audio
-    from tests.golden_cases import voice
+    from tests.support.golden_cases import voice
 
     write_audio(clips[0], voice(1.0, 44100), 44100)
     task, board = DiffusionTask(configured(), clips, clips, CPU), Board(tmp_path / "run")

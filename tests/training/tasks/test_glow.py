@@ -8,8 +8,8 @@ from modules.common.errors import CheckpointError, ConfigError
 from modules.dataset.features import load_f0
 from modules.dsp.audio import write_audio
 from modules.pretrained.weights import WEIGHTS, Weights
-from tests.golden_cases import voice
 from tests.inference.tiny import write_vocoder
+from tests.support.golden_cases import voice
 from tests.training.clips import CONFIG, make_clips
 from tests.training.events import Events
 from training.distributed import World

@@ -8,8 +8,8 @@ import soundfile
 
 import evaluate
 from modules.dsp.audio import write_audio
-from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_model
+from tests.support.golden_cases import voice
 
 
 @pytest.fixture

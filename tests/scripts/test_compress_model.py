@@ -20,8 +20,8 @@ from modules.checkpoint import load_model, model_state, read_checkpoint, write_c
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 from modules.dsp.audio import write_audio
-from tests.golden_cases import fill, load_case, voice
 from tests.inference.tiny import write_model
+from tests.support.golden_cases import fill, load_case, voice
 from tests.training.clips import make_clips, with_train
 from training.distributed import World
 from training.loop import Trainer

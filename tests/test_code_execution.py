@@ -13,9 +13,15 @@ from modules.common.errors import CheckpointError, FeatureError
 from modules.config import DataConfig
 from modules.dataset import features
 from modules.f0_predictor import F0_PREDICTORS
-from tests.malicious import PAYLOADS, payload_pickle, run_as_pickle, write_malicious, write_outside
-from tests.published import VOCODER_CASES, write_vocoder
-from tests.torch_files import CONTAINERS, wrap
+from tests.support.code_execution_payloads import (
+    PAYLOADS,
+    payload_pickle,
+    run_as_pickle,
+    write_malicious,
+    write_outside,
+)
+from tests.support.published import VOCODER_CASES, write_vocoder
+from tests.support.torch_files import CONTAINERS, wrap
 from vdecoder import VOCODERS
 from vencoder import ENCODERS
 

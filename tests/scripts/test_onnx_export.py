@@ -17,8 +17,8 @@ from export import exportable, file_name
 from export.encoder import TOLERANCE, Wave, export_encoder
 from modules.common.errors import CheckpointError
 from modules.pretrained.weights import WEIGHTS
-from tests import published
-from tests.golden_cases import Case, load_case, voice
+from tests.support import published
+from tests.support.golden_cases import Case, load_case, voice
 from tests.vencoder.test_onnx import make_model
 from vencoder import ENCODERS
 from vencoder.onnx import OnnxEncoder

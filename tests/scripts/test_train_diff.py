@@ -13,8 +13,8 @@ from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import load_unit2mel
 from modules.checkpoint import read_checkpoint
 from modules.dsp.audio import write_audio
-from tests.golden_cases import voice
-from tests.test_train import configure as configure_glow
+from tests.scripts.test_train import configure as configure_glow
+from tests.support.golden_cases import voice
 
 ROOT = Path(train_diff.__file__).parent
 

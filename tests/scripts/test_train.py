@@ -9,7 +9,7 @@ import preprocess_hubert_f0
 import train
 from modules.config import load_config
 from modules.dsp.audio import write_audio
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 
 CONFIG: dict[str, Any] = {
     "train": {"max_steps": 2, "eval_interval": 2, "batch_size": 2, "max_speclen": 16},

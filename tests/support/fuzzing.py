@@ -1,6 +1,6 @@
 """Five hundred broken model files, loaded in child processes that may crash, hang or swell.
 
-``python -m tests.fuzzing <folder> <first> <last>`` prints what came of each as a line of JSON:
+``python -m tests.support.fuzzing <folder> <first> <last>`` prints what came of each as a line of JSON:
 tests/modules/checkpoint/test_fuzz.py judges them. Files follow from their number alone.
 """
 
@@ -26,9 +26,9 @@ from torch import nn
 
 from modules.checkpoint import load_weights, read_checkpoint, read_weights, state_of
 from modules.common.errors import GlowSVCError
-from tests.bombs import BOMBS
-from tests.published import write_encoder, write_fairseq
-from tests.torch_files import save_tar, tensor_pickle, wrap, write_legacy, write_zip
+from tests.support.dos_payloads import BOMBS
+from tests.support.published import write_encoder, write_fairseq
+from tests.support.torch_files import save_tar, tensor_pickle, wrap, write_legacy, write_zip
 
 N_FILES = 500
 ROOM = 64 << 20  # bytes above the idle loader and twice the file

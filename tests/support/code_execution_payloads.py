@@ -1,6 +1,6 @@
 """Model files that do something when a pickle reader obeys them: each creates a file.
 
-They are real: tests/test_malicious.py lets the standard reader run each. What
+They are real: tests/test_code_execution.py lets the standard reader run each. What
 they ask for is spread over the ways a pickle has to run code.
 """
 
@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.torch_files import wrap
+from tests.support.torch_files import wrap
 
 
 def _text(value: str) -> bytes:

@@ -15,9 +15,9 @@ import pytest
 from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.weights import WEIGHTS
 from pretrain.__main__ import as_markdown, main, resolve
-from tests.file_server import Fault, file_server, isolate
+from tests.support.file_server import Fault, file_server, isolate
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BODY = np.random.default_rng(0).bytes(400_000)
 
 

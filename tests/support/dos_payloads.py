@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from tests.torch_files import tensor_pickle, wrap, write_legacy, write_tar, write_zip
+from tests.support.torch_files import tensor_pickle, wrap, write_legacy, write_tar, write_zip
 
 N = 1_000_000
 

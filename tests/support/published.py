@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from tests.golden_cases import fill, load_case
+from tests.support.golden_cases import fill, load_case
 
 ENCODER_CASES = {
     "vec768l12": "encoder_vec768l12",

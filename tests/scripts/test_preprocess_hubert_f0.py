@@ -21,7 +21,7 @@ from modules.dataset.feature_record import failed, problems, recipe, record_path
 from modules.dsp.frame_rms import volume
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 from training.data.extraction import Extractor, Job, in_batches
 from vencoder import ENCODERS
 

@@ -11,7 +11,7 @@ import soundfile
 import resample
 from modules.dataset.layout import LONGEST_NAME
 from modules.dsp.loudness import integrated_loudness, true_peak
-from tests.golden_cases import voice
+from tests.support.golden_cases import voice
 
 FORMATS = {
     "8 bit.wav": (8000, 1, "PCM_U8"),

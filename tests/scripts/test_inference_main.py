@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 import inference_main
-from tests.golden_cases import voice
 from tests.inference.tiny import RATE, write_model
+from tests.support.golden_cases import voice
 
 
 @pytest.fixture

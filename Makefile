@@ -36,7 +36,7 @@ test: $(VENV)/.installed-dev  ## lint, type check and the fast test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
-	$(BIN)/pytest -n auto -m "not slow and not browser"
+	$(BIN)/pytest -n auto --durations=10 -m "not slow and not browser"
 
 test-slow: $(VENV)/.installed-dev  ## what the fast suite leaves out: ten minutes of song, large exports
 	$(BIN)/pytest -n auto -m "slow and not browser"

@@ -8,12 +8,11 @@ told apart by their content.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 EPILOG = """\
 examples:
@@ -29,9 +28,7 @@ Give config.json away as well: a model is of no use without it.
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add(
         "-c",
@@ -55,7 +52,6 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Compress the model; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     source = Path(args.input)
     output = Path(args.output) if args.output else source.with_stem(f"{source.stem}_release")
     print(f"reading {source} ...", file=sys.stderr, flush=True)

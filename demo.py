@@ -7,7 +7,6 @@ happens in demo/<dataset>, with the same commands that you would type.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,9 +46,7 @@ Run it again to continue where it stopped; delete demo/<dataset> to start over.
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     parser.add_argument("--dataset", type=Path, help="recordings of the target voice(s); default: synthetic")
     parser.add_argument("--song", type=Path, help="the song to convert; default: synthetic")
     parser.add_argument(
@@ -69,7 +66,6 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     began = time.monotonic()
 
     # every mistake is told now, not after the training
@@ -233,14 +229,13 @@ def _linked(dataset: Path, workspace: Path) -> Path:
 
 
 def _sing_dataset(workspace: Path) -> Path:
-    from tqdm import tqdm
-
+    from modules.common.progress import progress_bar
     from synthetic_voice import write_dataset
 
     folder = workspace / "dataset_raw"
     if not (folder / ".complete").exists():
         clips = write_dataset(folder, [TARGET], DATASET_SECONDS, seed=1)
-        for _ in tqdm(clips, desc="singing the dataset", unit="clip"):
+        for _ in progress_bar(clips, desc="singing the dataset", unit="clip"):
             pass
         (folder / ".complete").touch()
     return folder

@@ -8,7 +8,6 @@ page lets you compare blindly: no number replaces ears.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +15,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     from evaluation.conversions import Song, Take
@@ -44,12 +43,8 @@ def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from inference.options import add_arguments
 
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        conflict_handler="resolve",  # what follows replaces the flags of one model by those of several
-    )
+    # what follows replaces the flags of one model by those of several
+    parser = make_parser(__doc__, EPILOG, conflict_handler="resolve")
     add_arguments(parser)
     add = parser.add_argument
     add("-m", "--model_path", nargs="+", default=[], metavar="FILE", help="trained voice models")
@@ -90,7 +85,6 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate, or write the page for blind listening; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if args.ab:
         from evaluation.ab import find_pairs, folder_names
 
@@ -282,19 +276,19 @@ def _convert(
     heard: dict[tuple[Path, str, int, float], Song],
 ) -> tuple[Take, Sounds]:
     """Convert a song or a held-out clip; return the take, and where its sounds lie."""
-    from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from evaluation.conversions import Song, Take
     from evaluation.evaluators.cloning import vocoded
     from evaluation.results import Sounds
     from inference.output import result_name
+    from modules.common.progress import progress_bar
     from modules.dsp.audio import read_audio, write_audio
     from modules.dsp.loudness import below_full_scale
 
     rate = converter.sampling_rate
     result = place.results / place.kind / result_name(path.stem, key, work.speaker, converter.options)
-    with logging_redirect_tqdm(), tqdm(desc=f"converting {path.name}", bar_format=BAR, leave=False) as bar:
+    with logging_redirect_tqdm(), progress_bar(desc=f"converting {path.name}", bar_format=BAR) as bar:
 
         def show(done: float, total: float) -> None:
             bar.n, bar.total = round(done), max(1, round(total))

@@ -8,13 +8,12 @@ length will do.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
@@ -43,9 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from inference.options import add_arguments
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     add_arguments(parser)
     return parser
 
@@ -54,7 +51,6 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert every song into every voice; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     from inference.options import from_arguments
     from inference.source import find_songs
@@ -162,10 +158,11 @@ def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
 
 def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, key: float) -> None:
     """Convert one song under a progress bar and say what came of it."""
-    from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    with logging_redirect_tqdm(), tqdm(desc=song.name, bar_format=BAR, leave=False) as bar:
+    from modules.common.progress import progress_bar
+
+    with logging_redirect_tqdm(), progress_bar(desc=song.name, bar_format=BAR) as bar:
 
         def show(done: float, total: float) -> None:
             bar.n, bar.total = round(done), max(1, round(total))

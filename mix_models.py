@@ -9,11 +9,10 @@ inference_main.py -usm.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 EPILOG = """\
 examples:
@@ -29,9 +28,7 @@ wants a sum of 100. Any of the config.json fits the result; a cluster model does
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("-m", "--models", nargs="+", required=True, metavar="FILE", help="two or more trained voice models")
     add(
@@ -70,15 +67,13 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Mix the models; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     from pathlib import Path
-
-    from tqdm import tqdm
 
     from model_tools.merge import mix_models, mix_weights
     from modules.common.errors import ConfigError
     from modules.common.files import write_json
+    from modules.common.progress import progress_bar
     from modules.config import read_json
 
     mix_weights(len(args.models), args.ratios, not args.linear)  # refused before anything is loaded
@@ -87,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"{beside} is there already; choose another folder with -o, or leave --copy_config away"
         )
-    with tqdm(total=len(args.models), desc="mixing", unit="model", leave=False) as bar:
+    with progress_bar(total=len(args.models), desc="mixing", unit="model") as bar:
         mixed = mix_models(
             args.models,
             args.ratios,

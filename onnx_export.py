@@ -11,13 +11,12 @@ with PyTorch before it is put in its place. See docs/onnx.md.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     from export.check import Graph
@@ -44,9 +43,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     from export import exportable
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("-n", "--name", help="a voice: the name of its folder in checkpoints/")
     what.add_argument(
@@ -84,7 +81,6 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the voice, or the encoders that are not there yet; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     from modules.common.errors import ConfigError
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 from vdecoder import VOCODERS, published_file
 from vencoder import ENCODERS
 
@@ -41,9 +41,7 @@ logger = logging.getLogger(__name__)
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("--train_list", default="./filelists/train.txt", help="list of training clips (%(default)s)")
     add("--val_list", default="./filelists/val.txt", help="list of validation clips (%(default)s)")
@@ -176,7 +174,6 @@ def write_config(path: Path, text: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write lists and configurations; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     encoder, ckpt = ENCODERS[args.speech_encoder], published_file(args.vocoder)
 
     import json

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import logging
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 from modules.f0_predictor import F0_PREDICTORS
 
 if TYPE_CHECKING:
@@ -39,9 +38,7 @@ Next step:  python train.py, and with --use_diff python train_diff.py
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("-c", "--config", default="configs/config.json", help="configuration, from step 2 (%(default)s)")
     add("--in_dir", default="dataset/44k", help="the data set, from step 1 (%(default)s)")
@@ -117,7 +114,6 @@ def make_report(clips: Mapping[str, Sequence[Path]], skipped: Mapping[Path, str]
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the features that are missing; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     F0_PREDICTORS[args.f0_predictor]
 
     from modules.common.device import resolve_device
@@ -172,9 +168,8 @@ def _make(
     args: argparse.Namespace, config: Config, world: World, jobs: Sequence[Job]
 ) -> list[tuple[Path, str]]:
     """Make the features of this process's clips; return those that could not be used, and why."""
-    from tqdm import tqdm
-
     from modules.common.parallel import run
+    from modules.common.progress import progress_bar
     from training.data.extraction import in_batches
 
     setup_args = (config.data, config.model.speech_encoder, args.f0_predictor, str(world.device))
@@ -183,7 +178,7 @@ def _make(
     batches = [[job] for job in jobs] if one_by_one else in_batches(jobs, config.data.sampling_rate)
     skipped = []
     hidden = not jobs or not world.is_first
-    with tqdm(total=len(jobs), desc="features", unit="clip", disable=hidden) as progress:
+    with progress_bar(total=len(jobs), desc="features", unit="clip", leave=True, disable=hidden) as progress:
         for done in run(_process, batches, args.num_processes, _set_up, setup_args):
             for wav, reason in done:
                 if reason:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,9 +45,7 @@ logger = logging.getLogger(__name__)
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("--sr2", type=int, default=44100, help="sampling rate to write, Hz (%(default)s)")
     add("--in_dir", default="./dataset_raw", help="recordings, a folder for each speaker (%(default)s)")
@@ -240,13 +238,11 @@ def _remove_clips(done: Done, folder: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert what is not converted yet; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-
-    from tqdm import tqdm
 
     from modules.common.errors import AudioError, ConfigError
     from modules.common.files import write_text
     from modules.common.parallel import run
+    from modules.common.progress import progress_bar
     from modules.dataset.layout import find_clips
     from modules.dataset.report import as_text, save_report, summarize
 
@@ -273,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_text(journal, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries.values()))
     with (
         open(journal, "a", encoding="utf-8") as log,
-        tqdm(total=len(todo), desc="resample", unit="file", disable=not todo) as progress,
+        progress_bar(total=len(todo), desc="resample", unit="file", leave=True, disable=not todo) as progress,
     ):
         for done in run(convert, todo, args.num_processes):
             entries[done.source] = done

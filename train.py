@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     from modules.config import Config, TrainConfig
@@ -37,9 +37,7 @@ Next step:   python inference_main.py -m logs/44k/G_<step>.pth -n <song> -s <spe
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     parser.add_argument("-c", "--config", default="configs/config.json", help="configuration (%(default)s)")
     parser.add_argument("-m", "--model", default="44k", help="name of the run: logs/<model> (%(default)s)")
     parser.add_argument("-d", "--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
@@ -62,7 +60,6 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     from modules.common.device import resolve_device
     from modules.config import load_config

@@ -8,14 +8,13 @@ env.expdir, logs/44k/diffusion. With model.type ReFlow it trains a rectified flo
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     from diffusion.config import DiffusionConfig
@@ -38,9 +37,7 @@ Next step:   python inference_main.py -shd -dm logs/44k/diffusion/model_<step>.p
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     parser.add_argument(
         "-c", "--config", default="configs/diffusion.yaml", help="configuration (%(default)s)"
     )
@@ -60,7 +57,6 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; return the exit code."""
     args = get_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     from diffusion.config import load_diffusion_config
     from training.distributed import World

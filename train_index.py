@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 EPILOG = """\
 examples:
@@ -29,9 +29,7 @@ and when python cluster/train_cluster.py is the better choice: docs/retrieval.md
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("-c", "--config", default="configs/config.json", help="configuration, from step 2 (%(default)s)")
     add("--root_dir", default="dataset/44k", help="the data set, after step 3 (%(default)s)")

@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 EPILOG = """\
 examples:
@@ -26,9 +26,7 @@ chosen at the page's lower end.
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     parser.add_argument("-m", "--model_path", default="", help="load this voice at the start")
     parser.add_argument("-c", "--config_path", default="", help="its configuration (the one beside it)")
     parser.add_argument(

@@ -23,6 +23,7 @@ from cluster.kmeans import MOST_FRAMES, N_CENTRES, fit_centres
 from cluster.search import load_faiss
 from cluster.unit_reader import ArrayFrames, Frames, sample
 from modules.common.files import replacing
+from modules.common.progress import progress_bar
 
 MOST_VECTORS = 200_000  # of a speaker; beyond, centres stand for the frames
 RECALL = 0.95
@@ -145,11 +146,9 @@ def _write_lists(
 
 def _make_centroids(vectors: np.ndarray, n_lists: int) -> np.ndarray:
     """Return the centroids (L, D) of ``n_lists`` lists, by k-means on vectors (n, D)."""
-    from tqdm import tqdm
-
     faiss = load_faiss()
     centroids: Any = None
-    for step in tqdm(range(_STEPS), desc=f"{n_lists} lists", unit="step", leave=False):
+    for step in progress_bar(range(_STEPS), desc=f"{n_lists} lists", unit="step"):
         kmeans = faiss.Kmeans(
             vectors.shape[1],
             n_lists,
@@ -219,9 +218,7 @@ def _tuned(
 
 def _shown(frames: Frames, what: str) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the batches of some frames, with a progress bar."""
-    from tqdm import tqdm
-
-    with tqdm(total=frames.n_frames, desc=what, unit="frame", leave=False) as bar:
+    with progress_bar(total=frames.n_frames, desc=what, unit="frame") as bar:
         for begin, batch in frames.batches():
             yield begin, batch
             bar.update(len(batch))

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from modules.common.progress import progress_bar
+
 N_CENTRES = 10_000
 MOST_FRAMES = 200_000  # that centres are made of: 600 MB of 768 channels, 20 for each of 10 000 centres
 _FULL = 20_000  # frames; up to here every step looks at all of them
@@ -40,12 +42,11 @@ def fit_centres(frames: np.ndarray, n_centres: int, device: Any = None, seed: in
 def _full(frames: np.ndarray, centres: np.ndarray) -> np.ndarray:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from tqdm import tqdm
 
     error = np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a round is short on purpose
-        for _ in tqdm(range(_ROUNDS), desc=f"k-means, {len(centres)} centres", unit="round", leave=False):
+        for _ in progress_bar(range(_ROUNDS), desc=f"k-means, {len(centres)} centres", unit="round"):
             model = KMeans(len(centres), init=centres, n_init=1, max_iter=_ROUND).fit(frames)
             centres = model.cluster_centers_
             if model.n_iter_ < _ROUND or error - model.inertia_ < _STILL * model.inertia_:
@@ -56,12 +57,11 @@ def _full(frames: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def _in_batches(frames: np.ndarray, centres: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     from sklearn.cluster import MiniBatchKMeans
-    from tqdm import tqdm
 
     size = min(len(frames), max(_BATCH, len(centres)))  # scikit-learn wants no less than centres
     model = MiniBatchKMeans(len(centres), init=centres, n_init=1, batch_size=size, random_state=0)
     n_batches = len(frames) // size  # what is left over is another part each time
-    with tqdm(
+    with progress_bar(
         total=_PASSES * n_batches, desc=f"k-means, {len(centres)} centres", unit="batch", leave=False
     ) as bar:
         for _ in range(_PASSES):
@@ -75,12 +75,11 @@ def _in_batches(frames: np.ndarray, centres: np.ndarray, rng: np.random.Generato
 def _on_device(frames: np.ndarray, first: np.ndarray, device: Any, seed: int) -> np.ndarray:
     """Return centres after steps of torch; a centre that nothing is near to moves onto a frame."""
     import torch
-    from tqdm import tqdm
 
     values, centres = torch.from_numpy(frames).to(device), torch.from_numpy(first).to(device)
     generator = torch.Generator().manual_seed(seed)
     error = float("inf")
-    for _ in tqdm(range(_GPU_STEPS), desc=f"k-means, {len(centres)} centres", unit="step", leave=False):
+    for _ in progress_bar(range(_GPU_STEPS), desc=f"k-means, {len(centres)} centres", unit="step"):
         sums = torch.zeros_like(centres)
         counts = torch.zeros(len(centres), device=device)
         total = 0.0

@@ -15,7 +15,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run by its path, Python looks for modules beside it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from modules.common.cli import entry_point  # noqa: E402
+from modules.common.cli import entry_point, make_parser  # noqa: E402
 
 EPILOG = """\
 examples:
@@ -31,9 +31,7 @@ tells which to use when.
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("--dataset", default="./dataset/44k", help="the data set, after step 3 (%(default)s)")
     add("--output", default="logs/44k", help="folder of kmeans_10000.pt (%(default)s)")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from modules.common.errors import FeatureError
+from modules.common.progress import progress_bar
 from modules.dataset.feature_record import Record, failed
 from modules.dataset.features import load_units
 from modules.dsp.audio import find_audio
@@ -82,7 +82,7 @@ class SpeakerUnits:
         self._wavs = [wav for wav in wavs if not failed(wav)]
         if not self._wavs:
             raise FeatureError(f"no recording in {folder} could be used by preprocess_hubert_f0.py")
-        bar = tqdm(self._wavs, desc=f"reading {self.name}", unit="clip", leave=False)
+        bar = progress_bar(self._wavs, desc=f"reading {self.name}", unit="clip")
         shapes = [tuple(load_units(wav).shape) for wav in bar]
         self.encoder = _common(self._wavs, [_encoder_of(wav) for wav in self._wavs], "made with the encoder")
         self.ssl_dim = _common(self._wavs, [dims for dims, _ in shapes], "units of channels:")

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from evaluation.report import page
 from modules.common.errors import AudioError
 from modules.common.files import write_text
+from modules.common.progress import progress_bar
 from modules.dsp.audio import find_audio, read_audio, write_audio
 from modules.dsp.loudness import integrated_loudness
 
@@ -67,7 +67,7 @@ def write_ab(
     swapped = rng.permutation(np.arange(len(pairs)) % 2)  # each side is each way equally often
     trials = []
     for number, (title, swap) in enumerate(
-        tqdm(list(zip(titles, swapped, strict=True)), desc="blind pairs", unit="pair", leave=False), 1
+        progress_bar(list(zip(titles, swapped, strict=True)), desc="blind pairs", unit="pair"), 1
     ):
         sounds = _equally_loud(*(read_audio(path) for path in pairs[title]))
         files = [f"{SOUNDS}/{number:03d}{side}.flac" for side in "ab"]

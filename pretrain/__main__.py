@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 from modules.common.errors import ConfigError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import WEIGHTS, find_weights, folder
@@ -33,12 +33,7 @@ huggingface.co, HTTPS_PROXY a proxy, GLOW_SVC_PRETRAIN the folder of the weights
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pretrain",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__, EPILOG, prog="python -m pretrain")
     add = parser.add_argument
     add("names", nargs="*", metavar="name", help="speech encoders, vocoders, F0 predictors; see --list")
     add("--all", action="store_true", help="everything that can be downloaded")
@@ -125,9 +120,9 @@ def _published(sha256: str | None) -> str:
 
 
 def _bar(total: int | None, initial: int) -> tqdm:
-    from tqdm import tqdm
+    from modules.common.progress import progress_bar
 
-    return tqdm(total=total, initial=initial, unit="B", unit_scale=True, mininterval=0.5)
+    return progress_bar(total=total, initial=initial, unit="B", unit_scale=True, mininterval=0.5, leave=True)
 
 
 def _say(text: str) -> None:

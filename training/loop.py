@@ -20,9 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from modules.common.errors import TrainingError
+from modules.common.progress import progress_bar
 from modules.config import TrainConfig
 from training.budget import Budget
 from training.data.sampler import EpochBatches, RankBatches, Shape
@@ -117,11 +118,12 @@ class Trainer:
             self.task.prepare()
         budget = self.budget
         budget.start()
-        bar = tqdm(
+        bar = progress_bar(
             total=budget.expected_steps(),
             initial=self.progress.step,
             unit="step",
             desc="training",
+            leave=True,
             disable=not self.world.is_first,
         )
         try:

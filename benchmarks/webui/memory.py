@@ -32,12 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     import psutil
     import torch
-    from tqdm import tqdm
 
     from inference.options import ConvertOptions
     from models import GlowSVC
     from modules.checkpoint import write_checkpoint
     from modules.common.files import write_json
+    from modules.common.progress import progress_bar
     from modules.config import parse_config
     from webui.session import Session
 
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
             model_path=str(folder / "G_1.pth"), config_path=str(folder / "config.json"), device="cpu"
         )
         after = []
-        for _ in tqdm(range(WARM_UPS + args.rounds), unit="load"):
+        for _ in progress_bar(range(WARM_UPS + args.rounds), unit="load"):
             session.load(options).result()
             loaded = process.memory_info().rss / 2**20
             session.unload()

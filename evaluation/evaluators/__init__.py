@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tqdm import tqdm
-
 from evaluation.conversions import Score, Take
 from evaluation.evaluators.base import Given, Judge, Unavailable
 from evaluation.picture import draw_comparison
 from evaluation.results import Judged, Sounds
+from modules.common.progress import progress_bar
 from modules.common.registry import Registry
 from modules.dsp.f0 import transpose
 
@@ -81,7 +80,7 @@ def judge_take(model: str, take: Take, held_out: bool, sounds: Sounds, judges: M
     song, kind = take.song, "clips" if held_out else "songs"
     scores: dict[str, Score] = {}
     chosen = [name for name in judges if JUDGES[name].hears == kind]
-    for name in tqdm(chosen, desc=f"judging {song.name}", unit="judge", leave=False):
+    for name in progress_bar(chosen, desc=f"judging {song.name}", unit="judge"):
         scores.update(judges[name].judge(take))
     sung = song.f0 * (song.uv > 0)
     panels = {"source": (song.audio, sung), "result": (take.audio, transpose(sung, song.key))}

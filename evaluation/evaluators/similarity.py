@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from evaluation.conversions import Score, Song, Take
 from evaluation.evaluators.base import Given, Judge, Unavailable, importing
+from modules.common.progress import progress_bar
 from modules.dsp.audio import read_audio
 
 _LEAST = 1600  # samples at 16 kHz that a voice takes at least
@@ -55,7 +55,7 @@ def embed_voice(recordings: Sequence[Path]) -> np.ndarray | None:
         AudioError: One cannot be read.
         Unavailable: Resemblyzer is not installed.
     """
-    bar = tqdm(recordings, desc="hearing the voice", unit="clip", leave=False)
+    bar = progress_bar(recordings, desc="hearing the voice", unit="clip")
     voices = [voice for path in bar if (voice := embed(*read_audio(path))) is not None]
     if not voices:
         return None

@@ -1,17 +1,59 @@
-"""What every script does the same way: one-line errors, exit codes, progress bars."""
+"""What all scripts share: the parser's layout, log output, one-line errors and exit codes."""
 
 from __future__ import annotations
 
+import argparse
 import errno
 import io
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 from modules.common.errors import GlowSVCError
 
+OWN_LOGGERS = frozenset(  # first names of the project's modules
+    (
+        *("__main__", "modules", "vencoder", "vdecoder", "cluster", "synthetic_voice", "models", "diffusion"),
+        *("inference", "training", "export", "evaluation", "model_tools", "webui", "pretrain"),
+    )
+)
 Main = Callable[..., int]  # main(argv: Sequence[str] | None = None)
+
+
+def make_parser(description: str | None, epilog: str, **options: Any) -> argparse.ArgumentParser:
+    """Parser whose help keeps line breaks; ``options`` are those of argparse.ArgumentParser."""
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+
+
+class _LogFormatter(logging.Formatter):
+    """Progress and decisions as they are, problems behind the name of their level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    """Whether a record comes from this project, or is a problem: libraries' chatter is left out."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OWN_LOGGERS
+
+
+def configure_logging() -> None:
+    """Show this project's log records from INFO on stderr; leave a configured root logger alone."""
+    if logging.root.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LogFormatter())
+    handler.addFilter(_is_shown)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def entry_point(main: Main) -> Main:
@@ -30,6 +72,7 @@ def entry_point(main: Main) -> Main:
         program = Path(sys.argv[0]).name if argv is None else Path(main.__globals__["__file__"]).name
         if program == "__main__.py":  # of a package: as it was called
             program = f"python -m {Path(main.__globals__['__file__']).parent.name}"
+        configure_logging()
         try:
             return main(argv)
         except GlowSVCError as error:

@@ -79,7 +79,7 @@ def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks,
                 convert.build(context, session)
             for name in TABS:
                 with gr.Tab(words(f"tab.{name}"), id=name):
-                    importlib.import_module(f"webui.{name}").build(context)
+                    importlib.import_module(f"webui.{name}.tab").build(context)
         build_footer(context, page)
     return page, words
 

@@ -61,11 +61,11 @@ class _JsonLines(tqdm):
         self._numbers: dict[str, str] = {}
         super().__init__(*args, **{**kwargs, "file": io.StringIO()})  # what tqdm draws goes nowhere
 
-    def set_postfix(self, ordered_dict: Any = None, refresh: bool = True, **kwargs: Any) -> None:
+    def set_postfix(self, ordered_dict: Any = None, refresh: bool | None = True, **kwargs: Any) -> None:
         self._numbers = {key: str(value) for key, value in {**(ordered_dict or {}), **kwargs}.items()}
         super().set_postfix(ordered_dict, refresh, **kwargs)
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         now = self.format_dict
         done, total = now["n"], now["total"]
         rate = now["rate"] or ((done - now["initial"]) / now["elapsed"] if now["elapsed"] else 0)
@@ -82,7 +82,6 @@ class _JsonLines(tqdm):
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
             self._last = line
-        return True
 
 
 def progress_bar(iterable: Any = None, /, **options: Any) -> tqdm:

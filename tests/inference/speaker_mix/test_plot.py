@@ -34,7 +34,11 @@ def test_names_of_all_letters_are_drawn_without_complaint(tmp_path, name):
 
 @pytest.mark.parametrize("weight", [400, 500, 700])
 def test_fonts_of_medium_weight_are_fonts_too(monkeypatch, weight):
-    sans = next(entry for entry in fontManager.ttflist if entry.name == "DejaVu Sans")
+    sans = next(
+        entry
+        for entry in fontManager.ttflist
+        if (entry.name, entry.style, entry.weight) == ("DejaVu Sans", "normal", 400)
+    )
     monkeypatch.setattr(fontManager, "ttflist", [replace(sans, name="WenQuanYi Zen Hei", weight=weight)])
     assert bool(fonts("a")[1]) == (weight < 700)
 

@@ -95,7 +95,7 @@ class PublishedIndex:
 def _read_pickle(path: Path) -> Any:
     """Return what a pickle holds, indexes as dicts of what they were written as."""
     from modules.checkpoint.allowlist import DamagedError, UnsafePickleError
-    from modules.checkpoint.unpickler import Window, most_text, unpickle
+    from modules.checkpoint.unpickler import PickleStream, most_text, unpickle
 
     def outside(key: Any) -> Any:
         raise DamagedError("it refers to what lies outside of it")
@@ -103,7 +103,7 @@ def _read_pickle(path: Path) -> Any:
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
-            return unpickle(Window(file, size, most_text(size, arrays=True)), outside, strict=True)
+            return unpickle(PickleStream(file, size, most_text(size, arrays=True)), outside, strict=True)
     except UnsafePickleError as error:
         raise CheckpointError(
             f"{path} is refused: it asks for {error}, which an index has no need of and which could run code"

@@ -19,7 +19,7 @@ from diffusion.unit2mel import Unit2Mel
 from models import GlowSVC
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.checkpoint.identify import identify
-from modules.checkpoint.safetensors_io import alone, identity
+from modules.checkpoint.safetensors_io import identity, own_storage
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 
@@ -122,7 +122,7 @@ def _slim(state: dict[str, Tensor], half: bool) -> dict[str, Tensor]:
     for name, tensor in state.items():
         key = identity(tensor)
         if key not in done:
-            done[key] = alone(_halved(tensor) if half else tensor)
+            done[key] = own_storage(_halved(tensor) if half else tensor)
         slim[name] = done[key]
     return slim
 

@@ -17,8 +17,8 @@ from tests.support.code_execution_payloads import (
     PAYLOADS,
     payload_pickle,
     run_as_pickle,
-    write_malicious,
     write_outside,
+    write_payload,
 )
 from tests.support.published import VOCODER_CASES, write_vocoder
 from tests.support.torch_files import CONTAINERS, wrap
@@ -56,7 +56,7 @@ def test_the_files_are_dangerous(trace, name):
 @pytest.mark.parametrize("name", PAYLOADS)
 @pytest.mark.parametrize("reader", READERS)
 def test_readers_refuse_and_say_what_was_asked_for(tmp_path, trace, reader, name, container):
-    path = write_malicious(tmp_path / "G_1.pth", container, trace, name)
+    path = write_payload(tmp_path / "G_1.pth", container, trace, name)
     with pytest.raises(CheckpointError) as caught:
         READERS[reader](path)
     assert str(caught.value).startswith(f"{path} is refused: it asks for {PAYLOADS[name][1]}, ")
@@ -66,7 +66,7 @@ def test_readers_refuse_and_say_what_was_asked_for(tmp_path, trace, reader, name
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("key", ["extra_state", "optimizer"])
 def test_what_lies_beside_the_model_is_refused_too(tmp_path, trace, container, key):
-    path = write_malicious(tmp_path / "G_1.pth", container, trace, key=key)
+    path = write_payload(tmp_path / "G_1.pth", container, trace, key=key)
     with pytest.raises(CheckpointError, match=r"is refused.*os\.system"):
         read_weights(path, keep=("model",))
     assert not trace.exists()
@@ -96,7 +96,7 @@ def test_a_foreign_module_is_never_imported(tmp_path, trace, monkeypatch, contai
 @pytest.mark.parametrize("container", [*CONTAINERS, "pickle"])
 @pytest.mark.parametrize("name", [name for name in ENCODERS if ENCODERS[name].weights])
 def test_every_encoder_refuses(tmp_path, trace, name, container):
-    path = write_malicious(tmp_path / "model.pt", container, trace)
+    path = write_payload(tmp_path / "model.pt", container, trace)
     with pytest.raises(CheckpointError) as caught:
         ENCODERS.build(name, "cpu", weights=path)
     _check(caught, trace, is_pickle="onnx" not in name)
@@ -106,7 +106,7 @@ def test_every_encoder_refuses(tmp_path, trace, name, container):
 @pytest.mark.parametrize("name", [name for name in VOCODERS if VOCODERS[name].weights])
 def test_every_vocoder_refuses(tmp_path, trace, name, container):
     path = write_vocoder(VOCODER_CASES[name], tmp_path)  # with a config.json that is right
-    write_malicious(path, container, trace)
+    write_payload(path, container, trace)
     data = DataConfig(n_fft=256, win_length=256, hop_length=64, n_mels=16)
     with pytest.raises(CheckpointError) as caught:
         VOCODERS.build(name, data, "cpu", weights=path)
@@ -116,7 +116,7 @@ def test_every_vocoder_refuses(tmp_path, trace, name, container):
 @pytest.mark.parametrize("container", [*CONTAINERS, "pickle"])
 @pytest.mark.parametrize("name", [name for name in F0_PREDICTORS if F0_PREDICTORS[name].weights])
 def test_every_f0_predictor_refuses(tmp_path, trace, name, container):
-    path = write_malicious(tmp_path / "model.pt", container, trace)
+    path = write_payload(tmp_path / "model.pt", container, trace)
     with pytest.raises(CheckpointError) as caught:
         F0_PREDICTORS.build(name, sampling_rate=44100, hop_length=512, weights=path)
     _check(caught, trace)
@@ -140,7 +140,7 @@ def test_every_feature_reader_refuses(tmp_path, trace, kind, container):
         if container == "pickle":
             path.write_bytes(payload_pickle("system", trace))
     else:
-        write_malicious(path, container, trace)
+        write_payload(path, container, trace)
     with pytest.raises(FeatureError):
         features.n_frames(wav, kind)
     assert not trace.exists()

@@ -106,7 +106,7 @@ def resolve(module: str, name: str, strict: bool) -> Any:
     if full in _NAMES:
         return _NAMES[full]
     if not _INERT.fullmatch(full) and (strict or module.partition(".")[0] in _GUARDED):
-        raise UnsafePickleError(shown(full))
+        raise UnsafePickleError(sanitize(full))
     return UNKNOWN
 
 
@@ -156,7 +156,7 @@ def pairs(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     }
 
 
-def shown(name: str) -> str:
+def sanitize(name: str) -> str:
     """Return ``name``, which a stranger chose, as a short piece of one line."""
     text = "".join(letter if letter.isprintable() else "?" for letter in name[:81])
     return text if len(text) < 81 else text[:80] + "..."

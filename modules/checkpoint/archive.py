@@ -27,9 +27,9 @@ from modules.checkpoint.allowlist import (
     Storage,
     StorageType,
     UnsafePickleError,
-    shown,
+    sanitize,
 )
-from modules.checkpoint.unpickler import Window, most_text, unpickle
+from modules.checkpoint.unpickler import PickleStream, most_text, unpickle
 
 _LARGEST_DIRECTORY = 4_000_000  # bytes of a zip's list of members: 40 000 tensors
 _SHARED = 50_000_000  # bytes of tensors beyond twice the file: several may be one record
@@ -79,7 +79,7 @@ class Archive(ABC):
         except (DamagedError, OSError, MemoryError):
             raise
         except Exception as error:  # zipfile: wrong checksums; torch: what no check here has thought of
-            raise DamagedError(f"its numbers are damaged ({shown(str(error))})") from None
+            raise DamagedError(f"its numbers are damaged ({sanitize(str(error))})") from None
 
     def array(self, array: Array) -> Tensor:
         """Return a copy of an array as a tensor, floats as of a tensor; raises DamagedError."""
@@ -163,8 +163,8 @@ class ZipArchive(Archive):
         if self._root + "byteorder" in names and self._bytes("byteorder") != b"little":
             raise DamagedError("its numbers are in the byte order of another kind of machine")
         pickle = self._bytes("data.pkl")
-        window = Window(io.BytesIO(pickle), self.size, self._text)
-        self.content = unpickle(window, self._persistent, self._strict)
+        stream = PickleStream(io.BytesIO(pickle), self.size, self._text)
+        self.content = unpickle(stream, self._persistent, self._strict)
 
     def _check_directory(self) -> None:
         """Refuse a list of members that would not fit in memory, which zipfile does not look at."""
@@ -181,11 +181,11 @@ class ZipArchive(Archive):
         try:
             member = self._zip.getinfo(self._root + name)
         except KeyError:
-            raise DamagedError(f"its {shown(name)} is missing") from None
+            raise DamagedError(f"its {sanitize(name)} is missing") from None
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise DamagedError("its members are compressed, as torch never does it")
         if member.file_size > self.size:
-            raise DamagedError(f"its {shown(name)} is cut short")
+            raise DamagedError(f"its {sanitize(name)} is cut short")
         return member
 
     def _bytes(self, name: str) -> bytes:
@@ -211,4 +211,4 @@ class ZipArchive(Archive):
 def name_of(key: Any) -> str:
     """Return what a persistent key names; never its repr, which may be endless."""
     words = key if isinstance(key, tuple) else (key,)
-    return shown(" ".join(str(word)[:80] for word in words[:6] if isinstance(word, str | bytes)))
+    return sanitize(" ".join(str(word)[:80] for word in words[:6] if isinstance(word, str | bytes)))

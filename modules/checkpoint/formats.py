@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from modules.checkpoint.allowlist import DamagedError, UnsafePickleError, shown
+from modules.checkpoint.allowlist import DamagedError, UnsafePickleError, sanitize
 from modules.checkpoint.archive import Archive, ZipArchive
 from modules.checkpoint.legacy import LegacyArchive, TarArchive
 from modules.checkpoint.safetensors_io import nested
@@ -68,4 +68,4 @@ def read_safetensors(path: Path, head: bytes, strict: bool) -> dict[str, Any]:
                 found[name] = tensor.to(dtype, copy=True)  # the file's own memory goes when it is closed
             return nested(found, file.metadata())
     except SafetensorError as error:
-        raise DamagedError(f"safetensors says: {shown(str(error))}") from None
+        raise DamagedError(f"safetensors says: {sanitize(str(error))}") from None

@@ -15,10 +15,10 @@ from modules.checkpoint.allowlist import (
     Storage,
     UnsafePickleError,
     lazy_tensor,
-    shown,
+    sanitize,
 )
 from modules.checkpoint.archive import Archive, name_of
-from modules.checkpoint.unpickler import Window, unpickle
+from modules.checkpoint.unpickler import PickleStream, unpickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first object of a legacy file
 
@@ -27,17 +27,17 @@ class LegacyArchive(Archive):
     """What ``torch.save`` wrote up to 1.5: pickles one after another, then the records."""
 
     def _open(self) -> None:
-        window = Window(self._file, self.size, self._text)
-        if unpickle(window, _nothing_outside, self._strict) != _MAGIC:
+        stream = PickleStream(self._file, self.size, self._text)
+        if unpickle(stream, _nothing_outside, self._strict) != _MAGIC:
             raise DamagedError("it is a pickle, but not one that torch wrote")
-        unpickle(window, _nothing_outside, self._strict)  # the version of the protocol
-        machine = unpickle(window, _nothing_outside, self._strict)
+        unpickle(stream, _nothing_outside, self._strict)  # the version of the protocol
+        machine = unpickle(stream, _nothing_outside, self._strict)
         if isinstance(machine, dict) and machine.get("little_endian") is False:
             raise DamagedError("its numbers are in the byte order of another kind of machine")
-        self.content = unpickle(window, self._persistent, self._strict)
+        self.content = unpickle(stream, self._persistent, self._strict)
         self._places: dict[str | int, int] = {}
-        for key in unpickle(window, _nothing_outside, self._strict):
-            self._places[key] = _pass_record(window, self._declared[key])
+        for key in unpickle(stream, _nothing_outside, self._strict):
+            self._places[key] = _pass_record(stream, self._declared[key])
 
     def _read(self, storage: Storage, into: memoryview) -> None:
         if storage.key not in self._places:
@@ -55,24 +55,24 @@ class TarArchive(Archive):
             raise DamagedError(f"it is a tar, but not one that torch wrote: it has no {sorted(missing)[0]!r}")
         self._places: dict[int, int] = {}
         storages: dict[int, Storage] = {}
-        window = self._enter(members["storages"])
-        for _ in range(unpickle(window, _nothing_outside, self._strict)):
-            key, _, kind = unpickle(window, _nothing_outside, self._strict)
-            (n_values,) = window.numbers("<q")
+        stream = self._enter(members["storages"])
+        for _ in range(unpickle(stream, _nothing_outside, self._strict)):
+            key, _, kind = unpickle(stream, _nothing_outside, self._strict)
+            (n_values,) = stream.numbers("<q")
             storages[key] = Storage(key, kind.dtype, n_values, 0, n_values)
-            self._places[key] = window.skip(n_values * kind.dtype.itemsize)
-        for key, root, start, length in unpickle(window, _nothing_outside, self._strict):
+            self._places[key] = stream.skip(n_values * kind.dtype.itemsize)
+        for key, root, start, length in unpickle(stream, _nothing_outside, self._strict):
             whole = storages[root]
             if not 0 <= start <= start + length <= whole.n_values:
                 raise DamagedError("a storage in it claims more values than there are")
             storages[key] = Storage(root, whole.dtype, whole.n_values, start, length)
 
         tensors: dict[int, LazyTensor] = {}
-        window = self._enter(members["tensors"])
-        for _ in range(unpickle(window, _nothing_outside, self._strict)):
-            key, storage, _ = unpickle(window, _nothing_outside, self._strict)
-            n_dims, _ = window.numbers("<ii")
-            numbers = window.numbers(f"<{2 * n_dims + 1}q")
+        stream = self._enter(members["tensors"])
+        for _ in range(unpickle(stream, _nothing_outside, self._strict)):
+            key, storage, _ = unpickle(stream, _nothing_outside, self._strict)
+            n_dims, _ = stream.numbers("<ii")
+            numbers = stream.numbers(f"<{2 * n_dims + 1}q")
             tensors[key] = lazy_tensor(
                 storages[storage],
                 storages[storage].dtype,
@@ -88,9 +88,9 @@ class TarArchive(Archive):
 
         self.content = unpickle(self._enter(members["pickle"]), inside, self._strict)
 
-    def _enter(self, begin: int) -> Window:
+    def _enter(self, begin: int) -> PickleStream:
         self._file.seek(begin)
-        return Window(self._file, self.size, self._text)
+        return PickleStream(self._file, self.size, self._text)
 
     def _read(self, storage: Storage, into: memoryview) -> None:
         _read_at(self._file, self._places[int(storage.key)], into)
@@ -100,11 +100,11 @@ def _nothing_outside(key: Any) -> Any:
     raise UnsafePickleError(f"the outside object {name_of(key)!r}")
 
 
-def _pass_record(window: Window, storage: Storage) -> int:
-    (n_values,) = window.numbers("<q")
+def _pass_record(stream: PickleStream, storage: Storage) -> int:
+    (n_values,) = stream.numbers("<q")
     if n_values != storage.n_values:
         raise DamagedError("one of its storages has another length than it claims")
-    return window.skip(n_values * storage.dtype.itemsize)
+    return stream.skip(n_values * storage.dtype.itemsize)
 
 
 def _read_at(file: BinaryIO, place: int, into: memoryview) -> None:
@@ -126,7 +126,7 @@ def _tar_members(file: BinaryIO, size: int) -> dict[str, int]:
         n_bytes = int(header[124:136].strip(b"\0 ") or b"0", 8)
         place += 512
         if not 0 <= n_bytes <= size - place:
-            raise DamagedError(f"its {shown(name)} is cut short")
+            raise DamagedError(f"its {sanitize(name)} is cut short")
         members[name] = place
         place += -n_bytes % 512 + n_bytes
     return members

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from modules.checkpoint.allowlist import Array, DamagedError, LazyTensor, UnsafePickleError, shown
+from modules.checkpoint.allowlist import Array, DamagedError, LazyTensor, UnsafePickleError, sanitize
 from modules.checkpoint.archive import Archive
 from modules.checkpoint.formats import is_safetensors, open_archive, read_safetensors
 from modules.checkpoint.identify import identify, identify_bytes
@@ -167,10 +167,10 @@ def load_weights(
     """
     wanted = module.state_dict()
     state = _with_names_of(wanted, state)
-    wrong = [f"{shown(name)} is missing" for name in wanted.keys() - state.keys()]
-    wrong += [f"{shown(name)} is unknown" for name in state.keys() - wanted.keys()]
+    wrong = [f"{sanitize(name)} is missing" for name in wanted.keys() - state.keys()]
+    wrong += [f"{sanitize(name)} is unknown" for name in state.keys() - wanted.keys()]
     wrong += [
-        f"{shown(name)} is {tuple(state[name].shape)}, wanted {tuple(wanted[name].shape)}"
+        f"{sanitize(name)} is {tuple(state[name].shape)}, wanted {tuple(wanted[name].shape)}"
         for name in wanted.keys() & state.keys()
         if state[name].shape != wanted[name].shape
     ]

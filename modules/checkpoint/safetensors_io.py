@@ -40,7 +40,7 @@ def flat_bytes(content: Mapping[str, Any]) -> bytes:
     for name, tensor in content["model"].items():
         kept = first.setdefault(identity(tensor), name)
         if kept == name:
-            tensors[name] = alone(tensor)
+            tensors[name] = own_storage(tensor)
         else:
             same_as[name] = kept
     note = json.dumps({"entries": entries, "same_as": same_as})
@@ -74,7 +74,7 @@ def identity(tensor: Tensor) -> object:
     return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
-def alone(tensor: Tensor) -> Tensor:
+def own_storage(tensor: Tensor) -> Tensor:
     """Return ``tensor`` in memory of its own: torch and safetensors would write all that it is a part of."""
     tensor = tensor.detach().to("cpu").contiguous()
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

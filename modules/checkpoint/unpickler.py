@@ -37,7 +37,7 @@ from modules.checkpoint.allowlist import (
 _LONGEST_LINE = 1 << 16  # bytes
 
 
-class Window:
+class PickleStream:
     """A file from where it is now, as a row of pickles.
 
     How much of it may be pickles, and how many steps they may take, follows
@@ -118,11 +118,11 @@ def most_steps(size: int) -> int:
     return 200_000 + size // 150
 
 
-def unpickle(window: Window, persistent: Callable[[Any], Any], strict: bool = False) -> Any:
+def unpickle(stream: PickleStream, persistent: Callable[[Any], Any], strict: bool = False) -> Any:
     """Interpret one pickle.
 
     Args:
-        window: Where it begins; afterwards where it has ended.
+        stream: Where it begins; afterwards where it has ended.
         persistent: Gives what a key stands for, of objects that are kept outside of the pickle.
         strict: Refuse classes that are not known, in place of making their objects UNKNOWN.
 
@@ -134,7 +134,7 @@ def unpickle(window: Window, persistent: Callable[[Any], Any], strict: bool = Fa
         DamagedError: It is no pickle, or none that a model file holds.
     """
     try:
-        return _Machine(window, persistent, strict).run()
+        return _Machine(stream, persistent, strict).run()
     except (UnsafePickleError, DamagedError):
         raise
     except Exception as error:  # opcodes that make no sense together raise nearly anything
@@ -144,8 +144,8 @@ def unpickle(window: Window, persistent: Callable[[Any], Any], strict: bool = Fa
 class _Machine:
     """The stack machine that pickles are written for."""
 
-    def __init__(self, window: Window, persistent: Callable[[Any], Any], strict: bool) -> None:
-        self.window = window
+    def __init__(self, stream: PickleStream, persistent: Callable[[Any], Any], strict: bool) -> None:
+        self.stream = stream
         self.persistent = persistent
         self.strict = strict
         self.stack: list[Any] = []
@@ -153,11 +153,11 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        window = self.window
-        for opcode, argument, _ in genops(window):  # type: ignore[arg-type]  # it needs no more of a file
-            window.steps -= 1
-            if window.steps < 0:
-                window.spend(0)
+        stream = self.stream
+        for opcode, argument, _ in genops(stream):  # type: ignore[arg-type]  # it needs no more of a file
+            stream.steps -= 1
+            if stream.steps < 0:
+                stream.spend(0)
             step = _STEPS.get(opcode.name)
             if step is None:
                 raise DamagedError(f"its pickle uses {opcode.name}, which model files do not")
@@ -218,7 +218,7 @@ class _Machine:
         if function is UNKNOWN:
             self.push(UNKNOWN)
         elif isinstance(function, Call) and isinstance(arguments, tuple):
-            self.window.copy(arguments)
+            self.stream.copy(arguments)
             self.push(function.function(*arguments))
         else:
             raise DamagedError("it calls what is no function")
@@ -234,7 +234,7 @@ class _Machine:
     def build(self, state: Any) -> None:
         target = self.stack[-1]
         if isinstance(target, Attributes) and isinstance(state, dict):
-            self.window.spend(len(state))
+            self.stream.spend(len(state))
             target.update(state)
         else:
             restore(target, state)

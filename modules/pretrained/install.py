@@ -21,7 +21,13 @@ from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.checksums import NAME, Checksums, record, sha256_of
 from modules.pretrained.download import DownloadError, Progress, Say, discard, fetch
 from modules.pretrained.unpack import ArchiveError, unpack
-from modules.pretrained.weights import Source, find_weights, line, missing_message, offline_advice
+from modules.pretrained.weights import (
+    DownloadSource,
+    find_weights,
+    get_entry,
+    missing_message,
+    offline_advice,
+)
 
 
 def install(key: str, root: Path, say: Say, progress: Progress, url: str | None = None) -> Path:
@@ -38,7 +44,7 @@ def install(key: str, root: Path, say: Say, progress: Progress, url: str | None 
         MissingWeightsError: No address gives it; says how to get it by hand.
         OSError: It cannot be written.
     """
-    entry = line(key)
+    entry = get_entry(key)
     sources = entry.sources if url is None else (_source_at(url, entry.sources),)
     if path := find_weights(key, root):  # before the folder is touched: it may be read-only
         say(f"{path} is there already")
@@ -71,13 +77,13 @@ def check(key: str, root: Path) -> tuple[bool, str]:
     Raises:
         MissingWeightsError: It is not there.
     """
-    path, entry = find_weights(key, root), line(key)
+    path, entry = find_weights(key, root), get_entry(key)
     if path is None:
         raise MissingWeightsError(missing_message(key, root))
     recorded = Checksums.load(root).files
     published = {source.sha256: "as published" for source in entry.sources if source.sha256}
     published = {sha: f"as published ({what})" for sha, what in entry.known.items()} | published
-    for file in (path, *(root / name for name in entry.beside)):
+    for file in (path, *(root / name for name in entry.companions)):
         name, digest = file.relative_to(root).as_posix(), sha256_of(file)
         if name in recorded and digest != recorded[name]:
             return False, (
@@ -97,15 +103,15 @@ def check(key: str, root: Path) -> tuple[bool, str]:
         else:
             what = "recorded now"
         record(root, {}, {name: digest})
-    return True, f"{path}: {what}" if not entry.beside else f"{path} and what is beside it: {what}"
+    return True, f"{path}: {what}" if not entry.companions else f"{path} and what is beside it: {what}"
 
 
-def _source_at(url: str, sources: tuple[Source, ...]) -> Source:
+def _source_at(url: str, sources: tuple[DownloadSource, ...]) -> DownloadSource:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(f"--url {url!r} is no address; it begins with https://")
     archive = next((source.members for source in sources if source.members), {})
-    return Source(url=url, members=archive if parts.path.endswith(".zip") else {})
+    return DownloadSource(url=url, members=archive if parts.path.endswith(".zip") else {})
 
 
 @contextmanager
@@ -122,8 +128,8 @@ def _alone(key: str, root: Path, say: Say) -> Iterator[None]:
         lock.release()
 
 
-def _install_from(source: Source, key: str, root: Path, say: Say, progress: Progress) -> Path:
-    entry = line(key)
+def _install_from(source: DownloadSource, key: str, root: Path, say: Say, progress: Progress) -> Path:
+    entry = get_entry(key)
     place = root / entry.file
     # one for each address, so that a mirror that fails costs the others nothing
     part = root / f"{key}.{hashlib.sha256(source.url.encode()).hexdigest()[:8]}.part"
@@ -154,7 +160,7 @@ def _install_from(source: Source, key: str, root: Path, say: Say, progress: Prog
     return place
 
 
-def _verify(source: Source, digest: str, part: Path, root: Path) -> None:
+def _verify(source: DownloadSource, digest: str, part: Path, root: Path) -> None:
     expected = source.sha256 or Checksums.load(root).downloads.get(source.url, digest)
     if digest != expected:
         discard(part)

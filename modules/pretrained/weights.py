@@ -24,7 +24,7 @@ SAMPLE = 1 << 20  # bytes that a fingerprint reads at each of three places
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class DownloadSource:
     """One address that gives the file, or an archive that holds it.
 
     Attributes:
@@ -56,8 +56,8 @@ class Weights:
 
     Attributes:
         file: Its place under pretrain/.
-        beside: What must lie there too.
-        also: Other names under which the same content is published and found.
+        companions: What must lie there too.
+        aliases: Other names under which the same content is published and found.
         purpose: What it is for, in a sentence.
         licence: Of the weights, as far as their publisher says.
         sources: Where it is downloaded from, in this order.
@@ -68,16 +68,16 @@ class Weights:
     file: str
     purpose: str
     licence: str
-    beside: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
+    companions: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    sources: tuple[DownloadSource, ...] = ()
     by_hand: str = ""
     known: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that must be there."""
-        return (self.file, *self.beside)
+        return (self.file, *self.companions)
 
 
 _NSF_HIFIGAN = ("model", "config.json", "NOTICE.txt", "NOTICE.zh-CN.txt")
@@ -89,23 +89,25 @@ def _moess(file: str, size: int, sha256: str, purpose: str) -> Weights:
         file=file,
         purpose=purpose,
         licence="GPL-3.0",
-        sources=(Source(url=url, size=size, sha256=sha256),),
+        sources=(DownloadSource(url=url, size=size, sha256=sha256),),
     )
 
 
 def _whisper(file: str, sha256: str, purpose: str) -> Weights:
     url = f"https://openaipublic.azureedge.net/main/whisper/models/{sha256}/{file}"
-    return Weights(file=file, purpose=purpose, licence="MIT", sources=(Source(url=url, sha256=sha256),))
+    return Weights(
+        file=file, purpose=purpose, licence="MIT", sources=(DownloadSource(url=url, sha256=sha256),)
+    )
 
 
 WEIGHTS: dict[str, Weights] = {
     "contentvec": Weights(
         file="checkpoint_best_legacy_500.pt",
-        also=("hubert_base.pt",),
+        aliases=("hubert_base.pt",),
         purpose="ContentVec, the default speech encoder: words with little of the singer left in them.",
         licence="MIT",
         sources=(
-            Source(
+            DownloadSource(
                 url=f"{HUB}lj1995/VoiceConversionWebUI/resolve/main/hubert_base.pt",
                 size=189507909,
                 sha256="f54b40fd2802423a5643779c4861af1e9ee9c1564dc9d32f54f20b5ffba7db96",
@@ -124,7 +126,9 @@ WEIGHTS: dict[str, Weights] = {
         purpose="Soft HuBERT, a speech encoder with 256 channels.",
         licence="MIT",
         sources=(
-            Source(url="https://github.com/bshall/hubert/releases/download/v0.1/hubert-soft-0d54a1f4.pt"),
+            DownloadSource(
+                url="https://github.com/bshall/hubert/releases/download/v0.1/hubert-soft-0d54a1f4.pt"
+            ),
         ),
     ),
     "whisper-medium": _whisper(
@@ -142,7 +146,7 @@ WEIGHTS: dict[str, Weights] = {
         purpose="HuBERT large trained on Chinese speech.",
         licence="MIT",
         sources=(
-            Source(
+            DownloadSource(
                 url=f"{HUB}TencentGameMate/chinese-hubert-large/resolve/main/"
                 "chinese-hubert-large-fairseq-ckpt.pt",
                 size=3799503913,
@@ -155,7 +159,7 @@ WEIGHTS: dict[str, Weights] = {
         purpose="DPHuBERT, a speech encoder: HuBERT pruned to a quarter of its weights.",
         licence="MIT (the code; the weights' page names none: https://huggingface.co/pyf98/DPHuBERT)",
         sources=(
-            Source(
+            DownloadSource(
                 url=f"{HUB}pyf98/DPHuBERT/resolve/main/DPHuBERT-sp0.75.pth",
                 size=99132650,
                 sha256="384d72429163b79cd9f4deaf41aa2cbc990e7526b4430f2a22d40c5e70c14be7",
@@ -166,7 +170,7 @@ WEIGHTS: dict[str, Weights] = {
         file="WavLM-Base+.pt",
         purpose="WavLM-Base+, a speech encoder trained on 94 000 hours of varied speech.",
         licence="MIT (its repository; its model card names CC BY-SA 3.0)",
-        sources=(Source(url="https://valle.blob.core.windows.net/share/wavlm/WavLM-Base+.pt"),),
+        sources=(DownloadSource(url="https://valle.blob.core.windows.net/share/wavlm/WavLM-Base+.pt"),),
         by_hand=(
             "the published link carries a signature that lapses; copy the current one from "
             "https://github.com/microsoft/unilm/tree/master/wavlm and give it with --url '<link>'"
@@ -204,11 +208,11 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "nsf-hifigan": Weights(
         file="nsf_hifigan/model",
-        beside=("nsf_hifigan/config.json",),
+        companions=("nsf_hifigan/config.json",),
         purpose="NSF-HiFiGAN, the default vocoder: from mel and F0 to sound.",
         licence="CC BY-NC-SA 4.0",
         sources=(
-            Source(
+            DownloadSource(
                 url="https://github.com/openvpi/vocoders/releases/download/nsf-hifigan-v1/"
                 "nsf_hifigan_20221211.zip",
                 members={name: f"nsf_hifigan/{name}" for name in _NSF_HIFIGAN},
@@ -217,7 +221,7 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "nsf-snake-hifigan": Weights(
         file="nsf_snake_hifigan/model",
-        beside=("nsf_snake_hifigan/config.json",),
+        companions=("nsf_snake_hifigan/config.json",),
         purpose="NSF-HiFiGAN with snake activations, a vocoder that so-vits-svc trains within a voice.",
         licence="that of the voice it is taken from",
         by_hand=(
@@ -230,12 +234,12 @@ WEIGHTS: dict[str, Weights] = {
         purpose="RMVPE, an F0 predictor made for voices over accompaniment.",
         licence="unknown, see https://github.com/Dream-High/RMVPE",
         sources=(
-            Source(
+            DownloadSource(
                 url=f"{HUB}datasets/ylzz1997/rmvpe_pretrain_model/resolve/main/rmvpe.pt",
                 size=368492925,
                 sha256="1d49bd662038808878c9d7420e0f583f506fe69086cc384f0da88f0b3a4e1115",
             ),
-            Source(
+            DownloadSource(
                 url="https://github.com/yxlllc/RMVPE/releases/download/230917/rmvpe.zip",
                 members={"model.pt": "rmvpe.pt"},
             ),
@@ -247,7 +251,7 @@ WEIGHTS: dict[str, Weights] = {
 }
 
 
-def line(key: str) -> Weights:
+def get_entry(key: str) -> Weights:
     """Return the line of ``key``; raises ConfigError that lists the keys there are."""
     if key not in WEIGHTS:
         raise ConfigError(f"there are no weights {key!r}; choose from: {', '.join(WEIGHTS)}")
@@ -266,10 +270,10 @@ def find_weights(key: str, root: Path | None = None) -> Path | None:
         key: Of the table.
         root: Where to look; None: :func:`folder`.
     """
-    root, entry = root or folder(), line(key)
-    if not all((root / name).is_file() for name in entry.beside):
+    root, entry = root or folder(), get_entry(key)
+    if not all((root / name).is_file() for name in entry.companions):
         return None
-    return next((root / name for name in (entry.file, *entry.also) if (root / name).is_file()), None)
+    return next((root / name for name in (entry.file, *entry.aliases) if (root / name).is_file()), None)
 
 
 def weights_path(key: str) -> Path:
@@ -286,9 +290,9 @@ def weights_path(key: str) -> Path:
 
 def missing_message(key: str, root: Path | None = None) -> str:
     """Return in one line what is missing, how to get it, and how without a connection here."""
-    root, entry = root or folder(), line(key)
-    names = [name for name in entry.beside if not (root / name).is_file()]
-    if not any((root / name).is_file() for name in (entry.file, *entry.also)):
+    root, entry = root or folder(), get_entry(key)
+    names = [name for name in entry.companions if not (root / name).is_file()]
+    if not any((root / name).is_file() for name in (entry.file, *entry.aliases)):
         names.insert(0, entry.file)
     missing = " and ".join(str(root / name) for name in names)
     verb = "is" if len(names) == 1 else "are"
@@ -299,7 +303,7 @@ def missing_message(key: str, root: Path | None = None) -> str:
 
 def offline_advice(key: str, root: Path) -> str:
     """Return how to get ``key`` with a browser, on this or another machine."""
-    entry = line(key)
+    entry = get_entry(key)
     ways = []
     for source in entry.sources:
         wanted = [name for name, place in source.members.items() if place in entry.files]
@@ -325,10 +329,12 @@ def fingerprint(key: str | None, root: Path | None = None) -> str:
     path = find_weights(key, root)
     if path is None:
         return key
-    return f"{key}-{file_fingerprint(path, [(root or folder()) / name for name in line(key).beside])}"
+    return (
+        f"{key}-{file_fingerprint(path, [(root or folder()) / name for name in get_entry(key).companions])}"
+    )
 
 
-def file_fingerprint(path: Path, beside: Sequence[Path] = ()) -> str:
+def file_fingerprint(path: Path, companions: Sequence[Path] = ()) -> str:
     """Return the size and the hash of :func:`fingerprint` for any file, and those that belong to it."""
     digest = hashlib.sha256()
     size = path.stat().st_size
@@ -336,6 +342,6 @@ def file_fingerprint(path: Path, beside: Sequence[Path] = ()) -> str:
         for start in sorted({0, max(0, (size - SAMPLE) // 2), max(0, size - SAMPLE)}):
             file.seek(start)
             digest.update(file.read(SAMPLE))
-    for other in beside:
+    for other in companions:
         digest.update(other.read_bytes())
     return f"{size}-{digest.hexdigest()[:16]}"

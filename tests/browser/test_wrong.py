@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.acts import MODEL, SLOW, SONGS, button, choose, fold, tab, toast, upload
 from tests.browser.project import SONG
-from tests.support.code_execution_payloads import write_malicious
+from tests.support.code_execution_payloads import write_payload
 
 pytestmark = pytest.mark.browser
 
@@ -64,7 +64,7 @@ def test_an_hour_of_song(ready, project):
 def test_a_hostile_model(ready, project):
     folder = project / "outside"
     folder.mkdir(exist_ok=True)
-    write_malicious(folder / "G_evil.pth", "pickle", project / "trace")
+    write_payload(folder / "G_evil.pth", "pickle", project / "trace")
     fold(ready, "Upload a model")
     upload(ready, MODEL, folder / "G_evil.pth", project / "trained/anna/config.json")
     expect(ready.get_by_label("Model", exact=True).locator("visible=true").first).to_have_value(

@@ -10,7 +10,7 @@ from cluster.kmeans_file import read_centres, write_centres
 from modules.checkpoint import read_checkpoint
 from modules.common.errors import CheckpointError
 from tests.cluster.data import DIMS, draw, write_published_kmeans
-from tests.support.code_execution_payloads import PAYLOADS, write_malicious
+from tests.support.code_execution_payloads import PAYLOADS, write_payload
 
 WAYS = ["full", "batches", "torch"]
 
@@ -100,7 +100,7 @@ def test_published_files_of_full_size_are_read(tmp_path):
 @pytest.mark.parametrize("container", ["zip", "legacy"])
 def test_malicious_files_are_refused(tmp_path, name, container):
     trace = tmp_path / "was here"
-    path = write_malicious(tmp_path / "k.pt", container, trace, name, key="anna")
+    path = write_payload(tmp_path / "k.pt", container, trace, name, key="anna")
     with pytest.raises(CheckpointError, match="is refused: it asks for"):
         read_centres(path)
     assert not trace.exists()

@@ -85,9 +85,7 @@ def payload_pickle(name: str, trace: Path, key: str = "model") -> bytes:
     return b"\x80\x02}" + _text(key) + b"}" + _text("weight") + payload + b"ss."
 
 
-def write_malicious(
-    path: Path, container: str, trace: Path, name: str = "system", key: str = "model"
-) -> Path:
+def write_payload(path: Path, container: str, trace: Path, name: str = "system", key: str = "model") -> Path:
     """Write a file that, obeyed, creates ``trace``; ``container`` may be "pickle" for a bare one."""
     pickled = payload_pickle(name, trace, key)
     if container == "pickle":

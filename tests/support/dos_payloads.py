@@ -146,7 +146,7 @@ _BIG_NUMBER = b"\x8b" + (2_000_000).to_bytes(4, "little") + b"\x01" * 2_000_000 
 _REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
 _STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ"
 
-BOMBS: dict[str, Callable[[Path], object]] = {
+DOS_PAYLOADS: dict[str, Callable[[Path], object]] = {
     "lists": _pickled(b"]" * N),
     "lists in a stream": _streamed(b"]" * N),
     "just as many lists as go through": _pickled(b"]" * 195_000),

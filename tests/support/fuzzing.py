@@ -26,7 +26,7 @@ from torch import nn
 
 from modules.checkpoint import load_weights, read_checkpoint, read_weights, state_of
 from modules.common.errors import GlowSVCError
-from tests.support.dos_payloads import BOMBS
+from tests.support.dos_payloads import DOS_PAYLOADS
 from tests.support.published import write_encoder, write_fairseq
 from tests.support.torch_files import save_tar, tensor_pickle, wrap, write_legacy, write_zip
 
@@ -83,9 +83,9 @@ def originals(folder: Path) -> tuple[Path, ...]:
 def write(number: int, folder: Path) -> tuple[str, Path]:
     """Write the broken file ``number``; return what was done to it, and its path."""
     path = folder / f"{number}.pth"
-    if number < len(BOMBS):
-        kind = list(BOMBS)[number]
-        BOMBS[kind](path)
+    if number < len(DOS_PAYLOADS):
+        kind = list(DOS_PAYLOADS)[number]
+        DOS_PAYLOADS[kind](path)
         return kind, path
     source = random.Random(number)
     kind = source.choice(list(_MUTATIONS))
@@ -319,7 +319,9 @@ def main(folder: Path, first: int, last: int) -> None:
     for start in range(first, last, 50):
         numbers = range(start, min(start + 50, last))
         made = [write(number, folder) for number in numbers]
-        results = in_children(lambda entry: (load_as_weights if entry[0] in BOMBS else load)(entry[1]), made)
+        results = in_children(
+            lambda entry: (load_as_weights if entry[0] in DOS_PAYLOADS else load)(entry[1]), made
+        )
         for number, (kind, path), result in zip(numbers, made, results, strict=True):
             print(
                 json.dumps({"number": number, "kind": kind, "size": path.stat().st_size, **result}),

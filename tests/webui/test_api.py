@@ -20,7 +20,7 @@ from gradio_client.exceptions import AppError
 
 from inference.options import ConvertOptions
 from modules.common.errors import ConfigError
-from tests.support.code_execution_payloads import write_malicious
+from tests.support.code_execution_payloads import write_payload
 from tests.webui.server import MODEL, RATE, make_project, running, tone
 from webui import uploads
 from webui.api import _bounded, asked_options
@@ -207,7 +207,7 @@ def test_a_wrong_song_is_one_line_and_the_server_goes_on(loaded, tmp_path):
 def test_a_hostile_model_runs_nothing(client):
     folder, trace = Path("trained/evil"), Path("trace").resolve()
     folder.mkdir(parents=True)
-    write_malicious(folder / "G_1.pth", "pickle", trace)
+    write_payload(folder / "G_1.pth", "pickle", trace)
     (folder / "config.json").write_bytes(Path("trained/anna/config.json").read_bytes())
     with pytest.raises(AppError, match="os.system"):
         client.predict("trained/evil/G_1.pth", api_name="/load")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.support.dos_payloads import BOMBS
+from tests.support.dos_payloads import DOS_PAYLOADS
 from tests.support.fuzzing import N_FILES, ROOM, in_children
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, for a process per file")
@@ -43,9 +43,9 @@ def test_memory_is_bounded_by_the_size_of_the_file(results):
 
 
 def test_all_kinds_are_there_and_bombs_are_refused(results):
-    for kind in BOMBS:
+    for kind in DOS_PAYLOADS:
         assert any(result["kind"] == kind for result in results)
-    kinds = {result["kind"].partition(" of ")[0].strip() for result in results[len(BOMBS) :]}
+    kinds = {result["kind"].partition(" of ")[0].strip() for result in results[len(DOS_PAYLOADS) :]}
     assert len(kinds) == 8
     # a tar ends in zeros that nobody misses
     cut = [

@@ -10,13 +10,13 @@ import torch
 
 from modules.checkpoint import read_checkpoint, read_weights
 from modules.checkpoint.allowlist import Array, DamagedError, UnsafePickleError
-from modules.checkpoint.unpickler import Window, unpickle
+from modules.checkpoint.unpickler import PickleStream, unpickle
 from modules.common.errors import CheckpointError
 from tests.support.torch_files import wrap, write_zip
 
 
 def read(data):
-    return unpickle(Window(io.BytesIO(data), len(data)), lambda key: key, strict=True)
+    return unpickle(PickleStream(io.BytesIO(data), len(data)), lambda key: key, strict=True)
 
 
 VALUES = [

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from modules.checkpoint.allowlist import UNKNOWN, DamagedError, UnsafePickleError
-from modules.checkpoint.unpickler import Window, unpickle
+from modules.checkpoint.unpickler import PickleStream, unpickle
 from tests.support.published import foreign_classes
 
 
 def read(data, strict=False, persistent=None):
-    return unpickle(Window(io.BytesIO(data), len(data)), persistent or (lambda key: ("outside", key)), strict)
+    return unpickle(
+        PickleStream(io.BytesIO(data), len(data)), persistent or (lambda key: ("outside", key)), strict
+    )
 
 
 VALUES = [
@@ -149,12 +151,12 @@ def test_keys_that_could_be_slow_to_hash_are_left_out():
 
 def test_a_row_of_pickles_is_read_one_by_one():
     file = io.BytesIO(pickle.dumps(1, 2) + pickle.dumps([2], 2) + b"rest")
-    window = Window(file, 100)
-    assert unpickle(window, list) == 1 and unpickle(window, list) == [2]
-    assert window.skip(2) == file.getvalue().index(b"rest")
-    assert window.numbers("<h") == (int.from_bytes(b"st", "little"),)
+    stream = PickleStream(file, 100)
+    assert unpickle(stream, list) == 1 and unpickle(stream, list) == [2]
+    assert stream.skip(2) == file.getvalue().index(b"rest")
+    assert stream.numbers("<h") == (int.from_bytes(b"st", "little"),)
     with pytest.raises(DamagedError, match="cut short"):
-        window.numbers("<h")
+        stream.numbers("<h")
 
 
 @pytest.mark.parametrize(
@@ -183,10 +185,10 @@ def test_steps_and_text_are_limited_by_the_size_of_the_file():
     steps = b"\x80\x02" + b"N0" * 150_000 + b"N."
     with pytest.raises(DamagedError, match="more objects"):
         read(steps)
-    assert unpickle(Window(io.BytesIO(steps), 10**9), list) is None
+    assert unpickle(PickleStream(io.BytesIO(steps), 10**9), list) is None
     text = b"\x80\x02X" + (8_500_000).to_bytes(4, "little") + b"a" * 8_500_000 + b"."
     with pytest.raises(DamagedError, match="more text"):
-        unpickle(Window(io.BytesIO(text), 1000), list)
+        unpickle(PickleStream(io.BytesIO(text), 1000), list)
     assert len(read(text)) == 8_500_000
 
 

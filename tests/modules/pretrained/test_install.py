@@ -12,7 +12,7 @@ import pytest
 
 from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.install import check, install
-from modules.pretrained.weights import WEIGHTS, Source, Weights, find_weights, weights_path
+from modules.pretrained.weights import WEIGHTS, DownloadSource, Weights, find_weights, weights_path
 from tests.support.file_server import Fault, file_server, isolate
 
 BODY = np.random.default_rng(0).bytes(300_000)
@@ -75,7 +75,7 @@ def archive(**members):
 
 
 def test_a_published_checksum_is_checked_and_nothing_else_is_left(server, table, get):
-    table(Source(url=server.put("toy.pt", BODY), size=len(BODY), sha256=SHA))
+    table(DownloadSource(url=server.put("toy.pt", BODY), size=len(BODY), sha256=SHA))
     assert get() == BODY and weights_path("toy").read_bytes() == BODY
     assert get.left() == {"toy.pt", "checksums.json"}
     assert "as published" in get.lines[-1]
@@ -83,7 +83,7 @@ def test_a_published_checksum_is_checked_and_nothing_else_is_left(server, table,
 
 
 def test_an_unpublished_checksum_is_recorded_and_said_so(server, table, get):
-    table(Source(url=server.put("toy.pt", BODY)))
+    table(DownloadSource(url=server.put("toy.pt", BODY)))
     assert get() == BODY
     assert "none is published" in get.lines[-1] and "checksums.json" in get.lines[-1] and SHA in get.lines[-1]
     content = json.loads((get.root / "checksums.json").read_text())
@@ -91,7 +91,7 @@ def test_an_unpublished_checksum_is_recorded_and_said_so(server, table, get):
 
 
 def test_a_later_download_must_bring_what_the_first_did(server, table, get):
-    table(Source(url=server.put("toy.pt", BODY)))
+    table(DownloadSource(url=server.put("toy.pt", BODY)))
     get()
     (get.root / "toy.pt").unlink()
     server.put("toy.pt", BODY[::-1], etag='"v2"')
@@ -101,7 +101,7 @@ def test_a_later_download_must_bring_what_the_first_did(server, table, get):
 
 
 def test_a_wrong_checksum_deletes_the_file_and_says_so(server, table, get):
-    table(Source(url=server.put("toy.pt", BODY[::-1]), sha256=SHA))
+    table(DownloadSource(url=server.put("toy.pt", BODY[::-1]), sha256=SHA))
     with pytest.raises(MissingWeightsError, match="could not be downloaded, for the reasons above"):
         get()
     assert "damaged or another one, and deleted" in get.lines[-1] and get.left() == set()
@@ -110,11 +110,11 @@ def test_a_wrong_checksum_deletes_the_file_and_says_so(server, table, get):
 
 def test_mirrors_are_tried_in_order_each_failure_a_line(server, table, get):
     table(
-        Source(url=server.put("gone.pt", BODY, faults=9 * [Fault(status=404)])),
-        Source(url=server.put("page.pt", b"<html>", kind="text/html")),
-        Source(url=server.put("bad.pt", b"bad"), sha256=SHA),
-        Source(url=server.put("good.pt", BODY), sha256=SHA),
-        Source(url=server.put("never.pt", BODY)),
+        DownloadSource(url=server.put("gone.pt", BODY, faults=9 * [Fault(status=404)])),
+        DownloadSource(url=server.put("page.pt", b"<html>", kind="text/html")),
+        DownloadSource(url=server.put("bad.pt", b"bad"), sha256=SHA),
+        DownloadSource(url=server.put("good.pt", BODY), sha256=SHA),
+        DownloadSource(url=server.put("never.pt", BODY)),
     )
     assert get() == BODY
     assert [path.lstrip("/") for path, _ in server.requests] == ["gone.pt", "page.pt", "bad.pt", "good.pt"]
@@ -124,8 +124,10 @@ def test_mirrors_are_tried_in_order_each_failure_a_line(server, table, get):
 
 
 def test_a_mirror_that_breaks_off_costs_the_others_nothing(server, table, get):
-    first = Source(url=server.put("a.pt", BODY, faults=[Fault(drop=200_000)] + 9 * [Fault(status=500)]))
-    table(first, Source(url=server.put("b.pt", BODY, faults=9 * [Fault(status=404)])))
+    first = DownloadSource(
+        url=server.put("a.pt", BODY, faults=[Fault(drop=200_000)] + 9 * [Fault(status=500)])
+    )
+    table(first, DownloadSource(url=server.put("b.pt", BODY, faults=9 * [Fault(status=404)])))
     with pytest.raises(MissingWeightsError):
         get()
     server.files["a.pt"].faults.clear()
@@ -135,7 +137,7 @@ def test_a_mirror_that_breaks_off_costs_the_others_nothing(server, table, get):
 
 def test_hf_endpoint_is_where_the_hub_s_files_come_from(server, table, get, monkeypatch):
     server.put("somebody/model/resolve/main/toy.pt", BODY)
-    table(Source(url="https://huggingface.co/somebody/model/resolve/main/toy.pt"))
+    table(DownloadSource(url="https://huggingface.co/somebody/model/resolve/main/toy.pt"))
     monkeypatch.setenv("HF_ENDPOINT", server.root)
     assert get() == BODY
     assert list(json.loads((get.root / "checksums.json").read_text())["downloads"]) == [
@@ -144,7 +146,7 @@ def test_hf_endpoint_is_where_the_hub_s_files_come_from(server, table, get, monk
 
 
 def test_without_a_connection_the_message_names_file_address_and_folder(server, table, get):
-    table(Source(url="https://models.example/toy.pt"))
+    table(DownloadSource(url="https://models.example/toy.pt"))
     with pytest.raises(MissingWeightsError) as caught:
         get()
     message = str(caught.value)
@@ -155,7 +157,7 @@ def test_without_a_connection_the_message_names_file_address_and_folder(server, 
 def test_an_archive_gives_its_files(server, table, get):
     members = {name: f"toy/{name}" for name in ("model", "config.json", "NOTICE.txt")}
     url = server.put("toy.zip", archive(model=BODY, **{"config.json": "{}", "other": "x"}))
-    table(Source(url=url, members=members), file="toy/model", beside=("toy/config.json",))
+    table(DownloadSource(url=url, members=members), file="toy/model", companions=("toy/config.json",))
     assert get() == BODY
     assert get.left() == {"model", "config.json", "checksums.json"}
     sums = json.loads((get.root / "checksums.json").read_text())
@@ -172,7 +174,7 @@ def test_an_archive_gives_its_files(server, table, get):
 )
 def test_a_bad_archive_leaves_nothing(server, table, get, body, words):
     table(
-        Source(url=server.put("toy.zip", body, length=len(body)), members={"model": "toy/model"}),
+        DownloadSource(url=server.put("toy.zip", body, length=len(body)), members={"model": "toy/model"}),
         file="toy/model",
     )
     with pytest.raises(MissingWeightsError):
@@ -181,14 +183,14 @@ def test_a_bad_archive_leaves_nothing(server, table, get, body, words):
 
 
 def test_a_torch_file_that_ends_early_is_not_taken_for_whole(server, table, get):
-    table(Source(url=server.put("toy.pt", archive(data=BODY)[:-30], length=-1)))
+    table(DownloadSource(url=server.put("toy.pt", archive(data=BODY)[:-30], length=-1)))
     with pytest.raises(MissingWeightsError):
         get()
     assert "ends too early" in get.lines[-1] and get.left() == set()
 
 
 def test_another_address_can_be_given(server, table, get):
-    table(Source(url="https://models.example/toy.pt"))
+    table(DownloadSource(url="https://models.example/toy.pt"))
     assert get(server.put("elsewhere/x.bin", BODY) + "?signature=a%2Bb") == BODY
     assert server.requests[0][0].endswith("?signature=a%2Bb")
     (get.root / "toy.pt").unlink()
@@ -204,7 +206,7 @@ def test_what_cannot_be_downloaded_says_so(table, get):
 
 
 def test_two_at_a_time_download_once(server, table, get):
-    table(Source(url=server.put("toy.pt", BODY, drip=0.002)))
+    table(DownloadSource(url=server.put("toy.pt", BODY, drip=0.002)))
     said: list[str] = []
     errors: list[BaseException] = []
 
@@ -225,7 +227,7 @@ def test_two_at_a_time_download_once(server, table, get):
 
 
 def test_an_interruption_keeps_the_part_and_the_next_run_continues(server, table, get, monkeypatch):
-    table(Source(url=server.put("toy.pt", BODY)))
+    table(DownloadSource(url=server.put("toy.pt", BODY)))
     calls = []
 
     def stop(self, n=1):
@@ -242,7 +244,7 @@ def test_an_interruption_keeps_the_part_and_the_next_run_continues(server, table
 
 
 def test_a_crash_before_the_move_costs_no_second_download(server, table, get, monkeypatch):
-    table(Source(url=server.put("toy.pt", BODY)))
+    table(DownloadSource(url=server.put("toy.pt", BODY)))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError):
         patch.setattr(
             "modules.pretrained.install.sha256_of", lambda path: (_ for _ in ()).throw(RuntimeError)
@@ -252,7 +254,7 @@ def test_a_crash_before_the_move_costs_no_second_download(server, table, get, mo
 
 
 def test_check_finds_what_has_changed(server, table, get):
-    table(Source(url=server.put("toy.pt", BODY)))
+    table(DownloadSource(url=server.put("toy.pt", BODY)))
     get()
     assert check("toy", get.root) == (True, f"{get.root / 'toy.pt'}: as recorded")
     (get.root / "toy.pt").write_bytes(BODY[:-1] + b"x")
@@ -263,17 +265,17 @@ def test_check_finds_what_has_changed(server, table, get):
 def test_check_knows_the_published_and_records_the_rest(server, table, get):
     get.root.mkdir()
     (get.root / "toy.pt").write_bytes(BODY)
-    table(Source(url="https://models.example/toy.pt"))
+    table(DownloadSource(url="https://models.example/toy.pt"))
     assert check("toy", get.root)[1].endswith("recorded now")
     assert check("toy", get.root)[1].endswith("as recorded")
     (get.root / "checksums.json").unlink()
-    table(Source(url="https://models.example/toy.pt", sha256=SHA))
+    table(DownloadSource(url="https://models.example/toy.pt", sha256=SHA))
     assert check("toy", get.root)[1].endswith("as published")
     (get.root / "checksums.json").unlink()
-    table(Source(url="https://models.example/toy.pt", sha256="0" * 64), known={SHA: "another layout"})
+    table(DownloadSource(url="https://models.example/toy.pt", sha256="0" * 64), known={SHA: "another layout"})
     assert check("toy", get.root)[1].endswith("as published (another layout)")
     (get.root / "checksums.json").unlink()
-    table(Source(url="https://models.example/toy.pt", sha256="0" * 64))
+    table(DownloadSource(url="https://models.example/toy.pt", sha256="0" * 64))
     good, found = check("toy", get.root)
     assert not good and "none of the published files" in found
     (get.root / "toy.pt").unlink()
@@ -287,6 +289,6 @@ def test_check_knows_the_published_and_records_the_rest(server, table, get):
 def test_damaged_checksums_are_named(server, table, get, text):
     get.root.mkdir()
     (get.root / "checksums.json").write_text(text)
-    table(Source(url=server.put("toy.pt", BODY)))
+    table(DownloadSource(url=server.put("toy.pt", BODY)))
     with pytest.raises(ConfigError, match="checksums.json is damaged; delete it"):
         get()

@@ -9,7 +9,7 @@ from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained import weights
 from modules.pretrained.weights import (
     WEIGHTS,
-    Source,
+    DownloadSource,
     find_weights,
     fingerprint,
     folder,
@@ -58,7 +58,7 @@ def test_every_line_is_complete(key):
 
 
 def test_no_two_lines_share_a_file():
-    names = [name for line in WEIGHTS.values() for name in (*line.files, *line.also)]
+    names = [name for line in WEIGHTS.values() for name in (*line.files, *line.aliases)]
     assert len(names) == len(set(names))
 
 
@@ -126,7 +126,9 @@ def test_hf_endpoint_stands_in_for_the_hub_and_for_nothing_else(monkeypatch, end
     assert hub == "https://mirror.example/datasets/ylzz1997/rmvpe_pretrain_model/resolve/main/rmvpe.pt"
     assert other.startswith("https://github.com/")
     assert hub in missing_message("rmvpe")
-    assert Source(url="https://huggingface.co.example/a").address == "https://huggingface.co.example/a"
+    assert (
+        DownloadSource(url="https://huggingface.co.example/a").address == "https://huggingface.co.example/a"
+    )
 
 
 def test_a_fingerprint_tells_files_apart(root):

@@ -163,10 +163,10 @@ class Song:
     @classmethod
     def hear(cls, path: Path, scratch: Path) -> Song:
         """Read a song; raises AudioError if that is impossible."""
-        from inference.source import Source
+        from inference.source import SourceAudio
         from modules.f0_predictor import F0_PREDICTORS
 
-        with Source(path, RATE, scratch) as source:
+        with SourceAudio(path, RATE, scratch) as source:
             audio = source.read(0, min(source.n_samples, MAX_JUDGED_SECONDS * RATE))
             n_samples = source.n_samples
         f0, uv = F0_PREDICTORS.build(F0_PREDICTOR, sampling_rate=RATE).predict(audio)

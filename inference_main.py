@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
+    from inference.key import KeyAdvice
     from inference.options import ConvertOptions
     from inference.pipeline import SongConverter
     from modules.config import Config
@@ -171,7 +172,7 @@ def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, k
         converted = converter.convert(song, result, speaker, key, show)
     print(f"{result}: {converted.seconds:.1f} s, real-time factor {converted.real_time_factor:.2f}")
     if converted.advice:
-        print(f"  {converted.advice}")
+        print(f"  {_advice(converted.advice, speaker, key)}")
     if converter.options.use_spk_mix:
         from inference.speaker_mix import SpeakerMix
         from inference.speaker_mix.plot import write_mix_plot
@@ -180,6 +181,16 @@ def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, k
         mix = SpeakerMix.from_file(converter.options.spk_mix_file, config.spk, config.model.n_speakers)
         write_mix_plot(picture, mix, converted.seconds)
         print(f"  who sings when: {picture}")
+
+
+def _advice(advice: KeyAdvice, speaker: str, key: float) -> str:
+    """One sentence on a song outside the range of its target speaker."""
+    (low, high), (floor, ceiling) = advice.song_range, advice.trained_range
+    where = f"{low:.0f}–{high:.0f} Hz" + (f" with -t {key:g}" if key else "")
+    return (
+        f"the song lies at {where}, but {speaker} was trained on {floor:.0f}–{ceiling:.0f} Hz; "
+        f"-t {advice.semitones} would fit better"
+    )
 
 
 if __name__ == "__main__":

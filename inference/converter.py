@@ -13,7 +13,7 @@ from torch import Tensor
 from inference.noise import frame_noise
 from inference.oom import within_memory
 from inference.options import PRECISIONS, ConvertOptions
-from inference.pipeline import Passage, Report, SongConverter
+from inference.pipeline import Report, Segment, SongConverter
 from inference.refiner import Refiner, speaker_tensor
 from inference.voice_config import load_voice
 from models import GlowSVC
@@ -93,10 +93,10 @@ class Converter(SongConverter):
         return self._predictor().predict(audio, n_frames)
 
     @torch.inference_mode()
-    def sing(self, passage: Passage, report: Report) -> np.ndarray:
+    def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
         """Return N * hop_length samples; tell ``report`` on the way how much is done."""
-        mel, f0 = self.mel(passage, report)
-        voicing = torch.from_numpy(passage.uv).to(self.device)
+        mel, f0 = self.mel(segment, report)
+        voicing = torch.from_numpy(segment.uv).to(self.device)
         audio = self.vocoder.synthesize(mel, f0, voicing)
         if self.enhancer:
             hop, key = self.config.data.hop_length, self.options.enhancer_adaptive_key
@@ -104,35 +104,35 @@ class Converter(SongConverter):
         return audio.cpu().numpy()
 
     @torch.inference_mode()
-    def mel(self, passage: Passage, report: Report) -> tuple[Tensor, Tensor]:
+    def mel(self, segment: Segment, report: Report) -> tuple[Tensor, Tensor]:
         """Return the mel (M, N), natural log, float32, and the F0 (N,) that it is sung at, Hz."""
-        units = torch.from_numpy(passage.units).to(self.device)
-        mel, f0 = None, torch.from_numpy(passage.f0).to(self.device)
+        units = torch.from_numpy(segment.units).to(self.device)
+        mel, f0 = None, torch.from_numpy(segment.f0).to(self.device)
         if self.model is not None:
-            mel, f0 = self._glow(self.model, passage, units)
+            mel, f0 = self._glow(self.model, segment, units)
             if self.options.second_encoding:
-                units = self._heard_again(mel, f0, passage)
+                units = self._reencode(mel, f0, segment)
         if self.refiner:
             with self._precision():
-                mel = self.refiner.refine(passage, units, f0, mel, report)
+                mel = self.refiner.refine(segment, units, f0, mel, report)
         assert mel is not None
         return mel.float(), f0
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def _glow(self, model: GlowSVC, passage: Passage, units: Tensor) -> tuple[Tensor, Tensor]:
+    def _glow(self, model: GlowSVC, segment: Segment, units: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the Glow model sings: mel (M, N) and F0 (N,)."""
         device, n_mels = self.device, self.config.data.n_mels
-        noise = torch.from_numpy(frame_noise(passage.first, passage.n_frames, n_mels))
+        noise = torch.from_numpy(frame_noise(segment.first, segment.n_frames, n_mels))
         follows = self.config.model.vol_embedding
         with self._precision():
             mel, f0 = model.infer(
                 units[None],
-                torch.from_numpy(passage.f0).to(device)[None],
-                torch.from_numpy(passage.uv).to(device)[None],
-                speaker_tensor(passage.speaker).to(device),
-                torch.from_numpy(passage.volume).to(device)[None] if follows else None,
+                torch.from_numpy(segment.f0).to(device)[None],
+                torch.from_numpy(segment.uv).to(device)[None],
+                speaker_tensor(segment.speaker).to(device),
+                torch.from_numpy(segment.volume).to(device)[None] if follows else None,
                 noise_scale=self.options.noise_scale,
                 predict_f0=self.options.auto_predict_f0,
                 noise=noise[None],
@@ -141,12 +141,12 @@ class Converter(SongConverter):
             raise CheckpointError(f"{self.model_path} gives NaN; use an earlier checkpoint")
         return mel[0].float(), f0[0]
 
-    def _heard_again(self, mel: Tensor, f0: Tensor, passage: Passage) -> Tensor:
-        """Return the units (D, N) of the sound of ``mel`` (M, N): the new voice's, no more the singer's."""
+    def _reencode(self, mel: Tensor, f0: Tensor, segment: Segment) -> Tensor:
+        """Return the units (D, N) of the sound of ``mel`` (M, N): the new voice's, no more the target's."""
         data = self.config.data
-        audio = self.vocoder.synthesize(mel, f0, torch.from_numpy(passage.uv).to(self.device))
+        audio = self.vocoder.synthesize(mel, f0, torch.from_numpy(segment.uv).to(self.device))
         heard = resample(audio.cpu().numpy(), self.sampling_rate, self.encoder.sampling_rate)
-        units = stretch_units(self.encode(heard), passage.n_frames, data.unit_interpolate_mode)
+        units = stretch_units(self.encode(heard), segment.n_frames, data.unit_interpolate_mode)
         return torch.from_numpy(units).to(self.device)
 
     def _predictor(self) -> Any:

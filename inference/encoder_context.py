@@ -8,7 +8,7 @@ the same song.
 from __future__ import annotations
 
 
-def widened(first: int, n_frames: int, wanted: int, song: int) -> tuple[int, int]:
+def expand_window(first: int, n_frames: int, wanted: int, song: int) -> tuple[int, int]:
     """Return (first frame, number of frames) of a window that holds the given one.
 
     It has ``wanted`` frames, or as many as the song has, as evenly to both

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 WINDOW = 0.5  # s, what a level is measured over: a syllable or two
-MARGIN = WINDOW  # s; the sound at this distance decides over a sample, and nothing beyond
+ENVELOPE_MARGIN = WINDOW  # s; the sound at this distance decides over a sample, and nothing beyond
 FLOOR = 1e-4  # RMS, -80 dBFS: what is softer counts as this; two silences leave each other alone
 HIGHEST_GAIN = 16.0  # 24 dB, far more than two recordings of one melody differ by
 
@@ -22,7 +22,7 @@ def envelope_gain(source: np.ndarray, result: np.ndarray, sampling_rate: int, st
 
     The gain is (level of the source / level of the result) ^ (1 - strength).
     Both recordings may be parts of a song: the gains are then those of the whole
-    song but for their first and last ``MARGIN`` s. Outside of what is given
+    song but for their first and last ``ENVELOPE_MARGIN`` s. Outside of what is given
     counts as silence.
 
     Args:

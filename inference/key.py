@@ -1,25 +1,40 @@
-"""Does a song lie where the voice can sing, and if not, by how much should it be shifted?
+"""The key in which a song fits the range of a target speaker.
 
-A voice is heard as itself only in the range that it was trained on; beyond it
-the model guesses. Outside that range the remedy is the key, and for a cover the
-best change is an octave: everything else is out of key with the accompaniment.
+A speaker sounds like themselves only in the range that the model was trained
+on. The best key change for a cover is a whole octave, since everything else is
+out of key with the accompaniment.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from modules.dsp.f0 import transpose
 
-OCTAVE_BONUS = 1.0  # semitones that may stick out further for the sake of a whole octave
+OCTAVE_BONUS = 1.0  # semitones that a whole octave may lie further outside than the best shift
 _WIDEST = 36  # semitones, the largest shift considered
 
 
+@dataclass(frozen=True)
+class KeyAdvice:
+    """A better key for a song that lies outside the range of its target speaker.
+
+    Attributes:
+        semitones: The key change that would fit, -36 to 36.
+        song_range: 5th and 95th percentile of the song in the key it was converted in, Hz.
+        trained_range: The same of the speaker's training recordings, Hz.
+    """
+
+    semitones: int
+    song_range: tuple[float, float]
+    trained_range: tuple[float, float]
+
+
 def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
-    """Return the key change, in semitones, that brings a song into a voice's range.
+    """Key change, in semitones, that brings a song into a speaker's range.
 
     The song's central range (5th to 95th percentile, in semitones) and its
     median are compared with the trained ones. A shift's misfit is how far the
@@ -31,7 +46,7 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
     2. If there is none, the smallest shift with the least misfit.
 
     Args:
-        f0: (V,), the voiced frames' pitch, Hz; others (0, NaN) are left out.
+        f0: (V,), pitch of the voiced frames, Hz; others (0, NaN) are left out.
         f0_range: 5th, 50th and 95th percentile of the training recordings, Hz.
 
     Returns:
@@ -41,7 +56,7 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
     if len(voiced) == 0:
         return 0
     low, middle, high = 12 * np.log2(np.percentile(voiced, [5, 50, 95]))
-    floor, _, ceiling = (12 * math.log2(hz) for hz in f0_range)
+    floor, _, ceiling = 12 * np.log2(f0_range)
 
     def outside(note: float) -> float:
         return max(floor - note, note - ceiling, 0.0)
@@ -58,14 +73,13 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
     return next(key for key in shifts if misfit(key) <= least + 1e-9)
 
 
-def range_advice(f0: np.ndarray, f0_range: Sequence[float], key: float, speaker: str) -> str | None:
-    """Return a sentence on a song that, shifted by ``key``, lies outside the voice's range, or None.
+def key_advice(f0: np.ndarray, f0_range: Sequence[float], key: float) -> KeyAdvice | None:
+    """Advice for a song that, shifted by ``key``, lies outside a speaker's range; None if it does not.
 
     Args:
         f0: (V,), the song's own voiced pitch, Hz.
         f0_range: See :func:`suggest_key`.
         key: Semitones it is shifted by.
-        speaker: Name of the voice.
     """
     voiced = _voiced(f0)
     shifted = transpose(voiced, key)
@@ -73,11 +87,7 @@ def range_advice(f0: np.ndarray, f0_range: Sequence[float], key: float, speaker:
     if better == key or suggest_key(shifted, f0_range) == 0:
         return None
     low, high = np.percentile(shifted, [5, 95])
-    where = f"{low:.0f}–{high:.0f} Hz" + (f" with -t {key:g}" if key else "")
-    return (
-        f"the song lies at {where}, but {speaker} learnt {f0_range[0]:.0f}–{f0_range[2]:.0f} Hz; "
-        f"-t {better} would fit better"
-    )
+    return KeyAdvice(better, (float(low), float(high)), (float(f0_range[0]), float(f0_range[2])))
 
 
 def _voiced(f0: np.ndarray) -> np.ndarray:

@@ -22,14 +22,14 @@ import numpy as np
 
 from cluster import load_blender
 from cluster.blend import Blender
-from inference import silence_gate as rests
-from inference.encoder_context import widened
-from inference.envelope import MARGIN, envelope_gain
-from inference.key import range_advice
+from inference.encoder_context import expand_window
+from inference.envelope import ENVELOPE_MARGIN, envelope_gain
+from inference.key import KeyAdvice, key_advice
 from inference.oom import within_memory
 from inference.options import ConvertOptions
 from inference.output import check_format, writing
-from inference.source import Source
+from inference.silence_gate import GATE_MARGIN, silence_gate
+from inference.source import SourceAudio
 from inference.speaker_mix import SpeakerMix
 from inference.stitch import Chunk, Stitcher, plan
 from modules.config import Config
@@ -41,11 +41,11 @@ from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges
 
 MIXED = "spk_mix"  # how the result of a mix is called
 Progress = Callable[[float, float], None]  # seconds of the song that are done, and all
-Report = Callable[[float], None]  # share of a passage that is done, 0 to 1
+Report = Callable[[float], None]  # share of a segment that is done, 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
-class Passage:
+class Segment:
     """What is to be sung in one go, on the song's frame clock.
 
     Attributes:
@@ -71,7 +71,7 @@ class Passage:
 
 
 @dataclass(frozen=True, eq=False)
-class Singer:
+class TargetVoice:
     """Who sings a song: one speaker, perhaps with what is known of their units, or a mix.
 
     Attributes:
@@ -87,7 +87,7 @@ class Singer:
     mix: SpeakerMix | None = None
 
     def shares(self, first: int, n_frames: int, total: int) -> int | np.ndarray:
-        """Return who sings a passage, see :class:`Passage`; ``total`` is the frames of the song."""
+        """Return who sings a segment, see :class:`Segment`; ``total`` is the frames of the song."""
         return self.speaker_id if self.mix is None else self.mix.shares(first, n_frames, total)
 
 
@@ -101,7 +101,8 @@ class ConversionResult:
         real_time_factor: Seconds of work per second of song.
         f0: (N,), pitch of the *source*, Hz, 0 where unvoiced; frame i at ``i * hop_length`` samples.
         uv: (N,), 1 where voiced.
-        advice: A sentence if the song lies outside the range the voice was trained on.
+        advice: The key that would fit, if the song lies outside the range of the speaker's training
+            recordings; None if it does not, or the range is unknown.
         chunks: The slices it was rendered in.
     """
 
@@ -110,12 +111,12 @@ class ConversionResult:
     real_time_factor: float
     f0: np.ndarray
     uv: np.ndarray
-    advice: str | None
+    advice: KeyAdvice | None
     chunks: tuple[Chunk, ...]
 
 
 class SongConverter(ABC):
-    """Takes songs apart, has the passages sung, and puts them together again.
+    """Takes songs apart, has the segments sung, and puts them together again.
 
     Args:
         config: Of the voice.
@@ -151,7 +152,7 @@ class SongConverter(ABC):
         """Return F0 (N,), Hz, without gaps, and uv (N,), 1 where voiced, of ``audio`` (T,)."""
 
     @abstractmethod
-    def sing(self, passage: Passage, report: Report) -> np.ndarray:
+    def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
         """Return N * hop_length samples; tell ``report`` on the way how much is done."""
 
     def convert(
@@ -181,14 +182,14 @@ class SongConverter(ABC):
         """
         started = time.perf_counter()
         options, destination = self.options, Path(destination)
-        singer = self._singer(speaker)
+        target = self._target(speaker)
         change = "auto" if options.auto_predict_f0 else f"{key:+g}"
-        tag = f"Voice conversion by Glow-SVC; model {self.model_name}, speaker {singer.name}, key {change}"
+        tag = f"Voice conversion by Glow-SVC; model {self.model_name}, speaker {target.name}, key {change}"
         destination.parent.mkdir(parents=True, exist_ok=True)
         rule = SliceRule(threshold=options.slice_db)
         with (
             within_memory(source_path, self.device, options),
-            Source(source_path, self.sampling_rate, destination.parent, rule) as source,
+            SourceAudio(source_path, self.sampling_rate, destination.parent, rule) as source,
         ):
             f0 = np.zeros(source.n_samples // self.config.data.hop_length, np.float32)
             uv = np.zeros_like(f0)
@@ -200,10 +201,10 @@ class SongConverter(ABC):
                     if chunk.silent:
                         audio = np.zeros(len(chunk), np.float32)
                     else:
-                        audio = self._render(source, chunk, singer, key, f0, uv, report)
+                        audio = self._render(source, chunk, target, key, f0, uv, report)
                     file.write(stitcher.push(chunk, audio))
                     report(1.0)
-        trained = self.config.f0_range.get(singer.name)
+        trained = self.config.f0_range.get(target.name)
         return ConversionResult(
             path=destination,
             seconds=source.seconds,
@@ -213,20 +214,20 @@ class SongConverter(ABC):
             chunks=tuple(chunks),
             advice=None
             if trained is None or options.auto_predict_f0
-            else range_advice(f0[uv > 0], trained, key, singer.name),
+            else key_advice(f0[uv > 0], trained, key),
         )
 
-    def _singer(self, speaker: str | int) -> Singer:
+    def _target(self, speaker: str | int) -> TargetVoice:
         """Return who is to sing; what is wrong with it is told before any work."""
         config, options = self.config, self.options
         if options.use_spk_mix:
             mix = SpeakerMix.from_file(options.spk_mix_file, config.spk, config.model.n_speakers)
-            return Singer(MIXED, mix=mix)
+            return TargetVoice(MIXED, mix=mix)
         name, number = config.speaker_name(speaker), config.speaker_id(speaker)
         blender = self._blender() if options.blends else None
         if blender:
             blender.prepare(name)
-        return Singer(name, number, blender)
+        return TargetVoice(name, number, blender)
 
     def _blender(self) -> Blender:
         """Return what moves the units, as the options ask for, opened once."""
@@ -237,7 +238,7 @@ class SongConverter(ABC):
             )
         return self._blenders[kind, path]
 
-    def _plan(self, source: Source, rule: SliceRule) -> list[Chunk]:
+    def _plan(self, source: SourceAudio, rule: SliceRule) -> list[Chunk]:
         options = self.options
         ranges = slice_ranges(source.rms, source.n_samples, self.sampling_rate, rule)
         if not 0 < options.clip <= LONGEST:
@@ -246,7 +247,7 @@ class SongConverter(ABC):
             ranges, self.sampling_rate, options.clip, options.linear_gradient, options.linear_gradient_retain
         )
 
-    def _reporter(self, source: Source, chunk: Chunk, progress: Progress | None) -> Report:
+    def _reporter(self, source: SourceAudio, chunk: Chunk, progress: Progress | None) -> Report:
         """Return what turns a share of ``chunk`` into seconds of the song."""
         begin, length = chunk.start + chunk.fade_in, len(chunk) - chunk.fade_in
 
@@ -258,9 +259,9 @@ class SongConverter(ABC):
 
     def _render(
         self,
-        source: Source,
+        source: SourceAudio,
         chunk: Chunk,
-        singer: Singer,
+        target: TargetVoice,
         key: float,
         song_f0: np.ndarray,
         song_uv: np.ndarray,
@@ -269,7 +270,9 @@ class SongConverter(ABC):
         """Return the converted samples (len(chunk),); note the slice's pitch in the song's tracks (N,)."""
         hop = self.config.data.hop_length
         strength = self.options.loudness_envelope_adjustment
-        context = self.options.pad_seconds if strength == 1 else max(self.options.pad_seconds, MARGIN)
+        context = (
+            self.options.pad_seconds if strength == 1 else max(self.options.pad_seconds, ENVELOPE_MARGIN)
+        )
         pad = round(context * self.sampling_rate)
         first = (chunk.start - pad) // hop
         n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
@@ -280,35 +283,35 @@ class SongConverter(ABC):
         here = slice(mine.start - first, mine.stop - first)
         song_f0[mine], song_uv[mine] = f0[here] * uv[here], uv[here]
 
-        passage = Passage(
+        segment = Segment(
             first=first,
-            units=self._units(source, first, n_frames, singer),
+            units=self._units(source, first, n_frames, target),
             f0=transpose(f0, key),
             uv=uv,
             volume=volume(audio, hop),
-            speaker=singer.shares(first, n_frames, -(-source.n_samples // hop)),
+            speaker=target.shares(first, n_frames, -(-source.n_samples // hop)),
         )
-        sung = self.sing(passage, report)
+        sung = self.synthesize(segment, report)
         if strength < 1:
             sung = sung * envelope_gain(audio, sung, self.sampling_rate, strength)
         skip = chunk.start - first * hop
         return sung[skip : skip + len(chunk)] * self._gain(source, chunk)
 
-    def _gain(self, source: Source, chunk: Chunk) -> np.ndarray:
+    def _gain(self, source: SourceAudio, chunk: Chunk) -> np.ndarray:
         """Return the gain (len(chunk),) that keeps the song's own digital silence."""
-        margin = round(rests.CONTEXT * self.sampling_rate)
-        heard = source.read(chunk.start - margin, chunk.end + margin)
-        return rests.rest_gain(heard, self.sampling_rate)[margin : margin + len(chunk)]
+        margin = round(GATE_MARGIN * self.sampling_rate)
+        audio = source.read(chunk.start - margin, chunk.end + margin)
+        return silence_gate(audio, self.sampling_rate)[margin : margin + len(chunk)]
 
-    def _units(self, source: Source, first: int, n_frames: int, singer: Singer) -> np.ndarray:
+    def _units(self, source: SourceAudio, first: int, n_frames: int, target: TargetVoice) -> np.ndarray:
         """Return the units (D, N) of N frames, heard with as much of the song as the encoder asks for."""
         data, encoder = self.config.data, self.encoder
         wanted = round(encoder.context_seconds * self.sampling_rate / data.hop_length)
-        start, length = widened(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
+        start, length = expand_window(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
         audio = source.read(start * data.hop_length, (start + length) * data.hop_length)
         units = self.encode(resample(audio, self.sampling_rate, encoder.sampling_rate))
-        if singer.blender:
-            units = singer.blender.blend(units, singer.name, self.options.cluster_infer_ratio)
+        if target.blender:
+            units = target.blender.blend(units, target.name, self.options.cluster_infer_ratio)
         return stretch_units(
             units, length, data.unit_interpolate_mode, first - start, first - start + n_frames
         )

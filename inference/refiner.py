@@ -14,19 +14,19 @@ from diffusion.samplers import check_method
 from diffusion.unit2mel import load_unit2mel
 from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
-from inference.pipeline import Passage, Report
+from inference.pipeline import Report, Segment
 from inference.voice_config import speaker_ids
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 
 
 class Refiner:
-    """A loaded diffusion model, ready for the passages of a song.
+    """A loaded diffusion model, ready for the segments of a song.
 
     Args:
         config: The configuration saved beside it.
         options: Name its file, the steps and the method.
-        voice: Configuration of the voice that it is to refine, whose ids passages carry.
+        voice: Configuration of the voice that it is to refine, whose ids segments carry.
         device: Where it runs.
 
     Raises:
@@ -50,13 +50,13 @@ class Refiner:
         return None if self.options.only_diffusion else self.options.k_step
 
     def refine(
-        self, passage: Passage, units: Tensor, f0: Tensor, mel: Tensor | None, report: Report
+        self, segment: Segment, units: Tensor, f0: Tensor, mel: Tensor | None, report: Report
     ) -> Tensor:
         """Return the mel (M, N), natural log.
 
         Args:
-            passage: What is sung.
-            units: (D, N); those of the passage, or of what was already sung of it.
+            segment: What is sung.
+            units: (D, N); those of the segment, or of what was already sung of it.
             f0: (N,), Hz.
             mel: (M, N), to start from; None starts from noise.
             report: Told the share that is done.
@@ -66,14 +66,14 @@ class Refiner:
             ConfigError: The diffusion model has no such speaker.
         """
         data, options = self.config.data, self.options
-        noise = torch.from_numpy(frame_noise(passage.first, passage.n_frames, data.n_mels, DIFFUSION))
+        noise = torch.from_numpy(frame_noise(segment.first, segment.n_frames, data.n_mels, DIFFUSION))
         # methods that draw on their way do so from the slice's own place in the song
-        generator = torch.Generator().manual_seed(passage.first % 2**63)
+        generator = torch.Generator().manual_seed(segment.first % 2**63)
         refined = self.model.infer(
             units.to(self.device)[None],
             f0.to(self.device)[None],
-            torch.from_numpy(passage.volume).to(self.device)[None],
-            speaker_tensor(self._speaker(passage.speaker)).to(self.device),
+            torch.from_numpy(segment.volume).to(self.device)[None],
+            speaker_tensor(self._speaker(segment.speaker)).to(self.device),
             mel=None if mel is None else mel[None],
             k_step=self._k_step,
             method=options.diffusion_method or None,

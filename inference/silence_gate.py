@@ -13,15 +13,15 @@ THRESHOLD = 1e-4  # RMS, -80 dBFS: above the noise of 16-bit dither (-96), far b
 WINDOW = 0.02  # s, what the RMS is taken over: one period of the lowest voice
 SHORTEST = 0.1  # s; a shorter rest may be the gap before a plosive, which the model renders itself
 FADE = 0.01  # s, at both ends of a rest and inside it
-CONTEXT = SHORTEST + FADE  # s; the song at this distance decides over a sample, and nothing beyond
+GATE_MARGIN = SHORTEST + FADE  # s; the song at this distance decides over a sample, and nothing beyond
 
 
-def rest_gain(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
+def silence_gate(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
     """Return the gain of every sample: 0 in the rests of ``audio``, 1 elsewhere, short ramps between.
 
     A rest is a stretch of at least 0.1 s in which every 20 ms have an RMS below
     -80 dBFS. ``audio`` that is a part of a song gives the gains of the whole
-    song but for its first and last ``CONTEXT`` s, so a song may come in slices.
+    song but for its first and last ``GATE_MARGIN`` s, so a song may come in slices.
 
     Args:
         audio: (T,), of the source.

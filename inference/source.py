@@ -29,7 +29,7 @@ from modules.dsp.slicer import LoudnessMeter, SliceRule
 _BLOCK = 1 << 16  # samples per channel
 
 
-class Source:
+class SourceAudio:
     """A song as mono float32 at the model's rate. A context manager: leaving it frees the disk.
 
     Args:
@@ -81,7 +81,7 @@ class Source:
             audio[first - start : last - start] = np.frombuffer(content, np.float32)
         return audio
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> SourceAudio:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -256,7 +256,7 @@ def _models(options: ConvertOptions) -> tuple[Any, ...]:
 
 def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Made:
     from inference.oom import within_memory
-    from inference.source import Source
+    from inference.source import SourceAudio
     from modules.dsp.slicer import SliceRule
 
     config, options = converter.config, converter.options
@@ -267,7 +267,7 @@ def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Mad
     if n_frames:
         with (
             within_memory(take.song, converter.device, options),
-            Source(take.result, rate, take.result.parent, rule) as sung,
+            SourceAudio(take.result, rate, take.result.parent, rule) as sung,
         ):
             f0, uv = converter.track(sung.read(0, n_frames * hop), n_frames)
             heard = f0 * uv

@@ -28,7 +28,7 @@ from benchmarks.measure import table
 from benchmarks.workspace import prepare, run, script
 from inference.converter import Converter
 from inference.options import ConvertOptions
-from inference.pipeline import Passage
+from inference.pipeline import Segment
 from modules.config import Config, load_config
 from modules.dataset import features
 from modules.dsp.align import stretch_units
@@ -104,14 +104,14 @@ def candidates(folder: Path) -> Iterator[tuple[str, ConvertOptions]]:
         yield f"{kind} alone, -od, 20 evaluations", replace(base, only_diffusion=True, diffusion_speedup=50)
 
 
-def passage_of(clip: Path, config: Config) -> tuple[Passage, np.ndarray]:
+def segment_of(clip: Path, config: Config) -> tuple[Segment, np.ndarray]:
     """Return a clip's features as what is to be sung, and the recording's mel (M, N)."""
     true = features.load_mel(clip).numpy()
     f0, uv = (track.numpy() for track in features.load_f0(clip))
     units = features.load_units(clip).numpy()
     stretched = stretch_units(units, true.shape[1], config.data.unit_interpolate_mode)
     number = config.speaker_id(clip.parent.name)
-    return Passage(0, stretched, f0, uv, features.load_volume(clip).numpy(), number), true
+    return Segment(0, stretched, f0, uv, features.load_volume(clip).numpy(), number), true
 
 
 def measure(folder: Path, clips: Sequence[Path]) -> tuple[list[list[str]], dict[str, np.ndarray]]:
@@ -122,9 +122,9 @@ def measure(folder: Path, clips: Sequence[Path]) -> tuple[list[list[str]], dict[
         converter = Converter(options)
         scores, seconds, spent = [], 0.0, 0.0
         for clip in clips:
-            passage, true = passage_of(clip, converter.config)
+            segment, true = segment_of(clip, converter.config)
             began = time.perf_counter()
-            mel = converter.mel(passage, lambda share: None)[0].numpy()
+            mel = converter.mel(segment, lambda share: None)[0].numpy()
             spent += time.perf_counter() - began
             seconds += true.shape[1] * converter.config.data.hop_length / converter.sampling_rate
             scores.append(Score.of(mel, true))

@@ -18,7 +18,7 @@ import onnxruntime
 from inference.noise import frame_noise
 from inference.onnx.vocoder import GraphVocoder
 from inference.options import ConvertOptions
-from inference.pipeline import Passage, Report, SongConverter
+from inference.pipeline import Report, Segment, SongConverter
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 from modules.f0_predictor import F0_PREDICTORS
@@ -78,32 +78,32 @@ class OnnxConverter(SongConverter):
         f0, uv = self._predictor().predict(audio, n_frames)
         return f0, uv
 
-    def sing(self, passage: Passage, report: Report) -> np.ndarray:
+    def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
         """Return N * hop_length samples; tell ``report`` on the way how much is done."""
-        feed = self._feed(passage)
+        feed = self._feed(segment)
         if self._melody:
             feed["f0"] = self._run(self._melody, feed, MELODY)
-        noise = frame_noise(passage.first, passage.n_frames, self.config.data.n_mels)
+        noise = frame_noise(segment.first, segment.n_frames, self.config.data.n_mels)
         scaled = {**feed, "noise": noise[None] * np.float32(self.options.noise_scale)}
         if self._vocoder is None:
-            return self._run(self._model, {**scaled, **self._source(passage.n_frames)}, MODEL)[0]
+            return self._run(self._model, {**scaled, **self._source(segment.n_frames)}, MODEL)[0]
         mel = self._run(self._model, scaled, MODEL)[0]
         report(0.5)
-        audio: np.ndarray = self._vocoder(mel, feed["f0"][0], passage.uv)
+        audio: np.ndarray = self._vocoder(mel, feed["f0"][0], segment.uv)
         return audio
 
-    def _feed(self, passage: Passage) -> Feed:
-        """Return what the graphs are told of a passage, but for noise."""
+    def _feed(self, segment: Segment) -> Feed:
+        """Return what the graphs are told of a segment, but for noise."""
         model = self.config.model
-        feed = {"units": passage.units[None], "f0": passage.f0[None], "uv": passage.uv[None]}
+        feed = {"units": segment.units[None], "f0": segment.f0[None], "uv": segment.uv[None]}
         if model.n_speakers > 1:
-            shares = passage.speaker
+            shares = segment.speaker
             if not isinstance(shares, np.ndarray):
-                shares = np.zeros((passage.n_frames, model.n_speakers))
-                shares[:, passage.speaker] = 1
+                shares = np.zeros((segment.n_frames, model.n_speakers))
+                shares[:, segment.speaker] = 1
             feed["speaker"] = shares[None]
         if model.vol_embedding:
-            feed["volume"] = passage.volume[None]
+            feed["volume"] = segment.volume[None]
         return {name: np.ascontiguousarray(track, np.float32) for name, track in feed.items()}
 
     def _source(self, n_frames: int) -> Feed:

@@ -12,7 +12,7 @@ import yaml
 from diffusion.samplers import SAMPLERS
 from inference.converter import Converter
 from inference.options import ConvertOptions
-from inference.pipeline import Passage
+from inference.pipeline import Segment
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from tests.inference.tiny import RATE, write_diffusion, write_model, write_vocoder
@@ -83,10 +83,10 @@ def test_slices_agree_where_they_overlap(options, only):
 
     def mel(first, last):
         f0, uv, volume = tracks[:, first:last].astype(np.float32)
-        passage = Passage(first, units[:, first:last].astype(np.float32), 300 * f0, uv, volume, 1)
-        tensors = torch.from_numpy(passage.units), torch.from_numpy(passage.f0)
+        segment = Segment(first, units[:, first:last].astype(np.float32), 300 * f0, uv, volume, 1)
+        tensors = torch.from_numpy(segment.units), torch.from_numpy(segment.f0)
         start = None if only else torch.from_numpy(units[0, first:last]).float().expand(128, -1)
-        return converter.refiner.refine(passage, *tensors, start, lambda share: None)
+        return converter.refiner.refine(segment, *tensors, start, lambda share: None)
 
     # two layers of three taps, ten evaluations at most: the ends, 30 frames away, are not seen
     torch.testing.assert_close(mel(0, 150)[:, 80:120], mel(50, 200)[:, 30:70], rtol=1e-4, atol=1e-4)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.encoder_context import widened
+from inference.encoder_context import expand_window
 
 
 @pytest.mark.parametrize(
@@ -21,14 +21,14 @@ from inference.encoder_context import widened
     ],
 )
 def test_windows(first, n_frames, wanted, song, window):
-    assert widened(first, n_frames, wanted, song) == window
+    assert expand_window(first, n_frames, wanted, song) == window
 
 
 def test_the_slice_is_always_inside():
     for first in range(-3, 12):
         for n_frames in range(1, 16):
             for wanted in range(20):
-                start, length = widened(first, n_frames, wanted, 10)
+                start, length = expand_window(first, n_frames, wanted, 10)
                 assert start <= first and first + n_frames <= start + length
                 there = max(first + n_frames, 10) - min(first, 0)
                 assert length == max(n_frames, min(wanted, there))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference.envelope import FLOOR, HIGHEST_GAIN, MARGIN, envelope_gain
+from inference.envelope import ENVELOPE_MARGIN, FLOOR, HIGHEST_GAIN, envelope_gain
 
 RATE = 8000
 
@@ -79,7 +79,7 @@ def test_shorter_than_the_window(n_samples):
 def test_slices_with_their_margin_agree_with_the_whole_song(size, strength):
     source, result = sung(12), flat(12)
     whole = result * envelope_gain(source, result, RATE, strength)
-    margin = round(MARGIN * RATE)
+    margin = round(ENVELOPE_MARGIN * RATE)
     pad = (margin, margin + size)  # silence outside of the song
     padded_source, padded_result = np.pad(source, pad), np.pad(result, pad)
     pieces = []
@@ -94,7 +94,7 @@ def test_slices_with_their_margin_agree_with_the_whole_song(size, strength):
 def test_what_lies_beyond_the_margin_has_no_say():
     source, result = sung(4), flat(4)
     gain = envelope_gain(source, result, RATE, 0.0)
-    far = round(MARGIN * RATE) + 1
+    far = round(ENVELOPE_MARGIN * RATE) + 1
     source[:RATE] = result[-RATE:] = 1.0
     changed = envelope_gain(source, result, RATE, 0.0)
     inside = slice(RATE + far, 3 * RATE - far)

@@ -76,15 +76,15 @@ def test_the_command_goes_on_with_the_next_song(tmp_path, monkeypatch, capsys):
     (tmp_path / "raw").mkdir()
     for name in ("long", "short"):
         soundfile.write(f"raw/{name}.wav", voice(0.3, RATE), RATE)
-    sing, sung = Converter.sing, []
+    sing, sung = Converter.synthesize, []
 
-    def sing_second(self, passage, report):
-        sung.append(passage)
+    def sing_second(self, segment, report):
+        sung.append(segment)
         if len(sung) == 1:
             raise CARD
-        return sing(self, passage, report)
+        return sing(self, segment, report)
 
-    monkeypatch.setattr(Converter, "sing", sing_second)
+    monkeypatch.setattr(Converter, "synthesize", sing_second)
     argv = ["-m", "logs/44k/G_8.pth", "-d", "cpu", "-n", "long", "short", "-s", "anna"]
     assert inference_main.main(argv) == 2
     shown = capsys.readouterr().err

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.silence_gate import CONTEXT, FADE, SHORTEST, rest_gain
+from inference.silence_gate import FADE, GATE_MARGIN, SHORTEST, silence_gate
 from tests.support.golden_cases import voice
 
 RATE = 44100
@@ -20,7 +20,7 @@ def song(*parts: float) -> np.ndarray:
 
 @pytest.mark.parametrize("rest", [SHORTEST, 0.15, 4.0])
 def test_a_rest_is_zero_and_its_edges_are_soft_and_inside(rest):
-    gain = rest_gain(song(0.3, rest, 0.3), RATE)
+    gain = silence_gate(song(0.3, rest, 0.3), RATE)
     start, end, fade = round(0.3 * RATE), round(0.3 * RATE) + round(rest * RATE), round(FADE * RATE)
     assert (gain[:start] == 1).all()
     assert (gain[end:] == 1).all()
@@ -33,19 +33,19 @@ def test_a_rest_is_zero_and_its_edges_are_soft_and_inside(rest):
 def test_dither_is_silence_and_a_quiet_room_is_not(level):
     noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
     audio = np.concatenate([voice(0.3, RATE), level * noise])
-    assert not rest_gain(audio, RATE)[round(0.33 * RATE) : -round(0.02 * RATE)].any()
+    assert not silence_gate(audio, RATE)[round(0.33 * RATE) : -round(0.02 * RATE)].any()
     room = np.concatenate([voice(0.3, RATE), 10 ** (-75 / 20) * noise])
-    assert (rest_gain(room, RATE) == 1).all()
+    assert (silence_gate(room, RATE) == 1).all()
 
 
 def test_gaps_within_words_stay():
-    assert (rest_gain(song(0.3, 0.095, 0.3), RATE) == 1).all()
+    assert (silence_gate(song(0.3, 0.095, 0.3), RATE) == 1).all()
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100])
 def test_any_rate(rate):
     audio = np.concatenate([np.ones(rate), np.zeros(rate), np.ones(rate)]).astype(np.float32)
-    gain = rest_gain(audio, rate)
+    gain = silence_gate(audio, rate)
     assert not gain[round(1.01 * rate) : round(1.99 * rate)].any()
     assert (gain[:rate] == 1).all()
     assert (gain[2 * rate :] == 1).all()
@@ -53,17 +53,17 @@ def test_any_rate(rate):
 
 @pytest.mark.parametrize("n", [0, 1, 881, 882, 883])
 def test_hardly_anything(n):
-    assert rest_gain(np.zeros(n, np.float32), RATE).tolist() == [1.0] * n
+    assert silence_gate(np.zeros(n, np.float32), RATE).tolist() == [1.0] * n
 
 
 def test_slices_give_the_gains_of_the_whole():
     audio = song(0.2, 0.1, 0.15, 0.098, 0.2, 0.35, 0.1, 0.11, 0.2)
-    margin = round(CONTEXT * RATE)
+    margin = round(GATE_MARGIN * RATE)
     padded = np.pad(audio, margin)
-    whole = rest_gain(padded, RATE)[margin:-margin]
+    whole = silence_gate(padded, RATE)[margin:-margin]
     assert (whole == 0).any()
     rng = np.random.default_rng(1)
     for start in rng.integers(0, len(audio) - 10, 60):
         end = int(rng.integers(start + 1, len(audio)))
-        part = rest_gain(padded[start : end + 2 * margin], RATE)[margin : margin + end - start]
+        part = silence_gate(padded[start : end + 2 * margin], RATE)[margin : margin + end - start]
         np.testing.assert_array_equal(part, whole[start:end])

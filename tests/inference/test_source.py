@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from inference.source import Source, find_songs
+from inference.source import SourceAudio, find_songs
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import resample, resampled_length
 from modules.dsp.slicer import measure
@@ -23,7 +23,7 @@ def write(path, audio, rate=RATE, **settings):
 def test_any_rate_in_blocks_is_the_whole_resampled(tmp_path, rate, n):
     audio = np.random.default_rng(0).uniform(-0.5, 0.5, n).astype(np.float32)
     path = write(tmp_path / "song.wav", audio, rate, subtype="FLOAT")
-    with Source(path, RATE, tmp_path) as source:
+    with SourceAudio(path, RATE, tmp_path) as source:
         assert source.n_samples == resampled_length(n, rate, RATE)
         found = source.read(0, source.n_samples)
         np.testing.assert_allclose(found, resample(audio, rate, RATE), atol=1e-6)
@@ -45,7 +45,7 @@ def test_any_rate_in_blocks_is_the_whole_resampled(tmp_path, rate, n):
 )
 def test_formats(tmp_path, name, settings, step):
     audio = voice(0.5, RATE)
-    with Source(write(tmp_path / name, audio, **settings), RATE, tmp_path) as source:
+    with SourceAudio(write(tmp_path / name, audio, **settings), RATE, tmp_path) as source:
         assert source.n_samples == len(audio)
         np.testing.assert_allclose(source.read(0, len(audio)), audio, atol=step)
 
@@ -53,13 +53,13 @@ def test_formats(tmp_path, name, settings, step):
 def test_channels_are_averaged(tmp_path):
     left, right = voice(0.2, RATE), voice(0.2, RATE, 300.0)
     path = write(tmp_path / "stereo.wav", np.stack([left, right], 1), subtype="FLOAT")
-    with Source(path, RATE, tmp_path) as source:
+    with SourceAudio(path, RATE, tmp_path) as source:
         np.testing.assert_allclose(source.read(0, len(left)), (left + right) / 2, atol=1e-6)
 
 
 def test_reading_beyond_the_ends_gives_zeros(tmp_path):
     audio = np.arange(1, 11, dtype=np.float32) / 16
-    with Source(write(tmp_path / "x.wav", audio, subtype="FLOAT"), RATE, tmp_path) as source:
+    with SourceAudio(write(tmp_path / "x.wav", audio, subtype="FLOAT"), RATE, tmp_path) as source:
         np.testing.assert_array_equal(source.read(-3, 13), np.pad(audio, 3))
         np.testing.assert_array_equal(source.read(4, 6), audio[4:6])
         assert not source.read(20, 30).any()
@@ -71,7 +71,7 @@ def test_unsound_samples_are_refused_by_name_and_place(tmp_path, value):
     audio = np.zeros(3 * RATE, np.float32)
     audio[2 * RATE] = value
     with pytest.raises(AudioError, match=r"broken\.wav holds NaN or infinite samples, first at 2\.00 s"):
-        Source(write(tmp_path / "broken.wav", audio, subtype="FLOAT"), RATE, tmp_path)
+        SourceAudio(write(tmp_path / "broken.wav", audio, subtype="FLOAT"), RATE, tmp_path)
 
 
 def test_unreadable_songs_are_refused_by_name(tmp_path):
@@ -85,31 +85,31 @@ def test_unreadable_songs_are_refused_by_name(tmp_path):
         ("missing.wav", "does not exist"),
     ]:
         with pytest.raises(AudioError, match=f"{name}.*{message}"):
-            Source(tmp_path / name, RATE, tmp_path)
+            SourceAudio(tmp_path / name, RATE, tmp_path)
 
 
 def test_a_song_that_lasts_no_sample_is_refused_by_name(tmp_path):
     path = write(tmp_path / "blip.wav", np.ones(1), 192000, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"blip\.wav holds no samples, or too few"):
-        Source(path, RATE, tmp_path)
+        SourceAudio(path, RATE, tmp_path)
 
 
 def test_a_song_cut_short_is_an_error_or_what_there_is(tmp_path):
     path = write(tmp_path / "x.flac", voice(3, RATE))
     path.write_bytes(path.read_bytes()[:20000])
     with pytest.raises(AudioError, match=r"x\.flac"):
-        Source(path, RATE, tmp_path)
+        SourceAudio(path, RATE, tmp_path)
 
 
 def test_scratch_file_goes_in_every_case(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     path = write(tmp_path / "x.wav", voice(0.2, RATE))
-    with pytest.raises(KeyboardInterrupt), Source(path, RATE, scratch):
+    with pytest.raises(KeyboardInterrupt), SourceAudio(path, RATE, scratch):
         raise KeyboardInterrupt
     write(path, np.full(1000, np.nan), subtype="FLOAT")
     with pytest.raises(AudioError):
-        Source(path, RATE, scratch)
+        SourceAudio(path, RATE, scratch)
     assert not list(scratch.iterdir())
 
 

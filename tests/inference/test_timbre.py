@@ -10,7 +10,7 @@ import torch
 
 from inference.converter import Converter
 from inference.options import ConvertOptions
-from inference.pipeline import Passage
+from inference.pipeline import Segment
 from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from tests.inference.tiny import RATE, write_diffusion, write_model
@@ -84,11 +84,11 @@ def test_a_mix_goes_by_the_song_whatever_its_rate(options, tmp_path, monkeypatch
     mix = mix_file(tmp_path, anna=[[0, 0.5, 1, 1], [0.5, 1, 0, 0]], 花子=[[0, 0.5, 0, 0], [0.5, 1, 1, 1]])
     changes = {"use_spk_mix": True, "spk_mix_file": mix, "pad_seconds": 0.0}
     converter = Converter(dataclasses.replace(options, **changes))
-    seen: list[Passage] = []
-    monkeypatch.setattr(converter, "sing", watched(converter.sing, seen))
+    seen: list[Segment] = []
+    monkeypatch.setattr(converter, "synthesize", watched(converter.synthesize, seen))
     converter.convert(path, tmp_path / "r.wav", "anna")
     n_frames = -(-round(1.5 * RATE) // 512)
-    (shares,) = (passage.speaker for passage in seen)
+    (shares,) = (segment.speaker for segment in seen)
     assert abs(len(shares) - n_frames) <= 1
     assert abs(int(shares[:, 0].sum()) - n_frames // 2) <= 1 and set(np.unique(shares)) == {0.0, 1.0}
 
@@ -124,9 +124,9 @@ def clusters(tmp_path_factory):
 def watched(sing, seen):
     """Return ``sing`` that also notes what is sung."""
 
-    def call(passage, report):
-        seen.append(passage)
-        return sing(passage, report)
+    def call(segment, report):
+        seen.append(segment)
+        return sing(segment, report)
 
     return call
 
@@ -137,8 +137,8 @@ def test_units_move_towards_the_clusters(options, song, clusters, monkeypatch):
     for ratio in (0.0, 0.5, 1.0):
         changes = {"cluster_infer_ratio": ratio, "cluster_model_path": clusters}
         converter = Converter(dataclasses.replace(options, **changes))
-        seen: list[Passage] = []
-        monkeypatch.setattr(converter, "sing", watched(converter.sing, seen))
+        seen: list[Segment] = []
+        monkeypatch.setattr(converter, "synthesize", watched(converter.synthesize, seen))
         converter.convert(song, song.with_name("r.wav"), "anna")
         heard[ratio] = seen[0].units
     np.testing.assert_allclose(heard[0.5], 0.5 * heard[0.0] + 0.15, atol=1e-5)

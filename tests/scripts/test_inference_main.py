@@ -1,5 +1,6 @@
 """The command: from names to files, several at a time, and every mistake on one line."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,16 @@ def test_songs_times_voices_with_a_key_each(project, capsys):
     shown = capsys.readouterr()
     assert shown.out.count("0.3 s, real-time factor") == 4
     assert soundfile.info(project / "results/my song_12key_anna_glow_pm.flac").frames == round(0.3 * RATE)
+
+
+def test_a_song_outside_the_trained_range_is_told_the_key_that_fits(project, capsys):
+    assert run("-n", "歌", "-t", "-24", "-s", "anna", "1") == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
+    assert re.fullmatch(
+        r"  the song lies at \d+–\d+ Hz with -t -24, but anna was trained on 275–600 Hz; "
+        r"-t (0|12) would fit better",
+        line,
+    )
 
 
 def test_automatic_pitch_formats_and_the_published_spelling(project, capsys):

@@ -140,15 +140,15 @@ def test_a_song_too_large_for_the_memory_does_not_spoil_the_others(project, monk
     soundfile.write("raw/second.wav", tone(1.0), RATE)
     session = Session()
     session.load(OPTIONS).result()
-    sing, sung = session._converter.sing, []
+    sing, sung = session._converter.synthesize, []
 
-    def sing_second(passage, report):
-        sung.append(passage)
+    def sing_second(segment, report):
+        sung.append(segment)
         if len(sung) == 1:
             raise RuntimeError("CUDA out of memory.\nTried to allocate")
-        return sing(passage, report)
+        return sing(segment, report)
 
-    monkeypatch.setattr(session._converter, "sing", sing_second)
+    monkeypatch.setattr(session._converter, "synthesize", sing_second)
     songs = [project / "raw" / "歌 one.wav", project / "raw" / "second.wav"]
     bad, good = session.convert(OPTIONS, plan_takes(songs, OPTIONS)).result()
     assert str(bad).startswith("歌 one.wav: cpu is out of memory. Try ")

@@ -37,7 +37,7 @@ def draw(made: Made, request: gr.Request | None = None) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    from inference.source import Source
+    from inference.source import SourceAudio
     from inference.speaker_mix.plot import use_fonts
     from webui.uploads import scratch
 
@@ -49,7 +49,7 @@ def draw(made: Made, request: gr.Request | None = None) -> bytes:
     colours = {"source": "tab:blue", "result": "tab:orange"}
     with scratch() as folder:
         for axis, (name, path) in zip(axes, paths.items(), strict=False):
-            with Source(path, rate, folder) as source:
+            with SourceAudio(path, rate, folder) as source:
                 audio = source.read(0, min(source.n_samples, round(SHOWN * rate)))
                 shown = {other: tracks[other] for other in tracks if name in (other, "result")}
                 _mel(axis, audio, shown, made, say)

@@ -97,7 +97,7 @@ $(STYLES):
 	cd "$(STARTER)" && npm pack --silent kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz package/voices
 
 # QUICK=1: a little of everything, to see that it runs; what it writes stays in $(STARTER)
-starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit anew (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
+starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit again (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
 	$(BIN)/python -m tools.starter.generate "$(STARTER)" $(if $(QUICK),--espeak_minutes 2 --flite_minutes 0.2)
 	$(BIN)/python -m tools.starter.align "$(STARTER)" --transcripts "$(TRANSCRIPTS)" $(if $(QUICK),--most 20)
 	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)" $(if $(QUICK),--voices 5 --seconds 5)

@@ -290,7 +290,7 @@ def _newest_model(workspace: Path) -> Path:
 
 def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float) -> None:
     """Draw the picture, and print where everything is and how well the melody was kept."""
-    from evaluation.metrics import pitch_score
+    from evaluation.evaluators.pitch import pitch_score
     from evaluation.picture import write_comparison
     from inference.options import ConvertOptions
     from inference.output import result_name

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evaluation.metrics import GROUPS, METRICS
+from modules.common.metrics import EVALUATION_METRICS, GROUPS
 
 RULE = (
     "Models are ranked by each number on its own (numbers that print alike tie), then by the mean of these "
@@ -40,7 +40,7 @@ def rank_models(means: Mapping[str, Mapping[str, float]]) -> list[Place]:
 
     models = list(means)
     by_group: dict[str, list[list[float]]] = {}
-    for name, metric in METRICS.items():
+    for name, metric in EVALUATION_METRICS.items():
         values = [means[model].get(name, math.nan) for model in models]
         if not metric.better or not all(map(math.isfinite, values)):
             continue
@@ -61,7 +61,7 @@ def rank_models(means: Mapping[str, Mapping[str, float]]) -> list[Place]:
 
 def best_of(name: str, values: Mapping[str, float]) -> set[str]:
     """Return which models are best by the metric ``name``; none where nothing is to choose."""
-    metric = METRICS[name]
+    metric = EVALUATION_METRICS[name]
     shown = {model: float(metric.show(value)) for model, value in values.items() if math.isfinite(value)}
     if not metric.better or len(shown) < 2 or len(set(shown.values())) == 1:
         return set()

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import jinja2
 
 from evaluation.conversions import Score
-from evaluation.metrics import GROUPS, METRICS
 from evaluation.ranking import RULE, best_of
 from evaluation.results import Evaluation
 from modules.common.files import write_json, write_text
+from modules.common.metrics import EVALUATION_METRICS, GROUPS
 
 PAGES = Path(__file__).parent / "pages"
 _TITLE = 30  # letters
@@ -51,7 +51,7 @@ def write_report(evaluation: Evaluation, folder: Path, ab_page: str = "") -> tup
         evaluation=evaluation,
         places=places,
         groups=GROUPS,
-        metrics=METRICS,
+        metrics=EVALUATION_METRICS,
         rule=RULE,
         order=order,
         rows=_rows(evaluation, {m: dict(scores) for m, scores in means.items()}),
@@ -80,7 +80,7 @@ def summary(evaluation: Evaluation) -> list[str]:
         for row in rows:
             shown = [text + ("*" if best else " ") for text, best in row["cells"]] + [row["reference"] + " "]
             cells = "".join(f"  {text:>{width}}" for text in shown)
-            title = f"{row['metric'].title:<{_TITLE}}"
+            title = f"{row['metric'].label:<{_TITLE}}"
             lines.append(title + (f"  {row['reason']}" if row["reason"] else cells.rstrip()))
     return lines
 
@@ -91,7 +91,7 @@ def _rows(
     """Return the rows of a table by group; ``brief`` leaves out what is missing."""
     nothing = Score(float("nan"))
     table: dict[str, list[dict[str, Any]]] = {}
-    for name, metric in METRICS.items():
+    for name, metric in EVALUATION_METRICS.items():
         values = {model: row.get(name, nothing).value for model, row in scores.items()}
         missing = all(value != value for value in values.values())
         if missing and brief:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.conversions import Score
-from evaluation.metrics import METRICS
 from evaluation.ranking import RULE, Place, rank_models
+from modules.common.metrics import EVALUATION_METRICS
 
 FORMAT = 1  # of report.json
 
@@ -81,7 +81,7 @@ class Evaluation:
                 _mean(row[name].value for row in rows if name in row),
                 _mean(row[name].reference for row in rows if name in row),
             )
-            for name in METRICS
+            for name in EVALUATION_METRICS
         }
 
     def places(self) -> list[Place]:
@@ -104,7 +104,7 @@ class Evaluation:
 
     def reason(self, name: str) -> str:
         """Return why a number is missing, as far as is known."""
-        return self.missing.get(name, METRICS[name].nothing)
+        return self.missing.get(name, EVALUATION_METRICS[name].why_missing)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it but the pictures, as report.json holds it; a missing number is null."""
@@ -113,13 +113,13 @@ class Evaluation:
             "settings": dict(self.settings),
             "metrics": {
                 name: {
-                    "title": metric.title,
+                    "title": metric.label,
                     "better": metric.better or None,
                     "reference": metric.reference or None,
                     "meaning": metric.meaning,
                     "missing": self.missing.get(name),
                 }
-                for name, metric in METRICS.items()
+                for name, metric in EVALUATION_METRICS.items()
             },
             "rule": RULE,
             "models": [

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from modules.common.errors import ConfigError
+from modules.common.metrics import BEST_BY, SCORED
 
 _WHO_WRITES = "preprocess_flist_config.py writes configs/config.json, train.py a copy beside its models"
 # spelling in the file -> our name, by section
@@ -28,8 +29,6 @@ LEGACY_KEYS = {
     "model": {"use_crn_pre ": "use_crn_pre"},  # a published template has the trailing blank
 }
 SCHEDULERS = ("noam", "cosine", "step")
-SCORED = ("similarity", "dnsmos_ovrl")  # numbers of a validation that judges of evaluation/ give
-BEST_BY = ("val_loss", "mel_l1", "mcd", "audio_mel_l1", "f0_accuracy", *SCORED)
 UNIT_MODES = ("left", "nearest")  # see modules/dsp/align.py
 
 

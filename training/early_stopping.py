@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from modules.common.files import write_text
+from modules.common.metrics import METRICS
 
 logger = logging.getLogger(__name__)
 
-_HIGHER_IS_BETTER = {"f0_accuracy", "similarity", "dnsmos_ovrl"}
 _WARN_AFTER = 5  # validations without a new best
 
 
@@ -63,7 +63,7 @@ class Verdict:
         self._rows.append({"step": str(step), **{name: f"{value:.6g}" for name, value in numbers.items()}})
         self._write()
         value = numbers.get(self.best_by, math.nan)
-        sign = -1 if self.best_by in _HIGHER_IS_BETTER else 1
+        sign = -1 if METRICS[self.best_by].better == "higher" else 1
         if math.isfinite(value) and (self.best is None or sign * value < sign * self.best):
             self.best, self.best_step, self.since = value, step, 0
             return True

@@ -26,7 +26,7 @@ class JudgeSpec:
 
     Attributes:
         target: "module:Class", imported on first use.
-        metrics: What it fills, keys of evaluation/metrics.py.
+        metrics: What it fills, keys of modules/common/metrics.py.
         hears: Converted songs, or held-out clips that were converted to their own voice.
     """
 

@@ -46,7 +46,7 @@ class Judge(ABC):
 
     @abstractmethod
     def judge(self, take: Take) -> Mapping[str, Score]:
-        """Return scores by the names of evaluation/metrics.py."""
+        """Return scores by the names of modules/common/metrics.py."""
 
 
 @contextmanager

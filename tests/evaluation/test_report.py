@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import pytest
 
 from evaluation.conversions import Score
-from evaluation.metrics import GROUPS, METRICS
 from evaluation.ranking import best_of, rank_models
 from evaluation.report import summary, write_report
 from evaluation.results import Evaluation, Judged, Sounds
+from modules.common.metrics import EVALUATION_METRICS, GROUPS
 
 NAN = math.nan
 
@@ -45,7 +45,7 @@ def test_what_prints_alike_ties_and_what_one_lacks_counts_for_none():
 
 
 def test_the_table_of_metrics_is_whole():
-    for metric in METRICS.values():
+    for metric in EVALUATION_METRICS.values():
         assert metric.group in GROUPS and bool(metric.better) == bool(metric.group)
         assert metric.meaning.endswith(".") and metric.show(NAN) == "–"
 
@@ -129,9 +129,9 @@ def test_pairs_are_songs_not_clips(tmp_path):
     assert pairs["two #2.wav"][1] == tmp_path / "audio/G_8/two #2.wav.flac"
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", EVALUATION_METRICS)
 def test_every_metric_is_explained_in_the_documents(name):
     from evaluation.report import PAGES
 
     text = (PAGES.parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    assert METRICS[name].title in text
+    assert EVALUATION_METRICS[name].label in text

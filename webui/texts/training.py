@@ -1,5 +1,6 @@
 """The words of the Training tab."""
 
+from modules.common.metrics import METRICS
 from webui.flags import flag_texts
 
 TEXTS: dict[str, tuple[str, str]] = {
@@ -45,14 +46,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "there are no sounds yet: they are made at every validation, if the vocoder is there",
         "还没有声音：每次验证时生成，且需要声码器",
     ),
-    "training.val_loss": ("loss on held-out clips", "验证损失"),
-    "training.mel_l1": ("mel difference", "梅尔差异"),
-    "training.audio_mel_l1": ("mel difference of the sound", "声音的梅尔差异"),
-    "training.f0_accuracy": ("share of right pitch", "音高准确率"),
-    "training.train_loss": ("training loss", "训练损失"),
     "training.step": ("step", "步数"),
     "training.epoch": ("epoch", "轮数"),
 }
+TEXTS |= {f"training.metric.{name}": (metric.label, metric.label_zh) for name, metric in METRICS.items()}
 _DEVICE = ("Device", "设备", "cpu、cuda、cuda:1、mps；默认使用最好的设备")
 _MINUTES = ("Minutes", "分钟数", "总共训练这么久后停止，包括之前的部分；0 表示不限")
 _CONFIG = ("Configuration", "配置文件", "由数据集步骤 2 生成")

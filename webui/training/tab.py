@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from modules.common.errors import GlowSVCError
+from modules.common.metrics import BEST_BY, METRICS
 from training.base_model import STARTER_NAME
 from webui.context import Context
 from webui.flags import Flags
@@ -26,8 +27,6 @@ from webui.training.run_folder import RunFolder
 
 VOICE, DIFFUSION, TIMBRE = "train", "train_diff", "timbre"
 _LOOKS = 5.0  # s between two looks at what a run has written
-_NUMBERS = ("val_loss", "mel_l1", "audio_mel_l1", "f0_accuracy", "train_loss")
-_HIGHER_IS_BETTER = {"f0_accuracy"}
 
 FolderOf = Callable[..., Path]  # values of fields -> where the run writes, in the project folder
 
@@ -254,12 +253,12 @@ def numbers_of(rows: list[dict[str, str]], say: Callable[[str], str]) -> str:
         return f"<p>{say('training.nothing')}</p>"
     last = rows[-1]
     lines = []
-    for name in _NUMBERS:
+    for name in (*BEST_BY, "train_loss"):
         values = ((float(row.get(name) or "nan"), row["step"]) for row in rows)
         known = [(value, step) for value, step in values if math.isfinite(value)]
         if last.get(name) and known:
-            best, step = (max if name in _HIGHER_IS_BETTER else min)(known, key=lambda entry: entry[0])
-            lines.append([say(f"training.{name}"), f"{float(last[name]):.4g}", f"{best:.4g} ({step})"])
+            best, step = (max if METRICS[name].better == "higher" else min)(known, key=lambda entry: entry[0])
+            lines.append([say(f"training.metric.{name}"), f"{float(last[name]):.4g}", f"{best:.4g} ({step})"])
     title = f"{say('training.latest')}: {say('training.step')} {last['step']}"
     if last.get("epoch"):
         title += f", {say('training.epoch')} {last['epoch']}"

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from evaluation.conversions import Song, Take
-from evaluation.evaluators import JUDGES, build_judges, similarity, words
+from evaluation.evaluators import build_judges, similarity, words
 from evaluation.evaluators.base import Given, Unavailable, importing
-from evaluation.metrics import METRICS
 from evaluation.validation import build_listener
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import write_audio
@@ -67,11 +66,6 @@ def test_a_listener_of_validations_says_what_it_cannot_hear(nothing_installed, t
     listen, missing = build_listener()
     assert listen(np.zeros(RATE, np.float32), RATE, tmp_path / "a.wav") == {}
     assert missing.keys() == {"similarity", "dnsmos_ovrl"}
-
-
-def test_every_metric_has_one_judge():
-    filled = [name for spec in JUDGES.values() for name in spec.metrics]
-    assert sorted(filled) == sorted(METRICS)
 
 
 def test_without_recordings_of_the_voice_or_words_the_judges_ask_for_them():

@@ -99,8 +99,8 @@ def test_without_events_the_table_does(tmp_path):
 def test_numbers_stand_beside_the_best(run):
     cells = re.sub(r"(<[^>]*>)+", "|", numbers_of(run.validations(), say))
     assert "Latest validation: step 30, epoch 1" in cells
-    assert "|loss on held-out clips|3.75|3.5 (20)|" in cells
-    assert "|share of right pitch|nan|0.9 (20)|" in cells
+    assert "|validation loss|3.75|3.5 (20)|" in cells
+    assert "|F0 within 50 cents|nan|0.9 (20)|" in cells
 
 
 def test_curves_become_a_table(run):

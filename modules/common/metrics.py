@@ -1,0 +1,271 @@
+"""All metrics: what each is called, which direction is better, and where it is computed.
+
+The one table that training (``train.best_by``, metrics.csv, TensorBoard), the
+evaluation report and the web page read. Names are columns of metrics.csv, keys of
+report.json and, as ``validation/<name>``, TensorBoard tags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Place = Literal["training", "validation", "scored_validation", "evaluation"]
+
+SOURCE = "the source itself"
+RESYNTHESIS = "WORLD resynthesis of the source"
+COPY = "the vocoder alone, from the recording's mel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        label: English, with the unit.
+        label_zh: The same in Chinese.
+        better: Which direction is better; "" for values that only inform, and are not ranked.
+        computed_in: "training": the training step before a validation. "validation": every
+            validation. "scored_validation": validations chosen by ``train.score_every``.
+            "evaluation": an evaluator of evaluate.py.
+        meaning: One sentence.
+        group: What it is about; groups have equal weight in the ranking.
+        digits: Decimals shown; values that print alike tie in the ranking.
+        reference: What the report compares it with; "" for nothing.
+        why_missing: Why it may be missing although it was computed.
+    """
+
+    label: str
+    label_zh: str
+    better: Literal["higher", "lower", ""]
+    computed_in: tuple[Place, ...]
+    meaning: str
+    group: str = ""
+    digits: int = 3
+    reference: str = ""
+    why_missing: str = "nothing in these songs to measure it on"
+
+    def show(self, value: float) -> str:
+        """Format ``value`` with this metric's decimals; a dash for NaN."""
+        return "–" if value != value else f"{value:.{self.digits}f}"
+
+
+GROUPS = {
+    "melody": "Melody",
+    "voice": "Voice",
+    "words": "Words",
+    "likeness": "Likeness to recordings",
+    "sound": "Sound",
+    "defects": "Defects",
+    "": "Not ranked",
+}
+
+METRICS: dict[str, Metric] = {
+    "train_loss": Metric(
+        label="training loss",
+        label_zh="训练损失",
+        better="lower",
+        computed_in=("training",),
+        meaning="The total loss of the last training step.",
+    ),
+    "val_loss": Metric(
+        label="validation loss",
+        label_zh="验证损失",
+        better="lower",
+        computed_in=("validation",),
+        meaning="What training minimises, on the validation clips.",
+    ),
+    "mle": Metric(
+        label="likelihood loss",
+        label_zh="似然损失",
+        better="",
+        computed_in=("validation",),
+        meaning="The flow's part of the validation loss.",
+    ),
+    "lf0": Metric(
+        label="F0 predictor loss",
+        label_zh="音高预测损失",
+        better="",
+        computed_in=("validation",),
+        meaning="The F0 predictor's part of the validation loss, before c_lf0.",
+    ),
+    "mel_l1": Metric(
+        label="mel L1 error",
+        label_zh="梅尔差异",
+        better="lower",
+        computed_in=("validation",),
+        meaning="Mean absolute difference of the generated and the recorded log-mel, natural log.",
+    ),
+    "audio_mel_l1": Metric(
+        label="mel L1 error of the audio",
+        label_zh="声音的梅尔差异",
+        better="lower",
+        computed_in=("validation",),
+        meaning="The same for the log-mel of the vocoder's output.",
+    ),
+    "f0_accuracy": Metric(
+        label="F0 within 50 cents",
+        label_zh="音高准确率",
+        better="higher",
+        computed_in=("validation", "evaluation"),
+        meaning="Share of the source's voiced frames whose pitch, moved by the key, the result hits (raw "
+        "pitch accuracy, estimated with harvest; during training with pm).",
+        group="melody",
+        reference=RESYNTHESIS,
+    ),
+    "f0_cents": Metric(
+        label="mean F0 error, cents",
+        label_zh="平均音高误差（音分）",
+        better="lower",
+        computed_in=("evaluation",),
+        meaning="Mean distance where both are voiced; a few octave errors, of the voice or of the F0 "
+        "predictor, dominate it.",
+        group="melody",
+        digits=1,
+        reference=RESYNTHESIS,
+    ),
+    "voicing": Metric(
+        label="voicing agreement",
+        label_zh="清浊音一致率",
+        better="higher",
+        computed_in=("evaluation",),
+        meaning="Share of all frames that are voiced in both or in neither.",
+        group="melody",
+        reference=RESYNTHESIS,
+    ),
+    "similarity": Metric(
+        label="similarity to the recording",
+        label_zh="与录音的音色相似度",
+        better="higher",
+        computed_in=("scored_validation",),
+        meaning="Cosine of Resemblyzer's embeddings of the rendered validation clip and of its recording.",
+    ),
+    "similarity_target": Metric(
+        label="similarity to target",
+        label_zh="与目标音色的相似度",
+        better="higher",
+        computed_in=("evaluation",),
+        meaning="Cosine of Resemblyzer's embeddings of the result and of the target's recordings (mean).",
+        group="voice",
+        reference=SOURCE,
+    ),
+    "similarity_source": Metric(
+        label="similarity to source",
+        label_zh="与源音色的相似度",
+        better="lower",
+        computed_in=("evaluation",),
+        meaning="The same with the source; should lie below the similarity to the target.",
+        group="voice",
+    ),
+    "word_error": Metric(
+        label="word error",
+        label_zh="词错误率",
+        better="lower",
+        computed_in=("evaluation",),
+        meaning="Errors per word of the given text, of a recogniser (pocketsphinx, US English) whose "
+        "vocabulary is the words of the given texts, in any order.",
+        group="words",
+        reference=SOURCE,
+    ),
+    "phone_error": Metric(
+        label="phone error against the source",
+        label_zh="与源的音素差异",
+        better="lower",
+        computed_in=("evaluation",),
+        meaning="How far the phones that pocketsphinx (US English) recognises in the result differ from "
+        "those it recognises in the source; not from what was sung.",
+        group="words",
+        reference=RESYNTHESIS,
+    ),
+    "mcd": Metric(
+        label="mel-cepstral distortion, dB",
+        label_zh="梅尔倒谱失真（dB）",
+        better="lower",
+        computed_in=("validation", "evaluation"),
+        meaning="Distance of the spectral envelopes of held-out clips and of their conversion to their own "
+        "voice.",
+        group="likeness",
+        digits=2,
+        reference=COPY,
+    ),
+    "dnsmos_ovrl": Metric(
+        label="DNSMOS OVRL, 1–5",
+        label_zh="DNSMOS OVRL（1–5）",
+        better="higher",
+        computed_in=("scored_validation", "evaluation"),
+        meaning="A network's estimate of a listener's score (P.835, overall); made for noisy speech.",
+        group="sound",
+        digits=2,
+        reference=SOURCE,
+    ),
+    "dnsmos_p808": Metric(
+        label="DNSMOS P.808, 1–5",
+        label_zh="DNSMOS P.808（1–5）",
+        better="higher",
+        computed_in=("evaluation",),
+        meaning="The same by the recipe of P.808.",
+        group="sound",
+        digits=2,
+        reference=SOURCE,
+    ),
+    "silence_leak": Metric(
+        label="silence leak, dB",
+        label_zh="静音泄漏（dB）",
+        better="lower",
+        computed_in=("evaluation",),
+        meaning="Level where the source is silent, relative to that of the singing.",
+        group="defects",
+        digits=1,
+        reference=SOURCE,
+        why_missing="no silence in these songs",
+    ),
+    "clicks_at_seams": Metric(
+        label="clicks at seams",
+        label_zh="接缝处的爆音",
+        better="lower",
+        computed_in=("evaluation",),
+        meaning="Jumps at the joins of slices, per join; consonants count too.",
+        group="defects",
+        digits=2,
+        reference=SOURCE,
+        why_missing="no song was cut into slices",
+    ),
+    "clicks_elsewhere": Metric(
+        label="clicks elsewhere, per minute",
+        label_zh="其他爆音（每分钟）",
+        better="",
+        computed_in=("evaluation",),
+        meaning="Jumps that are at no join; most are consonants.",
+        digits=1,
+        reference=SOURCE,
+    ),
+    "loudness": Metric(
+        label="loudness, LUFS",
+        label_zh="响度（LUFS）",
+        better="",
+        computed_in=("evaluation",),
+        meaning="Integrated loudness (BS.1770).",
+        digits=1,
+        reference=SOURCE,
+    ),
+    "real_time_factor": Metric(
+        label="real-time factor",
+        label_zh="实时率",
+        better="",
+        computed_in=("evaluation",),
+        meaning="Seconds of work per second of song on this machine, under its present load.",
+        digits=2,
+    ),
+}
+
+
+def computed_in(*places: Place) -> dict[str, Metric]:
+    """Metrics that any of ``places`` computes, by name."""
+    return {name: metric for name, metric in METRICS.items() if set(places) & set(metric.computed_in)}
+
+
+EVALUATION_METRICS = computed_in("evaluation")
+SCORED = tuple(computed_in("scored_validation"))
+BEST_BY = tuple(  # what G_best.pth may be chosen by
+    name for name, metric in computed_in("validation", "scored_validation").items() if metric.better
+)

@@ -1,0 +1,58 @@
+"""Everyone who computes, shows or chooses by a metric agrees with the one table."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.evaluators import JUDGES
+from evaluation.validation import build_listener
+from modules.common.errors import ConfigError
+from modules.common.metrics import BEST_BY, METRICS, SCORED, computed_in
+from modules.config import TrainConfig
+from training.early_stopping import Verdict
+from webui.language import in_language
+from webui.texts.training import TEXTS
+from webui.training.tab import numbers_of
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_each_evaluation_metric_has_one_evaluator():
+    filled = [name for spec in JUDGES.values() for name in spec.metrics]
+    assert sorted(filled) == sorted(computed_in("evaluation"))
+
+
+def test_the_scorer_of_validations_fills_what_the_table_says(tmp_path):
+    score, missing = build_listener()
+    scores = score(np.zeros(16000, np.float32), 16000, tmp_path / "no recording.wav")
+    assert {*scores, *missing} == set(SCORED)
+
+
+@pytest.mark.parametrize("name", BEST_BY)
+def test_what_best_by_may_name_is_judged_shown_and_documented(tmp_path, name):
+    metric = METRICS[name]
+    assert TrainConfig(best_by=name, score_every=1).best_by == name
+    tracker = Verdict(tmp_path / "metrics.csv", name, 0)
+    better, worse = (0.75, 0.25) if metric.better == "higher" else (0.25, 0.75)
+    assert [tracker.note(step, {name: value}) for step, value in ((1, worse), (2, better), (3, worse))] == [
+        *(True, True, False)
+    ]
+    for language, label in enumerate((metric.label, metric.label_zh)):
+        say = {key: both[language] for key, both in TEXTS.items()}.__getitem__
+        html = numbers_of([{"step": "1", name: str(worse)}, {"step": "2", name: str(better)}], say)
+        assert label in html and f"{better} (2)" in html
+    assert f"`{name}`" in (ROOT / "docs/training.md").read_text(encoding="utf-8")
+
+
+def test_other_metrics_do_not_choose_a_model():
+    for name in METRICS.keys() - set(BEST_BY):
+        with pytest.raises(ConfigError, match=f"train.best_by '{name}' is unknown; use val_loss, "):
+            TrainConfig(best_by=name)
+
+
+def test_the_page_shows_each_metric_once():
+    row = {"step": "1", **dict.fromkeys(METRICS, "0.5")}
+    html = numbers_of([row], in_language(TEXTS, None))
+    shown = computed_in("training", "validation", "scored_validation")
+    assert all((html.count(f">{m.label}<") == 1) == bool(m.better) for m in shown.values())

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from tqdm import tqdm
 
+from modules.common.progress import ProgressEvent
 from webui.context import Context
 from webui.jobs.processes import FAILED, PAUSED, RUNNING, STOPPING, Job, Processes
 from webui.language import in_language
@@ -102,27 +104,35 @@ class Panel:
 def as_html(job: Job, say: Callable[[str], str]) -> str:
     """Return one job: command, status, bar, time that is left, and what it said last."""
     colour = _COLOURS.get(job.status, "var(--color-accent)")
-    facts = [f'<b style="color:{colour}">{html.escape(say(f"job.{job.status}"))}</b>', clock(job.seconds)]
-    bar = ""
-    if job.bar and job.alive:
-        if job.bar.share is not None:
-            facts.append(f"{job.bar.share:.0%}")
+    status = f'<b style="color:{colour}">{html.escape(say(f"job.{job.status}"))}</b>'
+    facts, bar = [clock(job.seconds)], ""
+    if job.progress and job.alive:
+        progress = job.progress
+        if progress.total:
+            share = min(1.0, progress.done / progress.total)
+            facts.append(f"{share:.0%}")
             bar = (
-                f'<div role="progressbar" aria-valuenow="{job.bar.share:.0%}" style="height:8px;margin:4px 0;'
+                f'<div role="progressbar" aria-valuenow="{share:.0%}" style="height:8px;margin:4px 0;'
                 f'border-radius:4px;overflow:hidden;background:var(--border-color-primary)"><div style="'
-                f'height:100%;width:{job.bar.share:.1%};background:{colour}"></div></div>'
+                f'height:100%;width:{share:.1%};background:{colour}"></div></div>'
             )
-        facts.append(job.bar.count)
-        if job.bar.left and job.status == RUNNING:
-            facts.append(f"{job.bar.left} {html.escape(say('job.left'))}")
-        facts.append(html.escape(job.bar.more))
+        facts += [progress.stage, count(progress)]
+        if progress.eta is not None and job.status == RUNNING:
+            facts.append(f"{clock(progress.eta)} {say('job.left')}")
+        facts += [f"{name}={value}" for name, value in progress.numbers.items()]
     lines = [
         f'<code style="overflow-wrap:anywhere">{html.escape(job.command)}</code>',
-        " · ".join(fact for fact in facts if fact),
+        " · ".join([status, *(html.escape(fact) for fact in facts if fact)]),
         bar,
         f'<span style="overflow-wrap:anywhere">{html.escape(job.message)}</span>',
     ]
     return "".join(f"<div>{line}</div>" for line in lines if line)
+
+
+def count(progress: ProgressEvent) -> str:
+    """Finished units out of all, as "9/20"; bytes with a prefix, as "22.5M/190M"."""
+    numbers = [progress.done, *([progress.total] if progress.total else [])]
+    return "/".join(tqdm.format_sizeof(n) if progress.unit == "B" else f"{n:.0f}" for n in numbers)
 
 
 def clock(seconds: float) -> str:

@@ -23,7 +23,8 @@ import psutil
 
 from modules.common.errors import ConfigError
 from modules.common.files import write_json
-from webui.jobs.output import Bar, last_message, read_tail, split_output
+from modules.common.progress import VARIABLE, ProgressEvent
+from webui.jobs.output import read_output
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 RUNNING, PAUSED, STOPPING = "running", "paused", "stopping"
@@ -76,7 +77,7 @@ class Job:
         status: "running", "paused", "stopping", "done", "stopped", "failed", or
             "ended" when nobody saw how.
         seconds: How long it has been running, or ran; pauses count.
-        bar: Its last progress bar, if it shows one.
+        progress: How far it is; None if it has not reported that.
         message: The last line that it said.
         output: The end of what it said, without progress bars.
     """
@@ -86,7 +87,7 @@ class Job:
     command: str
     status: str
     seconds: float
-    bar: Bar | None
+    progress: ProgressEvent | None
     message: str
     output: str
 
@@ -157,15 +158,15 @@ class Processes:
             record = self._load(kind) or record
         status = _status(record)
         end = time.time() if status in ALIVE else record.ended or self._last_said(kind, record)
-        lines, bar = split_output(read_tail(self._log(kind)))
+        lines, progress = read_output(self._log(kind))
         return Job(
             kind=kind,
             script=record.script,
             command=_as_typed(record),
             status=status,
             seconds=max(0.0, end - record.started),
-            bar=bar,
-            message=last_message(lines),
+            progress=progress,
+            message=lines[-1].strip() if lines else "",
             output="\n".join(lines),
         )
 
@@ -290,7 +291,8 @@ def _environment() -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUTF8": "1",
-        "TQDM_MININTERVAL": "1",  # s: a day of training should not fill the disk with its bar
+        VARIABLE: "json",
+        "TQDM_MININTERVAL": "1",  # s between two progress events: a day of training should not fill the disk
     }
 
 

@@ -9,15 +9,17 @@ import psutil
 import pytest
 
 from modules.common.errors import ConfigError
-from webui.jobs.output import split_output
-from webui.jobs.processes import SCRIPTS, Processes
+from modules.common.progress import ProgressEvent
+from webui.jobs.output import read_output
+from webui.jobs.panel import as_html
+from webui.jobs.processes import SCRIPTS, Job, Processes
 
 COUNTER = """
-import signal, sys, time
-from tqdm import tqdm
+import sys, time
+from modules.common.progress import progress_bar
 print("said 你好", flush=True)
 try:
-    for _ in tqdm(range(int(sys.argv[1])), desc="counting", mininterval=0):
+    for _ in progress_bar(range(int(sys.argv[1])), desc="<counting>", mininterval=0):
         time.sleep(0.02)
 except KeyboardInterrupt:
     print("saved", flush=True)
@@ -85,9 +87,9 @@ def test_what_goes_wrong_is_the_script_s_own_sentence(processes):
 def test_another_server_finds_it_with_its_progress(processes, counter, tmp_path):
     processes.start("counting", counter, ["1000"])
     reloaded = Processes(tmp_path)
-    job = wait(reloaded, "counting", lambda job: job.bar and job.bar.share and job.bar.left)
+    job = wait(reloaded, "counting", lambda job: job.progress and job.progress.done and job.progress.eta)
     assert job.status == "running" and job.alive
-    assert job.bar.name == "counting" and job.bar.count.endswith("/1000")
+    assert job.progress.stage == "<counting>" and job.progress.total == 1000
     assert job.output == "said 你好"
     with pytest.raises(ConfigError, match="is running already"):
         reloaded.start("counting", counter, ["1"])
@@ -97,19 +99,19 @@ def test_another_server_finds_it_with_its_progress(processes, counter, tmp_path)
 
 def test_pause_holds_it_and_resume_lets_it_go_on(processes, counter):
     processes.start("counting", counter, ["1000"])
-    wait(processes, "counting", lambda job: job.bar)
+    wait(processes, "counting", lambda job: job.progress)
     processes.pause("counting")
     paused = wait(processes, "counting", lambda job: job.status == "paused")
     time.sleep(0.3)
-    assert processes.job("counting").bar == paused.bar
+    assert processes.job("counting").progress == paused.progress
     processes.resume("counting")
-    wait(processes, "counting", lambda job: job.status == "running" and job.bar != paused.bar)
+    wait(processes, "counting", lambda job: job.status == "running" and job.progress != paused.progress)
 
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_stop_is_ctrl_c_so_it_saves(processes, counter, paused):
     processes.start("counting", counter, ["1000"])
-    wait(processes, "counting", lambda job: job.bar)
+    wait(processes, "counting", lambda job: job.progress)
     if paused:
         processes.pause("counting")
         wait(processes, "counting", lambda job: job.status == "paused")
@@ -165,7 +167,7 @@ def test_it_outlives_the_server_and_heeds_ctrl_c_though_the_server_ignores_it(co
         f"Processes(pathlib.Path({str(tmp_path)!r})).start('counting', {counter!r}, ['1000'])"
     )
     subprocess.run([sys.executable, "-c", server], cwd=SCRIPTS, check=True)
-    assert wait(processes, "counting", lambda job: job.bar).status == "running"
+    assert wait(processes, "counting", lambda job: job.progress).status == "running"
     processes.stop("counting")
     job = wait(processes, "counting", lambda job: not job.alive)
     assert job.status == "stopped" and job.message == "saved"
@@ -196,17 +198,28 @@ def test_the_newest_is_the_one_that_runs(processes, counter):
     assert processes.newest(["a", "b"]).kind == "a"
 
 
-def test_bars_are_told_from_lines():
-    text = (
-        "12 clips\n\rtraining:   0%|          | 0/40 [00:00<?, ?step/s]"
-        "\rtraining:  45%|####5     | 18/40 [01:10<00:12,  1.10s/step, epoch=0, total=1.234]"
-        "\r                \rstep 10: validation val_loss 1.000\n"
-        "\rtraining:  50%|#####     | 20/40 [01:20<1:00:10,  1.10s/step, epoch=0]"
+def test_progress_events_are_not_lines(processes):
+    first = ProgressEvent(stage="training", done=18, total=40, unit="step", eta=70.0, numbers={})
+    last = replace(first, done=20, eta=3610.0, numbers={"epoch": "0", "total": "1.234"})
+    processes.folder.mkdir(parents=True)
+    log = processes.folder / "x.log"
+    log.write_text(
+        f"old\n12 clips\n{first.to_line()}\nold bar\rnew bar\n{last.to_line()}\n{{}}\n", newline=""
     )
-    lines, bar = split_output(text)
-    assert [line for line in lines if line] == ["12 clips", "step 10: validation val_loss 1.000"]
-    assert (bar.name, bar.share, bar.count, bar.left) == ("training", 0.5, "20/40", "1:00:10")
-    assert bar.more == "1.10s/step, epoch=0"
-    assert split_output("7step [00:10, 1.5step/s]")[1].count == "7step"
-    assert split_output("hubert.pt:  12%|# | 22.5M/190M [00:02<00:18, 9.1MB/s]")[1].count == "22.5M/190M"
-    assert split_output("no bar | 3/4 [x]")[1] is None
+    assert read_output(log) == (["old", "12 clips", "new bar", "{}"], last)
+    with log.open("w") as file:
+        file.writelines([f"{first.to_line()}\n"] * 10_000 + ["done"])  # only the end is read
+    assert read_output(log) == (["done"], first)
+    assert read_output(processes.folder / "none.log") == ([], None)
+
+
+def test_progress_is_shown():
+    event = ProgressEvent(
+        stage="<x>", done=22.5e6, total=190e6, unit="B", eta=3610.0, numbers={"loss": "1.2"}
+    )
+    job = Job("a", "a.py", "python a.py", "running", 61.0, event, "a <message>", "")
+    text = as_html(job, {"job.running": "running", "job.left": "left"}.__getitem__)
+    assert "&lt;x&gt; · 22.5M/190M · 1:00:10 left · loss=1.2" in text and "1:01 · 12% · " in text
+    assert 'role="progressbar"' in text and "a &lt;message&gt;" in text
+    text = as_html(replace(job, progress=replace(event, total=None, unit="step", eta=None, done=7)), str)
+    assert "&lt;x&gt; · 7 · loss=1.2" in text and "progressbar" not in text

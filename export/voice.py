@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffusion.config import DiffusionConfig, load_diffusion_config
+from diffusion.compatibility import check_diffusion, check_encoder
+from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from export.check import Graph, write
 from export.diffusion import diffusion_graphs, diffusion_sidecar
@@ -28,7 +29,7 @@ _NO_NETWORK = "world"  # the vocoder that a graph is not needed for
 
 
 @dataclass(frozen=True)
-class Voice:
+class VoiceExport:
     """A loaded voice, and what to write of it.
 
     Attributes:
@@ -40,7 +41,7 @@ class Voice:
     sidecar: Sidecar
 
 
-def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> Voice:
+def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceExport:
     """Return what is in ``folder``, ready to be written.
 
     Args:
@@ -59,6 +60,7 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> Voice:
             f"{folder / 'config.json'}"
         )
     config = load_config(folder / "config.json")
+    check_encoder(config)
     name = config.model.vocoder_name
     if fuse and name == _NO_NETWORK:
         raise ConfigError(f"--fuse: the vocoder {name!r} of this voice is no network; leave the flag away")
@@ -90,11 +92,11 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> Voice:
         reach=reach(vocoder.network) if vocoder else 0,
         diffusion=diffusion_sidecar(diffusion) if diffusion else None,
     )
-    return Voice(tuple(graphs), sidecar)
+    return VoiceExport(tuple(graphs), sidecar)
 
 
 def export_voice(
-    folder: Path, voice: Voice, on_graph: Callable[[Graph], None] = lambda graph: None
+    folder: Path, voice: VoiceExport, on_graph: Callable[[Graph], None] = lambda graph: None
 ) -> list[Path]:
     """Write all graphs of ``voice`` into ``folder``, each compared with PyTorch, then the sidecar.
 
@@ -139,23 +141,5 @@ def _diffusion(folder: Path, config: Config) -> Unit2Mel | None:
     if not model.exists():
         raise CheckpointError(f"{settings} is there, but {model} is not; put it there too, or take both away")
     found = load_diffusion_config(settings)
-    _check_fit(settings, found, config)
+    check_diffusion(found, config, settings)
     return load_unit2mel(model, found)
-
-
-def _check_fit(path: Path, diffusion: DiffusionConfig, config: Config) -> None:
-    if diffusion.model.use_speaker_encoder:
-        raise ConfigError(f"{path}: this model knows voices by embeddings of a speaker encoder, not by ids")
-    theirs, ours = diffusion.data, config.data
-    pairs = {
-        "sampling_rate": (theirs.sampling_rate, ours.sampling_rate),
-        "hop length": (theirs.hop_length, ours.hop_length),
-        "number of mel bins": (theirs.n_mels, ours.n_mels),
-        "speech encoder": (theirs.speech_encoder, config.model.speech_encoder),
-        "unit channels": (theirs.ssl_dim, config.model.ssl_dim),
-    }
-    for name, (wanted, found) in pairs.items():
-        if wanted != found:
-            raise ConfigError(
-                f"{path}: its {name} is {wanted}, but the voice's is {found}; the two do not fit together"
-            )

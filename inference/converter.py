@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffusion.compatibility import check_encoder
 from inference.noise import frame_noise
 from inference.oom import within_memory
 from inference.options import PRECISIONS, ConvertOptions
@@ -172,12 +173,7 @@ def _check(config: Config, options: ConvertOptions) -> None:
             else "this model was trained without automatic F0 prediction"
         )
         raise ConfigError(f"-a: {reason}; leave the flag away")
-    name = config.model.speech_encoder
-    if ENCODERS[name].ssl_dim != config.model.ssl_dim:
-        raise ConfigError(
-            f"the configuration wants units of {config.model.ssl_dim} channels, but encoder {name!r} "
-            f"gives {ENCODERS[name].ssl_dim}. Use the config.json saved beside the checkpoint"
-        )
+    check_encoder(config)
     if options.enhance and not options.enhances:
         logger.warning("-eh has no effect on what a diffusion model has refined; it is left out")
     if options.feature_retrieval and not options.cluster_infer_ratio:

@@ -15,7 +15,6 @@ from diffusion.unit2mel import load_unit2mel
 from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
 from inference.pipeline import Report, Segment
-from inference.voice_config import speaker_ids
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 
@@ -40,7 +39,7 @@ class Refiner:
         self.config, self.options, self.device = config, options, device
         if options.diffusion_method:
             check_method(options.diffusion_method, config.model.type)
-        self._voice, self._ids = voice, speaker_ids(config, voice)
+        self._voice, self._ids = voice, _speaker_ids(config, voice)
         self.model = load_unit2mel(options.diffusion_model_path, config)
         self.model.decoder.steps(self._k_step, shallow=not options.only_diffusion)  # refused before any work
         self.model.to(device)
@@ -113,3 +112,15 @@ def speaker_tensor(speaker: int | np.ndarray) -> Tensor:
 
 def _shares(report: Report) -> Callable[[int, int], Any]:
     return lambda done, total: report(done / (total + 1))  # the vocoder is still to come
+
+
+def _speaker_ids(config: DiffusionConfig, voice: Config) -> dict[int, int]:
+    """The diffusion model's ids by the voice model's: by name, or unchanged where one has no names."""
+    n_spk = config.model.n_spk
+    if n_spk == 1 and not config.spk:  # the only speaker serves all
+        return dict.fromkeys(voice.spk.values() or range(voice.model.n_speakers), 0)
+    if not config.spk:
+        return {number: number for number in range(n_spk)}
+    if not voice.spk:
+        return {number: number for number in config.spk.values()}
+    return {number: config.spk[name] for name, number in voice.spk.items() if name in config.spk}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from diffusion.compatibility import check_encoder
 from inference.noise import frame_noise
 from inference.onnx.vocoder import GraphVocoder
 from inference.options import ConvertOptions
@@ -62,11 +63,7 @@ class OnnxConverter(SongConverter):
         self._melody = self._open(MELODY, tracks) if options.auto_predict_f0 else None
         self._vocoder = self._build_vocoder(sidecar)
         self.encoder = ENCODERS.build(_encoder_name(config), self.device)
-        if self.encoder.ssl_dim != config.model.ssl_dim:
-            raise ConfigError(
-                f"the voice wants units of {config.model.ssl_dim} channels, but encoder "
-                f"{self.encoder.name!r} gives {self.encoder.ssl_dim}"
-            )
+        check_encoder(config)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
         """Return the units (D, U) of ``audio`` (T,) at the encoder's rate."""

@@ -203,7 +203,7 @@ def test_options_that_make_no_sense(values, message):
 
 def test_models_that_do_not_fit_together(options, tmp_path, song):
     model, config = write_model(tmp_path / "other", speech_encoder="vec256l9", ssl_dim=256)
-    with pytest.raises(ConfigError, match="its speech encoder is mfcc, the voice's is vec256l9"):
+    with pytest.raises(ConfigError, match="its speech encoder is mfcc, the voice model's is vec256l9"):
         convert(options, song, shallow_diffusion=True, model_path=str(model), config_path=str(config))
     _, yaml = write_diffusion(tmp_path / "embeddings", use_speaker_encoder=True)
     with pytest.raises(ConfigError, match="embeddings of a speaker encoder"):

@@ -9,31 +9,18 @@ ignored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 import yaml
 
 from diffusion.samplers import check_method
 from modules.common.errors import ConfigError
-from modules.config import UNIT_MODES, Config, ModelConfig, _checked, _not_negative, _positive
+from modules.config.section import Section, check, choice, errors_name, number, read_file
+from modules.config.shared import FeatureSection, Settings, TrainingSection
 
-_WHO_WRITES = (
-    "preprocess_flist_config.py writes configs/diffusion.yaml, train_diff.py a copy beside its models"
-)
-MODEL_TYPES = ("Diffusion", "ReFlow")
-T_DISTRIBUTIONS = ("uniform", "logit_normal")
-# spelling in the file -> our name, by section
-LEGACY_KEYS = {
-    "data": {
-        "block_size": "hop_length",
-        "encoder": "speech_encoder",
-        "encoder_out_channels": "ssl_dim",
-        "encoder_hop_size": "encoder_hop_length",
-        "units_forced_mode": "unit_interpolate_mode",  # Diffusion-SVC
-    },
-}
+_WRITERS = "preprocess_flist_config.py writes configs/diffusion.yaml, train_diff.py a copy beside its models"
 # values of Diffusion-SVC, whose files are known by this key; its "dpm-solver" is the other one
 _DIFFUSION_SVC_KEY = "units_forced_mode"
 _DIFFUSION_SVC_METHODS = {"dpm-solver": "dpm-solver++"}
@@ -41,61 +28,49 @@ _DIFFUSION_SVC_ENCODERS = {"contentvec768l12": "vec768l12", "contentvec": "vec25
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionDataConfig:
+class DiffusionDataConfig(FeatureSection):
     """What the model learns from."""
 
-    sampling_rate: int = 44100  # Hz
-    hop_length: int = 512  # samples per frame
-    n_mels: int = 128  # the vocoder's
-    duration: float = 2.0  # s, a training window; shorter than the shortest clip
-    speech_encoder: str = "vec768l12"
-    ssl_dim: int = 768  # channels of its units
-    encoder_sample_rate: int = 16000  # Hz
-    encoder_hop_length: int = 320  # samples per unit
-    training_files: str = "filelists/train.txt"
-    validation_files: str = "filelists/val.txt"
-    extensions: tuple[str, ...] = ("wav",)
-    unit_interpolate_mode: str = "nearest"
+    aliases = {
+        "block_size": "hop_length",
+        "encoder": "speech_encoder",
+        "encoder_out_channels": "ssl_dim",
+        "encoder_hop_size": "encoder_hop_length",
+        _DIFFUSION_SVC_KEY: "unit_interpolate_mode",
+    }
 
-    def __post_init__(self) -> None:
-        if self.unit_interpolate_mode not in UNIT_MODES:
-            raise ConfigError(
-                f"data.unit_interpolate_mode {self.unit_interpolate_mode!r} is unknown; "
-                f"use {' or '.join(UNIT_MODES)}"
-            )
-        _positive(self, "data", "sampling_rate", "hop_length", "n_mels", "duration", "ssl_dim")
-        _positive(self, "data", "encoder_sample_rate", "encoder_hop_length")
+    duration: float = number(2.0, above=0, at_most=3600)  # s, a window; shorter than the shortest clip
+    speech_encoder: str = "vec768l12"
+    ssl_dim: int = number(768, above=0, at_most=65536)  # channels of its units
+    encoder_sample_rate: int = number(16000, above=0, at_most=768_000)  # Hz
+    encoder_hop_length: int = number(320, above=0, at_most=2**20)  # samples per unit
+    extensions: tuple[str, ...] = ("wav",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionModelConfig:
+class DiffusionModelConfig(Section):
     """Sizes of the model, by their published names."""
 
-    type: str = "Diffusion"
-    n_layers: int = 20
-    n_chans: int = 512
-    n_hidden: int = 256  # channels of the condition
+    section = "model"
+
+    type: str = choice("Diffusion", ("Diffusion", "ReFlow"))
+    n_layers: int = number(20, above=0, at_most=1024)
+    n_chans: int = number(512, at_least=4, at_most=65536)
+    n_hidden: int = number(256, above=0, at_most=65536)  # channels of the condition
     use_pitch_aug: bool = True
-    timesteps: int = 1000
-    k_step_max: int = 0  # steps it is trained for; 0: all
-    n_spk: int = 1
-    use_speaker_encoder: bool = False  # Diffusion-SVC: voices are embeddings, not ids
-    speaker_encoder_out_channels: int = 256
-    t_distribution: str = "uniform"  # of ReFlow's training times; see diffusion/reflow.py
+    timesteps: int = number(1000, above=0, at_most=10**6)
+    k_step_max: int = number(0, at_least=0)  # steps it is trained for; 0: all
+    n_spk: int = number(1, above=0, at_most=2**20)
+    use_speaker_encoder: bool = False  # Diffusion-SVC: speakers are embeddings, not ids
+    speaker_encoder_out_channels: int = number(256, above=0, at_most=65536)
+    t_distribution: str = choice("uniform", ("uniform", "logit_normal"))  # of times: diffusion/reflow.py
 
     def __post_init__(self) -> None:
-        if self.type not in MODEL_TYPES:
-            raise ConfigError(f"model.type {self.type!r} is unknown; use {' or '.join(MODEL_TYPES)}")
-        if self.t_distribution not in T_DISTRIBUTIONS:
-            raise ConfigError(
-                f"model.t_distribution {self.t_distribution!r} is unknown; use {' or '.join(T_DISTRIBUTIONS)}"
-            )
-        _positive(self, "model", "n_layers", "n_hidden", "timesteps", "n_spk")
-        _positive(self, "model", "speaker_encoder_out_channels")
-        if self.n_chans < 4 or self.n_chans % 2:
+        super().__post_init__()
+        if self.n_chans % 2:
             raise ConfigError(f"model.n_chans must be an even number from 4 on, not {self.n_chans}")
         # equal says the same as 0, and files of Diffusion-SVC say it so
-        if not 0 <= self.k_step_max <= self.timesteps:
+        if self.k_step_max > self.timesteps:
             raise ConfigError(
                 f"model.k_step_max must be below model.timesteps, {self.timesteps}, or 0 for all of them, "
                 f"not {self.k_step_max}"
@@ -113,80 +88,59 @@ class DiffusionModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocoderConfig:
+class VocoderConfig(Section):
     """The vocoder that renders samples while training."""
+
+    section = "vocoder"
 
     type: str = "nsf-hifigan"
     ckpt: str = "pretrain/nsf_hifigan/model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferConfig:
+class InferConfig(Section):
     """How a mel is sampled."""
 
-    speedup: int = 10  # steps of the schedule per step of the method; up to 1: the plain ancestral sampler
-    method: str = ""  # see diffusion/samplers; empty: the best for the model's type
+    section = "infer"
 
-    def __post_init__(self) -> None:
-        if self.speedup < 0:
-            raise ConfigError(f"infer.speedup must not be below 0, not {self.speedup}")
+    speedup: int = number(10, at_least=0)  # schedule steps per sampler step; up to 1: ancestral sampling
+    method: str = ""  # see diffusion/samplers; empty: the default of the model's type
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnvConfig:
+class EnvConfig(Section):
     """Where a run writes to."""
 
+    section = "env"
+
     expdir: str = "logs/44k/diffusion"
-    gpu_id: int = 0
+    gpu_id: int = number(0, at_least=0, at_most=1024)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionTrainConfig:
+class DiffusionTrainConfig(TrainingSection):
     """How the model is trained."""
 
-    num_workers: int = 2
-    amp_dtype: str = "fp32"
-    batch_size: int = 48
+    num_workers: int = number(2, at_least=0, at_most=1024)
+    amp_dtype: str = choice("fp32", ("fp32", "fp16", "bf16"))
+    batch_size: int = number(48, above=0, at_most=65536)
     cache_all_data: bool = True
-    cache_device: str = "cpu"
+    cache_device: str = choice("cpu", ("cpu", "cuda"))
     cache_fp16: bool = True
-    epochs: int = 100000
-    interval_log: int = 10  # steps, like the next two
-    interval_val: int = 2000
-    interval_force_save: int = 5000
-    lr: float = 1e-4
-    decay_step: int = 100000
-    gamma: float = 0.5  # what lr is multiplied with, every decay_step
-    weight_decay: float = 0.0
-    save_opt: bool = False  # without the optimizer files are a third as large, but none is resumed exactly
-    # of our own; as in config.json, see modules/config.py
-    perturb_ratio: float = 0.8
-    unit_noise: float = 0.0
-    seed: int = 1234
-    max_steps: int = 0
-    accumulate_steps: int = 1
-    ema_decay: float = 0.0
-    keep_ckpts: int = 3  # newest ones, beside those of interval_force_save
-    patience: int = 0
-    compile: bool = False
-    port: str = "8001"
-
-    def __post_init__(self) -> None:
-        if self.cache_device not in ("cpu", "cuda"):
-            raise ConfigError(f"train.cache_device {self.cache_device!r} is unknown; use cpu or cuda")
-        if self.amp_dtype not in ("fp32", "fp16", "bf16"):
-            raise ConfigError(f"train.amp_dtype {self.amp_dtype!r} is unknown; use fp32, fp16 or bf16")
-        _positive(self, "train", "batch_size", "epochs", "interval_log", "interval_val")
-        _positive(self, "train", "interval_force_save", "lr", "decay_step", "gamma", "accumulate_steps")
-        _not_negative(self, "train", "num_workers", "weight_decay", "max_steps", "keep_ckpts", "patience")
+    epochs: int = number(100000, above=0)
+    interval_log: int = number(10, above=0)  # steps, like the next two
+    interval_val: int = number(2000, above=0)
+    interval_force_save: int = number(5000, above=0)
+    lr: float = number(1e-4, above=0)
+    save_opt: bool = False  # without the optimizer a file is a third as large, but not resumed exactly
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionConfig:
+class DiffusionConfig(Settings):
     """All of diffusion.yaml.
 
     Attributes:
-        device: Where to run; empty: the best there is.
+        device: Where to run; empty: detected automatically.
         spk: Speaker ids by name, from 0. (Diffusion-SVC counts from 1: take one off.)
     """
 
@@ -197,85 +151,34 @@ class DiffusionConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     train: DiffusionTrainConfig = field(default_factory=DiffusionTrainConfig)
     device: str = ""
-    spk: dict[str, int] = field(default_factory=dict)
 
-    def speaker_id(self, speaker: str | int) -> int:
-        """Return the id of a speaker's name or id; raises ConfigError that lists the names."""
-        return Config(model=ModelConfig(n_speakers=self.model.n_spk), spk=self.spk).speaker_id(speaker)
-
-
-def _value(value: Any, kind: Any, where: str) -> Any:
-    if kind == tuple[str, ...]:
-        entries = value if isinstance(value, (list, tuple)) else [value]
-        return tuple(_checked(entry, str, where) for entry in entries)
-    if kind is float and isinstance(value, str):  # YAML 1.1 takes 1e-4, without a dot, for text
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    return _checked(value, kind, where)
-
-
-T = TypeVar(
-    "T",
-    DiffusionDataConfig,
-    DiffusionModelConfig,
-    VocoderConfig,
-    InferConfig,
-    EnvConfig,
-    DiffusionTrainConfig,
-)
-
-
-def _section(cls: type[T], name: str, values: Any) -> T:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"section {name!r} must be a table of settings")
-    legacy = LEGACY_KEYS.get(name, {})
-    named = {legacy.get(key, key): value for key, value in values.items() if value is not None}
-    kinds = get_type_hints(cls)
-    return cls(
-        **{
-            f.name: _value(named[f.name], kinds[f.name], f"{name}.{f.name}")
-            for f in fields(cls)
-            if f.name in named
-        }
-    )
+    @property
+    def n_speakers(self) -> int:
+        """Speakers of the model."""
+        return self.model.n_spk
 
 
 def parse_diffusion_config(values: Mapping[str, Any]) -> DiffusionConfig:
-    """Return the typed configuration of what a diffusion.yaml holds.
+    """Typed configuration from what a diffusion.yaml holds.
 
     Raises:
         ConfigError: A value has the wrong type or makes no sense; names the key.
     """
     if not isinstance(values, Mapping):
         raise ConfigError("a diffusion configuration must be a table of sections")
-    values = _our_values({name: value for name, value in values.items() if value is not None})
-    speakers = values.get("spk", {})
-    if not isinstance(speakers, Mapping):
-        raise ConfigError("section 'spk' must give an id for each name")
-    config = DiffusionConfig(
-        data=_section(DiffusionDataConfig, "data", values.get("data", {})),
-        model=_section(DiffusionModelConfig, "model", values.get("model", {})),
-        vocoder=_section(VocoderConfig, "vocoder", values.get("vocoder", {})),
-        infer=_section(InferConfig, "infer", values.get("infer", {})),
-        env=_section(EnvConfig, "env", values.get("env", {})),
-        train=_section(DiffusionTrainConfig, "train", values.get("train", {})),
-        device=_value(values.get("device", ""), str, "device"),
-        spk={str(name): _value(number, int, f"spk.{name}") for name, number in speakers.items()},
-    )
+    values = _of_diffusion_svc({name: value for name, value in values.items() if value is not None})
+    device = check(values.get("device", ""), str, "device")
+    config = DiffusionConfig(**DiffusionConfig.parse_sections(values, yaml=True), device=device)
     try:
         check_method(config.infer.method, config.model.type)
     except ConfigError as error:
         raise ConfigError(f"infer.method: {error}") from None
-    for name, number in config.spk.items():
-        if not 0 <= number < config.model.n_spk:
-            raise ConfigError(f"spk.{name} is {number}, but model.n_spk is {config.model.n_spk}")
+    config.check_speakers("model.n_spk")
     return config
 
 
-def _our_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the sections with what Diffusion-SVC calls otherwise."""
+def _of_diffusion_svc(values: dict[str, Any]) -> dict[str, Any]:
+    """Sections with the values that Diffusion-SVC calls otherwise."""
     data, infer = values.get("data"), values.get("infer")
     if not isinstance(data, Mapping) or _DIFFUSION_SVC_KEY not in data:
         return values
@@ -287,20 +190,19 @@ def _our_values(values: dict[str, Any]) -> dict[str, Any]:
     return ours
 
 
+def _parse_yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from None
+
+
 def load_diffusion_config(path: str | Path) -> DiffusionConfig:
     """Read a diffusion.yaml.
 
     Raises:
-        ConfigError: The file is missing or no YAML, or see :func:`parse_diffusion_config`.
+        ConfigError: The file is missing or not YAML, or see :func:`parse_diffusion_config`.
     """
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; {_WHO_WRITES}") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} cannot be read as YAML: {reason}") from None
-    try:
+    values = read_file(path, _parse_yaml, "YAML", _WRITERS)
+    with errors_name(path):
         return parse_diffusion_config(values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modules.common.errors import ConfigError
 from modules.dsp.mel_basis import mel_basis
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class LogMel(nn.Module):
         n_mels: Bands.
         f_min: Lowest frequency, Hz.
         f_max: Highest frequency, Hz.
+
+    Raises:
+        ConfigError: The window is longer than the FFT.
     """
 
     mel_basis: Tensor
@@ -51,6 +55,8 @@ class LogMel(nn.Module):
         f_max: float = 16000.0,
     ) -> None:
         super().__init__()
+        if win_length > n_fft:
+            raise ConfigError(f"data.win_length {win_length} is above data.filter_length, {n_fft}")
         self.n_fft, self.win_length, self.hop_length = n_fft, win_length, hop_length
         basis = mel_basis(sampling_rate, n_fft, n_mels, f_min, f_max)
         self.register_buffer("mel_basis", torch.from_numpy(basis), persistent=False)

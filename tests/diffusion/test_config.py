@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diffusion.config import load_diffusion_config, parse_diffusion_config
+from diffusion.config import DiffusionConfig, load_diffusion_config, parse_diffusion_config
 from modules.common.errors import ConfigError
+from tests.support.settings import WRONG_TYPES, numbers, out_of_range
 
 TEMPLATES = sorted((Path(__file__).parents[2] / "configs_template").glob("diffusion*.yaml"))
 
@@ -38,10 +39,22 @@ def test_k_step_max_below_timesteps_is_a_shallow_model():
 
 
 def test_numbers_that_yaml_takes_for_text():
-    values = yaml.safe_load("train: {lr: 1e-4, gamma: 1}")
+    values = yaml.safe_load("{train: {lr: 1e-4, unit_noise: 1.5e-1, gamma: 1}, env: {expdir: 1e5}}")
     assert values["train"]["lr"] == "1e-4"
     config = parse_diffusion_config(values)
-    assert config.train.lr == 1e-4 and config.train.gamma == 1.0
+    assert config.train.lr == 1e-4 and config.train.unit_noise == 0.15 and config.train.gamma == 1.0
+    assert config.env.expdir == "1e5"
+
+
+@pytest.mark.parametrize(("section", "name"), numbers(DiffusionConfig))
+def test_every_number_has_a_range_that_is_checked(section, name, tmp_path):
+    path = tmp_path / "diffusion.yaml"
+    for value in [*out_of_range(section, name), *WRONG_TYPES]:
+        path.write_text(yaml.safe_dump({section.section: {name: value}}))
+        with pytest.raises(ConfigError) as refusal:
+            load_diffusion_config(path)
+        assert str(refusal.value).startswith(f"{path}: {section.section}.{name} must ")
+        assert "\n" not in str(refusal.value) and ", not " in str(refusal.value)
 
 
 def test_files_of_diffusion_svc():
@@ -80,7 +93,9 @@ def test_speakers_by_name_or_number():
         ({"infer": {"method": "ddim"}, "model": {"type": "ReFlow"}}, "infer.method: .*euler, rk4"),
         ({"infer": {"speedup": -1}}, "infer.speedup must not be below 0"),
         ({"train": {"amp_dtype": "fp8"}}, "train.amp_dtype 'fp8' is unknown; use fp32, fp16 or bf16"),
-        ({"train": {"lr": "fast"}}, "train.lr must be of type float"),
+        ({"train": {"lr": "fast"}}, "train.lr must be of type float and be above 0 and finite, not 'fast'"),
+        ({"train": {"lr": "0.1"}}, "train.lr must be of type float"),
+        ({"train": {"seed": 16**5000}}, "train.seed .*digits"),
         ({"train": {"num_workers": -1}}, "train.num_workers"),
         ({"data": {"duration": 0}}, "data.duration must be above 0"),
         ({"data": {"unit_interpolate_mode": "rfa"}}, "unit_interpolate_mode 'rfa' is unknown"),

@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from modules.common.errors import ConfigError
 from modules.config import Config, ModelConfig, TrainConfig, load_config, parse_config
+from tests.support.settings import WRONG_TYPES, numbers, out_of_range
 
 
 def test_published_spellings_and_unknown_keys_are_accepted():
@@ -14,53 +16,74 @@ def test_published_spellings_and_unknown_keys_are_accepted():
             "model": {
                 "use_crn_pre ": True,
                 "upsample_rates": [8, 8, 2, 2, 2],
-                "n_speakers": 2,
+                "n_speakers": 2.0,
                 "inter_channels": 80,
             },
             "spk": {"甲": 0, "b": 1},
         }
     )
+    data = config.data
     assert config.train.learning_rate == 1.0 and config.train.betas == (0.8, 0.99)
-    assert (config.data.n_fft, config.data.n_mels, config.data.f_min, config.data.f_max) == (
-        1024,
-        80,
-        20,
-        8000,
-    )
-    assert config.model.use_crn_pre
-    assert config.spk == {"甲": 0, "b": 1}
+    assert (data.n_fft, data.n_mels, data.f_min, data.f_max) == (1024, 80, 20, 8000)
+    assert config.model.use_crn_pre and config.spk == {"甲": 0, "b": 1}
+    assert parse_config({"train": {"port": 8123}}).train.port == "8123"
+
+
+@pytest.mark.parametrize(("section", "name"), numbers(Config))
+def test_every_number_has_a_range_that_is_checked(section, name, tmp_path):
+    path = tmp_path / "config.json"
+    for value in [*out_of_range(section, name), *WRONG_TYPES, None]:
+        path.write_text(json.dumps({section.section: {name: value}}))
+        with pytest.raises(ConfigError) as refusal:
+            load_config(path)
+        assert str(refusal.value).startswith(f"{path}: {section.section}.{name} must ")
+        assert "\n" not in str(refusal.value) and ", not " in str(refusal.value)
 
 
 @pytest.mark.parametrize(
-    ("values", "named"),
+    ("values", "message"),
     [
-        ({"train": {"batch_size": "six"}}, "train.batch_size"),
-        ({"train": {"batch_size": 0}}, "train.batch_size"),
+        (
+            {"train": {"batch_size": "six"}},
+            "train.batch_size must be of type int and be above 0 .*, not 'six'",
+        ),
         ({"train": {"batch_size": 2.5}}, "train.batch_size"),
-        ({"train": {"keep_ckpts": -1}}, "train.keep_ckpts must not be below 0"),
-        ({"train": {"patience": -1}}, "train.patience must not be below 0"),
-        ({"train": {"ema_decay": 1.5}}, "train.ema_decay must be between 0 and 1"),
-        ({"train": {"perturb_ratio": 7}}, "train.perturb_ratio must be between 0 and 1"),
-        ({"train": {"fp16_run": 1}}, "train.fp16_run"),
-        ({"train": {"betas": [0.8]}}, "train.betas"),
+        ({"train": {"keep_ckpts": -1}}, "train.keep_ckpts must not be below 0 or above 2147483647, not -1"),
+        ({"train": {"seed": 10**20}}, "train.seed must be between 0 and 9223372036854775807, not 1000"),
+        ({"train": {"learning_rate": float("nan")}}, "must be above 0 and finite, not nan"),
+        ({"train": {"learning_rate": 10**400}}, "must be above 0 and finite, not inf"),
+        ({"train": {"ema_decay": 1.5}}, "train.ema_decay must be between 0 and 1, not 1.5"),
+        ({"train": {"betas": [0.8, 1.0]}}, "train.betas must be at least 0 and below 1, not 1.0"),
+        ({"train": {"betas": [0.8]}}, r"train.betas must be of type tuple\[float, float\] .* not \[0.8\]"),
+        ({"train": {"fp16_run": 1}}, "train.fp16_run must be of type bool, not 1"),
+        ({"train": {"port": True}}, "train.port must be of type str"),
         ({"train": {"scheduler": "exponential"}}, "noam or cosine"),
         ({"train": {"scheduler": "cosine"}}, "max_steps"),
-        ({"train": {"half_type": "fp8"}}, "half_type"),
-        ({"data": {"unit_interpolate_mode": "cubic"}}, "unit_interpolate_mode"),
-        ({"model": {"hidden_channels": 33}}, "n_heads"),
-        ({"model": {"n_speakers": 1}, "spk": {"a": 1}}, "spk.a"),
+        ({"train": {"half_type": "fp8"}}, "train.half_type 'fp8' is unknown; use fp16 or bf16"),
+        ({"data": {"unit_interpolate_mode": "cubic"}}, "unit_interpolate_mode 'cubic'"),
+        ({"data": {"filter_length": 0}}, "data.filter_length must be above 0"),
+        ({"data": {"mel_fmin": 8000, "mel_fmax": 8000}}, "data.mel_fmin 8000 is not below data.mel_fmax"),
         ({"data": {"n_mel_channels": 80}}, "model.inter_channels is 128, but data.n_mel_channels is 80"),
-        ({"model": []}, "model"),
-        ({"spk": ["a"]}, "spk"),
+        ({"model": {"hidden_channels": 33}}, "n_heads"),
+        ({"model": {"inter_channels": 129}, "data": {"n_mel_channels": 129}}, "multiple of 4"),
+        ({"model": {"n_speakers": 1}, "spk": {"a": 1}}, "spk.a is 1, but model.n_speakers is 1"),
+        ({"spk": {"a": True}}, "spk.a must be of type int"),
+        ({"f0_range": {"a": [1, 2, float("inf")]}}, "f0_range.a must be between 0 and 100000, not inf"),
+        ({"f0_range": []}, "section 'f0_range'"),
+        ({"model": []}, "section 'model'"),
+        ({"spk": ["a"]}, "section 'spk'"),
     ],
 )
-def test_a_bad_value_is_named(values, named):
-    with pytest.raises(ConfigError, match=named):
+def test_a_bad_value_is_named(values, message):
+    with pytest.raises(ConfigError, match=message):
         parse_config(values)
 
 
-def test_a_port_may_be_a_number():
-    assert parse_config({"train": {"port": 8123}}).train.port == "8123"
+def test_constructors_and_replace_check_too():
+    with pytest.raises(ConfigError, match="train.seed must be between 0"):
+        TrainConfig(seed=-1)
+    with pytest.raises(ConfigError, match="model.p_dropout must be at least 0 and below 1, not 1.5"):
+        replace(ModelConfig(), p_dropout=1.5)
 
 
 def test_speakers_go_by_name_or_id():
@@ -72,20 +95,27 @@ def test_speakers_go_by_name_or_id():
             config.speaker_id(unknown)
 
 
-def test_unreadable_files_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        (f'{{"train": {{"seed": {"1" * 5000}}}}}', "cannot be read as JSON"),
+        ("[]", "is not a JSON object"),
+        ('{"train": {"seed": "x"}}', r"train\.seed"),
+    ],
+)
+def test_unreadable_files_are_named(text, message, tmp_path):
     path = tmp_path / "config.json"
     with pytest.raises(ConfigError, match="does not exist.*preprocess_flist_config.*train"):
         load_config(path)  # it may be the one in configs/ or the one beside a model
-    path.write_text("{")
-    with pytest.raises(ConfigError, match=r"config\.json.*JSON"):
-        load_config(path)
-    path.write_text(json.dumps({"train": {"seed": "x"}}))
-    with pytest.raises(ConfigError, match=r"config\.json.*train\.seed"):
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"config\.json.*{message}"):
         load_config(path)
 
 
 @pytest.mark.parametrize("best_by", ["similarity", "dnsmos_ovrl"])
-def test_a_model_is_chosen_by_a_judge_only_if_he_always_hears_it(best_by):
+def test_choosing_a_model_by_a_score_needs_it_at_every_validation(best_by):
     for every in (0, 2):
         with pytest.raises(ConfigError, match=f"train.best_by {best_by} needs train.score_every 1"):
             TrainConfig(best_by=best_by, score_every=every)

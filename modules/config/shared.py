@@ -1,0 +1,99 @@
+"""What config.json and diffusion.yaml have in common: features, training and speakers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from modules.common.errors import ConfigError
+from modules.config.section import Section, check, choice, field_types, number, text_or_int
+
+UNIT_MODES = ("left", "nearest")  # see modules/dsp/align.py
+T = TypeVar("T", bound="Settings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSection(Section):
+    """Section ``data``: where the clips are, and how a mel is analysed."""
+
+    section = "data"
+
+    training_files: str = "filelists/train.txt"
+    validation_files: str = "filelists/val.txt"
+    sampling_rate: int = number(44100, above=0, at_most=768_000)  # Hz
+    hop_length: int = number(512, above=0, at_most=2**20)  # samples per frame
+    n_mels: int = number(128, above=0, at_most=4096)
+    unit_interpolate_mode: str = choice("nearest", UNIT_MODES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSection(Section):
+    """Section ``train``: how a model is trained."""
+
+    section = "train"
+
+    seed: int = number(1234, at_least=0, at_most=2**63 - 1)  # what numpy and torch both take
+    max_steps: int = number(0, at_least=0)  # 0: until the epochs are done
+    decay_step: int = number(100000, above=0)  # steps after which the rate is multiplied by gamma, each time
+    gamma: float = number(0.5, above=0)
+    weight_decay: float = number(0.0, at_least=0)
+    accumulate_steps: int = number(1, above=0)  # batches per optimizer step; saves memory
+    ema_decay: float = number(0.0, at_least=0, at_most=1)  # of the mean weights validated and saved; 0: none
+    perturb_ratio: float = number(0.8, at_least=0, at_most=1)  # items whose units come from a perturbed copy
+    unit_noise: float = number(0.0, at_least=0)  # deviation of noise on the units; prevents overfitting
+    keep_ckpts: int = number(3, at_least=0)  # newest checkpoints kept; 0: all
+    patience: int = number(0, at_least=0)  # validations without a new best that end the run; 0: none do
+    compile: bool = False  # torch.compile: slow to start
+    port: str = text_or_int("8001")  # where processes of one machine meet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A whole file: sections and speakers.
+
+    Attributes:
+        spk: Speaker ids by name, from 0.
+    """
+
+    spk: dict[str, int] = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def n_speakers(self) -> int:
+        """Speakers that the model has room for."""
+
+    @classmethod
+    def parse_sections(cls: type[T], values: Mapping[str, Any], *, yaml: bool = False) -> dict[str, Any]:
+        """Checked sections and speakers of a file, by field name."""
+        speakers = values.get("spk", {})
+        if not isinstance(speakers, Mapping):
+            raise ConfigError("section 'spk' must give an id for each name")
+        found: dict[str, Any] = {
+            name: kind.parse(values.get(name, {}), yaml=yaml)
+            for name, kind in field_types(cls).items()
+            if isinstance(kind, type) and issubclass(kind, Section)
+        }
+        return {**found, "spk": {str(name): check(id_, int, f"spk.{name}") for name, id_ in speakers.items()}}
+
+    def check_speakers(self, key: str) -> None:
+        """Raise ConfigError if an id is not below the number of speakers, which is named ``key``."""
+        for name, id_ in self.spk.items():
+            if not 0 <= id_ < self.n_speakers:
+                raise ConfigError(f"spk.{name} is {id_}, but {key} is {self.n_speakers}")
+
+    def speaker_id(self, speaker: str | int) -> int:
+        """Id of a speaker's name or id; raises ConfigError that lists the names."""
+        if speaker in self.spk:
+            return self.spk[str(speaker)]
+        id_ = int(speaker) if str(speaker).isdecimal() else -1
+        if id_ in self.spk.values() or (not self.spk and 0 <= id_ < self.n_speakers):
+            return id_
+        names = ", ".join(f"{name} ({known})" for name, known in self.spk.items())
+        raise ConfigError(f"the model has no speaker {speaker!r}; it knows: {names or 'no names'}")
+
+    def speaker_name(self, speaker: str | int) -> str:
+        """Name of a speaker's name or id."""
+        id_ = self.speaker_id(speaker)
+        return next((name for name, known in self.spk.items() if known == id_), str(id_))

@@ -290,6 +290,7 @@ def _newest_model(workspace: Path) -> Path:
 
 def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float) -> None:
     """Draw the picture, and print where everything is and how well the melody was kept."""
+    from evaluation.conversions import SourceSong
     from evaluation.evaluators.pitch import pitch_score
     from evaluation.picture import write_comparison
     from inference.options import ConvertOptions
@@ -299,7 +300,7 @@ def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float)
     options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
     name = result_name(song.path.stem, key, speaker, options)
     result = Song.hear(workspace / "results" / name, workspace)
-    score = pitch_score(song.audio, result.audio, song.f0, song.uv, key, RATE)
+    score = pitch_score(SourceSong(name, song.audio, RATE, song.f0, song.uv, key), result.audio)
     difference = result.n_samples - song.n_samples
     picture = result.path.with_suffix(".png")
     sung = song.f0 * (song.uv > 0)
@@ -312,7 +313,7 @@ def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float)
         write_comparison(picture, panels, RATE)
     print(
         f"\nresult   {result.path}\npicture  {picture}\n"
-        f"F0 within 50 cents: {score.conversion:.3f} (WORLD resynthesis of the source: {score.ceiling:.3f}); "
+        f"F0 within 50 cents: {score.value:.3f} (WORLD resynthesis of the source: {score.reference:.3f}); "
         f"length: {song.n_samples} samples {f'{difference:+d}' if difference else 'as the source'}; "
         f"key {key:+d}; whole run {seconds / 60:.1f} min"
     )

@@ -1,8 +1,8 @@
-"""Say how good a voice is: convert songs, measure the results, write a report.
+"""Evaluate voice models: convert songs, measure the results, write a report.
 
-Takes one model or several, which it ranks. The report is a web page with
+Takes one model, or several and ranks them. The report is a web page with
 pictures and players, and the same numbers as JSON; it needs no network. A second
-page lets you compare blindly: no number replaces ears.
+page is for blind listening, which no number replaces.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
-    from evaluation.conversions import Song, Take
-    from evaluation.results import Judged, Sounds
+    from evaluation.conversions import Conversion, SourceSong
+    from evaluation.results import EvalResult, SoundFiles
     from inference.converter import Converter
     from inference.options import ConvertOptions
 
@@ -32,18 +32,18 @@ examples:
   python evaluate.py -m logs/44k/G_best.pth -n poem -s anna --text "the words that are spoken"
   python evaluate.py --ab results/old results/new                       a blind test of two folders
 
-Some judges are packages of their own: python -m pip install -r requirements-quality.txt
+Some evaluators need more packages: python -m pip install -r requirements-quality.txt
 Without them their rows say so, and the rest is measured. docs/evaluation.md explains every
-number. Run it where you trained, so that the held-out clips are found.
+number. Run it in the folder of the training, so that the held-out clips are found.
 Result: report.html and report.json in the folder of --output, the sounds beside them.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     from inference.options import add_arguments
 
-    # what follows replaces the flags of one model by those of several
+    # the flags of one model are replaced by those of several
     parser = make_parser(__doc__, EPILOG, conflict_handler="resolve")
     add_arguments(parser)
     add = parser.add_argument
@@ -59,26 +59,66 @@ def get_parser() -> argparse.ArgumentParser:
     add("--onnx", default="", help=argparse.SUPPRESS)
     add("-usm", "--use_spk_mix", action="store_true", help=argparse.SUPPRESS)
     add("--spk_mix_file", default="", help=argparse.SUPPRESS)
-    own = parser.add_argument_group("of the evaluation")
-    own.add_argument("--target", type=Path, metavar="FOLDER", help="recordings of the voice")
-    own.add_argument(
+    add_own = parser.add_argument_group("evaluation").add_argument
+    add_own("--target", type=Path, metavar="FOLDER", help="recordings of the target voice")
+    add_own(
         "--text",
         nargs="+",
         default=[],
         metavar="WORDS",
-        help="the English words of each song, in quotes, or a .txt file of them",
+        help="English lyrics of each song, in quotes, or a .txt file of them",
     )
-    own.add_argument("--output", type=Path, metavar="FOLDER", help="where to (results/evaluation)")
-    own.add_argument(
+    add_own("--output", type=Path, metavar="FOLDER", help="output folder (results/evaluation)")
+    add_own(
         "--ab",
         nargs=2,
         type=Path,
         metavar="FOLDER",
-        help="only write a page for blind listening to sounds of equal name in two folders (to results/ab)",
+        help="only write a page for blind listening, of sounds of equal name in two folders (to results/ab)",
     )
-    own.add_argument("--question", default="", help="what that page asks (Which one sounds better?)")
-    own.add_argument("--seed", type=int, default=0, help="of the order on that page (0)")
+    add_own("--question", default="", help="question on that page (Which one sounds better?)")
+    add_own("--seed", type=int, default=0, help="seed of the order on that page (0)")
     return parser
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """Checked arguments.
+
+    Attributes:
+        models: Options by the name of the model.
+        songs: Keys by song.
+        speaker: Name of the target voice.
+        target: Recordings of it.
+        texts: Lyrics of each song; empty if they were not given.
+        output: Folder of the report.
+    """
+
+    models: dict[str, ConvertOptions]
+    songs: dict[Path, float]
+    speaker: str
+    target: list[Path]
+    texts: list[str]
+    output: Path
+
+    def settings(self) -> dict[str, str]:
+        """What was asked for, as text for the report."""
+        options = next(iter(self.models.values()))
+        named = {"model_path", "config_path", "clean_names", "trans", "spk_list", "spk_mix_file"}
+        changed = [
+            f"{option.metadata['flags'][0]} {getattr(options, option.name)}"
+            for option in fields(options)
+            if option.name not in named and getattr(options, option.name) != option.default
+        ]
+        return {
+            "voice": self.speaker,
+            "songs": ", ".join(f"{path.name} ({key:+g})" for path, key in self.songs.items()),
+            "models": ", ".join(one.model_path for one in self.models.values()),
+            "recordings": f"{self.target[0].parent}, {len(self.target)} files"
+            if self.target
+            else "not given",
+            "options": " ".join(changed) or "the defaults",
+        }
 
 
 @entry_point
@@ -91,84 +131,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write_ab(find_pairs(*args.ab), folder_names(*args.ab), args.output or Path("results/ab"), args)
         return 0
 
-    from evaluation.evaluators import build_judges, judge_take
-    from evaluation.evaluators.base import Given
+    from evaluation.evaluators import build_evaluators, evaluate_conversion
+    from evaluation.evaluators.base import EvalInputs
     from evaluation.report import summary, write_report
     from evaluation.results import Evaluation
     from inference.converter import Converter
 
-    output = args.output or Path("results/evaluation")
-    work = _plan(args)  # every mistake is told now, not after the work
-    judges, missing = build_judges(Given(work.target, work.texts))
-    heard: dict[tuple[Path, str, int, float], Song] = {}
-    judged: list[Judged] = []
-    for label, options in work.models.items():
+    plan = _plan(args)  # every mistake is reported before the work begins
+    evaluators, missing = build_evaluators(EvalInputs(plan.target, plan.texts))
+    sources: dict[tuple[Path, bool, int, float], SourceSong] = {}
+    results: list[EvalResult] = []
+    for model, options in plan.models.items():
         converter = Converter(options)
-        clips, reason = _held_out(converter, work.speaker)
+        clips, reason = _held_out_clips(converter, plan.speaker)
         if not clips:
             missing["mcd"] = reason
         for path, key, held_out in [
-            *((song, key, False) for song, key in work.songs.items()),
+            *((song, key, False) for song, key in plan.songs.items()),
             *((clip, 0.0, True) for clip in clips),
         ]:
-            place = Place(output, Path("audio", label), "held_out" if held_out else "")
-            take, sounds = _convert(converter, path, key, work, place, heard)
-            judged.append(judge_take(label, take, held_out, sounds, judges))
-    evaluation = Evaluation(
-        {label: options.model_path for label, options in work.models.items()},
-        tuple(judged),
-        missing,
-        _settings(work),
-    )
-    best = [place.model for place in evaluation.places()][:2]
+            conversion, sounds = _convert(converter, model, path, key, held_out, plan, sources)
+            results.append(evaluate_conversion(model, conversion, held_out, sounds, evaluators))
+    paths = {model: options.model_path for model, options in plan.models.items()}
+    evaluation = Evaluation(paths, tuple(results), missing, plan.settings())
+    best = [entry.model for entry in evaluation.ranking()][:2]
     if len(best) == 2:
-        _write_ab(evaluation.pairs(best[0], best[1], output), (best[0], best[1]), output, args)
-    for path in write_report(evaluation, output, "ab.html" if len(best) == 2 else ""):
-        print(path)
+        pairs = evaluation.pairs(best[0], best[1], plan.output)
+        _write_ab(pairs, (best[0], best[1]), plan.output, args)
+    for report in write_report(evaluation, plan.output, "ab.html" if len(best) == 2 else ""):
+        print(report)
     for line in summary(evaluation):
         print(line)
     return 0
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where sounds go.
-
-    Attributes:
-        output: Folder of the report.
-        results: Folder of a model in it, relative.
-        kind: Folder in that, and in the one for sources; "" for songs.
-    """
-
-    output: Path
-    results: Path
-    kind: str
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is to be done.
-
-    Attributes:
-        models: Options by the name of the model.
-        songs: Keys by song.
-        speaker: Name of the target voice.
-        target: Recordings of it.
-        texts: The words of each song; empty if they were not given.
-    """
-
-    models: dict[str, ConvertOptions]
-    songs: dict[Path, float]
-    speaker: str
-    target: list[Path]
-    texts: list[str]
-
-
-def _plan(args: argparse.Namespace) -> Work:
-    """Return what the command line asks for.
+def _plan(args: argparse.Namespace) -> EvaluationPlan:
+    """Check the command line.
 
     Raises:
-        GlowSVCError: It makes no sense, or a file is missing.
+        GlowSVCError: Arguments contradict each other, or a file is missing.
     """
     from evaluation.evaluators.words import read_text
     from inference.output import check_format
@@ -177,9 +178,9 @@ def _plan(args: argparse.Namespace) -> Work:
     from modules.dsp.audio import find_audio, open_audio
 
     if args.onnx or args.use_spk_mix:
-        raise ConfigError("evaluate.py judges one voice of a PyTorch model: leave --onnx and -usm away")
+        raise ConfigError("evaluate.py evaluates one voice of a PyTorch model: remove --onnx and -usm")
     if args.auto_predict_f0:
-        raise ConfigError("-a lets the model choose the pitch, so there is no melody to judge; leave it away")
+        raise ConfigError("-a lets the model choose the pitch, so there is no melody to compare; remove it")
     models = _models(args)
     options = next(iter(models.values()))
     check_format(options.wav_format)
@@ -192,30 +193,36 @@ def _plan(args: argparse.Namespace) -> Work:
         raise ConfigError(f"two songs are called {doubled!r}; give each once, or rename one of them")
     target = find_audio(args.target) if args.target and args.target.is_dir() else []
     if args.target and not target:
-        raise AudioError(f"--target: {args.target} is no folder of recordings")
+        raise AudioError(f"--target: {args.target} is not a folder of recordings")
     if args.text and len(args.text) != len(songs):
         raise ConfigError(f"--text gives the words of {len(args.text)} songs, but -n names {len(songs)}")
-    keys = dict(zip(songs, options.keys(len(songs)), strict=True))
-    return Work(models, keys, _speaker(models), target, [read_text(text) for text in args.text])
+    return EvaluationPlan(
+        models=models,
+        songs=dict(zip(songs, options.keys(len(songs)), strict=True)),
+        speaker=_speaker(models),
+        target=target,
+        texts=[read_text(text) for text in args.text],
+        output=args.output or Path("results/evaluation"),
+    )
 
 
-def _matching(name: str) -> list[Path]:
-    """Return the files that ``name`` means: shells of Windows leave patterns to the program."""
+def _expand(name: str) -> list[Path]:
+    """Files that ``name`` matches: on Windows the shell leaves patterns to the program."""
     found = [] if Path(name).is_file() else sorted(map(Path, glob(name)))
     return found or [Path(name)]
 
 
 def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
-    """Return the options of each model, by a name of its own."""
+    """Options of each model, by a unique name."""
     from inference.options import from_arguments
     from modules.common.errors import CheckpointError, ConfigError
 
-    paths = [path for name in args.model_path for path in _matching(name)]
+    paths = [path for name in args.model_path for path in _expand(name)]
     if not paths:
-        raise ConfigError("name the models to judge with -m, or two folders of sounds with --ab")
+        raise ConfigError("name the models to evaluate with -m, or two folders of sounds with --ab")
     for path in paths:
         if not path.is_file():
-            raise CheckpointError(f"there is no model {path}; name the models to judge with -m")
+            raise CheckpointError(f"there is no model {path}; name the models to evaluate with -m")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("-m names a model twice")
     configs = args.config_path or [str(path.with_name("config.json")) for path in paths]
@@ -237,7 +244,7 @@ def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
 
 
 def _speaker(models: Mapping[str, ConvertOptions]) -> str:
-    """Return the name of the voice that is judged, the same in all models."""
+    """Name of the target voice, the same in all models."""
     from inference.voice_config import load_voice
     from modules.common.errors import ConfigError
 
@@ -253,8 +260,8 @@ def _speaker(models: Mapping[str, ConvertOptions]) -> str:
     return found.pop()
 
 
-def _held_out(converter: Converter, speaker: str) -> tuple[list[Path], str]:
-    """Return recordings of the voice that it was not trained on, or why there are none."""
+def _held_out_clips(converter: Converter, speaker: str) -> tuple[list[Path], str]:
+    """Validation clips of the voice, or why there are none."""
     from modules.common.errors import ConfigError
     from training.data.filelist import read_filelist
 
@@ -269,37 +276,38 @@ def _held_out(converter: Converter, speaker: str) -> tuple[list[Path], str]:
 
 def _convert(
     converter: Converter,
+    model: str,
     path: Path,
     key: float,
-    work: Work,
-    place: Place,
-    heard: dict[tuple[Path, str, int, float], Song],
-) -> tuple[Take, Sounds]:
-    """Convert a song or a held-out clip; return the take, and where its sounds lie."""
+    held_out: bool,
+    plan: EvaluationPlan,
+    sources: dict[tuple[Path, bool, int, float], SourceSong],
+) -> tuple[Conversion, SoundFiles]:
+    """Convert a song or a held-out clip; ``sources`` keeps what all models share."""
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from evaluation.conversions import Song, Take
-    from evaluation.evaluators.cloning import vocoded
-    from evaluation.results import Sounds
+    from evaluation.conversions import Conversion, SourceSong
+    from evaluation.evaluators.cloning import copy_synthesis
+    from evaluation.results import SoundFiles
     from inference.output import result_name
     from modules.common.progress import progress_bar
     from modules.dsp.audio import read_audio, write_audio
     from modules.dsp.loudness import below_full_scale
 
-    rate = converter.sampling_rate
-    result = place.results / place.kind / result_name(path.stem, key, work.speaker, converter.options)
+    rate, kind = converter.sampling_rate, "held_out" if held_out else ""
+    result = Path("audio", model, kind, result_name(path.stem, key, plan.speaker, converter.options))
     with logging_redirect_tqdm(), progress_bar(desc=f"converting {path.name}", bar_format=BAR) as bar:
 
         def show(done: float, total: float) -> None:
             bar.n, bar.total = round(done), max(1, round(total))
             bar.refresh()
 
-        done = converter.convert(path, place.output / result, work.speaker, key, show)
-    source = Path("audio", "source", place.kind, f"{path.stem}.flac")
-    ceiling = "" if place.kind else source.with_name(f"{path.stem}_world.flac")
-    known = (path, place.kind, rate, key)
-    if known not in heard:
-        song = heard[known] = Song(
+        done = converter.convert(path, plan.output / result, plan.speaker, key, show)
+    source = Path("audio", "source", kind, f"{path.stem}.flac")
+    ceiling = "" if held_out else source.with_name(f"{path.stem}_world.flac")
+    known = (path, held_out, rate, key)
+    if known not in sources:
+        song = sources[known] = SourceSong(
             name=path.name,
             audio=read_audio(path, rate)[0],
             sampling_rate=rate,
@@ -307,47 +315,29 @@ def _convert(
             uv=done.uv,
             key=key,
             hop_length=converter.config.data.hop_length,
-            text="" if place.kind or not work.texts else work.texts[list(work.songs).index(path)],
+            text="" if held_out or not plan.texts else plan.texts[list(plan.songs).index(path)],
         )
-        write_audio(place.output / source, below_full_scale(song.audio), rate)
+        write_audio(plan.output / source, below_full_scale(song.audio), rate)
         if ceiling:
-            write_audio(place.output / ceiling, below_full_scale(song.resynthesis), rate)
-    song = heard[known]
-    cuts = [chunk for chunk in done.chunks if chunk.start > 0]
-    take = Take(
+            write_audio(plan.output / ceiling, below_full_scale(song.resynthesis), rate)
+    song = sources[known]
+    conversion = Conversion(
         song=song,
-        audio=read_audio(place.output / result, rate)[0],
-        joins=[(chunk.start, chunk.start + chunk.fade_in) for chunk in cuts],
+        audio=read_audio(plan.output / result, rate)[0],
+        joins=[(cut.start, cut.start + cut.fade_in) for cut in done.chunks if cut.start > 0],
         real_time_factor=done.real_time_factor,
-        copy=vocoded(song.audio, converter.config.data, converter.vocoder, done.f0, done.uv)
-        if place.kind
+        copy_synthesis=copy_synthesis(song.audio, converter.config.data, converter.vocoder, done.f0, done.uv)
+        if held_out
         else None,
     )
-    return take, Sounds(*(Path(sound).as_posix() if sound else "" for sound in (result, source, ceiling)))
-
-
-def _settings(work: Work) -> dict[str, str]:
-    """Return in words what was asked for."""
-    options = next(iter(work.models.values()))
-    named = {"model_path", "config_path", "clean_names", "trans", "spk_list", "spk_mix_file"}
-    changed = [
-        f"{option.metadata['flags'][0]} {getattr(options, option.name)}"
-        for option in fields(options)
-        if option.name not in named and getattr(options, option.name) != option.default
-    ]
-    return {
-        "voice": work.speaker,
-        "songs": ", ".join(f"{path.name} ({key:+g})" for path, key in work.songs.items()),
-        "models": ", ".join(one.model_path for one in work.models.values()),
-        "recordings": f"{work.target[0].parent}, {len(work.target)} files" if work.target else "not given",
-        "options": " ".join(changed) or "the defaults",
-    }
+    files = (Path(sound).as_posix() if sound else "" for sound in (result, source, ceiling))
+    return conversion, SoundFiles(*files)
 
 
 def _write_ab(
     pairs: Mapping[str, tuple[Path, Path]], names: tuple[str, str], output: Path, args: argparse.Namespace
 ) -> None:
-    """Write the page for blind listening, and say so."""
+    """Write the page for blind listening, and print where it is."""
     from evaluation.ab import QUESTION, write_ab
 
     page = write_ab(pairs, names, output, args.seed, args.question or QUESTION)

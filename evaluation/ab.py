@@ -1,9 +1,8 @@
-"""A page for blind listening: pairs of sounds in random order, and who was who only at the end.
+"""A page for blind listening: pairs of sounds in random order, identified only at the end.
 
 Two folders hold the same songs, converted in two ways. Their sounds are copied
-under names that say nothing, the louder of each pair made as soft as the other,
-since what is louder is preferred. The key lies in the page, encoded so that
-nobody reads it by accident.
+under neutral names and matched in loudness, since listeners prefer the louder one.
+The answers are in the page, encoded so that they are not read by accident.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ SOUNDS = "ab_sounds"
 
 
 def find_pairs(first: Path, second: Path) -> dict[str, tuple[Path, Path]]:
-    """Return the sounds of equal name (the extension may differ) in two folders, by that name.
+    """Pairs of sounds of equal name (the extension may differ) in two folders, by that name.
 
     Raises:
         AudioError: A folder is missing or has several sounds of one name, or no name is in both.
@@ -53,11 +52,11 @@ def write_ab(
     """Write ab.html and its sounds into ``output``; return the page's path.
 
     Args:
-        pairs: Sounds to compare, by the title that they get at the end.
-        names: What the first and the second of every pair are called there.
-        output: Where to; its folder ab_sounds is used.
-        seed: Of the order of pairs, and of the sides.
-        question: What the listener is asked.
+        pairs: Sounds to compare, by their title in the results.
+        names: Names of the first and the second of every pair there.
+        output: Output folder; sounds go to ab_sounds in it.
+        seed: Of the order of the pairs and of their sides.
+        question: Question to the listener.
 
     Raises:
         AudioError: A sound cannot be read.
@@ -69,7 +68,7 @@ def write_ab(
     for number, (title, swap) in enumerate(
         progress_bar(list(zip(titles, swapped, strict=True)), desc="blind pairs", unit="pair"), 1
     ):
-        sounds = _equally_loud(*(read_audio(path) for path in pairs[title]))
+        sounds = _match_loudness(*(read_audio(path) for path in pairs[title]))
         files = [f"{SOUNDS}/{number:03d}{side}.flac" for side in "ab"]
         for file, (audio, rate) in zip(files, reversed(sounds) if swap else sounds, strict=True):
             write_audio(output / file, audio, rate)
@@ -83,7 +82,7 @@ def write_ab(
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise AudioError(f"{folder} is no folder; give two folders of sounds")
+        raise AudioError(f"{folder} is not a folder; give two folders of sounds")
     sounds: dict[str, Path] = {}
     for path in find_audio(folder):
         if path.stem in sounds:
@@ -93,13 +92,13 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def folder_names(first: Path, second: Path) -> tuple[str, str]:
-    """Return what two folders are called: by their own names, or their paths if those are equal."""
+    """Names of two folders; their paths if the names are equal."""
     one, other = first.resolve(), second.resolve()
     return (one.name, other.name) if one.name != other.name else (str(one), str(other))
 
 
-def _equally_loud(*sounds: tuple[np.ndarray, int]) -> list[tuple[np.ndarray, int]]:
-    """Return sounds (T,) with their rates, all as soft as the softest; silent ones as they are."""
+def _match_loudness(*sounds: tuple[np.ndarray, int]) -> list[tuple[np.ndarray, int]]:
+    """Sounds (T,) with their rates, attenuated to the softest; silent ones are unchanged."""
     loudness = [integrated_loudness(audio, rate) for audio, rate in sounds]
     softest = min((value for value in loudness if math.isfinite(value)), default=0.0)
     gains = [10 ** ((softest - value) / 20) if math.isfinite(value) else 1.0 for value in loudness]

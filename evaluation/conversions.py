@@ -1,4 +1,4 @@
-"""What is judged, a song and what a model made of it, and what a judge says: scores."""
+"""The data of an evaluation: a source song, its conversion by a model, and a score."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from evaluation.resynthesis import resynthesis
 
+NAN = float("nan")
+
 
 @dataclass(frozen=True)
-class Score:
+class EvalScore:
     """One number.
 
     Attributes:
@@ -21,22 +23,22 @@ class Score:
     """
 
     value: float
-    reference: float = float("nan")
+    reference: float = NAN
 
 
 @dataclass(frozen=True, eq=False)
-class Song:
-    """A recording before conversion, and what is known of it.
+class SourceSong:
+    """A recording before conversion.
 
     Attributes:
-        name: As the report calls it.
-        audio: (T,), mono, samples.
+        name: Its name in the report.
+        audio: (T,), mono samples.
         sampling_rate: Hz.
-        f0: (N,), Hz, that the conversion used.
+        f0: (N,), Hz, as the conversion used it.
         uv: (N,), 1 = voiced.
-        key: Semitones by which its melody is moved.
+        key: Semitones by which its melody is transposed.
         hop_length: Samples per frame of ``f0``.
-        text: The words that are sung; "" if nobody said.
+        text: Lyrics; "" if unknown.
     """
 
     name: str
@@ -50,24 +52,29 @@ class Song:
 
     @cached_property
     def resynthesis(self) -> np.ndarray:
-        """The song by WORLD, in its own voice at the other key (T,): nothing here is a model's fault."""
+        """WORLD resynthesis in the original voice and the new key (T,): the ceiling of many metrics."""
         return resynthesis(self.audio, self.f0, self.uv, self.key, self.sampling_rate, self.hop_length)
 
 
 @dataclass(frozen=True, eq=False)
-class Take:
-    """What a model made of a song.
+class Conversion:
+    """A song as a model converted it.
 
     Attributes:
-        song: Of what.
-        audio: (T,), on the clock of the song.
-        joins: First and last sample of every place where two slices meet.
-        real_time_factor: Seconds of work per second of song.
-        copy: (T,), of a held-out clip: its mel as the vocoder alone renders it.
+        song: The source.
+        audio: (T,), time-aligned with the source.
+        joins: First and last sample of each crossfade between two slices.
+        real_time_factor: Seconds of computation per second of song.
+        copy_synthesis: (T,), of a held-out clip: its mel rendered by the vocoder alone.
     """
 
-    song: Song
+    song: SourceSong
     audio: np.ndarray
     joins: Sequence[tuple[int, int]] = field(default=())
-    real_time_factor: float = float("nan")
-    copy: np.ndarray | None = None
+    real_time_factor: float = NAN
+    copy_synthesis: np.ndarray | None = None
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz, as that of the source."""
+        return self.song.sampling_rate

@@ -1,4 +1,4 @@
-"""A conversion at a glance: mel and F0, the source above the result."""
+"""Picture of a conversion: mel and F0, the source above the result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from modules.common.files import replacing
 from modules.dsp.mel import LogMel
 
-_MAX_SECONDS = 30
+MAX_SECONDS = 30
 
 
 def write_comparison(
@@ -29,7 +29,7 @@ def write_comparison(
 def draw_comparison(
     panels: dict[str, tuple[np.ndarray, np.ndarray]], sampling_rate: int, hop_length: int = 512
 ) -> bytes:
-    """Return a PNG of each panel's log-mel with its F0 over it, one below the other.
+    """PNG of each panel's log-mel with its F0 over it, one below the other.
 
     Args:
         panels: By title: audio (T,) and F0 (N,) in Hz, 0 where unvoiced; longer
@@ -44,7 +44,7 @@ def draw_comparison(
     figure = Figure(figsize=(12, 3.4 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axis, (title, (audio, f0)) in zip(axes, panels.items(), strict=True):
-        samples = torch.from_numpy(audio[: _MAX_SECONDS * sampling_rate].astype(np.float32))
+        samples = torch.from_numpy(audio[: MAX_SECONDS * sampling_rate].astype(np.float32))
         image = mel(samples.unsqueeze(0))[0].numpy()
         seconds = image.shape[1] * hop_length / sampling_rate
         axis.imshow(

@@ -1,4 +1,4 @@
-"""Which of several models is best, by a rule that anyone can follow with a pencil."""
+"""Ranking of several models, by a rule simple enough to check by hand."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a model stands.
+class RankedModel:
+    """Rank of one model.
 
     Attributes:
         model: Its name.
         rank: Mean over the groups, 1 at best.
-        groups: Mean rank in each group that could be judged.
+        groups: Mean rank in each group that was measured.
     """
 
     model: str
@@ -30,40 +30,42 @@ class Place:
     groups: Mapping[str, float]
 
 
-def rank_models(means: Mapping[str, Mapping[str, float]]) -> list[Place]:
-    """Return the models, best first; equals keep their order.
+def _as_printed(name: str, value: float) -> float:
+    """``value`` as the report rounds it, negated where lower is better."""
+    metric = EVALUATION_METRICS[name]
+    return float(metric.show(value)) * (1 if metric.better == "higher" else -1)
+
+
+def rank_models(means: Mapping[str, Mapping[str, float]]) -> list[RankedModel]:
+    """Models by rank, best first; ties keep their order.
 
     Args:
         means: Values by model and metric; NaN is missing.
     """
     from scipy.stats import rankdata
 
-    models = list(means)
-    by_group: dict[str, list[list[float]]] = {}
+    ranks: dict[str, list[list[float]]] = {}  # by group: those of all models, by each metric
     for name, metric in EVALUATION_METRICS.items():
-        values = [means[model].get(name, math.nan) for model in models]
-        if not metric.better or not all(map(math.isfinite, values)):
-            continue
-        sign = -1 if metric.better == "higher" else 1
-        shown = [sign * float(metric.show(value)) for value in values]
-        by_group.setdefault(metric.group, []).append(rankdata(shown).tolist())
-    places = []
-    for index, model in enumerate(models):
+        values = [means[model].get(name, math.nan) for model in means]
+        if metric.better and all(map(math.isfinite, values)):
+            row = rankdata([-_as_printed(name, value) for value in values]).tolist()
+            ranks.setdefault(metric.group, []).append(row)
+    ranked = []
+    for index, model in enumerate(means):
         groups = {
-            group: sum(ranks[index] for ranks in by_group[group]) / len(by_group[group])
+            group: sum(row[index] for row in ranks[group]) / len(ranks[group])
             for group in GROUPS
-            if group in by_group
+            if group in ranks
         }
-        rank = sum(groups.values()) / len(groups) if groups else 1.0
-        places.append(Place(model, rank, groups))
-    return sorted(places, key=lambda place: place.rank)
+        ranked.append(RankedModel(model, sum(groups.values()) / len(groups) if groups else 1.0, groups))
+    return sorted(ranked, key=lambda entry: entry.rank)
 
 
 def best_of(name: str, values: Mapping[str, float]) -> set[str]:
-    """Return which models are best by the metric ``name``; none where nothing is to choose."""
-    metric = EVALUATION_METRICS[name]
-    shown = {model: float(metric.show(value)) for model, value in values.items() if math.isfinite(value)}
-    if not metric.better or len(shown) < 2 or len(set(shown.values())) == 1:
+    """Models that are best by the metric ``name``; none where there is no difference."""
+    if not EVALUATION_METRICS[name].better:
         return set()
-    best = max(shown.values()) if metric.better == "higher" else min(shown.values())
-    return {model for model, value in shown.items() if value == best}
+    printed = {model: _as_printed(name, value) for model, value in values.items() if math.isfinite(value)}
+    if len(set(printed.values())) < 2:
+        return set()
+    return {model for model, value in printed.items() if value == max(printed.values())}

@@ -1,4 +1,4 @@
-"""Everything that an evaluation found, as the report and the JSON file tell it."""
+"""Results of an evaluation, as the report and report.json contain them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.conversions import Score
-from evaluation.ranking import RULE, Place, rank_models
+from evaluation.conversions import EvalScore
+from evaluation.ranking import RULE, RankedModel, rank_models
 from modules.common.metrics import EVALUATION_METRICS
 
 FORMAT = 1  # of report.json
 
 
 @dataclass(frozen=True)
-class Sounds:
-    """Where sounds lie, relative to the report.
+class SoundFiles:
+    """Sounds of one conversion, relative to the report.
 
     Attributes:
         result: The conversion.
@@ -31,18 +31,18 @@ class Sounds:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The scores of one take.
+class EvalResult:
+    """Scores of one conversion.
 
     Attributes:
-        model: Who sang.
-        song: What.
+        model: Name of the model.
+        song: Name of the source.
         held_out: It is a clip of the voice, converted to its own voice.
         key: Semitones.
         seconds: Duration.
-        joins: How many slices met.
+        joins: Number of crossfades between slices.
         scores: By metric.
-        sounds: To listen to.
+        sounds: Its files.
         picture: PNG of the source above the result; b"" for none.
     """
 
@@ -52,62 +52,59 @@ class Judged:
     key: float
     seconds: float
     joins: int
-    scores: Mapping[str, Score]
-    sounds: Sounds
+    scores: Mapping[str, EvalScore]
+    sounds: SoundFiles
     picture: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A whole evaluation.
+    """Results of all models.
 
     Attributes:
-        models: Their files, by the names the report gives them.
-        judged: One for each model and song or clip.
-        missing: By metric, why it could not be judged.
-        settings: What was asked for, in words.
+        models: Their files, by their names in the report.
+        results: One for each model and song or clip.
+        missing: By metric, why it could not be measured.
+        settings: What was asked for, as text.
     """
 
     models: Mapping[str, str]
-    judged: tuple[Judged, ...]
+    results: tuple[EvalResult, ...]
     missing: Mapping[str, str]
     settings: Mapping[str, str]
 
-    def means(self, model: str) -> dict[str, Score]:
-        """Return a model's scores, each the mean over all songs or clips that have it."""
-        rows = [take.scores for take in self.judged if take.model == model]
+    def means(self, model: str) -> dict[str, EvalScore]:
+        """Scores of a model, each the mean over all songs or clips that have it."""
+        rows = [result.scores for result in self.results if result.model == model]
         return {
-            name: Score(
+            name: EvalScore(
                 _mean(row[name].value for row in rows if name in row),
                 _mean(row[name].reference for row in rows if name in row),
             )
             for name in EVALUATION_METRICS
         }
 
-    def places(self) -> list[Place]:
-        """Return the models, best first."""
+    def ranking(self) -> list[RankedModel]:
+        """Models by rank, best first."""
         return rank_models(
             {m: {name: score.value for name, score in self.means(m).items()} for m in self.models}
         )
 
     def pairs(self, first: str, second: str, folder: Path) -> dict[str, tuple[Path, Path]]:
-        """Return what two models made of each song, by its name; ``folder`` is that of the report."""
-        made = {
-            model: {
-                take.song: folder / take.sounds.result
-                for take in self.judged
-                if take.model == model and not take.held_out
-            }
-            for model in (first, second)
+        """Conversions of each song by two models, by song; ``folder`` is that of the report."""
+        files = {
+            (result.model, result.song): folder / result.sounds.result
+            for result in self.results
+            if not result.held_out
         }
-        return {song: (made[first][song], made[second][song]) for song in made[first]}
+        return {song: (path, files[second, song]) for (model, song), path in files.items() if model == first}
 
     def reason(self, name: str) -> str:
-        """Return why a number is missing, as far as is known."""
+        """Why a number is missing, as far as is known."""
         return self.missing.get(name, EVALUATION_METRICS[name].why_missing)
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it but the pictures, as report.json holds it; a missing number is null."""
+        """Content of report.json: all but the pictures; a missing number is null."""
         return {
             "format": FORMAT,
             "settings": dict(self.settings),
@@ -124,26 +121,26 @@ class Evaluation:
             "rule": RULE,
             "models": [
                 {
-                    "name": place.model,
-                    "path": self.models[place.model],
-                    "rank": place.rank,
-                    "group_ranks": dict(place.groups),
-                    "means": _scores(self.means(place.model)),
+                    "name": entry.model,
+                    "path": self.models[entry.model],
+                    "rank": entry.rank,
+                    "group_ranks": dict(entry.groups),
+                    "means": _scores(self.means(entry.model)),
                 }
-                for place in self.places()
+                for entry in self.ranking()
             ],
             "takes": [
                 {
-                    "model": take.model,
-                    "song": take.song,
-                    "held_out": take.held_out,
-                    "key": take.key,
-                    "seconds": round(take.seconds, 3),
-                    "joins": take.joins,
-                    "scores": _scores(take.scores),
-                    "sounds": vars(take.sounds),
+                    "model": result.model,
+                    "song": result.song,
+                    "held_out": result.held_out,
+                    "key": result.key,
+                    "seconds": round(result.seconds, 3),
+                    "joins": result.joins,
+                    "scores": _scores(result.scores),
+                    "sounds": vars(result.sounds),
                 }
-                for take in self.judged
+                for result in self.results
             ],
         }
 
@@ -153,7 +150,7 @@ def _mean(values: Iterable[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def _scores(scores: Mapping[str, Score]) -> dict[str, dict[str, float | None]]:
+def _scores(scores: Mapping[str, EvalScore]) -> dict[str, dict[str, float | None]]:
     return {
         name: {"value": _number(score.value), "reference": _number(score.reference)}
         for name, score in scores.items()

@@ -1,8 +1,8 @@
-"""A song sung again by WORLD with another melody: the ceiling of many numbers.
+"""WORLD resynthesis of a song in another key: the ceiling of many metrics.
 
-No tracker, and no recogniser, reads a resynthesis as it reads the recording.
-What a judge finds wrong with this one, which keeps voice, words and tune, is a
-fault of the judge.
+No F0 tracker and no recogniser reads a resynthesis as it reads the recording.
+Errors measured on this one, which preserves voice, words and melody, are those of
+the evaluator.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from modules.dsp.f0 import fill_unvoiced, transpose
 def resynthesis(
     audio: np.ndarray, f0: np.ndarray, uv: np.ndarray, key: float, sampling_rate: int, hop_length: int = 512
 ) -> np.ndarray:
-    """Return ``audio`` (T,) moved by ``key`` semitones, with its own envelope and aperiodicity.
+    """``audio`` (T,) transposed by ``key`` semitones, with its own envelope and aperiodicity.
 
     Args:
         audio: Samples.
@@ -36,8 +36,8 @@ def resynthesis(
     filled = fill_unvoiced(track)[0].astype(np.float64)
     envelope = pyworld.cheaptrick(samples, filled, times, sampling_rate)
     aperiodicity = pyworld.d4c(samples, track, times, sampling_rate)
-    sung = pyworld.synthesize(
+    result = pyworld.synthesize(
         transpose(track, key), envelope, aperiodicity, sampling_rate, 1000 * hop_length / sampling_rate
     )
-    sung = np.pad(sung, (0, max(0, len(audio) - len(sung))))
-    return sung[: len(audio)].astype(np.float32)
+    result = np.pad(result, (0, max(0, len(audio) - len(result))))
+    return result[: len(audio)].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Who hears the validations of a training: judges that need no more than a sound and its recording."""
+"""Scores of validation clips during training: evaluators that need only a sound and its recording."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.evaluators.base import Given, Unavailable
+from evaluation.conversions import NAN
+from evaluation.evaluators.base import EvalInputs, Unavailable
 from evaluation.evaluators.naturalness import Naturalness, dnsmos
 from evaluation.evaluators.similarity import SourceSimilarity, cosine, embed
 from modules.dsp.audio import read_audio
@@ -16,20 +17,20 @@ Listener = Callable[[np.ndarray, int, Path], dict[str, float]]
 
 
 def build_listener() -> tuple[Listener, dict[str, str]]:
-    """Return a listener, see training/preview.py, and why numbers are missing, by name.
+    """Function that scores a sound, see training/preview.py, and why scores are missing, by name.
 
-    It gives "similarity", the cosine of Resemblyzer's embeddings of the sound and
-    of the recording that it should be like (NaN if that is gone), and
-    "dnsmos_ovrl", as far as their packages are installed.
+    Scores are "similarity", the cosine of Resemblyzer's embeddings of the sound and
+    of its recording (NaN if that is gone), and "dnsmos_ovrl", as far as their
+    packages are installed.
     """
     scores: dict[str, Callable[[np.ndarray, int, Path], float]] = {}
     missing: dict[str, str] = {}
-    for name, judge, score in (
+    for name, evaluator, score in (
         ("similarity", SourceSimilarity, _similarity),
         ("dnsmos_ovrl", Naturalness, _dnsmos_ovrl),
     ):
         try:
-            judge(Given())
+            evaluator(EvalInputs())
             scores[name] = score
         except Unavailable as reason:
             missing[name] = str(reason)
@@ -42,7 +43,7 @@ def build_listener() -> tuple[Listener, dict[str, str]]:
 
 def _similarity(audio: np.ndarray, sampling_rate: int, recording: Path) -> float:
     if not recording.exists():
-        return float("nan")
+        return NAN
     return cosine(embed(audio, sampling_rate), embed(*read_audio(recording)))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.measure import table
-from evaluation.evaluators.cloning import vocoded
+from evaluation.evaluators.cloning import copy_synthesis
 from evaluation.evaluators.naturalness import dnsmos
 from evaluation.evaluators.similarity import cosine, embed
 from evaluation.resynthesis import resynthesis
@@ -50,7 +50,7 @@ def main() -> None:
         voice = embed(audio, data.sampling_rate)
         for name, sound in {
             "the recordings": audio,
-            f"their mel through {args.vocoder}": vocoded(audio, data, vocoder, f0, uv),
+            f"their mel through {args.vocoder}": copy_synthesis(audio, data, vocoder, f0, uv),
             "WORLD itself": resynthesis(audio, f0, uv, 0.0, data.sampling_rate, data.hop_length),
         }.items():
             similarity = cosine(embed(sound, data.sampling_rate), voice)

@@ -1,8 +1,7 @@
-"""Who judges: one line for each, which says what numbers it gives.
+"""The table of evaluators: one line for each, with the metrics that it computes.
 
-A judge whose package is not installed, or who lacks something that the user can
-give, says so when it is built; its rows of the report then say it, and the
-others judge on.
+An evaluator whose package or input is missing raises when it is built; the
+report then gives the reason in its rows, and the others are not affected.
 """
 
 from __future__ import annotations
@@ -11,86 +10,94 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from evaluation.conversions import Score, Take
-from evaluation.evaluators.base import Given, Judge, Unavailable
+from evaluation.conversions import Conversion, EvalScore
+from evaluation.evaluators.base import EvalInputs, Evaluator, Unavailable
 from evaluation.picture import draw_comparison
-from evaluation.results import Judged, Sounds
+from evaluation.results import EvalResult, SoundFiles
 from modules.common.progress import progress_bar
 from modules.common.registry import Registry
 from modules.dsp.f0 import transpose
 
 
 @dataclass(frozen=True)
-class JudgeSpec:
-    """One judge.
+class EvaluatorSpec:
+    """One evaluator.
 
     Attributes:
         target: "module:Class", imported on first use.
-        metrics: What it fills, keys of modules/common/metrics.py.
-        hears: Converted songs, or held-out clips that were converted to their own voice.
+        metrics: What it computes, keys of modules/common/metrics.py.
+        applies_to: Converted songs, or held-out clips that were converted to their own voice.
     """
 
     target: str
     metrics: tuple[str, ...]
-    hears: Literal["songs", "clips"] = "songs"
+    applies_to: Literal["songs", "clips"] = "songs"
 
 
-JUDGES: Registry[JudgeSpec] = Registry(
-    "judge",
+EVALUATORS: Registry[EvaluatorSpec] = Registry(
+    "evaluator",
     {
-        "melody": JudgeSpec("evaluation.evaluators.pitch:Melody", ("f0_accuracy", "f0_cents", "voicing")),
-        "target": JudgeSpec("evaluation.evaluators.similarity:TargetSimilarity", ("similarity_target",)),
-        "source": JudgeSpec("evaluation.evaluators.similarity:SourceSimilarity", ("similarity_source",)),
-        "words": JudgeSpec("evaluation.evaluators.words:Words", ("word_error",)),
-        "phones": JudgeSpec("evaluation.evaluators.words:Phones", ("phone_error",)),
-        "likeness": JudgeSpec("evaluation.evaluators.cloning:Distortion", ("mcd",), "clips"),
-        "naturalness": JudgeSpec(
+        "melody": EvaluatorSpec("evaluation.evaluators.pitch:Melody", ("f0_accuracy", "f0_cents", "voicing")),
+        "target": EvaluatorSpec("evaluation.evaluators.similarity:TargetSimilarity", ("similarity_target",)),
+        "source": EvaluatorSpec("evaluation.evaluators.similarity:SourceSimilarity", ("similarity_source",)),
+        "words": EvaluatorSpec("evaluation.evaluators.words:WordErrors", ("word_error",)),
+        "phones": EvaluatorSpec("evaluation.evaluators.words:PhoneErrors", ("phone_error",)),
+        "likeness": EvaluatorSpec("evaluation.evaluators.cloning:Distortion", ("mcd",), "clips"),
+        "naturalness": EvaluatorSpec(
             "evaluation.evaluators.naturalness:Naturalness", ("dnsmos_ovrl", "dnsmos_p808")
         ),
-        "silence": JudgeSpec("evaluation.evaluators.silence:Silence", ("silence_leak",)),
-        "clicks": JudgeSpec("evaluation.evaluators.clicks:Clicks", ("clicks_at_seams", "clicks_elsewhere")),
-        "loudness": JudgeSpec("evaluation.evaluators.loudness:Loudness", ("loudness",)),
-        "speed": JudgeSpec("evaluation.evaluators.loudness:Speed", ("real_time_factor",)),
+        "silence": EvaluatorSpec("evaluation.evaluators.silence:SilenceLeakage", ("silence_leak",)),
+        "clicks": EvaluatorSpec(
+            "evaluation.evaluators.clicks:Clicks", ("clicks_at_seams", "clicks_elsewhere")
+        ),
+        "loudness": EvaluatorSpec("evaluation.evaluators.loudness:Loudness", ("loudness",)),
+        "speed": EvaluatorSpec("evaluation.evaluators.loudness:Speed", ("real_time_factor",)),
     },
 )
 
 
-def build_judges(given: Given) -> tuple[dict[str, Judge], dict[str, str]]:
-    """Return the judges that can judge, by name, and why numbers are missing, by metric."""
-    judges: dict[str, Judge] = {}
+def build_evaluators(inputs: EvalInputs) -> tuple[dict[str, Evaluator], dict[str, str]]:
+    """Evaluators that can run, by name, and why other metrics are missing, by metric."""
+    evaluators: dict[str, Evaluator] = {}
     missing: dict[str, str] = {}
-    for name, spec in JUDGES.items():
+    for name, spec in EVALUATORS.items():
         try:
-            judges[name] = JUDGES.build(name, given)
+            evaluators[name] = EVALUATORS.build(name, inputs)
         except Unavailable as reason:
             missing.update(dict.fromkeys(spec.metrics, str(reason)))
-    return judges, missing
+    return evaluators, missing
 
 
-def judge_take(model: str, take: Take, held_out: bool, sounds: Sounds, judges: Mapping[str, Judge]) -> Judged:
-    """Return what the judges say of a take, and a picture of it if it is a song.
+def evaluate_conversion(
+    model: str,
+    conversion: Conversion,
+    held_out: bool,
+    sounds: SoundFiles,
+    evaluators: Mapping[str, Evaluator],
+) -> EvalResult:
+    """Scores of a conversion, and a picture of it if it is a song.
 
     Args:
-        model: Who sang.
-        take: What.
-        held_out: It is a clip of the voice, converted to its own voice.
-        sounds: Where it can be heard.
-        judges: From :func:`build_judges`.
+        model: Name of the model.
+        conversion: Its output.
+        held_out: It is a clip of the target voice, converted to the same voice.
+        sounds: Its files.
+        evaluators: From :func:`build_evaluators`.
     """
-    song, kind = take.song, "clips" if held_out else "songs"
-    scores: dict[str, Score] = {}
-    chosen = [name for name in judges if JUDGES[name].hears == kind]
-    for name in progress_bar(chosen, desc=f"judging {song.name}", unit="judge"):
-        scores.update(judges[name].judge(take))
-    sung = song.f0 * (song.uv > 0)
-    panels = {"source": (song.audio, sung), "result": (take.audio, transpose(sung, song.key))}
-    return Judged(
+    song, kind = conversion.song, "clips" if held_out else "songs"
+    scores: dict[str, EvalScore] = {}
+    chosen = [name for name in evaluators if EVALUATORS[name].applies_to == kind]
+    for name in progress_bar(chosen, desc=f"evaluating {song.name}", unit="evaluator"):
+        scores.update(evaluators[name].evaluate(conversion))
+    f0 = song.f0 * (song.uv > 0)
+    panels = {"source": (song.audio, f0), "result": (conversion.audio, transpose(f0, song.key))}
+    return EvalResult(
         model=model,
         song=song.name,
         held_out=held_out,
         key=song.key,
         seconds=len(song.audio) / song.sampling_rate,
-        joins=len(take.joins),
+        joins=len(conversion.joins),
         scores=scores,
         sounds=sounds,
         picture=b"" if held_out else draw_comparison(panels, song.sampling_rate, song.hop_length),

@@ -1,4 +1,4 @@
-"""What every judge promises, and how one says that it cannot judge."""
+"""The interface of an evaluator, and how one reports that it cannot run."""
 
 from __future__ import annotations
 
@@ -7,51 +7,76 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from evaluation.conversions import Score, Take
+import numpy as np
+
+from evaluation.conversions import Conversion, EvalScore, SourceSong
 
 REQUIREMENTS = "requirements-quality.txt"
 
 
 class Unavailable(Exception):
-    """A judge cannot judge; the message says what it takes."""
+    """An evaluator cannot run; the message says what it needs."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """What the judges may know beside the takes.
+class EvalInputs:
+    """What evaluators may use beside the conversions.
 
     Attributes:
-        target: Recordings of the voice.
-        texts: The words of each song; empty if nobody said.
+        target: Recordings of the target voice.
+        texts: Lyrics of each song; empty if unknown.
     """
 
     target: Sequence[Path] = ()
     texts: Sequence[str] = ()
 
 
-class Judge(ABC):
-    """Gives scores.
+class Evaluator(ABC):
+    """Computes scores of a conversion.
 
     Args:
-        given: What it may know beside the takes.
+        inputs: What it may use beside the conversions.
 
     Raises:
-        Unavailable: A package, or something that the user can give, is missing.
+        Unavailable: A package or an optional input is missing.
     """
 
-    def __init__(self, given: Given) -> None:
-        self.given = given
+    def __init__(self, inputs: EvalInputs) -> None:
+        self.inputs = inputs
 
     @abstractmethod
-    def judge(self, take: Take) -> Mapping[str, Score]:
-        """Return scores by the names of modules/common/metrics.py."""
+    def evaluate(self, conversion: Conversion) -> Mapping[str, EvalScore]:
+        """Scores by the names of modules/common/metrics.py."""
+
+
+class ReferencedEvaluator(Evaluator):
+    """Measures a conversion and, the same way, its reference; that once for all conversions of a song."""
+
+    def __init__(self, inputs: EvalInputs) -> None:
+        super().__init__(inputs)
+        self._of_reference = lru_cache(maxsize=8)(lambda song: self.measure(self.reference(song), song))
+
+    def reference(self, song: SourceSong) -> np.ndarray:
+        """Audio (T,) that the scores are compared with: the source."""
+        return song.audio
+
+    @abstractmethod
+    def measure(self, audio: np.ndarray, song: SourceSong) -> Mapping[str, float]:
+        """Numbers of ``audio`` (T,), a conversion or the reference of ``song``, by metric."""
+
+    def evaluate(self, conversion: Conversion) -> dict[str, EvalScore]:
+        """Scores of the conversion beside those of the reference."""
+        reference = self._of_reference(conversion.song)
+        values = self.measure(conversion.audio, conversion.song)
+        return {name: EvalScore(value, reference[name]) for name, value in values.items()}
 
 
 @contextmanager
 def importing(package: str) -> Iterator[None]:
-    """Import a judge's package; what it says about its own dependencies is of no use to anyone.
+    """Import an evaluator's optional package, without the warnings of its own dependencies.
 
     Raises:
         Unavailable: It, or something that it needs, is not installed.

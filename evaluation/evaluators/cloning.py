@@ -1,6 +1,6 @@
-"""How near a voice comes to its own recordings: held-out clips converted to the voice that spoke them.
+"""Similarity to the recordings themselves: held-out clips converted to the voice that sang them.
 
-Source and wanted result are then one and the same, so every frame can be compared.
+Source and target are then the same recording, so every frame can be compared.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.conversions import Score, Take
-from evaluation.evaluators.base import Judge
+from evaluation.conversions import NAN, Conversion, EvalScore
+from evaluation.evaluators.base import Evaluator
 from modules.config import DataConfig
 from modules.dsp.f0 import fill_unvoiced
 from modules.dsp.mcd import mel_cepstral_distortion
 from modules.dsp.mel import LogMel
 
 
-class Distortion(Judge):
+class Distortion(Evaluator):
     """Mel-cepstral distortion (see modules/dsp/mcd.py) of a conversion, beside that of its vocoder."""
 
-    def judge(self, take: Take) -> dict[str, Score]:
-        """Return "mcd" of a held-out clip."""
-        song = take.song
+    def evaluate(self, conversion: Conversion) -> dict[str, EvalScore]:
+        """Score "mcd" of a held-out clip."""
+        song = conversion.song
         mel = LogMel(sampling_rate=song.sampling_rate, hop_length=song.hop_length)
 
         def distortion(audio: np.ndarray) -> float:
@@ -32,12 +32,14 @@ class Distortion(Judge):
             )
             return mel_cepstral_distortion(recorded, made)
 
-        copy = float("nan") if take.copy is None else distortion(take.copy)
-        return {"mcd": Score(distortion(take.audio), copy)}
+        copy = conversion.copy_synthesis
+        return {"mcd": EvalScore(distortion(conversion.audio), NAN if copy is None else distortion(copy))}
 
 
-def vocoded(audio: np.ndarray, data: DataConfig, vocoder: Any, f0: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Return a recording (T,) as a vocoder alone renders its mel: the least distortion it allows.
+def copy_synthesis(
+    audio: np.ndarray, data: DataConfig, vocoder: Any, f0: np.ndarray, uv: np.ndarray
+) -> np.ndarray:
+    """Recording (T,) as a vocoder renders its own mel: a lower bound of the distortion.
 
     Args:
         audio: Samples.

@@ -1,27 +1,28 @@
-"""How loud a result is, and how fast it was made: facts that no ranking should rest on."""
+"""Loudness and speed of a conversion; both only inform and are not ranked."""
 
 from __future__ import annotations
 
 import math
 
-from evaluation.conversions import Score, Take
-from evaluation.evaluators.base import Judge
+import numpy as np
+
+from evaluation.conversions import NAN, Conversion, EvalScore, SourceSong
+from evaluation.evaluators.base import Evaluator, ReferencedEvaluator
 from modules.dsp.loudness import integrated_loudness
 
 
-class Loudness(Judge):
+class Loudness(ReferencedEvaluator):
     """Integrated loudness of the result, beside that of the song."""
 
-    def judge(self, take: Take) -> dict[str, Score]:
-        """Return "loudness"; NaN for silence."""
-        rate = take.song.sampling_rate
-        made, before = (integrated_loudness(audio, rate) for audio in (take.audio, take.song.audio))
-        return {"loudness": Score(*(x if math.isfinite(x) else math.nan for x in (made, before)))}
+    def measure(self, audio: np.ndarray, song: SourceSong) -> dict[str, float]:
+        """Number "loudness", LUFS; NaN for silence."""
+        loudness = integrated_loudness(audio, song.sampling_rate)
+        return {"loudness": loudness if math.isfinite(loudness) else NAN}
 
 
-class Speed(Judge):
-    """Seconds of work per second of song, as the conversion counted them."""
+class Speed(Evaluator):
+    """Seconds of computation per second of song."""
 
-    def judge(self, take: Take) -> dict[str, Score]:
-        """Return "real_time_factor"."""
-        return {"real_time_factor": Score(take.real_time_factor)}
+    def evaluate(self, conversion: Conversion) -> dict[str, EvalScore]:
+        """Score "real_time_factor"."""
+        return {"real_time_factor": EvalScore(conversion.real_time_factor)}

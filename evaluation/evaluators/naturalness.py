@@ -1,52 +1,45 @@
-"""How clean a sound is, as a network guesses what listeners would say."""
+"""Naturalness: a network's estimate of listeners' scores."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-from evaluation.conversions import Score, Song, Take
-from evaluation.evaluators.base import Given, Judge, importing
+from evaluation.conversions import NAN, SourceSong
+from evaluation.evaluators.base import EvalInputs, ReferencedEvaluator, importing
 from modules.dsp.audio import resample
 
 RATE = 16000  # Hz, of DNSMOS
-_LEAST = RATE // 10  # samples
+MIN_SAMPLES = RATE // 10
 
 
 def dnsmos(audio: np.ndarray, sampling_rate: int) -> tuple[float, float]:
-    """Return OVRL of P.835 and the score of P.808 of ``audio`` (T,), 1 to 5; NaN for less than 0.1 s.
+    """OVRL of P.835 and the score of P.808 of ``audio`` (T,), 1 to 5; NaN for less than 0.1 s.
 
-    DNSMOS (Reddy et al., 2021 and 2022) hears 16 kHz, and was made for speech that
-    a noise suppressor has cleaned. It swings by 0.2 between equally good
-    renderings of one song.
+    DNSMOS (Reddy et al., 2021 and 2022) analyses 16 kHz, and was trained on speech
+    after noise suppression. It varies by 0.2 between equally good renderings of
+    one song.
 
     Raises:
         Unavailable: speechmos is not installed.
     """
     with importing("speechmos"):
         from speechmos import dnsmos as network
-    heard = resample(audio, sampling_rate, RATE)
-    if len(heard) < _LEAST:
-        return float("nan"), float("nan")
-    score = network.run(np.clip(heard, -1, 1), RATE)
+    audio = resample(audio, sampling_rate, RATE)
+    if len(audio) < MIN_SAMPLES:
+        return NAN, NAN
+    score = network.run(np.clip(audio, -1, 1), RATE)
     return float(score["ovrl_mos"]), float(score["p808_mos"])
 
 
-@lru_cache(maxsize=8)
-def _of_source(song: Song) -> tuple[float, float]:
-    return dnsmos(song.audio, song.sampling_rate)
-
-
-class Naturalness(Judge):
+class Naturalness(ReferencedEvaluator):
     """DNSMOS of a result, beside that of its source."""
 
-    def __init__(self, given: Given) -> None:
-        super().__init__(given)
+    def __init__(self, inputs: EvalInputs) -> None:
+        super().__init__(inputs)
         with importing("speechmos"):
             import speechmos  # noqa: F401
 
-    def judge(self, take: Take) -> dict[str, Score]:
-        """Return "dnsmos_ovrl" and "dnsmos_p808"."""
-        made, before = dnsmos(take.audio, take.song.sampling_rate), _of_source(take.song)
-        return {"dnsmos_ovrl": Score(made[0], before[0]), "dnsmos_p808": Score(made[1], before[1])}
+    def measure(self, audio: np.ndarray, song: SourceSong) -> dict[str, float]:
+        """Numbers "dnsmos_ovrl" and "dnsmos_p808"."""
+        overall, p808 = dnsmos(audio, song.sampling_rate)
+        return {"dnsmos_ovrl": overall, "dnsmos_p808": p808}

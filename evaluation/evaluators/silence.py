@@ -1,63 +1,62 @@
-"""What is heard where the song rests: hum, hiss and breath that a model made up."""
+"""Leakage in silences: hum, hiss and breath that a model adds where the source is silent."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from evaluation.conversions import Score, Take
-from evaluation.evaluators.base import Judge
+from evaluation.conversions import NAN, SourceSong
+from evaluation.evaluators.base import ReferencedEvaluator
 
 FRAME = 0.02  # s
-DEPTH = 40.0  # dB below the singing: a frame of the source so quiet rests
-GUARD = 3  # frames on both sides of a sound that belong to it: windows of analysis reach so far
-LOWEST = -120.0  # dB; digital silence
+DEPTH = 40.0  # dB below the singing at which a frame of the source is silent
+GUARD = 3  # frames on both sides of a sound that count as sound: the reach of analysis windows
+MIN_LEVEL = -120.0  # dB; digital silence
 
 
-def levels(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Return the RMS level of every whole 20 ms of ``audio`` (T,), dB, at least -120."""
+def frame_levels(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """RMS level of every whole 20 ms of ``audio`` (T,), (F,) in dB, at least -120."""
     length = round(FRAME * sampling_rate)
     frames = audio[: len(audio) // length * length].reshape(-1, length).astype(np.float64)
-    return 10 * np.log10(np.maximum(np.square(frames).mean(1), 10 ** (LOWEST / 10)))
+    return 10 * np.log10(np.maximum(np.square(frames).mean(1), 10 ** (MIN_LEVEL / 10)))
 
 
-def rests(level: np.ndarray) -> np.ndarray:
-    """Return which frames (F,) rest: those and their neighbours lie 40 dB below the singing."""
-    if len(level) == 0:
+def find_silence(levels: np.ndarray) -> np.ndarray:
+    """Whether frames (F,) are silent: they and their neighbours are 40 dB below the singing."""
+    if len(levels) == 0:
         return np.zeros(0, bool)
-    sounds = level > _singing(level) - DEPTH
+    sounds = levels > _singing_level(levels) - DEPTH
     return ~(np.convolve(sounds, np.ones(2 * GUARD + 1), "same") > 0)
 
 
-def leak(audio: np.ndarray, resting: np.ndarray, sampling_rate: int) -> float:
-    """Return the level of ``audio`` (T,) where the source rests, dB above that of its singing.
+def leakage(audio: np.ndarray, silent: np.ndarray, sampling_rate: int) -> float:
+    """Level of ``audio`` (T,) in the silences of the source, relative to its singing.
 
     Args:
-        audio: Samples on the clock of the source.
-        resting: (F,), from :func:`rests` of the source.
+        audio: Samples, time-aligned with the source.
+        silent: (F,), from :func:`find_silence` of the source.
         sampling_rate: Hz.
 
     Returns:
-        dB, below 0 if all is well; NaN if the source never rests, or ``audio`` is silent.
+        dB, normally below 0; NaN if the source has no silence, or ``audio`` is silent.
     """
-    level = levels(audio, sampling_rate)
-    n = min(len(level), len(resting))
-    level, resting = level[:n], resting[:n]
-    if not resting.any() or level.max() <= LOWEST:
-        return float("nan")
-    power = np.mean(10 ** (level[resting] / 10))
-    return float(max(10 * np.log10(power) - _singing(level), LOWEST))
+    levels = frame_levels(audio, sampling_rate)
+    n = min(len(levels), len(silent))
+    levels, silent = levels[:n], silent[:n]
+    if not silent.any() or levels.max() <= MIN_LEVEL:
+        return NAN
+    power = np.mean(10 ** (levels[silent] / 10))
+    return float(max(10 * np.log10(power) - _singing_level(levels), MIN_LEVEL))
 
 
-def _singing(level: np.ndarray) -> float:
-    """Return how loud the singing is: the level that 5 % of the frames lie above, dB."""
-    return float(np.percentile(level, 95))
+def _singing_level(levels: np.ndarray) -> float:
+    """Level of the singing, dB: the 95th percentile of the frames."""
+    return float(np.percentile(levels, 95))
 
 
-class Silence(Judge):
-    """How loud the rests of the song have become."""
+class SilenceLeakage(ReferencedEvaluator):
+    """Level of a conversion in the silences of the song."""
 
-    def judge(self, take: Take) -> dict[str, Score]:
-        """Return "silence_leak"."""
-        source, rate = take.song.audio, take.song.sampling_rate
-        resting = rests(levels(source, rate))
-        return {"silence_leak": Score(leak(take.audio, resting, rate), leak(source, resting, rate))}
+    def measure(self, audio: np.ndarray, song: SourceSong) -> dict[str, float]:
+        """Number "silence_leak"."""
+        silent = find_silence(frame_levels(song.audio, song.sampling_rate))
+        return {"silence_leak": leakage(audio, silent, song.sampling_rate)}

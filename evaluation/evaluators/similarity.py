@@ -1,6 +1,6 @@
-"""Whose voice is heard: distances of speaker embeddings.
+"""Speaker similarity: cosine of speaker embeddings.
 
-Resemblyzer's encoder (a GE2E network, Wan et al., 2018) was made to tell
+Resemblyzer's encoder (a GE2E network, Wan et al., 2018) was trained to tell
 speakers of English apart. Two recordings of one voice reach 0.8 to 0.95, two
 voices 0.5 to 0.7; sung and spoken recordings of one voice are farther apart.
 """
@@ -15,16 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.conversions import Score, Song, Take
-from evaluation.evaluators.base import Given, Judge, Unavailable, importing
+from evaluation.conversions import NAN, Conversion, EvalScore, SourceSong
+from evaluation.evaluators.base import EvalInputs, Evaluator, Unavailable, importing
 from modules.common.progress import progress_bar
 from modules.dsp.audio import read_audio
 
-_LEAST = 1600  # samples at 16 kHz that a voice takes at least
+MIN_SAMPLES = 1600  # at 16 kHz
 
 
 @lru_cache(maxsize=1)
-def _encoder() -> Any:
+def load_encoder() -> Any:
+    """Resemblyzer's speaker encoder, loaded once.
+
+    Raises:
+        Unavailable: Resemblyzer is not installed.
+    """
     with importing("resemblyzer"):
         from resemblyzer import VoiceEncoder
 
@@ -32,30 +37,30 @@ def _encoder() -> Any:
 
 
 def embed(audio: np.ndarray, sampling_rate: int) -> np.ndarray | None:
-    """Return the embedding (256,), of length 1, of the voice in ``audio`` (T,); None: no voice is heard.
+    """Embedding (256,), of length 1, of the voice in ``audio`` (T,); None: no voice is found.
 
     Raises:
         Unavailable: Resemblyzer is not installed.
     """
-    encoder = _encoder()
+    encoder = load_encoder()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of division, where all is silent
+        warnings.simplefilter("ignore")  # division by zero in silence
         from resemblyzer import preprocess_wav
 
         if not audio.any():
             return None
-        heard = preprocess_wav(audio.astype(np.float32), source_sr=sampling_rate)
-    return encoder.embed_utterance(heard) if len(heard) >= _LEAST else None
+        voiced = preprocess_wav(audio.astype(np.float32), source_sr=sampling_rate)
+    return encoder.embed_utterance(voiced) if len(voiced) >= MIN_SAMPLES else None
 
 
 def embed_voice(recordings: Sequence[Path]) -> np.ndarray | None:
-    """Return the mean embedding (256,), of length 1, of several recordings; None: no voice is heard.
+    """Mean embedding (256,), of length 1, of several recordings; None: no voice is found.
 
     Raises:
         AudioError: One cannot be read.
         Unavailable: Resemblyzer is not installed.
     """
-    bar = progress_bar(recordings, desc="hearing the voice", unit="clip")
+    bar = progress_bar(recordings, desc="embedding the target voice", unit="clip")
     voices = [voice for path in bar if (voice := embed(*read_audio(path))) is not None]
     if not voices:
         return None
@@ -64,44 +69,39 @@ def embed_voice(recordings: Sequence[Path]) -> np.ndarray | None:
 
 
 def cosine(one: np.ndarray | None, other: np.ndarray | None) -> float:
-    """Return the cosine of two embeddings of length 1; NaN where there is none."""
-    return float("nan") if one is None or other is None else float(one @ other)
+    """Cosine of two embeddings of length 1; NaN where one is missing."""
+    return NAN if one is None or other is None else float(one @ other)
 
 
-@lru_cache(maxsize=8)
-def _of_result(take: Take) -> np.ndarray | None:
-    return embed(take.audio, take.song.sampling_rate)
+@lru_cache(maxsize=16)
+def _embedding(sound: SourceSong | Conversion) -> np.ndarray | None:
+    return embed(sound.audio, sound.sampling_rate)
 
 
-@lru_cache(maxsize=8)
-def _of_source(song: Song) -> np.ndarray | None:
-    return embed(song.audio, song.sampling_rate)
-
-
-class TargetSimilarity(Judge):
+class TargetSimilarity(Evaluator):
     """Cosine of a result to the mean of the target's recordings, beside that of its source."""
 
-    def __init__(self, given: Given) -> None:
-        super().__init__(given)
-        if not given.target:
+    def __init__(self, inputs: EvalInputs) -> None:
+        super().__init__(inputs)
+        if not inputs.target:
             raise Unavailable("give recordings of the voice: --target FOLDER")
-        self._target = embed_voice(given.target)
+        self._target = embed_voice(inputs.target)
         if self._target is None:
-            raise Unavailable("no voice is heard in the recordings of --target")
+            raise Unavailable("no voice is found in the recordings of --target")
 
-    def judge(self, take: Take) -> dict[str, Score]:
-        """Return "similarity_target"."""
-        result, source = _of_result(take), _of_source(take.song)
-        return {"similarity_target": Score(cosine(result, self._target), cosine(source, self._target))}
+    def evaluate(self, conversion: Conversion) -> dict[str, EvalScore]:
+        """Score "similarity_target"."""
+        sounds = conversion, conversion.song
+        return {"similarity_target": EvalScore(*(cosine(_embedding(x), self._target) for x in sounds))}
 
 
-class SourceSimilarity(Judge):
+class SourceSimilarity(Evaluator):
     """Cosine of a result to its source."""
 
-    def __init__(self, given: Given) -> None:
-        super().__init__(given)
-        _encoder()
+    def __init__(self, inputs: EvalInputs) -> None:
+        super().__init__(inputs)
+        load_encoder()
 
-    def judge(self, take: Take) -> dict[str, Score]:
-        """Return "similarity_source"."""
-        return {"similarity_source": Score(cosine(_of_result(take), _of_source(take.song)))}
+    def evaluate(self, conversion: Conversion) -> dict[str, EvalScore]:
+        """Score "similarity_source"."""
+        return {"similarity_source": EvalScore(cosine(_embedding(conversion), _embedding(conversion.song)))}

@@ -36,16 +36,16 @@ def write(folders, output: Path, seed: int = 0) -> tuple[str, dict]:
     return text, json.loads(base64.b64decode(re.search(r'atob\("([^"]+)"\)', text)[1]))
 
 
-def test_nothing_tells_who_is_who_but_the_key(folders, tmp_path):
+def test_only_the_key_identifies_the_sounds(folders, tmp_path):
     text, key = write(folders, tmp_path / "ab")
-    for told in ("旧", "new", "歌 1", "http"):
-        assert told not in text.replace("new Blob", "").replace("new TextDecoder", "")
+    for name in ("旧", "new", "歌 1", "http"):
+        assert name not in text.replace("new Blob", "").replace("new TextDecoder", "")
     assert key["names"] == ["旧", "new"] and sorted(t["title"] for t in key["trials"]) == sorted(NAMES)
     files = sorted(path.name for path in (tmp_path / "ab/ab_sounds").iterdir())
     assert files == [f"{n:03d}{side}.flac" for n in (1, 2, 3, 4) for side in "ab"]
 
 
-def test_the_key_is_true_and_both_are_equally_loud(folders, tmp_path):
+def test_the_key_is_right_and_both_are_equally_loud(folders, tmp_path):
     _, key = write(folders, tmp_path)
     for trial in key["trials"]:
         loudness = []
@@ -59,7 +59,7 @@ def test_the_key_is_true_and_both_are_equally_loud(folders, tmp_path):
         assert loudness[0] == pytest.approx(loudness[1], abs=0.1)
 
 
-def test_the_seed_decides_the_order_and_each_side_is_each_way_equally_often(folders, tmp_path):
+def test_the_seed_decides_the_order_and_each_side_is_balanced(folders, tmp_path):
     trials = [write(folders, tmp_path, seed)[1]["trials"] for seed in range(6)]
     assert write(folders, tmp_path, 0)[1]["trials"] == trials[0]
     assert len({str(one) for one in trials}) > 3
@@ -67,7 +67,7 @@ def test_the_seed_decides_the_order_and_each_side_is_each_way_equally_often(fold
 
 
 def test_folders_without_pairs_are_refused(folders, tmp_path):
-    with pytest.raises(AudioError, match="nowhere is no folder"):
+    with pytest.raises(AudioError, match="nowhere is not a folder"):
         find_pairs(folders[0], tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(AudioError, match="no sounds of the same name.*holds 5, the second 0"):
@@ -93,7 +93,7 @@ document.body.dataset.found = JSON.stringify({ ...result(), hidden: at("trial").
 </script></body>"""
 
 
-def test_a_listener_who_knows_what_he_likes(folders, tmp_path):
+def test_a_consistent_listener_is_counted(folders, tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not browser:
         pytest.skip("there is no chromium")

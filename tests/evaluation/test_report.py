@@ -1,42 +1,44 @@
-"""Ranking, the report and its JSON, on scores that are made up."""
+"""Ranking, the report and its JSON and picture, on invented scores."""
 
 import json
 import math
 import re
 from html.parser import HTMLParser
 
-import pytest
+import matplotlib.image
+import numpy as np
 
-from evaluation.conversions import Score
+from evaluation.conversions import EvalScore
+from evaluation.picture import write_comparison
 from evaluation.ranking import best_of, rank_models
-from evaluation.report import summary, write_report
-from evaluation.results import Evaluation, Judged, Sounds
+from evaluation.report import PAGES, summary, write_report
+from evaluation.results import EvalResult, Evaluation, SoundFiles
 from modules.common.metrics import EVALUATION_METRICS, GROUPS
 
 NAN = math.nan
 
 
-def test_groups_count_alike_however_many_numbers_they_have():
-    places = rank_models(
+def test_groups_have_equal_weight_whatever_their_size():
+    ranking = rank_models(
         {
             "a": {"f0_accuracy": 0.9, "f0_cents": 10, "voicing": 0.9, "similarity_target": 0.5},
             "b": {"f0_accuracy": 0.8, "f0_cents": 20, "voicing": 0.8, "similarity_target": 0.9},
         }
     )
-    assert [place.rank for place in places] == [1.5, 1.5]
-    assert [place.model for place in places] == ["a", "b"]  # equals keep their order
-    assert places[0].groups == {"melody": 1.0, "voice": 2.0}
+    assert [entry.rank for entry in ranking] == [1.5, 1.5]
+    assert [entry.model for entry in ranking] == ["a", "b"]  # ties keep their order
+    assert ranking[0].groups == {"melody": 1.0, "voice": 2.0}
 
 
-def test_what_prints_alike_ties_and_what_one_lacks_counts_for_none():
-    places = rank_models(
+def test_equal_printed_values_tie_and_missing_values_do_not_count():
+    ranking = rank_models(
         {
             "a": {"dnsmos_ovrl": 2.991, "mcd": 1.0},
             "b": {"dnsmos_ovrl": 2.994, "mcd": NAN},
             "c": {"dnsmos_ovrl": 3.10},
         }
     )
-    assert [(place.model, place.rank) for place in places] == [("c", 1.0), ("a", 2.5), ("b", 2.5)]
+    assert [(entry.model, entry.rank) for entry in ranking] == [("c", 1.0), ("a", 2.5), ("b", 2.5)]
     assert best_of("dnsmos_ovrl", {"a": 3.001, "b": 3.002, "c": 2.0}) == {"a", "b"}
     assert best_of("mcd", {"a": 5.0, "b": 4.0, "c": NAN}) == {"b"}
     assert best_of("mcd", {"a": 5.0}) == best_of("mcd", {"a": 1.0, "b": 1.0}) == set()
@@ -44,27 +46,31 @@ def test_what_prints_alike_ties_and_what_one_lacks_counts_for_none():
     assert rank_models({"a": {}, "b": {}})[0].rank == 1.0
 
 
-def test_the_table_of_metrics_is_whole():
+def test_the_table_of_metrics_is_complete_and_documented():
+    text = (PAGES.parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
     for metric in EVALUATION_METRICS.values():
         assert metric.group in GROUPS and bool(metric.better) == bool(metric.group)
         assert metric.meaning.endswith(".") and metric.show(NAN) == "–"
+        assert metric.label in text
 
 
 PNG = b"\x89PNG not really"
 
 
 def evaluation(songs=("<b>歌 1</b>.wav", "two #2.wav")) -> Evaluation:
-    judged = []
+    results = []
     for model, accuracy in (("G_8", 0.5), ("最好", 0.75)):
         for index, song in enumerate(songs):
-            scores = {"f0_accuracy": Score(accuracy, 0.9), "loudness": Score(NAN)}
-            sounds = Sounds(f"audio/{model}/{song}.flac", f"audio/source/{song}.flac", f"audio/{song}_w.flac")
-            judged.append(Judged(model, song, False, 7.0, 9.5, index, scores, sounds, PNG))
-        clip = Sounds(f"audio/{model}/held_out/c.flac", "audio/source/held_out/c.flac")
-        judged.append(Judged(model, "c.wav", True, 0.0, 3.0, 0, {"mcd": Score(5.0, 2.5)}, clip))
+            scores = {"f0_accuracy": EvalScore(accuracy, 0.9), "loudness": EvalScore(NAN)}
+            sounds = SoundFiles(
+                f"audio/{model}/{song}.flac", f"audio/source/{song}.flac", f"audio/{song}_w.flac"
+            )
+            results.append(EvalResult(model, song, False, 7.0, 9.5, index, scores, sounds, PNG))
+        clip = SoundFiles(f"audio/{model}/held_out/c.flac", "audio/source/held_out/c.flac")
+        results.append(EvalResult(model, "c.wav", True, 0.0, 3.0, 0, {"mcd": EvalScore(5.0, 2.5)}, clip))
     models = {"G_8": "logs/44k/G_8.pth", "最好": "logs/最好.pth"}
     missing = {"word_error": "give <words>"}
-    return Evaluation(models, tuple(judged), missing, {"voice": "花子"})
+    return Evaluation(models, tuple(results), missing, {"voice": "花子"})
 
 
 class Page(HTMLParser):
@@ -83,7 +89,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_report_is_whole_and_needs_no_network(tmp_path):
+def test_the_report_is_complete_and_needs_no_network(tmp_path):
     html, data = write_report(evaluation(), tmp_path, "ab.html")
     text = html.read_text(encoding="utf-8")
     page = Page(text)
@@ -101,12 +107,12 @@ def test_the_report_is_whole_and_needs_no_network(tmp_path):
 
 def test_one_model_is_not_ranked(tmp_path):
     one = evaluation(("a.wav",))
-    alone = Evaluation({"G_8": "G_8.pth"}, tuple(t for t in one.judged if t.model == "G_8"), {}, {})
+    alone = Evaluation({"G_8": "G_8.pth"}, tuple(r for r in one.results if r.model == "G_8"), {}, {})
     text = write_report(alone, tmp_path)[0].read_text(encoding="utf-8")
     assert "<h2>Ranking" not in text and "ab.html" not in text and 'class="best"' not in text
 
 
-def test_the_json_holds_all_numbers_and_null_for_none(tmp_path):
+def test_the_json_holds_all_numbers_and_null_for_missing_ones(tmp_path):
     data = json.loads(write_report(evaluation(), tmp_path)[1].read_text(encoding="utf-8"))
     assert [model["name"] for model in data["models"]] == ["最好", "G_8"]
     assert data["models"][0]["means"]["f0_accuracy"] == {"value": 0.75, "reference": 0.9}
@@ -129,9 +135,15 @@ def test_pairs_are_songs_not_clips(tmp_path):
     assert pairs["two #2.wav"][1] == tmp_path / "audio/G_8/two #2.wav.flac"
 
 
-@pytest.mark.parametrize("name", EVALUATION_METRICS)
-def test_every_metric_is_explained_in_the_documents(name):
-    from evaluation.report import PAGES
-
-    text = (PAGES.parent.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    assert EVALUATION_METRICS[name].label in text
+def test_panels_lie_one_above_the_other_with_f0_where_it_is_voiced(tmp_path):
+    for seconds in (0.02, 1.0):
+        audio = np.sin(np.arange(int(44100 * seconds)) / 20).astype(np.float32)
+        f0 = np.full(max(2, len(audio) // 512), 350.0)
+        path = tmp_path / "图 1.png"
+        write_comparison(path, {"source": (audio, f0), "result": (audio, f0 * 0)}, 44100)
+        picture = matplotlib.image.imread(path)
+        assert picture.shape[:2] == (680, 1200)
+        cyan = (picture[..., 0] < 0.2) & (picture[..., 1] > 0.8) & (picture[..., 2] > 0.8)
+        upper, lower = cyan[:340].sum(), cyan[340:].sum()
+        assert (upper > 500) == (seconds == 1.0) and not lower
+        assert list(tmp_path.iterdir()) == [path]

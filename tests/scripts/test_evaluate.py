@@ -91,7 +91,7 @@ def test_mistakes_are_one_line_and_leave_nothing(project, capsys):
     both = ("-m", "logs/44k/G_8.pth", "logs/旧/G_8.pth")
     song = ("-n", "歌")
     for argv, message in [
-        (song, "name the models to judge with -m"),
+        (song, "name the models to evaluate with -m"),
         (("-m", "logs/*/X_*.pth", *song), "there is no model logs/*/X_*.pth"),
         (("-m", "logs/G_9.pth", *song), "there is no model logs/G_9.pth"),
         (("-m", "logs/44k/G_8.pth", "logs/44k/../44k/G_8.pth", *song), "-m names a model twice"),
@@ -104,12 +104,12 @@ def test_mistakes_are_one_line_and_leave_nothing(project, capsys):
         ((*model, *song, "-t", "1", "2"), "-t has 2 keys for 1 song(s)"),
         ((*model, *song, "-s", "bob"), "the model has no speaker 'bob'"),
         ((*model, *song, "-s", "anna", "花子"), "name one target speaker with -s"),
-        ((*model, *song, "--target", "empty"), "--target: empty is no folder of recordings"),
-        ((*model, *song, "--target", "nowhere"), "--target: nowhere is no folder of recordings"),
+        ((*model, *song, "--target", "empty"), "--target: empty is not a folder of recordings"),
+        ((*model, *song, "--target", "nowhere"), "--target: nowhere is not a folder of recordings"),
         ((*model, *song, "--text", "a", "b"), "--text gives the words of 2 songs, but -n names 1"),
         ((*model, *song, "--text", "a.txt"), "a.txt cannot be read"),
-        ((*model, *song, "-a"), "there is no melody to judge"),
-        ((*model, *song, "--onnx", "x"), "leave --onnx and -usm away"),
+        ((*model, *song, "-a"), "there is no melody to compare"),
+        ((*model, *song, "--onnx", "x"), "remove --onnx and -usm"),
         ((*model, *song, "-wf", "txt"), "cannot write 'txt' files"),
         (("--ab", "more", "empty"), "no sounds of the same name"),
     ]:

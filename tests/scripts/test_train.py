@@ -63,14 +63,14 @@ def test_the_configuration_beside_the_checkpoints_is_always_theirs(workspace, ca
     assert "trained 2 steps" in capsys.readouterr().out
 
 
-def test_judges_that_are_not_installed_are_missed_only_where_they_count(
+def test_missing_evaluators_matter_only_where_the_best_is_chosen_by_them(
     workspace, monkeypatch, capsys, caplog
 ):
     from evaluation.evaluators import similarity
 
     for package in ("resemblyzer", "speechmos"):
         monkeypatch.setitem(sys.modules, package, None)
-    similarity._encoder.cache_clear()
+    similarity.load_encoder.cache_clear()
     path = Path("configs/config.json")
     values = json.loads(path.read_text())
     values["train"] |= {"score_every": 1, "best_by": "similarity"}

@@ -1,17 +1,17 @@
-"""Judges that are packages of their own: what they say, and what is said where they are not installed."""
+"""Evaluators that need optional packages: their scores, and the message where a package is missing."""
 
 import sys
 
 import numpy as np
 import pytest
 
-from evaluation.conversions import Song, Take
-from evaluation.evaluators import build_judges, similarity, words
-from evaluation.evaluators.base import Given, Unavailable, importing
+from evaluation.conversions import Conversion, SourceSong
+from evaluation.evaluators import build_evaluators, similarity, words
+from evaluation.evaluators.base import EvalInputs, Unavailable, importing
 from evaluation.validation import build_listener
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import write_audio
-from synthetic_voice import SINGERS, compose, sing
+from synthetic_voice import compose, sing
 
 RATE = 44100
 PACKAGES = ("resemblyzer", "speechmos", "pocketsphinx", "jiwer")
@@ -27,104 +27,102 @@ def needs(*packages: str) -> None:
 
 
 def sung(name: str, seconds: float = 2.0, seed: int = 0) -> np.ndarray:
-    singer = SINGERS[name]
-    return sing(compose(singer, seconds, seed), singer, seed=seed).audio
+    return sing(compose(name, seconds, seed), name, seed=seed).audio
 
 
-def song_of(audio: np.ndarray, text: str = "") -> Song:
-    n = len(audio) // 512
-    return Song("a", audio, RATE, np.full(n, 220.0, np.float32), np.ones(n, np.float32), text=text)
+def noise(n: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(n).astype(np.float32)
+
+
+def conversion(source: np.ndarray, result: np.ndarray, text: str = "") -> Conversion:
+    n = len(source) // 512
+    f0, uv = np.full(n, 220.0, np.float32), np.ones(n, np.float32)
+    return Conversion(SourceSong("a", source, RATE, f0, uv, text=text), result)
 
 
 @pytest.fixture
 def nothing_installed(monkeypatch):
     for package in PACKAGES:
         monkeypatch.setitem(sys.modules, package, None)
-    similarity._encoder.cache_clear()
+    similarity.load_encoder.cache_clear()
     yield
-    similarity._encoder.cache_clear()
+    similarity.load_encoder.cache_clear()
 
 
-def test_what_is_not_installed_says_how_to_get_it_and_the_others_judge_on(nothing_installed, tmp_path):
+def test_a_missing_package_is_named_and_the_other_evaluators_still_run(nothing_installed, tmp_path):
     write_audio(tmp_path / "a.wav", sung("sofia"), RATE)
-    judges, missing = build_judges(Given(target=[tmp_path / "a.wav"], texts=["la la"]))
-    assert judges.keys() == {"melody", "likeness", "silence", "clicks", "loudness", "speed"}
+    evaluators, missing = build_evaluators(EvalInputs(target=[tmp_path / "a.wav"], texts=["la la"]))
+    assert evaluators.keys() == {"melody", "likeness", "silence", "clicks", "loudness", "speed"}
     lacking = {"similarity_target", "similarity_source", "word_error", "phone_error"}
     assert missing.keys() == {*lacking, "dnsmos_ovrl", "dnsmos_p808"}
     how = "is not installed; get it with: python -m pip install -r requirements-quality.txt"
     assert all(reason.endswith(how) for reason in missing.values())
     assert missing["dnsmos_ovrl"].startswith("speechmos")
+    score, missing = build_listener()
+    assert score(np.zeros(RATE, np.float32), RATE, tmp_path / "a.wav") == {}
+    assert missing.keys() == {"similarity", "dnsmos_ovrl"}
 
 
-def test_a_package_that_a_package_needs_is_named():
+def test_a_missing_dependency_of_a_package_is_named():
     with pytest.raises(Unavailable, match=r"resemblyzer is not installed \(no_such_package is missing\)"):
         with importing("resemblyzer"):
             import no_such_package  # noqa: F401
 
 
-def test_a_listener_of_validations_says_what_it_cannot_hear(nothing_installed, tmp_path):
-    listen, missing = build_listener()
-    assert listen(np.zeros(RATE, np.float32), RATE, tmp_path / "a.wav") == {}
-    assert missing.keys() == {"similarity", "dnsmos_ovrl"}
-
-
-def test_without_recordings_of_the_voice_or_words_the_judges_ask_for_them():
+def test_missing_inputs_are_asked_for():
     with pytest.raises(Unavailable, match="--target FOLDER"):
-        similarity.TargetSimilarity(Given())
+        similarity.TargetSimilarity(EvalInputs())
     with pytest.raises(Unavailable, match="--text WORDS"):
-        words.Words(Given())
+        words.WordErrors(EvalInputs())
 
 
-def test_a_voice_is_like_itself_and_less_like_another(tmp_path):
+def test_a_voice_is_similar_to_itself_and_less_to_another(tmp_path):
     needs("resemblyzer")
     write_audio(tmp_path / "花 1.wav", sung("sofia", seed=1), RATE)
-    judge = similarity.TargetSimilarity(Given(target=[tmp_path / "花 1.wav"]))
-    take = Take(song_of(sung("tomas", seed=2)), sung("sofia", seed=3))
-    score = judge.judge(take)["similarity_target"]
+    evaluator = similarity.TargetSimilarity(EvalInputs(target=[tmp_path / "花 1.wav"]))
+    made = conversion(sung("tomas", seed=2), sung("sofia", seed=3))
+    score = evaluator.evaluate(made)["similarity_target"]
     assert 1 >= score.value > score.reference + 0.05
-    assert similarity.SourceSimilarity(Given()).judge(take)["similarity_source"].value < score.value
-    silent = Take(song_of(np.zeros(RATE, np.float32)), np.zeros(RATE, np.float32))
-    assert np.isnan(judge.judge(silent)["similarity_target"].value)
+    assert similarity.SourceSimilarity(EvalInputs()).evaluate(made)["similarity_source"].value < score.value
+    silent = conversion(*[np.zeros(RATE, np.float32)] * 2)
+    assert np.isnan(evaluator.evaluate(silent)["similarity_target"].value)
 
 
-def test_recordings_in_which_nobody_is_heard_are_refused(tmp_path):
+def test_recordings_without_a_voice_are_refused(tmp_path):
     needs("resemblyzer")
     write_audio(tmp_path / "a.wav", np.zeros(RATE), RATE)
-    with pytest.raises(Unavailable, match="no voice is heard"):
-        similarity.TargetSimilarity(Given(target=[tmp_path / "a.wav"]))
+    with pytest.raises(Unavailable, match="no voice is found"):
+        similarity.TargetSimilarity(EvalInputs(target=[tmp_path / "a.wav"]))
     (tmp_path / "b.wav").write_text("words")
     with pytest.raises(AudioError, match="b.wav cannot be read"):
-        similarity.TargetSimilarity(Given(target=[tmp_path / "b.wav"]))
+        similarity.TargetSimilarity(EvalInputs(target=[tmp_path / "b.wav"]))
 
 
-def test_noise_lowers_dnsmos(tmp_path):
+def test_noise_lowers_dnsmos():
     needs("speechmos")
     from evaluation.evaluators.naturalness import Naturalness, dnsmos
 
     clean = sung("sofia")
-    noise = np.random.default_rng(0).standard_normal(len(clean)).astype(np.float32)
-    scores = Naturalness(Given()).judge(Take(song_of(clean), clean + 0.3 * noise))
+    scores = Naturalness(EvalInputs()).evaluate(conversion(clean, clean + 0.3 * noise(len(clean))))
+    assert scores.keys() == {"dnsmos_ovrl", "dnsmos_p808"}
     assert all(1 <= score.value < score.reference <= 5 for score in scores.values())
     assert np.isnan(dnsmos(clean[:100], RATE)[0])
 
 
-def test_a_listener_hears_a_sound_and_its_recording(tmp_path):
+def test_validation_clips_are_scored_beside_their_recordings(tmp_path):
     needs("resemblyzer", "speechmos")
     audio = sung("sofia")
     write_audio(tmp_path / "a.wav", audio, RATE)
-    listen, missing = build_listener()
-    scores = listen(audio, RATE, tmp_path / "a.wav")
+    score, missing = build_listener()
+    scores = score(audio, RATE, tmp_path / "a.wav")
     assert not missing and scores["similarity"] > 0.99 and 1 <= scores["dnsmos_ovrl"] <= 5
-    assert np.isnan(listen(audio, RATE, tmp_path / "gone.wav")["similarity"])
+    assert np.isnan(score(audio, RATE, tmp_path / "gone.wav")["similarity"])
 
 
-def test_words_of_a_text():
+def test_lyrics_are_split_into_words_and_may_be_a_file(tmp_path):
     found = words.words_of("Don’t  stop, SINGING – (re-enter) 42!")
     assert found == ["don't", "stop", "singing", "re-enter", "42"]
     assert words.words_of("…") == []
-
-
-def test_a_text_may_be_a_file(tmp_path):
     path = tmp_path / "歌.TXT"
     path.write_text("la la", encoding="utf-8")
     assert words.read_text(str(path)) == "la la" and words.read_text("la la") == "la la"
@@ -145,32 +143,31 @@ def test_errors_are_counted_per_word():
 def test_phones_are_compared_with_those_of_the_source():
     needs("pocketsphinx", "jiwer")
     audio = sung("tomas")
-    judge = words.Phones(Given())
-    same = judge.judge(Take(song_of(audio), audio))["phone_error"]
+    evaluator = words.PhoneErrors(EvalInputs())
+    same = evaluator.evaluate(conversion(audio, audio))["phone_error"]
     assert same.value == 0 <= same.reference
-    noise = np.random.default_rng(0).standard_normal(len(audio)).astype(np.float32)
-    assert judge.judge(Take(song_of(audio), 0.1 * noise))["phone_error"].value > 0.3
-    silent = Take(song_of(np.zeros(1000, np.float32)), np.zeros(1000, np.float32))
-    assert np.isnan(judge.judge(silent)["phone_error"].value)
+    assert evaluator.evaluate(conversion(audio, 0.1 * noise(len(audio))))["phone_error"].value > 0.3
+    silent = conversion(*[np.zeros(1000, np.float32)] * 2)
+    assert np.isnan(evaluator.evaluate(silent)["phone_error"].value)
 
 
-def test_what_is_heard_does_not_depend_on_what_was_heard_before():
+def test_recognition_does_not_depend_on_the_recording_before():
     needs("pocketsphinx", "jiwer")
-    rng = np.random.default_rng(0)
-    audio = sung("tomas", 2.0)
-    audio += 0.02 * rng.standard_normal(len(audio)).astype(np.float32)
-    decoder = words.Phones(Given())._decoder
-    first = words.recognise(decoder, audio, RATE)
-    words.recognise(decoder, 0.3 * rng.standard_normal(3 * RATE).astype(np.float32), RATE)
-    assert words.recognise(decoder, audio, RATE) == first
+    audio = sung("tomas")
+    audio += 0.02 * noise(len(audio))
+    evaluator = words.PhoneErrors(EvalInputs())
+    song = conversion(sung("tomas"), audio).song
+    first = evaluator.measure(audio, song)
+    evaluator.measure(0.3 * noise(3 * RATE), song)
+    assert evaluator.measure(audio, song) == first and first["phone_error"] > 0
 
 
-def test_words_that_the_recogniser_does_not_know_are_told(caplog):
+def test_words_unknown_to_the_recogniser_are_reported(caplog):
     needs("pocketsphinx", "jiwer")
-    judge = words.Words(Given(texts=["la xyzzyx"]))
+    evaluator = words.WordErrors(EvalInputs(texts=["la xyzzyx"]))
     assert "knows no xyzzyx" in caplog.text
-    audio = sung("tomas", 1.0)
-    score = judge.judge(Take(song_of(audio, "la xyzzyx"), np.zeros(RATE, np.float32)))["word_error"]
+    silent = conversion(sung("tomas", 1.0), np.zeros(RATE, np.float32), "la xyzzyx")
+    score = evaluator.evaluate(silent)["word_error"]
     assert score.value >= 0.5 and np.isfinite(score.reference)
     with pytest.raises(Unavailable, match="knows no word of --text: xyzzyx"):
-        words.Words(Given(texts=["xyzzyx"]))
+        words.WordErrors(EvalInputs(texts=["xyzzyx"]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.evaluators import JUDGES
+from evaluation.evaluators import EVALUATORS
 from evaluation.validation import build_listener
 from modules.common.errors import ConfigError
 from modules.common.metrics import BEST_BY, METRICS, SCORED, computed_in
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_each_evaluation_metric_has_one_evaluator():
-    filled = [name for spec in JUDGES.values() for name in spec.metrics]
+    filled = [name for spec in EVALUATORS.values() for name in spec.metrics]
     assert sorted(filled) == sorted(computed_in("evaluation"))
 
 

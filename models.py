@@ -23,7 +23,7 @@ from modules.dsp.f0 import F0_MAX, F0_MIN, hz_to_lf0, lf0_to_hz, normalize_lf0
 from modules.nn.f0_decoder import F0Decoder
 from modules.nn.flow import Flow
 from modules.nn.losses import lf0_loss, mle_loss
-from modules.nn.masks import hold_last, length_mask, round_up
+from modules.nn.masks import length_mask, replicate_pad, round_up
 from modules.nn.text_encoder import ConvReluNorm, TextEncoder
 
 
@@ -187,7 +187,7 @@ class GlowSVC(nn.Module):
         """Return the tracks (B, C, N) rounded up to whole groups of the flow, and their mask."""
         n_sqz = self.config.n_sqz
         frames = round_up(tracks[0].size(2), n_sqz)
-        held = tracks if n_sqz == 1 else tuple(hold_last(track, lengths, frames) for track in tracks)
+        held = tracks if n_sqz == 1 else tuple(replicate_pad(track, lengths, frames) for track in tracks)
         return *held, length_mask(round_up(lengths, n_sqz), frames)
 
     @staticmethod

@@ -95,12 +95,12 @@ def announce(reasons: Mapping[str, Mapping[str, int]]) -> None:
 
 def make_report(clips: Mapping[str, Sequence[Path]], skipped: Mapping[Path, str]) -> dict[str, Any]:
     """Return what the data set holds, see modules/dataset/report.py."""
-    from modules.dataset.feature_record import Record
+    from modules.dataset.feature_record import FeatureRecord
     from modules.dataset.features import f0_ranges, load_f0
     from modules.dataset.report import summarize
 
     good = {speaker: [wav for wav in wavs if wav not in skipped] for speaker, wavs in clips.items()}
-    facts = {speaker: [Record.load(wav).clip for wav in wavs] for speaker, wavs in good.items()}
+    facts = {speaker: [FeatureRecord.load(wav).clip for wav in wavs] for speaker, wavs in good.items()}
     voiced = {}
     for speaker, wavs in good.items():
         tracks = [load_f0(wav)[1] for wav in wavs]

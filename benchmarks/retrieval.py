@@ -180,7 +180,7 @@ def _run(work: str, *args: object) -> dict[str, Any]:
 def _write(folder: str, n_frames: str, dims: str) -> dict[str, Any]:
     import torch
 
-    from modules.dataset.feature_record import Record, identify
+    from modules.dataset.feature_record import FeatureRecord, identify
     from modules.dataset.features import save_feature
 
     Path(folder).mkdir(parents=True)
@@ -189,7 +189,7 @@ def _write(folder: str, n_frames: str, dims: str) -> dict[str, Any]:
         wav = Path(folder) / f"{number:06}.wav"
         wav.touch()
         save_feature(wav, "units", torch.from_numpy(frames.T.copy()).unsqueeze(0))
-        Record(audio=identify(wav)).finish(wav, "units", {"encoder": "vec768l12"})
+        FeatureRecord(audio=identify(wav)).finish(wav, "units", {"encoder": "vec768l12"})
     return {}
 
 

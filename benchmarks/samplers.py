@@ -35,7 +35,7 @@ from diffusion.schedule import StraightPath
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from modules.common.errors import GlowSVCError
 from modules.dataset import features
-from modules.dsp.align import stretch_units
+from modules.dsp.align import align_units
 
 EVALUATIONS = (2, 4, 8, 10, 20, 100)
 _REFERENCE = 1000  # evaluations
@@ -57,7 +57,7 @@ def read_clip(wav: Path, config: DiffusionConfig, speaker: str, seconds: float) 
     """Return the features of the first ``seconds`` of a clip; ``speaker`` is a name or an id."""
     hop, rate = config.data.hop_length, config.data.sampling_rate
     mel = features.load_mel(wav)
-    units = stretch_units(features.load_units(wav), mel.size(1), config.data.unit_interpolate_mode)
+    units = align_units(features.load_units(wav), mel.size(1), config.data.unit_interpolate_mode)
     tracks = units, features.load_f0(wav)[0], features.load_volume(wav), mel
     cut = min(mel.size(1), max(1, round(seconds * rate / hop)))
     units, f0, volume, mel = (track[..., :cut].unsqueeze(0).float() for track in tracks)

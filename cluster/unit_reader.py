@@ -10,7 +10,7 @@ import numpy as np
 
 from modules.common.errors import FeatureError
 from modules.common.progress import progress_bar
-from modules.dataset.feature_record import Record, failed
+from modules.dataset.feature_record import FeatureRecord, failed
 from modules.dataset.features import load_units
 from modules.dsp.audio import find_audio
 
@@ -149,7 +149,7 @@ def _read(wav: Path) -> np.ndarray:
 
 
 def _encoder_of(wav: Path) -> str:
-    return str(Record.load(wav).made.get("units", {}).get("settings", {}).get("encoder", ""))
+    return str(FeatureRecord.load(wav).made.get("units", {}).get("settings", {}).get("encoder", ""))
 
 
 def _common(wavs: list[Path], facts: list[T], what: str) -> T:

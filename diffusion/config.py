@@ -18,7 +18,7 @@ import yaml
 from diffusion.samplers import check_method
 from modules.common.errors import ConfigError
 from modules.config.section import Section, check, choice, errors_name, number, read_file
-from modules.config.shared import FeatureSection, Settings, TrainingSection
+from modules.config.shared import ConfigFile, FeatureSection, TrainingSection
 
 _WRITERS = "preprocess_flist_config.py writes configs/diffusion.yaml, train_diff.py a copy beside its models"
 # values of Diffusion-SVC, whose files are known by this key; its "dpm-solver" is the other one
@@ -136,7 +136,7 @@ class DiffusionTrainConfig(TrainingSection):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionConfig(Settings):
+class DiffusionConfig(ConfigFile):
     """All of diffusion.yaml.
 
     Attributes:

@@ -24,7 +24,7 @@ MEL_MIN, MEL_MAX = -12.0, 2.0  # natural log; the published range
 Progress = Callable[[int, int], Any]  # evaluations done, and of how many
 
 
-class Decoder(nn.Module, ABC):
+class MelDecoder(nn.Module, ABC):
     """A network that is asked about noised mels, and what is made of its answers.
 
     Args:

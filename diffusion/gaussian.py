@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffusion.config import DiffusionModelConfig
-from diffusion.decoder import Decoder, build_sampler
+from diffusion.decoder import MelDecoder, build_sampler
 from diffusion.samplers import check_method
 from diffusion.samplers.base import Sampler
 from diffusion.schedule import NoiseSchedule
@@ -43,7 +43,7 @@ def _tables(schedule: NoiseSchedule) -> dict[str, np.ndarray]:
     }
 
 
-class GaussianDiffusion(Decoder):
+class GaussianDiffusion(MelDecoder):
     """The published decoder: ``denoise_fn`` and the tables.
 
     Attributes:
@@ -87,7 +87,7 @@ class GaussianDiffusion(Decoder):
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """See :meth:`Decoder.forward`; ``t`` are whole steps below ``config.max_steps``, int64."""
+        """See :meth:`MelDecoder.forward`; ``t`` are whole steps below ``config.max_steps``, int64."""
         x = self.normalize(mel)
         if t is None:
             t = torch.randint(self.config.max_steps, (len(x),), generator=generator, device=x.device)
@@ -97,9 +97,9 @@ class GaussianDiffusion(Decoder):
         return F.mse_loss(predicted.float(), noise.float())
 
     def sampler(self, method: str, speedup: int, k_step: int) -> Sampler:
-        """See :meth:`Decoder.sampler`; a ``speedup`` of 1 or less is the ancestral one, whatever the method.
+        """See :meth:`MelDecoder.sampler`; a ``speedup`` of 1 or less is ancestral sampling.
 
-        A stride is never longer than the way: with ``k_step`` 5 and ``speedup``
+        A stride is never longer than the schedule: with ``k_step`` 5 and ``speedup``
         10 it is 5, and with ``k_step`` 1 the one step is an ancestral one.
         """
         method = check_method(method, self.config.type)
@@ -107,9 +107,9 @@ class GaussianDiffusion(Decoder):
         return build_sampler(method if speedup > 1 else "ancestral", self.schedule.first(k_step), speedup)
 
     def start(self, mel: Tensor, noise: Tensor, k_step: int) -> Tensor:
-        """See :meth:`Decoder.start`."""
+        """See :meth:`MelDecoder.start`."""
         return self.noised(mel, torch.full((len(mel),), k_step - 1, device=mel.device), noise)
 
     def embedded(self, t: float) -> float:
-        """See :meth:`Decoder.embedded`."""
+        """See :meth:`MelDecoder.embedded`."""
         return t

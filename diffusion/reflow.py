@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diffusion.config import DiffusionModelConfig
-from diffusion.decoder import Decoder, build_sampler
+from diffusion.decoder import MelDecoder, build_sampler
 from diffusion.samplers import check_method
 from diffusion.samplers.base import Sampler
 from diffusion.schedule import StraightPath
 
 
-class ReFlow(Decoder):
+class ReFlow(MelDecoder):
     """Noise at time 0, mel at time 1.
 
     ``config.t_distribution`` says at which times it is trained: uniform, or
@@ -57,7 +57,7 @@ class ReFlow(Decoder):
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """See :meth:`Decoder.forward`; ``t`` are times in [0, 1]."""
+        """See :meth:`MelDecoder.forward`; ``t`` are times in [0, 1]."""
         x = self.normalize(mel)
         if t is None:
             t = self.times(len(x), x.device, generator)
@@ -68,15 +68,15 @@ class ReFlow(Decoder):
         return F.mse_loss(predicted.float(), (x - noise).float())
 
     def sampler(self, method: str, speedup: int, k_step: int) -> Sampler:
-        """See :meth:`Decoder.sampler`: ``k_step // speedup`` evaluations, whatever the method."""
+        """See :meth:`MelDecoder.sampler`: ``k_step // speedup`` evaluations, whatever the method."""
         method = check_method(method, self.config.type)
         return build_sampler(method, StraightPath(self.config.timesteps, k_step), speedup)
 
     def start(self, mel: Tensor, noise: Tensor, k_step: int) -> Tensor:
-        """See :meth:`Decoder.start`."""
+        """See :meth:`MelDecoder.start`."""
         share = StraightPath(self.config.timesteps, k_step).start
         return (1 - share) * noise + share * mel
 
     def embedded(self, t: float) -> float:
-        """See :meth:`Decoder.embedded`: in steps, for the waves of its embedding are made for these."""
+        """See :meth:`MelDecoder.embedded`: in steps, for the waves of its embedding are made for these."""
         return t * self.config.timesteps

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.config import DiffusionConfig
-from diffusion.decoder import Decoder, Progress, check_finite
+from diffusion.decoder import MelDecoder, Progress, check_finite
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.reflow import ReFlow
 from modules.checkpoint import load_weights, model_state
@@ -44,7 +44,7 @@ class Unit2Mel(nn.Module):
         elif model.n_spk > 1:
             self.spk_embed = nn.Embedding(model.n_spk, hidden)
         kind = GaussianDiffusion if model.type == "Diffusion" else ReFlow
-        self.decoder: Decoder = kind(model, config.data.n_mels)
+        self.decoder: MelDecoder = kind(model, config.data.n_mels)
 
     def embed_speaker(self, speaker: Tensor) -> Tensor | None:
         """Return what the voice adds to the condition (B, H, 1 or N); None for a model of one voice.
@@ -138,7 +138,7 @@ class Unit2Mel(nn.Module):
             speaker: Ids (B,); see :meth:`embed_speaker`.
             aug_shift: (B,), semitones; None is 0.
             mel: (B, M, N), natural log.
-            t: (B,), instead of drawing it; see :meth:`Decoder.forward`, also for the next two.
+            t: (B,), instead of drawing it; see :meth:`MelDecoder.forward`, also for the next two.
             noise: (B, M, N), instead of drawing it.
             generator: Where both are drawn from.
 
@@ -187,7 +187,7 @@ class Unit2Mel(nn.Module):
             (B, M, N), natural log; N is the shorter one of ``mel`` and ``units``.
 
         Raises:
-            ConfigError: See :meth:`embed` and :meth:`Decoder.steps`; unknown
+            ConfigError: See :meth:`embed` and :meth:`MelDecoder.steps`; unknown
                 speaker id or method.
             FeatureError: Something is not finite, or the mel does not fit.
         """

@@ -22,7 +22,7 @@ from modules.checkpoint import load_model
 from modules.common.device import cpu_has_bf16, resolve_device
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
-from modules.dsp.align import stretch_units
+from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from modules.f0_predictor import F0_PREDICTORS
 from vdecoder import VOCODERS, own_file
@@ -147,7 +147,7 @@ class Converter(SongConverter):
         data = self.config.data
         audio = self.vocoder.synthesize(mel, f0, torch.from_numpy(segment.uv).to(self.device))
         heard = resample(audio.cpu().numpy(), self.sampling_rate, self.encoder.sampling_rate)
-        units = stretch_units(self.encode(heard), segment.n_frames, data.unit_interpolate_mode)
+        units = align_units(self.encode(heard), segment.n_frames, data.unit_interpolate_mode)
         return torch.from_numpy(units).to(self.device)
 
     def _predictor(self) -> Any:

@@ -33,10 +33,10 @@ from inference.source import SourceAudio
 from inference.speaker_mix import SpeakerMix
 from inference.stitch import Chunk, Stitcher, plan
 from modules.config import Config
-from modules.dsp.align import stretch_units
+from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from modules.dsp.f0 import transpose
-from modules.dsp.frame_rms import volume
+from modules.dsp.frame_rms import frame_rms
 from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges
 
 MIXED = "spk_mix"  # how the result of a mix is called
@@ -288,7 +288,7 @@ class SongConverter(ABC):
             units=self._units(source, first, n_frames, target),
             f0=transpose(f0, key),
             uv=uv,
-            volume=volume(audio, hop),
+            volume=frame_rms(audio, hop),
             speaker=target.shares(first, n_frames, -(-source.n_samples // hop)),
         )
         sung = self.synthesize(segment, report)
@@ -312,6 +312,4 @@ class SongConverter(ABC):
         units = self.encode(resample(audio, self.sampling_rate, encoder.sampling_rate))
         if target.blender:
             units = target.blender.blend(units, target.name, self.options.cluster_infer_ratio)
-        return stretch_units(
-            units, length, data.unit_interpolate_mode, first - start, first - start + n_frames
-        )
+        return align_units(units, length, data.unit_interpolate_mode, first - start, first - start + n_frames)

@@ -31,7 +31,7 @@ from inference.options import ConvertOptions
 from inference.pipeline import Segment
 from modules.config import Config, load_config
 from modules.dataset import features
-from modules.dsp.align import stretch_units
+from modules.dsp.align import align_units
 from training.data.filelist import read_filelist
 
 TYPES = {"Diffusion": "diffusion", "ReFlow": "reflow"}
@@ -109,7 +109,7 @@ def segment_of(clip: Path, config: Config) -> tuple[Segment, np.ndarray]:
     true = features.load_mel(clip).numpy()
     f0, uv = (track.numpy() for track in features.load_f0(clip))
     units = features.load_units(clip).numpy()
-    stretched = stretch_units(units, true.shape[1], config.data.unit_interpolate_mode)
+    stretched = align_units(units, true.shape[1], config.data.unit_interpolate_mode)
     number = config.speaker_id(clip.parent.name)
     return Segment(0, stretched, f0, uv, features.load_volume(clip).numpy(), number), true
 

@@ -18,12 +18,12 @@ from typing import Any
 
 from modules.common.errors import ConfigError
 from modules.common.metrics import BEST_BY, SCORED
-from modules.config.section import Range, Section, check, choice, errors_name, number, read_file
+from modules.config.section import Bounds, Section, check, choice, errors_name, number, read_file
 from modules.config.shared import UNIT_MODES as UNIT_MODES
-from modules.config.shared import FeatureSection, Settings, TrainingSection
+from modules.config.shared import ConfigFile, FeatureSection, TrainingSection
 
 _WRITERS = "preprocess_flist_config.py writes configs/config.json, train.py a copy beside its models"
-_F0 = Range(at_least=0, at_most=100_000)  # Hz
+_F0 = Bounds(at_least=0, at_most=100_000)  # Hz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ class ModelConfig(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Settings):
+class Config(ConfigFile):
     """All of config.json.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Settings declared once, with type and range, and checked wherever they come from.
+"""ConfigFile declared once, with type and range, and checked wherever they come from.
 
 A section of config.json or diffusion.yaml is a frozen dataclass below
 :class:`Section`, and a number says its range where it is declared::
@@ -30,7 +30,7 @@ S = TypeVar("S", bound="Section")
 
 
 @dataclass(frozen=True)
-class Range:
+class Bounds:
     """The finite numbers between two bounds; NaN is in no range."""
 
     above: float = -math.inf
@@ -57,10 +57,10 @@ class Range:
 
 
 def number(default: Any, **bounds: float) -> Any:
-    """Field of a number, or of a tuple of numbers, within the bounds of a :class:`Range`."""
+    """Field of a number, or of a tuple of numbers, within the bounds of a :class:`Bounds`."""
     if isinstance(default, int) and not {"below", "at_most"} & bounds.keys():
         bounds["at_most"] = LARGEST
-    return field(default=default, metadata={"range": Range(**bounds)})
+    return field(default=default, metadata={"bounds": Bounds(**bounds)})
 
 
 def text_or_int(default: str) -> Any:
@@ -117,7 +117,7 @@ class Section:
         metadata = cls.__dataclass_fields__[name].metadata
         if metadata.get("from_int") and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        value = check(value, kind, where, metadata.get("range"))
+        value = check(value, kind, where, metadata.get("bounds"))
         options = metadata.get("options", (value,))
         if value not in options:
             allowed = " or ".join(filter(None, (", ".join(options[:-1]), options[-1])))
@@ -131,7 +131,7 @@ def field_types(cls: type) -> dict[str, Any]:
     return {f.name: hints[f.name] for f in fields(cls)}
 
 
-def check(value: Any, kind: Any, where: str, allowed: Range | None = None) -> Any:
+def check(value: Any, kind: Any, where: str, allowed: Bounds | None = None) -> Any:
     """``value`` as ``kind``; only conversions that lose nothing are made.
 
     Args:
@@ -154,7 +154,7 @@ def check(value: Any, kind: Any, where: str, allowed: Range | None = None) -> An
         value = float(value) if abs(value) < 10**308 else math.inf
     elif kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
-    allowed = allowed or Range()
+    allowed = allowed or Bounds()
     if kinds or not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         name = str(kind) if kinds else kind.__name__
         limits = f" and {allowed}" if numeric else ""

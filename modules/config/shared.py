@@ -11,7 +11,7 @@ from modules.common.errors import ConfigError
 from modules.config.section import Section, check, choice, field_types, number, text_or_int
 
 UNIT_MODES = ("left", "nearest")  # see modules/dsp/align.py
-T = TypeVar("T", bound="Settings")
+T = TypeVar("T", bound="ConfigFile")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class TrainingSection(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ConfigFile:
     """A whole file: sections and speakers.
 
     Attributes:

@@ -31,7 +31,7 @@ def record_path(wav: str | Path) -> Path:
 
 
 @dataclass
-class Record:
+class FeatureRecord:
     """All that is known of a clip and its features.
 
     Attributes:
@@ -51,7 +51,7 @@ class Record:
     failed: str = ""
 
     @classmethod
-    def load(cls, wav: str | Path) -> Record:
+    def load(cls, wav: str | Path) -> FeatureRecord:
         """Return the record of ``wav``; an empty one if there is none that can be read."""
         try:
             return cls(**json.loads(record_path(wav).read_text(encoding="utf-8")))
@@ -119,7 +119,7 @@ def recipe(
 
 def stale(wav: str | Path, wanted: Recipe) -> dict[str, str]:
     """Return which features of ``wav`` must be made, each with the reason."""
-    record = Record.load(wav)
+    record = FeatureRecord.load(wav)
     if not record.describes(wav):
         if record.audio:
             reason = "the recording changed"
@@ -156,7 +156,7 @@ def unfit(wavs: list[Path], wanted: Recipe) -> list[str]:
         if not Path(wav).is_file():
             lines.append(f"{wav}: there is no such file; run preprocess_flist_config.py again")
             continue
-        record = Record.load(wav)
+        record = FeatureRecord.load(wav)
         if record.failed and record.describes(wav):
             lines.append(record.failed)
             continue
@@ -169,7 +169,7 @@ def unfit(wavs: list[Path], wanted: Recipe) -> list[str]:
 
 def failed(wav: str | Path) -> str:
     """Return why step 3 could make nothing of this recording; empty if it could, or never tried."""
-    record = Record.load(wav)
+    record = FeatureRecord.load(wav)
     return record.failed if record.failed and record.describes(wav) else ""
 
 
@@ -180,7 +180,7 @@ def _join(reasons: Mapping[str, str]) -> str:
     return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in kinds.items())
 
 
-def _fault(wav: str | Path, record: Record, kind: str, settings: Mapping[str, Any]) -> str:
+def _fault(wav: str | Path, record: FeatureRecord, kind: str, settings: Mapping[str, Any]) -> str:
     """Return why the file of ``kind`` does not count, or nothing."""
     entry = record.made.get(kind)
     if entry is None:

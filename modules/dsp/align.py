@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Units = TypeVar("Units", "np.ndarray", "torch.Tensor")
 
 
-def stretch_units(units: Units, n_frames: int, mode: str, start: int = 0, stop: int | None = None) -> Units:
+def align_units(units: Units, n_frames: int, mode: str, start: int = 0, stop: int | None = None) -> Units:
     """Return ``units`` with ``n_frames`` frames, spread evenly over the same time.
 
     Both modes are published names of one rule: frame i takes unit

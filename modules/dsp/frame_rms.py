@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def volume(audio: np.ndarray, hop_length: int) -> np.ndarray:
+def frame_rms(audio: np.ndarray, hop_length: int) -> np.ndarray:
     """Return the RMS around each frame, as the published project measures it.
 
     Frame i covers ``hop_length`` samples centred on sample ``i * hop_length``;

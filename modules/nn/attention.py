@@ -1,29 +1,32 @@
-"""Transformers over frames: the text encoder's, which sees both ways, and the F0 decoder's, which looks back.
+"""Transformers over frames: the text encoder's is bidirectional, the F0 decoder's is causal.
 
-The encoder knows how far apart two frames are, up to a window (Shaw et al.,
-2018): each of the nearest distances has a vector that is added to the key and
-one that is added to the value. Only that band of the attention matrix is
-touched, so no table of all distances is ever built.
+The text encoder has relative positions up to a window (Shaw et al., 2018): each
+of the nearest distances has a vector that is added to the key and one that is
+added to the value. Only that band of the attention matrix is touched, so no
+table of all distances is ever built.
 
 Tensors are (B, C, N) throughout; 1-tap convolutions are the linear layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modules.config import ModelConfig
 from modules.nn.norm import ChannelNorm
 
 WINDOW = 4  # frames to either side, as published
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention; the subclasses say who sees whom.
+    """Multi-head self-attention; the subclasses define which frames are attended to.
 
-    Written out, not left to torch's fused kernel: that has no place for the
-    relative values, and its backward pass in bfloat16 is many times slower on a CPU.
+    torch's ``scaled_dot_product_attention`` was weighed and not taken: it has no place
+    for relative values, and its backward pass in bfloat16 is many times slower on a CPU.
 
     Args:
         channels: C, a multiple of ``n_heads``.
@@ -43,7 +46,7 @@ class SelfAttention(nn.Module):
         self.drop = nn.Dropout(p_dropout)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries (B, heads, N, d), scaled, and keys and values (B, heads, d, N)."""
+        """Queries (B, heads, N, d), scaled, and keys and values (B, heads, d, N)."""
         convs = (self.conv_q, self.conv_k, self.conv_v)
         weight = torch.cat([conv.weight for conv in convs])
         bias = torch.cat([conv.bias for conv in convs])  # type: ignore[misc]
@@ -51,7 +54,7 @@ class SelfAttention(nn.Module):
         return (q * q.size(2) ** -0.5).transpose(2, 3), k, v
 
     def _weights(self, scores: Tensor, hidden: Tensor) -> Tensor:
-        """Return the attention weights of ``scores`` (B, heads, N, N), which are overwritten."""
+        """Attention weights of ``scores`` (B, heads, N, N), which are overwritten."""
         # a large finite number: an item without a real frame must not become NaN
         return self.drop(scores.masked_fill_(hidden, -1e4).softmax(3))
 
@@ -59,8 +62,8 @@ class SelfAttention(nn.Module):
 class CausalAttention(SelfAttention):
     """Self-attention to the present and the past."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, C, N) from ``x`` (B, C, N)."""
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, C, N) from ``x`` (B, C, N); ``mask`` is not needed: padding lies behind every frame."""
         q, k, v = self._project(x)
         ahead = torch.ones(x.size(2), x.size(2), dtype=torch.bool, device=x.device).triu(1)
         weights = self._weights(q @ k, ahead)
@@ -68,7 +71,7 @@ class CausalAttention(SelfAttention):
 
 
 class RelativeAttention(SelfAttention):
-    """Self-attention that knows distances up to ``WINDOW`` frames; the heads share them."""
+    """Self-attention with relative positions up to ``WINDOW`` frames, shared by the heads."""
 
     def __init__(self, channels: int, n_heads: int, p_dropout: float) -> None:
         super().__init__(channels, n_heads, p_dropout)
@@ -77,7 +80,7 @@ class RelativeAttention(SelfAttention):
         self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * WINDOW + 1, depth) * depth**-0.5)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, C, N).
+        """(B, C, N) from ``x``.
 
         Args:
             x: (B, C, N).
@@ -96,7 +99,7 @@ class RelativeAttention(SelfAttention):
         return self.conv_o(out.flatten(1, 2))
 
 
-class FeedForward(nn.Module):
+class ConvFeedForward(nn.Module):
     """Two convolutions with a ReLU between them.
 
     Args:
@@ -119,83 +122,43 @@ class FeedForward(nn.Module):
         self.drop = nn.Dropout(p_dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
+        """(B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
         frames = slice(x.size(2)) if self.causal else slice(-x.size(2), None)
         hidden = self.drop(torch.relu(self.conv_1(x * mask)[:, :, frames]))
         return self.conv_2(hidden * mask)[:, :, frames] * mask
 
 
-class Encoder(nn.Module):
-    """The text encoder's transformer: relative positions, normalization after each residual.
+class Transformer(nn.Module):
+    """Self-attention and feed-forward layers, each with a residual and then a normalization.
 
     Args:
-        channels: C.
-        filter_channels: Channels inside the feed-forward part.
-        n_heads: Heads.
-        n_layers: Layers.
-        kernel_size: Taps of the feed-forward part.
-        p_dropout: Dropout.
+        config: ``hidden_channels`` is C; sizes, dropout.
+        causal: A frame depends on itself and the past, without relative positions: the F0
+            decoder's. Its parts have other published names.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        filter_channels: int,
-        n_heads: int,
-        n_layers: int,
-        kernel_size: int,
-        p_dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, config: ModelConfig, causal: bool = False) -> None:
         super().__init__()
-        layers = range(n_layers)
-        self.attn_layers = nn.ModuleList(RelativeAttention(channels, n_heads, p_dropout) for _ in layers)
-        self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in layers)
-        self.ffn_layers = nn.ModuleList(
-            FeedForward(channels, filter_channels, kernel_size, p_dropout) for _ in layers
+        channels, heads, dropout = config.hidden_channels, config.n_heads, config.p_dropout
+        attention = CausalAttention if causal else RelativeAttention
+        norms = ("norm_layers_0", "norm_layers_1") if causal else ("norm_layers_1", "norm_layers_2")
+        self._names = ("self_attn_layers" if causal else "attn_layers", norms[0], "ffn_layers", norms[1])
+        parts: tuple[Callable[[], nn.Module], ...] = (
+            lambda: attention(channels, heads, dropout),
+            lambda: ChannelNorm(channels),
+            lambda: ConvFeedForward(channels, config.filter_channels, config.kernel_size, dropout, causal),
+            lambda: ChannelNorm(channels),
         )
-        self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels) for _ in layers)
-        self.drop = nn.Dropout(p_dropout)
+        for name, part in zip(self._names, parts, strict=True):
+            self.add_module(name, nn.ModuleList(part() for _ in range(config.n_layers)))
+        self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
+        """(B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
         x = x * mask
-        layers = zip(self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2, strict=True)
-        for attention, norm_1, feed_forward, norm_2 in layers:
-            x = norm_1(x + self.drop(attention(x, mask)))
-            x = norm_2(x + self.drop(feed_forward(x, mask)))
-        return x * mask
-
-
-class Decoder(nn.Module):
-    """The F0 decoder's transformer: a frame depends on itself and the past; arguments as :class:`Encoder`."""
-
-    def __init__(
-        self,
-        channels: int,
-        filter_channels: int,
-        n_heads: int,
-        n_layers: int,
-        kernel_size: int,
-        p_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        layers = range(n_layers)
-        self.self_attn_layers = nn.ModuleList(CausalAttention(channels, n_heads, p_dropout) for _ in layers)
-        self.norm_layers_0 = nn.ModuleList(ChannelNorm(channels) for _ in layers)
-        self.ffn_layers = nn.ModuleList(
-            FeedForward(channels, filter_channels, kernel_size, p_dropout, causal=True) for _ in layers
-        )
-        self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in layers)
-        self.drop = nn.Dropout(p_dropout)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
-        x = x * mask
-        layers = zip(
-            self.self_attn_layers, self.norm_layers_0, self.ffn_layers, self.norm_layers_1, strict=True
-        )
-        for attention, norm_0, feed_forward, norm_1 in layers:
-            # padding lies behind every real frame, so looking back never meets it
-            x = norm_0(x + self.drop(attention(x)))
-            x = norm_1(x + self.drop(feed_forward(x, mask)))
+        for attention, norm, feed_forward, last_norm in zip(
+            *map(self.get_submodule, self._names), strict=True
+        ):
+            x = norm(x + self.drop(attention(x, mask)))
+            x = last_norm(x + self.drop(feed_forward(x, mask)))
         return x * mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from modules.config import ModelConfig
-from modules.nn.attention import Decoder
+from modules.nn.attention import Transformer
 
 
 class F0Decoder(nn.Module):
@@ -15,14 +15,7 @@ class F0Decoder(nn.Module):
         super().__init__()
         channels = config.hidden_channels
         self.prenet = nn.Conv1d(channels, channels, 3, padding=1)
-        self.decoder = Decoder(
-            channels,
-            config.filter_channels,
-            config.n_heads,
-            config.n_layers,
-            config.kernel_size,
-            config.p_dropout,
-        )
+        self.decoder = Transformer(config, causal=True)
         self.proj = nn.Conv1d(channels, 1, 1)
         self.f0_prenet = nn.Conv1d(1, channels, 3, padding=1)
         self.cond = nn.Conv1d(config.gin_channels, channels, 1)

@@ -25,7 +25,7 @@ def length_mask(lengths: Tensor, n_frames: int) -> Tensor:
     return (torch.arange(n_frames, device=lengths.device) < lengths[:, None]).unsqueeze(1).float()
 
 
-def hold_last(x: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
+def replicate_pad(x: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
     """Return (B, C, n_frames): each item of ``x`` (B, C, N) with its last real frame held to the end.
 
     Args:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from modules.config import ModelConfig
 from modules.dsp.f0 import F0_BINS, f0_to_coarse
-from modules.nn.attention import Encoder
+from modules.nn.attention import Transformer
 from modules.nn.norm import ChannelNorm
 
 
@@ -40,14 +40,7 @@ class TextEncoder(nn.Module):
         channels = config.hidden_channels
         self.proj = nn.Conv1d(channels, 2 * config.inter_channels, 1)
         self.f0_emb = nn.Embedding(F0_BINS, channels)
-        self.enc_ = Encoder(
-            channels,
-            config.filter_channels,
-            config.n_heads,
-            config.n_layers,
-            config.kernel_size,
-            config.p_dropout,
-        )
+        self.enc_ = Transformer(config)
 
     def forward(self, x: Tensor, f0: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log deviation, each (B, M, N), zero outside the mask.

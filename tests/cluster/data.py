@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 import torch
 
-from modules.dataset.feature_record import Record, identify
+from modules.dataset.feature_record import FeatureRecord, identify
 from modules.dataset.features import save_feature
 
 DIMS = 12
@@ -29,7 +29,7 @@ def write_clip(folder: Path, name: str, frames: np.ndarray, encoder: str = "mfcc
     wav = folder / f"{name}.wav"
     wav.touch()
     save_feature(wav, "units", torch.from_numpy(np.ascontiguousarray(frames.T)).unsqueeze(0))
-    record = Record(audio=identify(wav))
+    record = FeatureRecord(audio=identify(wav))
     if encoder:
         record.finish(wav, "units", {"encoder": encoder})
     return wav

@@ -7,7 +7,7 @@ from cluster.index_file import open_index
 from cluster.search import Vectors
 from cluster.unit_reader import ArrayFrames, SpeakerUnits, sample
 from modules.common.errors import FeatureError
-from modules.dataset.feature_record import Record, identify
+from modules.dataset.feature_record import FeatureRecord, identify
 from modules.dataset.features import save_feature
 from tests.cluster.data import DIMS, draw, write_clip, write_speaker
 
@@ -107,7 +107,7 @@ def test_clips_that_step_3_gave_up_are_left_out(tmp_path):
     bad.touch()
     with pytest.raises(FeatureError, match=r"bad\.wav\.soft\.pt is missing; run preprocess_hubert_f0\.py"):
         SpeakerUnits(tmp_path / "a")
-    Record(audio=identify(bad), failed="silent").save(bad)
+    FeatureRecord(audio=identify(bad), failed="silent").save(bad)
     assert SpeakerUnits(tmp_path / "a").n_frames == 10
     (tmp_path / "a" / "good.wav").unlink()
     with pytest.raises(FeatureError, match="no recording in .*a could be used"):

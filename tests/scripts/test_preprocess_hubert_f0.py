@@ -18,7 +18,7 @@ import preprocess_hubert_f0 as step
 from modules.config import load_config
 from modules.dataset import features
 from modules.dataset.feature_record import failed, problems, recipe, record_path
-from modules.dsp.frame_rms import volume
+from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.support.golden_cases import voice
@@ -84,7 +84,7 @@ def test_features_of_a_known_voice(run):
     n = len(audio) // HOP
     mel = features.load_mel(wav)
     torch.testing.assert_close(mel, LogMel()(torch.from_numpy(audio)[None])[0], rtol=0, atol=0)
-    np.testing.assert_array_equal(features.load_volume(wav), volume(audio, HOP))
+    np.testing.assert_array_equal(features.load_volume(wav), frame_rms(audio, HOP))
     f0, uv = features.load_f0(wav)
     assert len(f0) == n and float(f0.median()) == pytest.approx(220, rel=0.01) and uv.mean() > 0.8
     assert features.load_units(wav).shape[0] == 12

@@ -4,12 +4,12 @@ import math
 from typing import Any, get_args
 
 from modules.config.section import Section
-from modules.config.shared import Settings, field_types
+from modules.config.shared import ConfigFile, field_types
 
 WRONG_TYPES = [True, "1", [], {}]
 
 
-def numbers(settings: type[Settings]) -> list[tuple[type[Section], str]]:
+def numbers(settings: type[ConfigFile]) -> list[tuple[type[Section], str]]:
     """Every field that holds a number, or several, with its section."""
     return [
         (section, name)
@@ -23,7 +23,7 @@ def numbers(settings: type[Settings]) -> list[tuple[type[Section], str]]:
 def out_of_range(section: type[Section], name: str) -> list[Any]:
     """Values just beyond both bounds and non-finite ones; fails for a number without a range."""
     declared = section.__dataclass_fields__[name]
-    allowed = declared.metadata["range"]
+    allowed = declared.metadata["bounds"]
     low, high = max(allowed.above, allowed.at_least), min(allowed.below, allowed.at_most)
     assert low > -math.inf, f"{section.__name__}.{name} has no lower bound"
     bad = [math.nan, math.inf, -math.inf, low - 1]

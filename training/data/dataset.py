@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 from modules.common.errors import FeatureError
 from modules.config import Config
 from modules.dataset import features
-from modules.dsp.align import stretch_units
+from modules.dsp.align import align_units
 from modules.dsp.mel import FLOOR
 from training.data.sampler import Item
 
@@ -136,7 +136,7 @@ class GlowDataset(Dataset[Batch]):
             data = self.config.data
             stop = min(stop, round(VALIDATION_SECONDS * data.sampling_rate / data.hop_length))
         mode = self.config.data.unit_interpolate_mode
-        units = stretch_units(units, mel.shape[-1], mode, start, stop)
+        units = align_units(units, mel.shape[-1], mode, start, stop)
         mel = mel[:, start:stop]
         if self.augment and self.config.train.vol_aug:
             gain = 10.0 ** rng.uniform(-1.0, 0.0)

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from diffusion.config import DiffusionConfig
 from modules.common.errors import FeatureError
 from modules.dataset import features
-from modules.dsp.align import stretch_units
+from modules.dsp.align import align_units
 from training.data.dataset import VALIDATION_SECONDS, all_units, heard_as, noisy
 from training.data.sampler import Item
 
@@ -167,7 +167,7 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
                 version = clip.augmented
             start = int(rng.integers(0, n_frames - self._window + 1))
         stop = min(n_frames, start + self._window)
-        units = stretch_units(units, n_frames, self.config.data.unit_interpolate_mode, start, stop).float()
+        units = align_units(units, n_frames, self.config.data.unit_interpolate_mode, start, stop).float()
         if self.augment and train.unit_noise:
             units = noisy(units.cpu(), train.unit_noise, rng).to(units.device)
         knows_shift = self.config.model.use_pitch_aug

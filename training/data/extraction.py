@@ -22,12 +22,12 @@ from torch import Tensor
 from modules.common.errors import AudioError, FeatureError
 from modules.common.parallel import failure
 from modules.config import DataConfig
-from modules.dataset.feature_record import Recipe, Record, identify
+from modules.dataset.feature_record import FeatureRecord, Recipe, identify
 from modules.dataset.features import augmented, feature_path, save_feature
 from modules.dataset.perturb import perturb_voice
 from modules.dataset.report import measure
 from modules.dsp.audio import read_audio, resample
-from modules.dsp.frame_rms import volume
+from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
 from vencoder import ENCODERS
@@ -97,7 +97,7 @@ class Extractor:
             OSError: The disk is full.
         """
         reasons = [""] * len(jobs)
-        waiting: dict[int, tuple[Record, Tensor]] = {}
+        waiting: dict[int, tuple[FeatureRecord, Tensor]] = {}
         for number, job in enumerate(jobs):
             with self._noting_failure(job, reasons, number):
                 record, audio = self._begin(job)
@@ -120,7 +120,7 @@ class Extractor:
             reasons[number] = failure(job.wav, error)
         if reasons[number]:
             with suppress(OSError):  # then training finds the features missing, instead of the reason
-                Record(audio=identify(job.wav), failed=reasons[number]).save(job.wav)
+                FeatureRecord(audio=identify(job.wav), failed=reasons[number]).save(job.wav)
 
     def _read(self, wav: Path) -> np.ndarray:
         audio, rate = read_audio(wav)
@@ -128,12 +128,12 @@ class Extractor:
             raise AudioError(f"{wav} has {rate} Hz, not {self.data.sampling_rate}; run resample.py first")
         return audio
 
-    def _begin(self, job: Job) -> tuple[Record, np.ndarray]:
+    def _begin(self, job: Job) -> tuple[FeatureRecord, np.ndarray]:
         """Return the clip (T,) and its record, without what is about to be made anew."""
         audio = self._read(job.wav)
-        record = Record.load(job.wav)
+        record = FeatureRecord.load(job.wav)
         if not record.describes(job.wav):
-            record = Record()
+            record = FeatureRecord()
         record.audio = identify(job.wav)
         record.clip = record.clip or measure(audio, self.data.sampling_rate)
         record.n_frames = max(1, len(audio) // self.data.hop_length)
@@ -146,13 +146,15 @@ class Extractor:
         record.save(job.wav)
         return record, audio
 
-    def _store(self, job: Job, record: Record, *kinds: str, values: Sequence[Tensor | np.ndarray]) -> None:
+    def _store(
+        self, job: Job, record: FeatureRecord, *kinds: str, values: Sequence[Tensor | np.ndarray]
+    ) -> None:
         for kind, value in zip(kinds, values, strict=True):
             save_feature(job.wav, kind, value)
         for kind in kinds:
             record.finish(job.wav, kind, job.wanted[kind])
 
-    def _make(self, job: Job, record: Record, audio: np.ndarray) -> None:
+    def _make(self, job: Job, record: FeatureRecord, audio: np.ndarray) -> None:
         """Make what needs no other clip: all but the clip's own units."""
         store = partial(self._store, job, record)
         with torch.inference_mode():
@@ -170,7 +172,7 @@ class Extractor:
 
     def _volume(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
         hop = self.data.hop_length
-        return volume(np.pad(audio, (0, max(0, n_frames * hop - len(audio)))), hop)[:n_frames]
+        return frame_rms(np.pad(audio, (0, max(0, n_frames * hop - len(audio)))), hop)[:n_frames]
 
     def _speech(self, audio: np.ndarray) -> np.ndarray:
         audio = np.pad(audio, (0, max(0, self.data.hop_length - len(audio))))  # none vanishes in resampling

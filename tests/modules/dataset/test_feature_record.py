@@ -8,7 +8,7 @@ import torch
 
 from modules.config import Config, DataConfig, ModelConfig
 from modules.dataset import feature_record, features
-from modules.dataset.feature_record import Record, failed, identify, problems, recipe, stale
+from modules.dataset.feature_record import FeatureRecord, failed, identify, problems, recipe, stale
 from tests.support.golden_cases import signal
 
 CONFIG = Config(data=DataConfig(n_mels=4), model=ModelConfig(speech_encoder="mfcc", vol_embedding=True))
@@ -34,7 +34,7 @@ def wav(tmp_path):
     """A clip with all features and a record of them."""
     wav = tmp_path / "x.wav"
     wav.write_bytes(b"sound")
-    record = Record(audio=identify(wav), n_frames=N, wanted=sorted(WANTED))
+    record = FeatureRecord(audio=identify(wav), n_frames=N, wanted=sorted(WANTED))
     for kind, settings in WANTED.items():
         features.save_feature(wav, kind, values(kind))
         record.finish(wav, kind, settings)
@@ -132,14 +132,14 @@ def test_training_refuses_what_was_made_for_another_configuration(tmp_path, wav)
 
 
 def test_an_unfinished_clip_is_a_problem_even_if_training_could_do_without(wav):
-    record = Record.load(wav)
+    record = FeatureRecord.load(wav)
     del record.made["perturbed_units"]
     record.save(wav)
     assert problems([wav], CONFIG) == [f"{wav}: not finished (perturbed_units)"]
 
 
 def test_a_clip_that_failed_says_why_until_it_is_replaced(wav):
-    Record(audio=identify(wav), failed="x.wav is noise").save(wav)
+    FeatureRecord(audio=identify(wav), failed="x.wav is noise").save(wav)
     assert failed(wav) == "x.wav is noise"
     assert problems([wav], CONFIG) == ["x.wav is noise"]
     assert set(stale(wav, WANTED).values()) == {"not made yet"}

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from modules.common.errors import AudioError, ConfigError
-from modules.dsp.align import UNIT_MODES, stretch_units
+from modules.dsp.align import UNIT_MODES, align_units
 from tests.support.golden_cases import load_case, signal
 
 CASE = load_case("f0_coarse")
@@ -24,18 +24,18 @@ def _goldens(prefix):
 def test_published_values(name, mode, n_units, n_frames):
     units = torch.from_numpy(signal(f"rep.{n_units}", (2, n_units)))
     torch.testing.assert_close(
-        stretch_units(units, n_frames, mode), torch.from_numpy(CASE[name]), rtol=1e-4, atol=1e-5
+        align_units(units, n_frames, mode), torch.from_numpy(CASE[name]), rtol=1e-4, atol=1e-5
     )
 
 
 @pytest.mark.parametrize(("name", "mode", "n_units", "n_frames"), _goldens("repidx_"))
 def test_published_indices(name, mode, n_units, n_frames):
-    np.testing.assert_array_equal(stretch_units(torch.arange(n_units), n_frames, mode), CASE[name])
+    np.testing.assert_array_equal(align_units(torch.arange(n_units), n_frames, mode), CASE[name])
 
 
 @pytest.mark.parametrize("mode", UNIT_MODES)
 def test_down_sampling_reaches_the_end(mode):
-    assert stretch_units(torch.arange(17), 10, mode).tolist() == [0, 1, 3, 5, 6, 8, 10, 11, 13, 15]
+    assert align_units(torch.arange(17), 10, mode).tolist() == [0, 1, 3, 5, 6, 8, 10, 11, 13, 15]
 
 
 @pytest.mark.parametrize("mode", UNIT_MODES)
@@ -43,27 +43,27 @@ def test_every_frame_keeps_its_unit_in_a_long_song(mode):
     # a ratio held in float32 is off by one unit somewhere in these ten minutes
     n_units, n_frames = 30_011, 51_693
     expected = [i * n_units // n_frames for i in range(n_frames)]
-    assert stretch_units(torch.arange(n_units), n_frames, mode).tolist() == expected
+    assert align_units(torch.arange(n_units), n_frames, mode).tolist() == expected
 
 
 @pytest.mark.parametrize("mode", UNIT_MODES)
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5), (2, 1, 3, 5)])
 def test_leading_dimensions_are_free(mode, shape):
     units = torch.from_numpy(signal("units", shape))
-    stretched = stretch_units(units, 9, mode)
+    stretched = align_units(units, 9, mode)
     assert stretched.shape == (*shape[:-1], 9)
-    row = stretch_units(units.reshape(-1, 5)[-1], 9, mode)
+    row = align_units(units.reshape(-1, 5)[-1], 9, mode)
     torch.testing.assert_close(stretched.reshape(-1, 9)[-1], row, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("mode", UNIT_MODES)
 def test_no_frames_and_no_units(mode):
-    assert stretch_units(torch.zeros(3, 5), 0, mode).shape == (3, 0)
-    assert stretch_units(torch.zeros(3, 0), 0, mode).shape == (3, 0)
+    assert align_units(torch.zeros(3, 5), 0, mode).shape == (3, 0)
+    assert align_units(torch.zeros(3, 0), 0, mode).shape == (3, 0)
     with pytest.raises(AudioError, match="too short"):
-        stretch_units(torch.zeros(3, 0), 2, mode)
+        align_units(torch.zeros(3, 0), 2, mode)
 
 
 def test_unknown_mode_names_those_there_are():
     with pytest.raises(ConfigError, match="'linear'.*left, nearest"):
-        stretch_units(torch.zeros(3, 5), 9, "linear")
+        align_units(torch.zeros(3, 5), 9, "linear")

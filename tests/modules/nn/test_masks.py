@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modules.nn.masks import hold_last, length_mask, round_up
+from modules.nn.masks import length_mask, replicate_pad, round_up
 
 
 def test_round_up():
@@ -16,6 +16,6 @@ def test_length_mask():
 @pytest.mark.parametrize("garbage", [0.0, float("nan")])
 def test_hold_last_reads_real_frames_only(garbage):
     x = torch.tensor([[[1.0, 2.0, 3.0]], [[4.0, 5.0, garbage]]])
-    held = hold_last(x, torch.tensor([3, 2]), 4)
+    held = replicate_pad(x, torch.tensor([3, 2]), 4)
     assert held.tolist() == [[[1, 2, 3, 3]], [[4, 5, 5, 5]]]
-    assert hold_last(x[:1], torch.tensor([0]), 2).shape == (1, 1, 2)
+    assert replicate_pad(x[:1], torch.tensor([0]), 2).shape == (1, 1, 2)

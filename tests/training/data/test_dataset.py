@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import feature_path, load_mel, load_units
-from modules.dsp.align import stretch_units
+from modules.dsp.align import align_units
 from tests.training.clips import CONFIG, make_clips, with_train
 from training.data.dataset import GlowDataset, collate
 from training.data.filelist import read_filelist
@@ -73,7 +73,7 @@ def test_validation_takes_the_first_20_seconds(tmp_path):
     n = round(20 * 44100 / 512)
     assert item.lengths == n and item.volume.shape == item.f0.shape == item.uv.shape == (1, n)
     assert torch.equal(item.mel[0], load_mel(wav)[:, :n])
-    assert torch.equal(item.units[0], stretch_units(load_units(wav), 2000, "nearest")[:, :n])
+    assert torch.equal(item.units[0], align_units(load_units(wav), 2000, "nearest")[:, :n])
 
 
 def test_collate_pads_with_zeros(tmp_path):

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 from diffusion.config import DiffusionConfig, parse_diffusion_config
 from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import augmented, feature_path, load_f0, load_mel, load_units, save_feature
-from modules.dsp.align import stretch_units
+from modules.dsp.align import align_units
 from tests.training.clips import make_clips
 from training.data.diffusion_dataset import DiffusionDataset, collate
 
@@ -36,7 +36,7 @@ def test_an_augmented_mel_goes_with_its_volume_its_f0_and_its_shift(tmp_path, ca
     save_feature(wav, "f0", torch.stack([f0, torch.ones(400)]).numpy())
     config = configured(train={"cache_fp16": False})
     data = DiffusionDataset([wav], config, augment=True, cache=cache)
-    mel, units = load_mel(wav), stretch_units(load_units(wav), 400, "nearest")
+    mel, units = load_mel(wav), align_units(load_units(wav), 400, "nearest")
     assert len(data) == 400 // FRAMES and data.lengths == [FRAMES] * len(data)
     count = 0
     for epoch in range(4):

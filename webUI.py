@@ -20,7 +20,7 @@ examples:
   python webUI.py --port 8000 --debug
 
 The HTTP API is described in docs/webui.md. Chinese or English follows the browser, or is
-chosen at the page's lower end.
+chosen in Settings at the page's lower end.
 """
 
 
@@ -73,9 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if args.debug else logging.WARNING, format="%(name)s: %(message)s")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
 
-    from webui.quick_import import import_gradio
-
-    import_gradio()
     from webui.app import Server, serve
     from webui.dataset.tab import LINE
     from webui.session import Session

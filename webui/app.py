@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.middleware import Middleware
 
 from webui import texts
 from webui.api import build_endpoints, routes
 from webui.context import Context, Switch
 from webui.convert import tab as convert
 from webui.footer import build_footer
-from webui.language import SpokenLanguage
+from webui.language import HEAD
 from webui.session import Session
 from webui.uploads import LARGEST
 
@@ -96,7 +95,8 @@ def serve(root: Path, session: Session, server: Server | None = None, debug: boo
         "theme": gr.themes.Soft(font=_FONTS, font_mono=_MONO),
         "css": CSS,
         "i18n": words,
-        "footer_links": ["api"],
+        "head": HEAD,
+        "footer_links": ["api", "settings"],
     }
     page.queue(default_concurrency_limit=8)
     page.launch(
@@ -105,10 +105,7 @@ def serve(root: Path, session: Session, server: Server | None = None, debug: boo
         share=server.share,
         auth=list(server.logins) or None,
         max_file_size=LARGEST,
-        app_kwargs={
-            "routes": routes(root, session, server.logins),
-            "middleware": [Middleware(SpokenLanguage)],
-        },
+        app_kwargs={"routes": routes(root, session, server.logins)},
         prevent_thread_lock=True,
         show_error=True,
         ssr_mode=False,

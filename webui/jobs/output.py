@@ -10,7 +10,7 @@ _TAIL = 1 << 18  # bytes; some thousand progress events or lines
 
 
 def read_output(path: Path) -> tuple[list[str], ProgressEvent | None]:
-    """Lines of text, none blank, at the end of a log file, and the newest progress event; empty if there is no file."""
+    """Lines of text at the end of a log file, blank ones left out, and the newest progress event."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

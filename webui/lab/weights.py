@@ -12,7 +12,7 @@ from modules.pretrained.weights import WEIGHTS, find_weights
 from webui.context import Context
 from webui.jobs.panel import Panel
 from webui.jobs.processes import Processes
-from webui.language import in_language, speaks_chinese
+from webui.language import in_language, is_chinese
 from webui.tables import draw_table
 from webui.texts.lab import TEXTS
 from webui.texts.weights import PURPOSES_ZH
@@ -44,7 +44,7 @@ def build(context: Context) -> None:
         return KIND, _SCRIPT, ["--check"]
 
     def fill(request: gr.Request) -> str:
-        say, purposes = in_language(TEXTS, request), PURPOSES_ZH if speaks_chinese(request) else {}
+        say, purposes = in_language(TEXTS, request), PURPOSES_ZH if is_chinese(request) else {}
         return draw_table([say(f"lab.weights.column.{name}") for name in _COLUMNS], rows(say, purposes))
 
     panel.starts(start, plan, [chosen])

@@ -6,7 +6,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tab.training": ("Training", "训练"),
     "tab.lab": ("Lab", "实验室"),
     "common.upload": ("Upload", "上传"),  # Gradio asks for it, and has it not
-    "page.language": ("Language", "语言"),
     "page.debug": ("Debug", "调试"),
     "page.debug.help": (
         "Show where unexpected errors arise, here and in the server's console: for reports of faults.",

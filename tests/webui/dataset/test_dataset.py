@@ -167,7 +167,7 @@ def endless(monkeypatch):
 
 
 def page(name, language="en"):
-    return SimpleNamespace(session_hash=name, headers={"accept-language": language}, cookies={})
+    return SimpleNamespace(session_hash=name, cookies={"glow_svc_language": language})
 
 
 def until(condition, seconds=20.0):

@@ -47,19 +47,24 @@ class SineSource(nn.Module):
             generator: Draws the harmonics' initial phases and the noise; None
                 draws nothing (both are 0).
         """
-        weight = self.l_linear.weight.detach().float().cpu()
-        bias = self.l_linear.bias.detach().float().cpu()
         initial = torch.from_numpy(initial_phase(generator))
         frames = f0.detach().cpu().double()
         excitation = torch.empty(len(f0), f0.shape[1] * hop_length)
         for block, sines in harmonics(frames, hop_length, sampling_rate, initial):
-            total = sines @ weight[0] + bias
+            shape, noise = tuple(sines.shape[:2]), None
             if generator is not None:
-                voiced = (frames[:, block] > 0).repeat_interleave(hop_length, 1)
-                noise = torch.from_numpy(generator.standard_normal(tuple(total.shape), np.float32))
-                total += noise * weight.norm() * torch.where(voiced, NOISE, AMPLITUDE / 3)
-            excitation[:, block.start * hop_length : block.stop * hop_length] = total.tanh()
+                noise = torch.from_numpy(generator.standard_normal(shape, np.float32))
+            voiced = (frames[:, block] > 0).repeat_interleave(hop_length, 1)
+            excitation[:, block.start * hop_length : block.stop * hop_length] = self.mix(sines, voiced, noise)
         return excitation
+
+    def mix(self, sines: Tensor, voiced: Tensor, noise: Tensor | None) -> Tensor:
+        """Sum the harmonics (B, T, 9) and the noise (B, T), standard normal, to the excitation (B, T)."""
+        weight = self.l_linear.weight.detach().float().cpu()
+        total = sines @ weight[0] + self.l_linear.bias.detach().float().cpu()
+        if noise is not None:
+            total += noise * weight.norm() * torch.where(voiced, NOISE, AMPLITUDE / 3)
+        return total.tanh()
 
 
 def harmonics(
@@ -77,13 +82,23 @@ def harmonics(
         initial: (9,), phase of each harmonic before the first sample, cycles.
     """
     step = f0 / sampling_rate  # cycles per sample
-    begin = torch.nn.functional.pad(step * hop_length, (1, 0)).cumsum(1)[:, :-1] % 1
-    clock = torch.arange(1, hop_length + 1, dtype=torch.float64)
-    order = torch.arange(1, N_HARMONICS + 1, dtype=torch.float64)
+    begin = frame_phase(step, hop_length)
     for first in range(0, f0.shape[1], _BLOCK):
         block = slice(first, min(first + _BLOCK, f0.shape[1]))
-        phase = (begin[:, block, None] + step[:, block, None] * clock).flatten(1)
-        cycles = torch.addcmul(initial, phase.unsqueeze(2), order)
-        cycles -= cycles.floor()  # without whole cycles float32 is precise enough
-        voiced = (f0[:, block] > 0).repeat_interleave(hop_length, 1).unsqueeze(2)
-        yield block, (cycles.float() * (2 * math.pi)).sin() * (AMPLITUDE * voiced)
+        yield block, frame_sines(begin[:, block], step[:, block], hop_length, initial)
+
+
+def frame_phase(step: Tensor, hop_length: int) -> Tensor:
+    """Phase (B, N) of the fundamental before each frame, cycles, of its advance per sample (B, N)."""
+    return torch.nn.functional.pad(step * hop_length, (1, 0)).cumsum(1)[:, :-1] % 1
+
+
+def frame_sines(begin: Tensor, step: Tensor, hop_length: int, initial: Tensor) -> Tensor:
+    """Harmonics (B, N * hop_length, 9), float32, of phase and advance (B, N), cycles, float64."""
+    clock = torch.arange(1, hop_length + 1, dtype=torch.float64)
+    order = torch.arange(1, N_HARMONICS + 1, dtype=torch.float64)
+    phase = (begin.unsqueeze(2) + step.unsqueeze(2) * clock).flatten(1)
+    cycles = torch.addcmul(initial, phase.unsqueeze(2), order)
+    cycles -= cycles.floor()  # without whole cycles float32 is precise enough
+    voiced = (step > 0).repeat_interleave(hop_length, 1).unsqueeze(2)
+    return (cycles.float() * (2 * math.pi)).sin() * (AMPLITUDE * voiced)

@@ -1,4 +1,4 @@
-"""Melodies nobody has written: random songs within a singer's range."""
+"""Random melodies within a singer's range."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from modules.common.errors import ConfigError
 from synthetic_voice.phones import SCHWA
-from synthetic_voice.score import Note, Score, Syllable, check_seconds, generator
-from synthetic_voice.singers import Singer, find_singer
+from synthetic_voice.score import MusicScore, Note, Syllable, check_seconds, generator
+from synthetic_voice.singers import SyntheticSinger, find_singer
 
 SHORTEST_SONG = 1.0  # s
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9))
@@ -16,18 +16,18 @@ STEP_WEIGHTS = np.array([1, 2, 6, 12, 4, 12, 6, 2, 1]) / 46
 BEATS = (0.5, 1.0, 1.5, 2.0, 3.0)
 BEAT_WEIGHTS = np.array([10, 8, 2, 3, 1]) / 24
 SHORTEST_NOTE = 0.26  # s
-PHRASE = 6.0  # s, the longest phrase with its rest, before it varies by a fifth
+PHRASE = 6.0  # s, longest phrase with its rest, before a variation by a fifth
 MELISMA = 0.12  # share of notes that hold the vowel of the one before
 CODA = 0.18  # share of syllables that end in a consonant
 VOWELS = ("a", "e", "i", "o", "u", SCHWA)
 VOWEL_WEIGHTS = np.array([6, 4, 4, 4, 4, 2]) / 24
-# voiced sounds more often: melodies are made of vowels and liquids
+# voiced sounds more often: melodies consist mostly of vowels and liquids
 ONSETS = (*"mnlrwyzvbdg", "") * 2 + ("s", "sh", "f", "h", "p", "t", "k")
 CODAS = ("n", "m", "l", "s", "t")
 
 
-def compose(singer: str | Singer, seconds: float, seed: int = 0) -> Score:
-    """Return a random song of ``seconds`` that suits ``singer``.
+def compose(singer: str | SyntheticSinger, seconds: float, seed: int = 0) -> MusicScore:
+    """Random song of ``seconds`` that suits ``singer``.
 
     Phrases of 2 to 8 s (shorter in a short clip) over one scale, rests of 0.35
     to 1.1 s between them, mostly small intervals, and an end on the key note
@@ -64,11 +64,11 @@ def compose(singer: str | Singer, seconds: float, seed: int = 0) -> Score:
             held = index > 0 and rng.random() < MELISMA
             syllable = None if held else _syllable(rng)
             notes.append(Note(times[index], times[index + 1], float(ladder[rung]), syllable))
-    return Score(tuple(notes), seconds)
+    return MusicScore(tuple(notes), seconds)
 
 
 def _rhythm(room: float, beat: float, rng: np.random.Generator) -> list[float]:
-    """Return note lengths in s that fill ``room``."""
+    """Note lengths in s that fill ``room``."""
     lengths: list[float] = []
     while room > 0:
         length = max(SHORTEST_NOTE, beat * float(rng.choice(BEATS, p=BEAT_WEIGHTS)))
@@ -78,7 +78,7 @@ def _rhythm(room: float, beat: float, rng: np.random.Generator) -> list[float]:
 
 
 def _next_rung(rung: int, count: int, rng: np.random.Generator) -> int:
-    """Return the next step of the ladder, drawn to the middle of the range."""
+    """Next step of the ladder, pulled to the middle of the range."""
     middle = (count - 1) / 2
     pull = np.exp(-np.sign(np.array(STEPS)) * (rung - middle) / count)
     weights = STEP_WEIGHTS * pull

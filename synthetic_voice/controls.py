@@ -1,6 +1,6 @@
-"""From a timeline of phones to smooth articulation: what the synthesiser is told.
+"""Control signals of the synthesiser, from a timeline of phones.
 
-Each phone has steady targets; a mouth cannot jump. Formants glide over 60 ms,
+Each phone has steady targets, which a mouth cannot reach at once. Formants glide over 60 ms,
 levels switch within a few, and consonants lean towards the vowel they precede.
 """
 
@@ -23,7 +23,7 @@ FRICATION = tuple(dict.fromkeys(spec.spectrum for spec in PHONES.values() if spe
 
 @dataclass(frozen=True)
 class Controls:
-    """What changes over time; every array has the 1 ms grid as its first axis."""
+    """Control signals; the first axis of every array is the 1 ms grid."""
 
     f0: np.ndarray  # Hz
     formants: np.ndarray  # (grid, 4) Hz, of a 17 cm tract
@@ -32,11 +32,11 @@ class Controls:
     frication: np.ndarray  # (grid, kinds) linear gain of each noise spectrum in FRICATION
     lowpass: np.ndarray  # Hz
     zero: np.ndarray  # Hz
-    loudness: np.ndarray  # dB, how loud the voice is meant to be
+    loudness: np.ndarray  # dB, intended loudness of the voice
 
 
 def articulate(phones: tuple[Phone, ...], seconds: float, f0: np.ndarray, loudness: np.ndarray) -> Controls:
-    """Return the controls of a timeline; ``f0`` (Hz) and ``loudness`` (dB) are on the grid."""
+    """Control signals of a timeline; ``f0`` (Hz) and ``loudness`` (dB) are on the grid."""
     times = grid_times(seconds)
     ends = np.array([phone.end for phone in phones])
     at = np.minimum(np.searchsorted(ends, times, side="right"), len(phones) - 1)
@@ -77,7 +77,7 @@ def _kind(spectrum: tuple[Bump, ...]) -> int:
 
 
 def _formants(phones: tuple[Phone, ...]) -> np.ndarray:
-    """Return the formant targets (phones, 4) in Hz, each pulled to the vowel it leads to."""
+    """Formant targets (phones, 4) in Hz, each pulled to the vowel that follows."""
     vowel = np.array(PHONES[SCHWA].formants)
     targets = np.empty((len(phones), 4))
     for index in reversed(range(len(phones))):
@@ -90,7 +90,7 @@ def _formants(phones: tuple[Phone, ...]) -> np.ndarray:
 
 
 def _edges(phones: tuple[Phone, ...], times: np.ndarray) -> np.ndarray:
-    """Return the fade in dB of the voice at the ends of each phrase."""
+    """Fade in dB of the voice at the ends of each phrase."""
     quiet = [phone for phone in phones if phone.name in (SILENCE, BREATH)]
     fade = np.zeros(len(times))
     for phone in quiet:

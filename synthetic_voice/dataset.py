@@ -1,4 +1,4 @@
-"""Folders of recordings, as a user would bring them: one folder a singer, clips of some seconds."""
+"""Data sets of recordings as users have them: one folder for each singer, clips of some seconds."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from zlib import crc32
 
-from modules.common.files import write_json
 from synthetic_voice.compose import compose
 from synthetic_voice.performance import sing
 from synthetic_voice.score import check_seconds, generator
-from synthetic_voice.singers import Singer, find_singer
+from synthetic_voice.singers import SyntheticSinger, find_singer
 
 SHORTEST_CLIP, LONGEST_CLIP = 4.0, 10.0  # s
 
 
 def clip_lengths(seconds: float, seed: int) -> list[float]:
-    """Return lengths in s, of 4 to 10 s where ``seconds`` allow it, that add up to ``seconds``."""
+    """Lengths in s, of 4 to 10 s where ``seconds`` allow it, that add up to ``seconds``."""
     check_seconds(seconds)
     rng = generator(seed, 4)
     lengths = []
@@ -28,37 +27,30 @@ def clip_lengths(seconds: float, seed: int) -> list[float]:
 
 def write_dataset(
     folder: str | Path,
-    singers: Iterable[str | Singer],
+    singers: Iterable[str | SyntheticSinger],
     seconds: float,
     seed: int = 0,
-    *,
-    sampling_rate: int = 44100,
-    truth: bool = False,
 ) -> Iterator[Path]:
-    """Write ``seconds`` of each singer as folder/<singer>/<nn>.wav, and yield each path once written.
+    """Write ``seconds`` of each singer at 44.1 kHz as folder/<singer>/<nn>.wav; yield each path once written.
 
-    Every clip is another song; which one depends on ``seed``, the singer's
-    name and its number only. ``truth`` adds <nn>.json beside it.
+    Every clip is another song, which depends only on ``seed``, the singer's name
+    and its number.
 
     Raises:
-        ConfigError: a singer is unknown, or ``seconds`` or ``seed`` is no use.
+        ConfigError: a singer is unknown, or ``seconds`` or ``seed`` is invalid.
     """
     voices = [find_singer(singer) for singer in singers]
     lengths = clip_lengths(seconds, seed)
-    return _write(Path(folder), voices, lengths, seed, sampling_rate, truth)
 
+    def write() -> Iterator[Path]:  # apart, so that errors are raised at the call
+        from modules.dsp.audio import write_audio  # which needs a sound file library
 
-def _write(
-    folder: Path, voices: list[Singer], lengths: list[float], seed: int, sampling_rate: int, truth: bool
-) -> Iterator[Path]:
-    from modules.dsp.audio import write_audio  # singing alone needs no sound file library
+        for voice in voices:
+            for number, length in enumerate(lengths, 1):
+                song = crc32(f"{seed}/{voice.name}/{number}".encode())
+                performance = sing(compose(voice, length, song), voice, song)
+                path = Path(folder) / voice.name / f"{number:02d}.wav"
+                write_audio(path, performance.audio, performance.sampling_rate, subtype="PCM_16")
+                yield path
 
-    for voice in voices:
-        for number, length in enumerate(lengths, 1):
-            song = crc32(f"{seed}/{voice.name}/{number}".encode())
-            performance = sing(compose(voice, length, song), voice, song, sampling_rate)
-            path = folder / voice.name / f"{number:02d}.wav"
-            write_audio(path, performance.audio, sampling_rate, subtype="PCM_16")
-            if truth:
-                write_json(path.with_suffix(".json"), performance.truth())
-            yield path
+    return write()

@@ -1,8 +1,8 @@
-"""How a score is sung: the pitch curve and the loudness, millisecond by millisecond.
+"""Expression: the pitch curve and the loudness of a score.
 
-Everything that moves slowly lives on a grid of 1 ms. The pitch between two
-points of the grid is by definition a straight line in Hz, so the truth that
-tests ask for and the phase that is synthesised are one function.
+Slow signals are on a grid of 1 ms. Between two points of the grid the pitch is by
+definition a straight line in Hz, so the ground truth of tests and the synthesised
+phase are the same function.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import convolve1d
 
-from synthetic_voice.score import Score, generator
-from synthetic_voice.singers import Singer
+from synthetic_voice.score import MusicScore, generator
+from synthetic_voice.singers import SyntheticSinger
 
 GRID_RATE = 1000  # points per second
 SCOOP = 60.0  # cents below the note at which a phrase starts
 SCOOP_SECONDS = 0.05
-DRIFT = 6.0  # cents, slow wandering of the pitch
+DRIFT = 6.0  # cents, slow drift of the pitch
 LOUDNESS_SPREAD = 2.0  # dB between one note and the next
 ARC = 4.0  # dB by which the middle of a phrase is louder than its ends
 
 
 def grid_times(seconds: float) -> np.ndarray:
-    """Return the times in s of the grid that covers ``seconds``."""
+    """Times in s of the grid that covers ``seconds``."""
     return np.arange(int(np.ceil(seconds * GRID_RATE)) + 1) / GRID_RATE
 
 
 def smooth(values: np.ndarray, seconds: float) -> np.ndarray:
-    """Return ``values`` (grid first) rounded off by a Hann kernel of ``seconds`` in all."""
+    """``values`` (grid first) smoothed by a Hann kernel of ``seconds``."""
     kernel = np.hanning(2 * round(seconds * GRID_RATE / 2) + 3)[1:-1]
     return convolve1d(values, kernel / kernel.sum(), axis=0, mode="nearest")
 
 
-def pitch_curve(score: Score, style: Singer, seed: int) -> np.ndarray:
-    """Return f0 in Hz on the grid, also through rests and consonants.
+def pitch_curve(score: MusicScore, style: SyntheticSinger, seed: int) -> np.ndarray:
+    """F0 in Hz on the grid, also through rests and consonants.
 
     Notes are joined by portamento; a phrase starts with a scoop; long notes
     get vibrato after a delay; drift and jitter come on top.
@@ -62,8 +62,8 @@ def pitch_curve(score: Score, style: Singer, seed: int) -> np.ndarray:
     return 440 * 2 ** ((pitch - 69) / 12 + cents / 1200)
 
 
-def loudness_curve(score: Score, style: Singer, seed: int) -> np.ndarray:
-    """Return the loudness of the voice in dB on the grid: notes, phrase arcs, shimmer."""
+def loudness_curve(score: MusicScore, style: SyntheticSinger, seed: int) -> np.ndarray:
+    """Loudness of the voice in dB on the grid: notes, phrase arcs, shimmer."""
     times = grid_times(score.seconds)
     rng = generator(seed, 2)
     level = np.zeros(len(times))
@@ -78,7 +78,7 @@ def loudness_curve(score: Score, style: Singer, seed: int) -> np.ndarray:
 
 
 def _wander(count: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Return noise of unit deviation that changes over about ``seconds``."""
+    """Noise of unit deviation that changes over about ``seconds``."""
     white = rng.standard_normal(count)
     kernel = np.hanning(2 * round(seconds * GRID_RATE / 2) + 3)[1:-1]
     return convolve1d(white, kernel / np.sqrt((kernel**2).sum()), mode="wrap")

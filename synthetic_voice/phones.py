@@ -1,10 +1,10 @@
-"""What the synthetic singer can pronounce: one line of acoustics for each phone.
+"""Acoustic targets of each phone that the synthetic singer can pronounce.
 
 Vowel formants are the male averages of Peterson and Barney (1952), with the
 /e o/ and the fourth formants of Hillenbrand et al. (1995); consonant targets
 follow Klatt (1980). All are rounded. They describe a 17 cm vocal tract; a
 singer scales them. Stops are two phones, closure ("tcl") and release ("t"), so
-that every phone is steady inside and a plain timeline says all.
+that every phone is steady inside.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class PhoneSpec:
     aspiration: float | None = None  # level of the noise made at the glottis
     spectrum: tuple[Bump, ...] = ()  # the constriction noise: (centre Hz, width Hz, gain)
     decay: float | None = None  # s in which a burst falls by e; None: a noise that swells and fades
-    lowpass: float = 20000.0  # Hz, how far a closed mouth lets the voice out
+    lowpass: float = 20000.0  # Hz, cut-off of a closed mouth
     zero: float = 1200.0  # Hz, nasal antiformant; it cancels a pole at 1200 Hz
-    seconds: float = 0.07  # how long it lasts; vowels last as long as their note
+    seconds: float = 0.07  # duration; vowels last as long as their note
 
 
 def _vowel(f1: float, f2: float, f3: float, f4: float) -> PhoneSpec:
@@ -114,6 +114,6 @@ CONSONANTS = tuple(name for name in PHONES if name not in (*VOWELS, SILENCE, BRE
 
 
 def spoken(consonant: str) -> tuple[str, ...]:
-    """Return the phones that a written consonant stands for: a stop has a closure first."""
+    """Phones of a written consonant: a stop has a closure first."""
     closure = f"{consonant}cl"
     return (closure, consonant) if closure in PHONES else (consonant,)

@@ -1,7 +1,7 @@
-"""A score: which notes and syllables are sung when, and so when each phone sounds.
+"""A score: notes and syllables, and the timeline of phones that follows from them.
 
-The timeline follows from the notes alone, never from who sings them: two
-singers of one score are parallel data, aligned to the sample.
+The timeline does not depend on the singer: two singers of one score are parallel
+data, aligned to the sample.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Score:
+class MusicScore:
     """Notes in order of time within ``seconds``; notes that touch make one phrase.
 
     Raises:
@@ -85,8 +85,8 @@ class Score:
                 raise ConfigError(f"{where} has unknown sounds: {note.syllable}")
             end, fresh = note.end, False
 
-    def transposed(self, semitones: float) -> Score:
-        """Return the same song higher by ``semitones``; the timeline stays."""
+    def transposed(self, semitones: float) -> MusicScore:
+        """The same song higher by ``semitones``, with the same timeline."""
         notes = tuple(replace(note, pitch=note.pitch + semitones) for note in self.notes)
         return replace(self, notes=notes)
 
@@ -116,13 +116,13 @@ class Score:
 
 
 def check_seconds(seconds: float) -> None:
-    """Raise ConfigError unless ``seconds`` is a length that a clip can have."""
+    """Raise ConfigError unless ``seconds`` is a possible length of a clip."""
     if not (math.isfinite(seconds) and seconds > 0):
         raise ConfigError(f"a clip of {seconds} s cannot be sung; give a length above 0")
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:
-    """Return the random numbers of one purpose (``stream``) under ``seed``."""
+    """Random numbers of one purpose (``stream``) for ``seed``."""
     if seed < 0:
         raise ConfigError(f"seed {seed} is negative; use 0 or more")
     return np.random.default_rng([seed, stream])
@@ -141,14 +141,14 @@ def _sung(phrase: list[Note], room: float) -> Iterator[Phone]:
     yield from _tile(lead, spans[0][0])
     for index, (start, end, syllable) in enumerate(spans):
         following = spans[index + 1][2].onset if index + 1 < len(spans) else ()
-        # half of the span at least is vowel, however fast the words are
+        # at least half of the span is vowel, however fast the words are
         tail = tuple(_tile(_consonants(syllable.coda + following, 0.5 * (end - start)), end))
         yield Phone(start, tail[0].start if tail else end, syllable.vowel)
         yield from tail
 
 
 def _consonants(written: tuple[str, ...], room: float) -> list[tuple[str, float]]:
-    """Return (phone, seconds) of consonants, shortened to fit into ``room`` s."""
+    """(phone, seconds) of consonants, shortened to fit into ``room`` s."""
     names = [name for consonant in written for name in spoken(consonant)]
     total = sum(PHONES[name].seconds for name in names)
     factor = min(1.0, room / total) if total else 0.0

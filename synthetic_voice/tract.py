@@ -1,7 +1,7 @@
-"""The vocal tract and the folds of one singer, as transfer functions.
+"""Vocal tract and vocal folds of one singer, as transfer functions.
 
 The tract is a product of resonances (Fant, 1960): four formants that move with
-the phones, and all higher ones, which belong to the singer. The spectrum of
+the phones, and all higher ones, which are fixed for a singer. The spectrum of
 the glottal pulse follows Doval, d'Alessandro and Henrich (2006): a glottal
 formant near f0, then a tilt.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from synthetic_voice.controls import FRICATION
 from synthetic_voice.phones import PHONES, SCHWA, VOWELS, Bump
-from synthetic_voice.singers import Singer
+from synthetic_voice.singers import SyntheticSinger
 
 CEILING = 19500.0  # Hz; no harmonic lies above
 SLOPE = 2500.0  # Hz below the ceiling over which everything fades out
@@ -27,12 +27,12 @@ class Tract:
     """The transfer functions of one singer on FFT bins.
 
     Args:
-        singer: Whose.
+        singer: The voice.
         sampling_rate: Hz.
         size: Points of the FFT; K = size // 2 + 1 bins.
     """
 
-    def __init__(self, singer: Singer, sampling_rate: int, size: int) -> None:
+    def __init__(self, singer: SyntheticSinger, sampling_rate: int, size: int) -> None:
         self.singer = singer
         self.scale = TABLE_TRACT / singer.tract
         self.limit = min(CEILING, 0.45 * sampling_rate)  # Hz
@@ -42,17 +42,17 @@ class Tract:
         low = 1j * self.hz / 500
         aspiration = low / ((1 + low) * (1 + 1j * self.hz / 5000))
         aspiration /= _rms(aspiration * self.formants(np.array([PHONES[SCHWA].formants]))[0])
-        self.aspiration = aspiration.astype(np.complex64)  # (K,), heard through formants()
+        self.aspiration = aspiration.astype(np.complex64)  # (K,), filtered by formants()
         self.frication = np.stack([fade * self._frication(bumps) for bumps in FRICATION])  # (kinds, K)
         self.voice_level = 1.0
         self.voice_level = 1 / self._vowel_rms()
 
     def formants(self, hz: np.ndarray) -> np.ndarray:
-        """Return the response (N, K) of this tract for table formants (N, 4) in Hz."""
+        """Response (N, K) of this tract for table formants (N, 4) in Hz."""
         return self._response(hz * self.scale * np.array(self.singer.shape))
 
     def sung(self, hz: np.ndarray, f0: np.ndarray) -> np.ndarray:
-        """Return :meth:`formants`, with the jaw opened where f0 (N,) passes the first one.
+        """Like :meth:`formants`, with the jaw opened where f0 (N,) exceeds the first one.
 
         Sopranos do so (Sundberg, 1975); F1 below f0 would have nothing to amplify.
         """
@@ -61,14 +61,14 @@ class Tract:
         return self._response(own)
 
     def glottis(self, f0: np.ndarray, tilt: np.ndarray) -> np.ndarray:
-        """Return the pulse spectrum (N, K) for f0 (N,) and the corner of the tilt (N,) in Hz."""
+        """Pulse spectrum (N, K) for f0 (N,) and the corner of the tilt (N,) in Hz."""
         ratio = self.hz / (self.singer.glottal * f0).astype(np.float32)[:, None]
         corner = 1j * self.hz / tilt.astype(np.float32)[:, None]
         peak = 1 - ratio**2 + 1j * ratio / np.float32(GLOTTAL_Q)
         return 1j * np.float32(self.voice_level) * ratio / (peak * (1 + corner))
 
     def opening(self, zero: np.ndarray, lowpass: np.ndarray) -> np.ndarray:
-        """Return what an open nose and closed lips do (N, K): antiformant and cut-off (N,) in Hz."""
+        """Response (N, K) of an open nose and closed lips: antiformant and cut-off (N,) in Hz."""
         pole = np.array([NASAL_POLE])
         nose = _resonance(self.hz, zero, NASAL_WIDTH * zero) / _resonance(self.hz, pole, NASAL_WIDTH * pole)
         return nose / (1 + (self.hz / lowpass.astype(np.float32)[:, None]) ** 2)
@@ -80,10 +80,10 @@ class Tract:
         return self.upper / denominator
 
     def _upper_formants(self) -> np.ndarray:
-        """Return the response (K,) of all formants above the fourth.
+        """Response (K,) of all formants above the fourth.
 
-        They are those of a tube, shifted a little by the singer's own throat.
-        They go on far beyond hearing, since their flanks lift what lies below.
+        They are those of a tube, with small random shifts for each singer, and reach
+        far beyond the audible range, since their flanks raise the band below.
         """
         rng = np.random.default_rng(self.singer.upper)
         tract = self.singer.tract
@@ -96,7 +96,7 @@ class Tract:
         return response * (_resonance(self.hz, dip, 0.15 * dip) / _resonance(self.hz, dip, 0.4 * dip))[0]
 
     def _frication(self, bumps: tuple[Bump, ...]) -> np.ndarray:
-        """Return the spectrum (K,) of the noise of a constriction, of unit power."""
+        """Spectrum (K,) of the noise of a constriction, of unit power."""
         scale = self.scale**0.6  # the cavity behind the teeth varies less than the whole tract
         shape = np.zeros_like(self.hz)
         for centre, width, gain in bumps:
@@ -104,7 +104,7 @@ class Tract:
         return shape / _rms(shape)
 
     def _vowel_rms(self) -> float:
-        """Return the RMS of a sung vowel, over the vowels and the range of the singer."""
+        """RMS of a sung vowel, over the vowels and the range of the singer."""
         mouth = self.formants(np.array([PHONES[vowel].formants for vowel in VOWELS]))
         power = []
         for pitch in np.linspace(self.singer.low, self.singer.high, 7):
@@ -116,7 +116,7 @@ class Tract:
 
 
 def _resonance(hz: np.ndarray, centre: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Return the denominators (N, K) of resonances (N,) in Hz: 1 at 0 Hz, least at the centre."""
+    """Denominators (N, K) of resonances (N,) in Hz: 1 at 0 Hz, smallest at the centre."""
     ratio = hz / centre.astype(np.float32)[:, None]
     return 1 - ratio**2 + 1j * ratio * (width / centre).astype(np.float32)[:, None]
 

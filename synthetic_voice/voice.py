@@ -1,9 +1,9 @@
-"""Source and filter: the pulses of a glottis and noise, through a moving vocal tract.
+"""Source-filter synthesis: glottal pulses and noise through a time-varying vocal tract.
 
-The pulses are a closed form (a Dirichlet kernel: a sum of cosines without the
-loop), so they are band-limited and stay in phase with an f0 curve that is
-integrated exactly. Each short frame of pulses and noise goes through the
-transfer function of its moment, on FFT bins; overlapping frames crossfade.
+The pulses are a Dirichlet kernel, the closed form of a sum of cosines, so they are
+band-limited and in phase with an f0 curve that is integrated exactly
+(scipy.special.diric rounds differently, which would change every recording). Each
+short frame is filtered on FFT bins; overlapping frames crossfade.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from scipy.ndimage import maximum_filter1d
 
 from synthetic_voice.controls import Controls
 from synthetic_voice.expression import GRID_RATE
-from synthetic_voice.singers import Singer
+from synthetic_voice.singers import SyntheticSinger
 from synthetic_voice.tract import Tract
 
 HOP_SECONDS = 256 / 44100
-RINGING = 12  # hops in an FFT: the narrowest formant rings down by 80 dB in what a frame leaves
+RINGING = 12  # hops in an FFT: room for the narrowest formant to decay by 80 dB
 BLOCK = 64  # frames at a time: their spectra stay in the cache
-PULSE_NOISE = 0.6  # how much breath noise swells with each opening of the glottis
+PULSE_NOISE = 0.6  # modulation of the breath noise by each opening of the glottis
 BRIGHTER = 30.0  # dB of loudness by which the spectral tilt starts ten times as high
 
 
 def render(
-    controls: Controls, singer: Singer, sampling_rate: int, samples: int, rng: np.random.Generator
+    controls: Controls, singer: SyntheticSinger, sampling_rate: int, samples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the sound (T,) float32, T = ``samples``; 1 is the RMS of a sung vowel."""
+    """Synthesise (T,) float32, T = ``samples``; 1 is the RMS of a sung vowel."""
     hop = round(HOP_SECONDS * sampling_rate)
     size = scipy.fft.next_fast_len(RINGING * hop, real=True)
-    source = _Source(controls, Tract(singer, sampling_rate, size), size)
+    synthesizer = _FrameSynthesizer(controls, Tract(singer, sampling_rate, size), size)
     frames = samples // hop + 2
     noise = rng.standard_normal((2, (frames + 1) * hop), dtype=np.float32)
     audio = np.zeros(frames * hop + size)
@@ -39,15 +39,15 @@ def render(
         starts = index[:, None] * hop + np.arange(2 * hop)
         # frame 0 starts one hop before the clip, so that every sample is in two frames
         times = (starts - hop) / sampling_rate
-        heard = source.active(times)
-        sound = source.frames(times[heard], noise[:, starts[heard]])
-        for frame, wave in zip(index[heard], sound, strict=True):
+        active = synthesizer.active(times)
+        sound = synthesizer.frames(times[active], noise[:, starts[active]])
+        for frame, wave in zip(index[active], sound, strict=True):
             audio[frame * hop : frame * hop + size] += wave
     return audio[hop : hop + samples].astype(np.float32)
 
 
 def pulses(phase: np.ndarray, harmonics: np.ndarray) -> np.ndarray:
-    """Return the sum of 2 cos(k phase) for k from 1 to ``harmonics``, in closed form.
+    """Sum of 2 cos(k phase) for k from 1 to ``harmonics``, in closed form.
 
     Args:
         phase: Radians, float64.
@@ -61,30 +61,30 @@ def pulses(phase: np.ndarray, harmonics: np.ndarray) -> np.ndarray:
 
 
 def cycles(f0: np.ndarray) -> np.ndarray:
-    """Return the glottal cycles since the start, at each point of the grid of ``f0`` in Hz."""
+    """Glottal cycles since the start, at each point of the grid of ``f0`` in Hz."""
     return np.concatenate([[0.0], np.cumsum(0.5 * (f0[1:] + f0[:-1]))]) / GRID_RATE
 
 
-class _Source:
-    """Everything that sounds, frame by frame: F frames of W samples, times (F, W) in s."""
+class _FrameSynthesizer:
+    """Synthesis by frames: F frames of W samples, times (F, W) in s."""
 
     def __init__(self, controls: Controls, tract: Tract, size: int) -> None:
         self.controls, self.tract, self.size = controls, tract, size
         self.cycles = cycles(controls.f0)
-        # the highest f0 of a frame says which harmonics are safe in all of it
+        # the highest f0 of a frame decides which harmonics are safe in all of it
         self.highest = maximum_filter1d(controls.f0, 2 * int(np.ceil(HOP_SECONDS * GRID_RATE)) + 3)
         self.hiss = controls.frication.sum(axis=1)
         self.sounding = np.cumsum(controls.voice + controls.aspiration + self.hiss > 0)
 
     def active(self, times: np.ndarray) -> np.ndarray:
-        """Return which frames have any source at all (F,); the others stay digital silence."""
+        """Whether frames have any source (F,); the others stay digital silence."""
         last = len(self.sounding) - 1
         before = np.clip(np.floor(times[:, 0] * GRID_RATE).astype(int) - 1, 0, last)
         until = np.clip(np.ceil(times[:, -1] * GRID_RATE).astype(int), 0, last)
         return self.sounding[until] > np.where(before > 0, self.sounding[before], 0)
 
     def frames(self, times: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return the sound (F, size) of frames; ``noise`` (2, F, W) is white, of unit variance."""
+        """Sound (F, size) of frames; ``noise`` (2, F, W) is white, of unit variance."""
         controls, tract = self.controls, self.tract
         window = np.hanning(times.shape[1] + 1)[:-1]
         position = np.clip(times * GRID_RATE, 0, len(controls.f0) - 1.001)

@@ -20,8 +20,8 @@ from modules.f0_predictor import F0_PREDICTORS
 if TYPE_CHECKING:
     from modules.config import Config
     from modules.dataset.feature_record import Recipe
-    from training.data.extraction import Extractor, Job
-    from training.distributed import World
+    from training.data.extraction import ExtractionJob, Extractor
+    from training.distributed import DistributedContext
 
 EPILOG = """\
 examples:
@@ -63,15 +63,17 @@ def _set_up(*args: Any) -> None:
     _extractor = Extractor(*args)
 
 
-def _process(jobs: Sequence[Job]) -> list[tuple[Path, str]]:
+def _process(jobs: Sequence[ExtractionJob]) -> list[tuple[Path, str]]:
     """Return the clips, and for each why it could not be used, or nothing."""
     return [(job.wav, reason) for job, reason in zip(jobs, _extractor.process(jobs), strict=True)]
 
 
-def plan(wavs: Sequence[Path], in_dir: Path, wanted: Recipe) -> tuple[list[Job], dict[str, dict[str, int]]]:
+def plan(
+    wavs: Sequence[Path], in_dir: Path, wanted: Recipe
+) -> tuple[list[ExtractionJob], dict[str, dict[str, int]]]:
     """Return the clips that lack features, and how many lack each kind for which reason."""
     from modules.dataset.feature_record import stale
-    from training.data.extraction import Job
+    from training.data.extraction import ExtractionJob
 
     jobs = []
     reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -80,7 +82,7 @@ def plan(wavs: Sequence[Path], in_dir: Path, wanted: Recipe) -> tuple[list[Job],
         if missing:
             place = wav.relative_to(in_dir).as_posix().encode()
             seed = int.from_bytes(hashlib.blake2b(place, digest_size=8).digest(), "little")
-            jobs.append(Job(wav, wanted, frozenset(missing), seed))
+            jobs.append(ExtractionJob(wav, wanted, frozenset(missing), seed))
         for kind, reason in missing.items():
             reasons[reason][kind] += 1
     return jobs, reasons
@@ -118,17 +120,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from modules.common.device import resolve_device
     from modules.config import load_config
-    from training.distributed import World
+    from training.distributed import DistributedContext
 
     config = load_config(args.config)
-    world = World(resolve_device(args.device))
+    context = DistributedContext(resolve_device(args.device))
     try:
-        return _preprocess(args, config, world)
+        return _preprocess(args, config, context)
     finally:
-        world.close()
+        context.close()
 
 
-def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
+def _preprocess(args: argparse.Namespace, config: Config, context: DistributedContext) -> int:
     from modules.common.errors import AudioError
     from modules.dataset.feature_record import recipe
     from modules.dataset.layout import find_clips
@@ -149,12 +151,14 @@ def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
         n_perturbed=encoder.n_perturbed,
     )
     # each process plans for its own clips only, so it does not matter who begins first
-    mine = [wav for wavs in clips.values() for wav in wavs][world.rank :: world.size]
+    mine = [wav for wavs in clips.values() for wav in wavs][context.rank :: context.size]
     jobs, reasons = plan(mine, in_dir, wanted)
-    if world.is_first:
+    if context.is_main:
         announce(reasons)
-    skipped = {wav: reason for part in world.gather(_make(args, config, world, jobs)) for wav, reason in part}
-    if not world.is_first:
+    skipped = {
+        wav: reason for part in context.all_gather(_make(args, config, context, jobs)) for wav, reason in part
+    }
+    if not context.is_main:
         return 0
     report = make_report(clips, skipped)
     print(as_text(report))
@@ -165,19 +169,19 @@ def _preprocess(args: argparse.Namespace, config: Config, world: World) -> int:
 
 
 def _make(
-    args: argparse.Namespace, config: Config, world: World, jobs: Sequence[Job]
+    args: argparse.Namespace, config: Config, context: DistributedContext, jobs: Sequence[ExtractionJob]
 ) -> list[tuple[Path, str]]:
     """Make the features of this process's clips; return those that could not be used, and why."""
     from modules.common.parallel import run
     from modules.common.progress import progress_bar
     from training.data.extraction import in_batches
 
-    setup_args = (config.data, config.model.speech_encoder, args.f0_predictor, str(world.device))
+    setup_args = (config.data, config.model.speech_encoder, args.f0_predictor, str(context.device))
     # a CPU gains nothing from batches, and an interruption would lose more
-    one_by_one = world.device.type == "cpu"
+    one_by_one = context.device.type == "cpu"
     batches = [[job] for job in jobs] if one_by_one else in_batches(jobs, config.data.sampling_rate)
     skipped = []
-    hidden = not jobs or not world.is_first
+    hidden = not jobs or not context.is_main
     with progress_bar(total=len(jobs), desc="features", unit="clip", leave=True, disable=hidden) as progress:
         for done in run(_process, batches, args.num_processes, _set_up, setup_args):
             for wav, reason in done:

@@ -17,8 +17,8 @@ from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     from modules.config import Config, TrainConfig
-    from training.distributed import World
-    from training.preview import Listener
+    from training.distributed import DistributedContext
+    from training.tasks.preview import AudioScorer
 
 EPILOG = """\
 examples:
@@ -63,21 +63,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from modules.common.device import resolve_device
     from modules.config import load_config
-    from training.distributed import World
+    from training.distributed import DistributedContext
     from training.launch import launch, wanted_processes
 
     config = load_config(args.config)
     device = resolve_device(args.device)
     if (count := wanted_processes(device)) > 1:
         return launch(__file__, sys.argv[1:] if argv is None else argv, count, config.train.port)
-    world = World(device)
+    context = DistributedContext(device)
     try:
-        return _train(args, config, world)
+        return _train(args, config, context)
     finally:
-        world.close()
+        context.close()
 
 
-def _train(args: argparse.Namespace, config: Config, world: World) -> int:
+def _train(args: argparse.Namespace, config: Config, context: DistributedContext) -> int:
     from modules.common.files import write_json
     from modules.config import read_json
     from modules.dataset.feature_record import recipe
@@ -90,49 +90,49 @@ def _train(args: argparse.Namespace, config: Config, world: World) -> int:
     folder = Path("logs") / args.model
     base = find_base(args.base) if args.base else None
     lists = config.data.training_files, config.data.validation_files
-    training, validation = checked_clips(lists, recipe(config), "run step 3 again", world.is_first)
-    listener = _listener(config.train) if world.is_first and config.train.score_every else None
-    task = GlowTask(config, training, validation, world.device, listener)
-    trainer = Trainer(task, config.train, folder, world, args.max_minutes, base)
-    if world.is_first:
+    training, validation = checked_clips(lists, recipe(config), "run step 3 again", context.is_main)
+    scorer = _scorer(config.train) if context.is_main and config.train.score_every else None
+    task = GlowTask(config, training, validation, context.device, scorer)
+    trainer = Trainer(task, config.train, folder, context, args.max_minutes, base)
+    if context.is_main:
         # only now is it sure that the configuration fits the checkpoints that are there
         write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_ranges(training)})
         n_parameters = sum(p.numel() for p in task.model.parameters())
-        processes = f" in each of {world.size} processes" if world.size > 1 else ""
+        processes = f" in each of {context.size} processes" if context.size > 1 else ""
         print(
-            f"{len(training)} clips to learn from, {len(validation)} to measure on; "
-            f"{n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on {world.device.type}"
+            f"{len(training)} training and {len(validation)} validation clips; "
+            f"{n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on {context.device.type}"
             f"{processes}; "
             f"{trainer.epochs.n_steps} steps per epoch, {trainer.epochs.padding():.1%} padding"
         )
         if trainer.fresh and config.model.speech_encoder == "ppg-starter":
-            print(f"starting from nothing; made with --tiny, it could start with --base {STARTER_NAME}")
+            print(f"training from scratch; made with --tiny, it could start with --base {STARTER_NAME}")
     progress = trainer.run()
-    if world.is_first:
+    if context.is_main:
         print(f"trained {progress.step} steps: {trainer.checkpoints.path(progress.step)}")
-        if trainer.verdict.best is not None:
+        if trainer.tracker.best is not None:
             print(
-                f"best {trainer.verdict.best_by} {trainer.verdict.best:.4g} at step "
-                f"{trainer.verdict.best_step}: {trainer.checkpoints.best}"
+                f"best {trainer.tracker.best_by} {trainer.tracker.best:.4g} at step "
+                f"{trainer.tracker.best_step}: {trainer.checkpoints.best}"
             )
     return 0
 
 
-def _listener(train: TrainConfig) -> Listener:
+def _scorer(train: TrainConfig) -> AudioScorer:
     """Return who scores the sound of validations.
 
     Raises:
         ConfigError: The number that counts cannot be had.
     """
-    from evaluation.validation import build_listener
+    from evaluation.validation import build_scorer
     from modules.common.errors import ConfigError
 
-    listener, missing = build_listener()
+    scorer, missing = build_scorer()
     for name, reason in missing.items():
         if name == train.best_by:
             raise ConfigError(f"train.best_by {name}: {reason}")
         logging.warning("train.score_every: no %s: %s", name, reason)
-    return listener
+    return scorer
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     from diffusion.config import DiffusionConfig
-    from training.distributed import World
+    from training.distributed import DistributedContext
 
 EPILOG = """\
 examples:
@@ -59,18 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
 
     from diffusion.config import load_diffusion_config
-    from training.distributed import World
+    from training.distributed import DistributedContext
     from training.launch import launch, wanted_processes
 
     config = load_diffusion_config(args.config)
     device = _device(args.device, config)
     if (count := wanted_processes(device)) > 1:
         return launch(__file__, sys.argv[1:] if argv is None else argv, count, config.train.port)
-    world = World(device)
+    context = DistributedContext(device)
     try:
-        return _train(args, config, world)
+        return _train(args, config, context)
     finally:
-        world.close()
+        context.close()
 
 
 def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch is imported late
@@ -89,7 +89,7 @@ def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch
         raise ConfigError(f"{error}. The configuration asks for it; --device takes another") from None
 
 
-def _train(args: argparse.Namespace, config: DiffusionConfig, world: World) -> int:
+def _train(args: argparse.Namespace, config: DiffusionConfig, context: DistributedContext) -> int:
     from modules.common.files import write_text
     from training.data.filelist import checked_clips
     from training.loop import Trainer
@@ -99,26 +99,26 @@ def _train(args: argparse.Namespace, config: DiffusionConfig, world: World) -> i
     folder = Path(config.env.expdir)
     lists = config.data.training_files, config.data.validation_files
     advice = "run preprocess_hubert_f0.py --use_diff again"
-    training, validation = checked_clips(lists, wanted_features(config), advice, world.is_first)
-    task = DiffusionTask(config, training, validation, world.device)
-    trainer = Trainer(task, engine_config(config.train, world.device), folder, world, args.max_minutes)
-    if world.is_first:
+    training, validation = checked_clips(lists, wanted_features(config), advice, context.is_main)
+    task = DiffusionTask(config, training, validation, context.device)
+    trainer = Trainer(task, engine_config(config.train, context.device), folder, context, args.max_minutes)
+    if context.is_main:
         # only now is it sure that the configuration fits the checkpoints that are there
         write_text(folder / "config.yaml", text)
         n_parameters = sum(p.numel() for p in task.model.parameters())
-        processes = f" in each of {world.size} processes" if world.size > 1 else ""
+        processes = f" in each of {context.size} processes" if context.size > 1 else ""
         print(
-            f"{config.model.type}: {len(task.training_set.clips)} clips to learn from, {len(validation)} to "
-            f"measure on; {n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on "
-            f"{world.device.type}{processes}; {trainer.epochs.n_steps} steps per epoch"
+            f"{config.model.type}: {len(task.training_set.clips)} training and {len(validation)} validation "
+            f"clips; {n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on "
+            f"{context.device.type}{processes}; {trainer.epochs.n_steps} steps per epoch"
         )
     progress = trainer.run()
-    if world.is_first:
+    if context.is_main:
         print(f"trained {progress.step} steps: {trainer.checkpoints.path(progress.step)}")
-        if trainer.verdict.best is not None:
+        if trainer.tracker.best is not None:
             print(
-                f"best {trainer.verdict.best_by} {trainer.verdict.best:.4g} at step "
-                f"{trainer.verdict.best_step}: {trainer.checkpoints.best}"
+                f"best {trainer.tracker.best_by} {trainer.tracker.best:.4g} at step "
+                f"{trainer.tracker.best_step}: {trainer.checkpoints.best}"
             )
     return 0
 

@@ -13,11 +13,11 @@ from evaluation.evaluators.naturalness import Naturalness, dnsmos
 from evaluation.evaluators.similarity import SourceSimilarity, cosine, embed
 from modules.dsp.audio import read_audio
 
-Listener = Callable[[np.ndarray, int, Path], dict[str, float]]
+AudioScorer = Callable[[np.ndarray, int, Path], dict[str, float]]
 
 
-def build_listener() -> tuple[Listener, dict[str, str]]:
-    """Function that scores a sound, see training/preview.py, and why scores are missing, by name.
+def build_scorer() -> tuple[AudioScorer, dict[str, str]]:
+    """Function that scores a sound, see training/tasks/preview.py, and why scores are missing, by name.
 
     Scores are "similarity", the cosine of Resemblyzer's embeddings of the sound and
     of its recording (NaN if that is gone), and "dnsmos_ovrl", as far as their
@@ -35,10 +35,10 @@ def build_listener() -> tuple[Listener, dict[str, str]]:
         except Unavailable as reason:
             missing[name] = str(reason)
 
-    def listen(audio: np.ndarray, sampling_rate: int, recording: Path) -> dict[str, float]:
+    def score_audio(audio: np.ndarray, sampling_rate: int, recording: Path) -> dict[str, float]:
         return {name: score(audio, sampling_rate, recording) for name, score in scores.items()}
 
-    return listen, missing
+    return score_audio, missing
 
 
 def _similarity(audio: np.ndarray, sampling_rate: int, recording: Path) -> float:

@@ -85,7 +85,7 @@ CLIP = (
     (DataBox("weights after a step", files=("training/loop.py",)),),
     (
         DataBox("G_<step>.pth", 0.17, (0,), ("training/state.py", "modules/checkpoint/")),
-        DataBox("validation: metrics.csv, sounds", 0.7, (0,), ("training/preview.py",)),
+        DataBox("validation: metrics.csv, sounds", 0.7, (0,), ("training/tasks/preview.py",)),
     ),
     (DataBox("G_best.pth: input of a conversion", 0.5, (0, 1), ("training/early_stopping.py",)),),
 )

@@ -50,12 +50,12 @@ def fit_speakers(
     """
     own = module.state_dict()
     fit = {name: value for name, value in state.items() if name in own or name not in tables}
-    average, anew = [], []
+    average, new = [], []
     for name in [name for name in tables if name in own]:
         if name not in state or not state[name].numel() or state[name].shape[1:] != own[name].shape[1:]:
             fit[name] = own[name]
-            anew.append(name)
+            new.append(name)
         elif len(state[name]) != len(own[name]):
             fit[name] = state[name].float().mean(0, keepdim=True).expand_as(own[name])
             average.append(name)
-    return fit, average, anew
+    return fit, average, new

@@ -22,7 +22,7 @@ from modules.common.errors import ConfigError, TrainingError
 _PATIENCE = timedelta(hours=2)  # the others wait while rank 0 validates
 
 
-class World:
+class DistributedContext:
     """The run's processes as one of them sees them.
 
     Attributes:
@@ -63,7 +63,7 @@ class World:
             ) from None
 
     @property
-    def is_first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
@@ -76,19 +76,19 @@ class World:
             model, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
         )
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce(self, values: Tensor) -> Tensor:
         """Return the sum of ``values`` over all processes; a GPU does not wait for it."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
-    def share_first(self, tensors: list[Tensor]) -> None:
+    def broadcast(self, tensors: list[Tensor]) -> None:
         """Give all processes rank 0's values of ``tensors``, in place."""
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
-    def gather(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         """Return ``value`` of every process, by rank."""
         if self.size == 1:
             return [value]

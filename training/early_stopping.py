@@ -1,7 +1,7 @@
-"""What validations say about a run: its numbers, its best moment, and when more training only harms.
+"""The validation table, the best checkpoint so far, and early stopping.
 
-A model that learns its clips by heart goes on getting better at them, and worse
-at everything else; only the clips it never learns from tell.
+An overfitting model keeps improving on its training clips while it gets worse on
+everything else; only the validation clips show it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _WARN_AFTER = 5  # validations without a new best
 
 
-class Verdict:
+class BestTracker:
     """Keeps ``metrics.csv``, knows the best step, and says when to stop.
 
     Args:
@@ -52,7 +52,7 @@ class Verdict:
             "since": self.since,
         }
 
-    def note(self, step: int, numbers: Mapping[str, float]) -> bool:
+    def update(self, step: int, numbers: Mapping[str, float]) -> bool:
         """Enter one validation; return whether it is the best so far.
 
         Args:
@@ -70,9 +70,8 @@ class Verdict:
         self.since += 1
         if self.since == _WARN_AFTER and self.best is not None:
             logger.warning(
-                "step %d: %s has not improved since step %d (%.4g). The model is learning its clips by "
-                "heart: more steps make it worse, more recordings better. The checkpoint called best is from "
-                "that step",
+                "step %d: %s has not improved since step %d (%.4g). The model is overfitting: more steps "
+                "make it worse, more recordings better. The best checkpoint is from that step",
                 step,
                 self.best_by,
                 self.best_step,

@@ -26,17 +26,17 @@ from modules.common.errors import TrainingError
 from modules.common.progress import progress_bar
 from modules.config import TrainConfig
 from training.budget import Budget
-from training.data.sampler import EpochBatches, RankBatches, Shape
-from training.distributed import World
-from training.early_stopping import Verdict
+from training.data.sampler import BatchShape, EpochBatches, RankBatches
+from training.distributed import DistributedContext
+from training.early_stopping import BestTracker
 from training.interrupt import StopRequest
 from training.precision import Precision
 from training.progress import CheckpointFolder, Progress
 from training.schedule import learning_rate
 from training.state import RunState
-from training.step_sync import Agreement
-from training.tasks.base import Batch, Task
-from training.tensorboard import Board
+from training.step_sync import StepSync
+from training.tasks.base import Task, TrainingBatch
+from training.tensorboard import TensorBoardLogger
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Trainer:
         task: The model and its losses.
         config: How to train.
         folder: Checkpoints and logs.
-        world: The run's processes, and this one's device.
+        context: The run's processes, and this one's device.
         max_minutes: Stop after this much time; 0 is no limit. The cosine
             schedule ends there too. Only what follows the last step comes on
             top: it is validated and saved.
@@ -73,18 +73,18 @@ class Trainer:
         task: Task,
         config: TrainConfig,
         folder: Path,
-        world: World,
+        context: DistributedContext,
         max_minutes: float = 0.0,
         base: Path | None = None,
     ) -> None:
-        self.task, self.config, self.world, self.base = task, config, world, base
+        self.task, self.config, self.context, self.base = task, config, context, base
         self.epochs = EpochBatches(
             task.training_set.lengths,
-            Shape(config.batch_size, config.accumulate_steps, world.size),
+            BatchShape(config.batch_size, config.accumulate_steps, context.size),
             config.seed,
         )
         self.checkpoints = CheckpointFolder(folder, *task.checkpoints)
-        self.precision = Precision(config, world.device)
+        self.precision = Precision(config, context.device)
         self.progress = Progress()
         self.optimizer = torch.optim.AdamW(
             task.model.parameters(),
@@ -92,21 +92,21 @@ class Trainer:
             betas=config.betas,
             eps=config.eps,
             weight_decay=config.weight_decay,
-            fused=world.device.type in ("cpu", "cuda"),
+            fused=context.device.type in ("cpu", "cuda"),
         )
-        self._skipped = torch.zeros((), device=world.device)
+        self._skipped = torch.zeros((), device=context.device)
         self.mean_model = deepcopy(task.model).eval() if config.ema_decay else None
         self.state = RunState(self)
         self.fresh = not self.state.resume()
         n_items, n_steps = len(self.epochs.lengths), self.epochs.n_steps
         self.budget = Budget(config, n_items, n_steps, self.progress, max_minutes)
-        self.agreement = Agreement(world)
-        self.board = Board(folder) if world.is_first else None
-        self.verdict = Verdict(
-            folder / "metrics.csv", config.best_by, config.patience, self.state.verdict, self.progress.step
+        self.sync = StepSync(context)
+        self.tensorboard = TensorBoardLogger(folder) if context.is_main else None
+        self.tracker = BestTracker(
+            folder / "metrics.csv", config.best_by, config.patience, self.state.tracker, self.progress.step
         )
         self._saved = self.progress.step
-        self._network = world.wrap(task.model)
+        self._network = context.wrap(task.model)
         if config.compile:
             self._network = torch.compile(self._network)  # type: ignore[assignment]
 
@@ -114,7 +114,7 @@ class Trainer:
 
     def run(self) -> Progress:
         """Train until the steps, the epochs, the time or the patience are used up; return where it ended."""
-        if self.board:  # the process that validates
+        if self.tensorboard:  # the process that validates
             self.task.prepare()
         budget = self.budget
         budget.start()
@@ -124,14 +124,14 @@ class Trainer:
             unit="step",
             desc="training",
             leave=True,
-            disable=not self.world.is_first,
+            disable=not self.context.is_main,
         )
         try:
             with StopRequest() as stop:
                 for batches in self._batches():
                     if self.fresh:
                         self.task.initialise(batches[0])
-                        self.world.share_first(list(self.task.model.state_dict().values()))
+                        self.context.broadcast(list(self.task.model.state_dict().values()))
                         self._reset_mean()
                         self.fresh = False
                     values = self._step(batches, stop.requested)
@@ -143,17 +143,17 @@ class Trainer:
                 self._save()
         finally:
             bar.close()
-            if self.board:
-                self.board.close()
-        if self.world.is_first:
-            reason = self._patience_over() if self.verdict.finished else budget.used_up()
-            logger.warning("stopped at step %d: %s", self.progress.step, reason)
+            if self.tensorboard:
+                self.tensorboard.close()
+        if self.context.is_main:
+            reason = self._patience_over() if self.tracker.finished else budget.used_up()
+            logger.info("stopped at step %d: %s", self.progress.step, reason)
         return self.progress
 
     def _after_step(self, values: dict[str, Tensor], bar: tqdm, stop: StopRequest) -> None:
         """Log, validate and save when it is time; every process decides alike."""
         train, step = self.config, self.progress.step
-        stopping = self.agreement.stop if self.world.size > 1 else stop.requested
+        stopping = self.sync.stop if self.context.size > 1 else stop.requested
         validating = step % train.eval_interval == 0 or self._share() >= 1
         logging_now = step % train.log_interval == 0
         forced = train.force_save_interval > 0 and step % train.force_save_interval == 0
@@ -180,26 +180,26 @@ class Trainer:
 
     def _share(self) -> float:
         """Return how much of the run is done, 0–1; the same in every process."""
-        if self.world.size == 1:
+        if self.context.size == 1:
             return self.budget.share()
-        return max(self.budget.steps_share(), self.agreement.time_share)
+        return max(self.budget.steps_share(), self.sync.time_share)
 
     def _is_over(self) -> bool:
-        finished = self.verdict.finished if self.world.size == 1 else self.agreement.finished
+        finished = self.tracker.finished if self.context.size == 1 else self.sync.finished
         return self._share() >= 1 or finished
 
-    def _batches(self) -> Iterator[list[Batch]]:
+    def _batches(self) -> Iterator[list[TrainingBatch]]:
         """Yield for every step that is left this process's batches, and keep the position in the epoch."""
-        train, progress, world = self.config, self.progress, self.world
-        mine = RankBatches(self.epochs, world.rank, progress.epoch, progress.position)
-        workers = 0 if train.all_in_mem or world.device.type == "cpu" else _WORKERS
+        train, progress, context = self.config, self.progress, self.context
+        mine = RankBatches(self.epochs, context.rank, progress.epoch, progress.position)
+        workers = 0 if train.all_in_mem or context.device.type == "cpu" else _WORKERS
         workers = workers if train.num_workers < 0 else train.num_workers
         loader: DataLoader[Any] = DataLoader(
             self.task.training_set,  # type: ignore[arg-type] # whatever has items will do
             batch_sampler=mine,
             collate_fn=self.task.collate,
             num_workers=workers,
-            pin_memory=world.device.type == "cuda",
+            pin_memory=context.device.type == "cuda",
             persistent_workers=workers > 0,
             worker_init_fn=_ignore_interrupts,
             generator=torch.Generator(),  # else it takes numbers that dropout would have got
@@ -211,7 +211,7 @@ class Trainer:
                 before += sum(map(len, step))
                 if before <= progress.position:
                     continue
-                batches = [next(local).to(world.device) for _ in range(len(step) // world.size)]
+                batches = [next(local).to(context.device) for _ in range(len(step) // context.size)]
                 progress.position = before
                 yield batches
                 if self._is_over():
@@ -221,7 +221,7 @@ class Trainer:
 
     # -- one step --------------------------------------------------------------------------------
 
-    def _step(self, batches: list[Batch], stop_requested: bool = False) -> dict[str, Tensor]:
+    def _step(self, batches: list[TrainingBatch], stop_requested: bool = False) -> dict[str, Tensor]:
         """Take one optimizer step; return this process's share of each number, without waiting for it."""
         train, model = self.config, self.task.model
         model.train()
@@ -233,7 +233,7 @@ class Trainer:
             values = self._backward(batches, stop_requested)
         except torch.OutOfMemoryError:
             raise TrainingError(
-                f"{self.world.device} is out of memory. {self.task.advice['memory']}"
+                f"{self.context.device} is out of memory. {self.task.advice['memory']}"
             ) from None
         scaler = self.precision.scaler
         scaler.unscale_(self.optimizer)  # clip true gradients, not scaled ones
@@ -243,31 +243,31 @@ class Trainer:
         scaler.update()
         self._update_mean()
         self.progress.step += 1
-        return {**values, "grad_norm": norm / self.world.size}
+        return {**values, "grad_norm": norm / self.context.size}
 
-    def _backward(self, batches: list[Batch], stop_requested: bool = False) -> dict[str, Tensor]:
+    def _backward(self, batches: list[TrainingBatch], stop_requested: bool = False) -> dict[str, Tensor]:
         """Add the gradients of a step; return this process's share of the losses.
 
         A loss is a mean over what a batch holds of its kind: frames, or voiced
         frames. The step's is the mean over all that its batches hold together,
         in all processes, so it does not matter how they are cut.
         """
-        task, world, scaler = self.task, self.world, self.precision.scaler
+        task, context, scaler = self.task, self.context, self.precision.scaler
         weights = [task.weights(batch) for batch in batches]
         names = list(weights[0])
         sums = torch.stack([torch.stack([w[name] for name in names]) for w in weights]).sum(0)
-        sums = self.agreement.meet(sums, stop_requested, self.verdict.finished, self.budget.time_share())
+        sums = self.sync.all_reduce(sums, stop_requested, self.tracker.finished, self.budget.time_share())
         totals = dict(zip(names, sums.clamp(min=1), strict=True))
         values: dict[str, Tensor] = {}
         for number, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
             last = number == len(batches) - 1
-            with nullcontext() if last or world.size == 1 else self._network.no_sync():  # type: ignore[operator]
+            with nullcontext() if last or context.size == 1 else self._network.no_sync():  # type: ignore[operator]
                 with self.precision.autocast():
                     parts = task.losses(self._network, batch)
                 shares = {name: part * weight[name] / totals[name] for name, part in parts.items()}
                 total = torch.stack([task.coefficients[name] * s for name, s in shares.items()]).sum()
                 # the processes' gradients are averaged, but what belongs to a step is their sum
-                scaler.scale(total * world.size).backward()
+                scaler.scale(total * context.size).backward()
             for name, share in {**shares, "total": total}.items():
                 values[name] = values[name] + share.detach() if name in values else share.detach()
         return values
@@ -309,7 +309,7 @@ class Trainer:
             TrainingError: The loss is no number: do not go on, and above all do not save.
         """
         names = list(values)
-        sums = self.world.total(torch.stack([values[name] for name in names])).tolist()
+        sums = self.context.all_reduce(torch.stack([values[name] for name in names])).tolist()
         numbers = dict(zip(names, sums, strict=True))
         if not math.isfinite(numbers["total"]):
             raise TrainingError(
@@ -321,17 +321,17 @@ class Trainer:
     def _log(self, numbers: dict[str, float], bar: tqdm) -> None:
         skipped = float(self._skipped)
         self._skipped.zero_()
-        if self.board is None:
+        if self.tensorboard is None:
             return
         curves = {f"train/{name}": value for name, value in numbers.items()}
         curves |= {"train/learning_rate": self._rate, "train/skipped_steps": skipped}
         if skipped and not self.precision.scaler.is_enabled():  # the scaler finds its scale by such steps
             logger.warning(
-                "step %d: the gradient of %d steps before it was no number; they were left out",
+                "step %d: non-finite gradients: %d steps skipped",
                 self.progress.step,
                 skipped,
             )
-        self.board.scalars(curves, self.progress.step)
+        self.tensorboard.scalars(curves, self.progress.step)
         shown = {k: f"{v:.3f}" for k, v in numbers.items() if k != "grad_norm"}
         bar.set_postfix({"epoch": self.progress.epoch, **shown})
 
@@ -341,12 +341,12 @@ class Trainer:
 
     def _validate(self, numbers: dict[str, float], bar: tqdm) -> None:
         """Measure on the held-out clips, in one process; keep the best model."""
-        if self.board is None:
+        if self.tensorboard is None:
             return
         model, step = self.mean_model or self.task.model, self.progress.step
         model.eval()
-        values = self.task.validate(model, self.board, step)
-        self.board.scalars({f"validation/{k}": v for k, v in values.items()}, step)
+        values = self.task.validate(model, self.tensorboard, step)
+        self.tensorboard.scalars({f"validation/{k}": v for k, v in values.items()}, step)
         bar.write(
             f"step {step}: validation " + ", ".join(f"{name} {value:.3f}" for name, value in values.items())
         )
@@ -356,12 +356,12 @@ class Trainer:
             "learning_rate": self._rate,
             "train_loss": numbers["total"],
         }
-        if self.verdict.note(step, {**facts, **values}):
+        if self.tracker.update(step, {**facts, **values}):
             self.state.save_best()
 
     def _patience_over(self) -> str:
-        verdict = self.verdict
+        tracker = self.tracker
         return (
-            f"{verdict.best_by} has not improved in {verdict.patience} validations; the best was step "
-            f"{verdict.best_step}"
+            f"{tracker.best_by} has not improved in {tracker.patience} validations; the best was step "
+            f"{tracker.best_step}"
         )

@@ -111,7 +111,7 @@ class CheckpointFolder:
 def progress_of(path: Path, content: dict[str, Any]) -> Progress:
     """Return where the run stood when ``path`` was written.
 
-    A published checkpoint names only its step; its epoch starts anew. One of
+    A published checkpoint names only its step; it restarts its epoch. One of
     Glow was written after one step more than its name says.
     """
     saved = content.get("progress")

@@ -32,7 +32,7 @@ class RunState:
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
-        self.verdict: dict[str, Any] | None = None
+        self.tracker: dict[str, Any] | None = None
 
     # -- saving ------------------------------------------------------------------------------------
 
@@ -42,15 +42,15 @@ class RunState:
         Every process must call it: rank 0 writes what all of them know.
         """
         run = self.trainer
-        states = run.world.gather(rng_state(run.world.device))
-        if run.progress.step == BASE_STEP or run.fresh or not run.world.is_first:
+        states = run.context.all_gather(rng_state(run.context.device))
+        if run.progress.step == BASE_STEP or run.fresh or not run.context.is_main:
             return
         content = {
             **self._published(),
             "progress": run.progress.state(),
             "scaler": run.precision.scaler.state_dict(),
             "rng": states,
-            "verdict": run.verdict.state(),
+            "verdict": run.tracker.state(),
         }
         if run.config.save_opt:
             content["optimizer"] = run.optimizer.state_dict()
@@ -77,8 +77,8 @@ class RunState:
     def resume(self) -> bool:
         """Load the newest checkpoint, if there is one; say whether the model is trained already."""
         run = self.trainer
-        first = run.world.is_first
-        torch.manual_seed(run.config.seed + run.world.rank)  # dropout differs between processes
+        first = run.context.is_main
+        torch.manual_seed(run.config.seed + run.context.rank)  # dropout differs between processes
         found = run.checkpoints.newest()
         base = found is None or found[0] == run.checkpoints.path(BASE_STEP)
         if base and run.base is not None:
@@ -91,17 +91,17 @@ class RunState:
             raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of this trainer")
         advice = f"Use the {run.task.config_name} saved beside the checkpoint."
         average: list[str] = []
-        anew: list[str] = []
+        new: list[str] = []
         if base:
-            model, average, anew = fit_speakers(run.task.model, model, run.task.speaker_tables)
+            model, average, new = fit_speakers(run.task.model, model, run.task.speaker_tables)
         load_weights(run.task.model, model if base else content.get("training_model", model), path, advice)
         if run.mean_model is not None:
             load_weights(run.mean_model, model, path, advice)
         if base:
             if first:
                 parts = [f"{' and '.join(average)} from the average of its speakers"] if average else []
-                parts += [f"{' and '.join(anew)} anew"] if anew else []
-                logger.warning("starting from the base model %s", "; ".join([str(path), *parts]))
+                parts += [f"{' and '.join(new)} from scratch"] if new else []
+                logger.info("starting from the base model %s", "; ".join([str(path), *parts]))
             return True
         run.progress = progress_of(path, content)
         resume_optimizer(run.optimizer, content.get("optimizer"), path)
@@ -109,15 +109,15 @@ class RunState:
             run.precision.scaler.load_state_dict(content["scaler"])
         states = content.get("rng")
         states = [states] if isinstance(states, dict) else states  # of one process, by an earlier version
-        if states and len(states) == run.world.size:
-            set_rng_state(run.world.device, states[run.world.rank])
+        if states and len(states) == run.context.size:
+            set_rng_state(run.context.device, states[run.context.rank])
         elif first:
             logger.warning(
-                "%s knows no state of chance for %d processes; it starts anew", path, run.world.size
+                "%s: no RNG state in this checkpoint for %d processes; reseeding", path, run.context.size
             )
-        self.verdict = content.get("verdict")
+        self.tracker = content.get("verdict")
         if first:
-            logger.warning("continuing from %s", path)
+            logger.info("continuing from %s", path)
         return True
 
 
@@ -125,11 +125,11 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path) -
     """Give ``optimizer``, of one group of parameters, the moments that ``path`` holds.
 
     Its settings stay: the configuration rules, not what was saved. Without
-    moments, or with those of another model, it starts anew and says so.
+    moments, or with those of another model, it starts fresh, with a warning.
     """
     if not isinstance(state, dict) or not state.get("state"):
         logger.warning(
-            "%s holds no optimizer state (compressed, or train.save_opt is off); its moments start anew",
+            "%s holds no optimizer state (compressed, or train.save_opt is off); its moments are reset",
             path,
         )
         return
@@ -138,7 +138,7 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path) -
     shapes = {i: s["exp_avg"].shape for i, s in state["state"].items() if "exp_avg" in s}
     wanted = dict(zip(saved, (p.shape for p in parameters), strict=False))
     if len(saved) != len(parameters) or any(wanted.get(i) != shape for i, shape in shapes.items()):
-        logger.warning("the optimizer state of %s is of another model; its moments start anew", path)
+        logger.warning("the optimizer state of %s is of another model; its moments are reset", path)
         return
     # before loading: where torch puts the count of steps depends on the settings
     group = {**optimizer.param_groups[0], "params": saved}

@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.distributed import World
+from training.distributed import DistributedContext
 
 
-class Agreement:
+class StepSync:
     """The common knowledge of all processes, as of the step before.
 
     Attributes:
@@ -22,21 +22,21 @@ class Agreement:
         time_share: How much of the time is used, by the clock of rank 0, 0–1.
     """
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, context: DistributedContext) -> None:
+        self.context = context
         self._answer: Tensor | None = None
         self._ready: torch.cuda.Event | None = None
         self.stop = self.finished = False
         self.time_share = 0.0
 
-    def meet(self, sums: Tensor, stop: bool, finished: bool, time_share: float) -> Tensor:
+    def all_reduce(self, sums: Tensor, stop: bool, finished: bool, time_share: float) -> Tensor:
         """Return ``sums`` (K,) added up over all processes, and bring the attributes up to date."""
-        if self.world.size == 1:
+        if self.context.size == 1:
             return sums
         self._read()
-        first = self.world.is_first
+        first = self.context.is_main
         mine = sums.new_tensor([float(stop), float(finished and first), time_share if first else 0.0])
-        message = self.world.total(torch.cat([sums, mine]))
+        message = self.context.all_reduce(torch.cat([sums, mine]))
         self._answer = message[-3:].to("cpu", non_blocking=True)
         if message.is_cuda:
             self._ready = torch.cuda.Event()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 
-class Board:
+class TensorBoardLogger:
     """A TensorBoard log; pictures are drawn only when they are written.
 
     Args:

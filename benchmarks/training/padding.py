@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.measure import table
 from modules.config import TrainConfig
-from training.data.sampler import EpochBatches, Shape
+from training.data.sampler import BatchShape, EpochBatches
 
 _FRAME = 512 / 44100  # s
 _CLIPS = 2000
@@ -31,7 +31,7 @@ def main() -> None:
     for name, seconds in data.items():
         for longest in (config.max_speclen, 3 * config.max_speclen):
             lengths = windows(seconds, longest)
-            shape = Shape(config.batch_size)
+            shape = BatchShape(config.batch_size)
             plain = EpochBatches(lengths, shape, config.seed, bucket=False).padding()
             ours = EpochBatches(lengths, shape, config.seed).padding()
             saved = 1 - (1 - plain) / (1 - ours)

@@ -23,7 +23,7 @@ from modules.dsp.audio import write_audio
 from tests.inference.tiny import write_model
 from tests.support.golden_cases import fill, load_case, voice
 from tests.training.clips import make_clips, with_train
-from training.distributed import World
+from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask
 
@@ -236,7 +236,7 @@ def test_it_is_a_start_for_training(tmp_path, suffix, half):
     folder.mkdir()
     (tmp_path / f"start{suffix}").rename(folder / "G_0.pth")
     task = GlowTask(config, clips, clips[:1], CPU)
-    run = Trainer(task, config.train, folder, World(CPU))
+    run = Trainer(task, config.train, folder, DistributedContext(CPU))
     assert not run.fresh and run.progress.step == 0
     for name, tensor in task.model.state_dict().items():
         # half precision has 11 bits

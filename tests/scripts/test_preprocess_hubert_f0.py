@@ -22,7 +22,7 @@ from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.support.golden_cases import voice
-from training.data.extraction import Extractor, Job, in_batches
+from training.data.extraction import ExtractionJob, Extractor, in_batches
 from vencoder import ENCODERS
 
 RATE, HOP = 44100, 512
@@ -260,7 +260,7 @@ def test_a_gpu_gets_a_minute_of_clips_at_a_time_with_the_same_result(run):
     one_by_one = [features.load_units(wav) for wav in wavs]
     config = load_config("configs/config.json")
     wanted = recipe(config, "pm", encoder_weights="other")
-    jobs = [Job(wav, wanted, frozenset({"units"}), 0) for wav in wavs]
+    jobs = [ExtractionJob(wav, wanted, frozenset({"units"}), 0) for wav in wavs]
     wavs[2].write_bytes(b"no sound")
     batches = in_batches(jobs, RATE)
     assert batches == [jobs]

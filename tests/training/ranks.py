@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 from modules.checkpoint import write_checkpoint
 from tests.training.clips import CONFIG, with_train
-from training.distributed import World
+from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask
 
@@ -26,29 +27,32 @@ def gradients(trainer: Trainer) -> dict[str, torch.Tensor]:
 def make(folder: Path, clips: list[Path], **changes) -> Trainer:
     torch.set_num_threads(1)
     config = replace(with_train(**changes), model=CONFIG.model)
-    world = World(torch.device("cpu"))
-    return Trainer(GlowTask(config, clips, clips[:1], world.device), config.train, folder, world)
+    context = DistributedContext(torch.device("cpu"))
+    return Trainer(GlowTask(config, clips, clips[:1], context.device), config.train, folder, context)
 
 
 def main() -> None:
+    logging.basicConfig(level=logging.INFO)
     what, folder, *clips = sys.argv[1:]
     paths = [Path(clip) for clip in clips]
     if what == "gradients":
         trainer = make(Path(folder), paths, batch_size=2)
         mine = gradients(trainer)
-        if trainer.world.is_first:
+        if trainer.context.is_main:
             write_checkpoint(Path(folder) / "gradients.pt", mine)
     elif what == "train":
         trainer = make(Path(folder), paths, batch_size=1, max_steps=20)
         trainer.run()
-        states = trainer.world.gather({k: v.clone() for k, v in trainer.task.model.state_dict().items()})
+        states = trainer.context.all_gather(
+            {k: v.clone() for k, v in trainer.task.model.state_dict().items()}
+        )
         assert all(torch.equal(states[0][name], state[name]) for state in states for name in state)
     elif what == "die":
         trainer = make(Path(folder), paths, batch_size=1, max_steps=10_000)
-        if trainer.world.rank == 1:
+        if trainer.context.rank == 1:
             sys.exit("rank 1 gave up")
         trainer.run()
-    trainer.world.close()
+    trainer.context.close()
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ def config(tmp_path) -> Config:
 
 def test_the_starter_fits_the_small_model_and_has_heard_many(config):
     model, state = GlowSVC(config.model), model_state(base.STARTER)
-    fit, average, anew = base.fit_speakers(model, state, TABLES)
+    fit, average, new = base.fit_speakers(model, state, TABLES)
     load_weights(model, fit, base.STARTER)
-    assert (average, anew) == (["emb_g.weight", "spk_emb.weight"], [])
+    assert (average, new) == (["emb_g.weight", "spk_emb.weight"], [])
     assert len(state["emb_g.weight"]) > 30 and base.STARTER.stat().st_size < 8e6
     assert torch.allclose(model.emb_g.weight, state["emb_g.weight"].float().mean(0), atol=1e-3)
 
@@ -41,14 +41,14 @@ def test_new_speakers_are_the_average_of_the_base_and_tables_of_another_kind_sta
     own = {name: value.clone() for name, value in module.state_dict().items()}
     table = torch.arange(12.0).reshape(4, 3).half()
     state = {**own, "emb_g.weight": table, "spk_emb.weight": torch.ones(4, 5)}
-    fit, average, anew = base.fit_speakers(module, state, TABLES)
+    fit, average, new = base.fit_speakers(module, state, TABLES)
     load_weights(module, fit, "G_0.pth")
-    assert (average, anew) == (["emb_g.weight"], [])
+    assert (average, new) == (["emb_g.weight"], [])
     assert module.emb_g.weight.tolist() == [[4.5, 5.5, 6.5]] * 2
     assert state["emb_g.weight"] is table  # what was read is left as it was
     for strange in (torch.ones(4, 5), torch.ones(0, 3), torch.ones(3), torch.tensor(1.0)):
-        fit, average, anew = base.fit_speakers(module, {**own, "emb_g.weight": strange}, TABLES)
-        assert (average, anew) == ([], ["emb_g.weight"]) and fit["emb_g.weight"].shape == (2, 3)
+        fit, average, new = base.fit_speakers(module, {**own, "emb_g.weight": strange}, TABLES)
+        assert (average, new) == ([], ["emb_g.weight"]) and fit["emb_g.weight"].shape == (2, 3)
     same = {**own, "emb_g.weight": table[:2]}
     assert base.fit_speakers(module, same, TABLES) == (same, [], [])
 

@@ -16,7 +16,7 @@ from modules.common.errors import CheckpointError, TrainingError
 from modules.common.files import replacing
 from tests.training.clips import CONFIG, make_clips, with_train
 from tests.training.events import Events
-from training.distributed import World
+from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask
 
@@ -30,7 +30,9 @@ def clips(tmp_path):
 
 
 def trainer(clips, folder, config=CONFIG, max_minutes=0.0) -> Trainer:
-    return Trainer(GlowTask(config, clips, clips[:1], CPU), config.train, folder, World(CPU), max_minutes)
+    return Trainer(
+        GlowTask(config, clips, clips[:1], CPU), config.train, folder, DistributedContext(CPU), max_minutes
+    )
 
 
 def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
@@ -122,7 +124,7 @@ def test_patience_ends_the_run_and_the_best_model_is_kept(clips, tmp_path, caplo
     scores = iter([3.0, 2.0, 2.5, 2.6, 0.0])
     best = {}
 
-    def validate(model, board, step):
+    def validate(model, tensorboard, step):
         score = next(scores)
         if score == 2.0:
             best.update({name: value.clone() for name, value in model.state_dict().items()})
@@ -241,7 +243,7 @@ def test_a_named_base_model_goes_before_the_one_in_the_folder_but_not_before_the
 
     def begin() -> Trainer:
         task = GlowTask(config, clips, clips[:1], CPU)
-        return Trainer(task, config.train, folder, World(CPU), base=named)
+        return Trainer(task, config.train, folder, DistributedContext(CPU), base=named)
 
     run = begin()
     assert run.progress.step == 0 and same(run.task.model.state_dict(), read_checkpoint(named)["model"])
@@ -328,7 +330,7 @@ def test_a_gradient_that_is_no_number_changes_nothing_and_is_told(clips, tmp_pat
     run.run()
     assert [step for step, did in moved.items() if not did] == [12, 13]
     assert all(value.isfinite().all() for value in weights(tmp_path / "run", 40).values())
-    assert sum("the gradient of 2 steps" in line for line in caplog.messages) == 1
+    assert sum("non-finite gradients: 2 steps skipped" in line for line in caplog.messages) == 1
     assert (15, 2.0) in Events(tmp_path / "run").scalar("train/skipped_steps")
 
 

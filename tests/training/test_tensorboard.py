@@ -5,19 +5,19 @@ import pytest
 import torch
 
 from tests.training.events import Events
-from training.tensorboard import Board
+from training.tensorboard import TensorBoardLogger
 
 
 def test_what_is_written_can_be_read(tmp_path):
     folder = tmp_path / "日志 run"
-    board = Board(folder)
-    board.scalars({"train/total": 1.5, "train/lf0": 0.25}, 10)
-    board.scalars({"train/total": 1.25}, 20)
+    tensorboard = TensorBoardLogger(folder)
+    tensorboard.scalars({"train/total": 1.5, "train/lf0": 0.25}, 10)
+    tensorboard.scalars({"train/total": 1.25}, 20)
     wave = torch.sin(torch.arange(4410) / 20) * 1.5  # too loud: held at full scale
-    board.audio("audio/0", wave, 44100, 20)
-    board.mels("mel/0", {"recorded": torch.randn(128, 50), "generated": torch.randn(128, 50)}, 20)
-    board.f0("f0/0", {"input": torch.tensor([0.0, 220.0, 230.0]), "predicted": torch.zeros(3)}, 20)
-    board.close()
+    tensorboard.audio("audio/0", wave, 44100, 20)
+    tensorboard.mels("mel/0", {"recorded": torch.randn(128, 50), "generated": torch.randn(128, 50)}, 20)
+    tensorboard.f0("f0/0", {"input": torch.tensor([0.0, 220.0, 230.0]), "predicted": torch.zeros(3)}, 20)
+    tensorboard.close()
 
     events = Events(folder)
     assert events.scalar("train/total") == [(10, 1.5), (20, 1.25)]
@@ -31,18 +31,18 @@ def test_what_is_written_can_be_read(tmp_path):
 
 @pytest.mark.parametrize(("rows", "height"), [(1, 260), (2, 520)])
 def test_mels_are_stacked(tmp_path, rows, height):
-    board = Board(tmp_path)
-    board.mels("mel", {f"row {i}": torch.full((128, 50), -3.0) for i in range(rows)}, 1)
-    board.close()
+    tensorboard = TensorBoardLogger(tmp_path)
+    tensorboard.mels("mel", {f"row {i}": torch.full((128, 50), -3.0) for i in range(rows)}, 1)
+    tensorboard.close()
     ((_, png),) = Events(tmp_path).images("mel")
     assert matplotlib.image.imread(io.BytesIO(png), format="png").shape[0] == height
 
 
 def test_unvoiced_frames_are_not_drawn(tmp_path):
-    board = Board(tmp_path)
-    board.f0("voiced", {"input": torch.linspace(100, 400, 50)}, 1)
-    board.f0("unvoiced", {"input": torch.zeros(50)}, 1)
-    board.close()
+    tensorboard = TensorBoardLogger(tmp_path)
+    tensorboard.f0("voiced", {"input": torch.linspace(100, 400, 50)}, 1)
+    tensorboard.f0("unvoiced", {"input": torch.zeros(50)}, 1)
+    tensorboard.close()
     events = Events(tmp_path)
 
     def coloured(tag):

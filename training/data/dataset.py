@@ -36,7 +36,7 @@ VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the squ
 
 
 @dataclass(frozen=True)
-class Batch:
+class GlowBatch:
     """Clips of one batch, padded with zeros to the longest.
 
     Attributes:
@@ -63,12 +63,12 @@ class Batch:
         """Return the number of clips."""
         return len(self.lengths)
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> GlowBatch:
         """Return the batch on ``device``."""
         moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if v is not None}
         return replace(self, **moved)
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> GlowBatch:
         """Return the batch in memory that a GPU copies from while it computes."""
         return replace(self, **{k: v.pin_memory() for k, v in vars(self).items() if v is not None})
 
@@ -79,7 +79,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class _Clip:
+class _GlowClip:
     units: Tensor  # (1 + K, D, U): the clip's own, then its perturbed copies
     f0: Tensor
     uv: Tensor
@@ -87,7 +87,7 @@ class _Clip:
     volume: Tensor | None
 
 
-class GlowDataset(Dataset[Batch]):
+class GlowDataset(Dataset[GlowBatch]):
     """Random windows of clips; or, for validation, the first 20 s of the clips as they are.
 
     A clip gives as many items per epoch as windows fit into it, so long clips
@@ -110,7 +110,7 @@ class GlowDataset(Dataset[Batch]):
         self.clips, self.config, self.augment = clips, config, augment
         self._window = config.train.max_speclen
         self._speakers = [config.speaker_id(clip.parent.name) for clip in clips]
-        self._memory: dict[int, _Clip] = {}
+        self._memory: dict[int, _GlowClip] = {}
         self._items, self.lengths = list(range(len(clips))), []
         if augment:
             frames = [len(features.load_f0(clip)[0]) for clip in clips]
@@ -120,7 +120,7 @@ class GlowDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, item: Item) -> Batch:
+    def __getitem__(self, item: Item) -> GlowBatch:
         """Return an item, by epoch and number, as a batch of one."""
         epoch, number = item
         index = self._items[number]
@@ -129,7 +129,7 @@ class GlowDataset(Dataset[Batch]):
         units, volume, mel = clip.units[0], clip.volume, clip.mel
         start, stop = 0, mel.shape[-1]
         if self.augment:
-            units = clip.units[heard_as(len(clip.units), self.config.train.perturb_ratio, rng)]
+            units = clip.units[sample_unit_variant(len(clip.units), self.config.train.perturb_ratio, rng)]
             start = int(rng.integers(0, max(1, stop - self._window + 1)))
             stop = min(stop, start + self._window)
         else:
@@ -143,9 +143,9 @@ class GlowDataset(Dataset[Batch]):
             mel = (mel + math.log(gain)).clamp(min=_LN_FLOOR)
             volume = None if volume is None else volume * gain
         if self.augment:
-            mel = noisy(mel, self.config.train.mel_noise, rng)
-            units = noisy(units, self.config.train.unit_noise, rng)
-        return Batch(
+            mel = add_noise(mel, self.config.train.mel_noise, rng)
+            units = add_noise(units, self.config.train.unit_noise, rng)
+        return GlowBatch(
             units=units.unsqueeze(0),
             f0=clip.f0[start:stop].unsqueeze(0),
             uv=clip.uv[start:stop].unsqueeze(0),
@@ -156,7 +156,7 @@ class GlowDataset(Dataset[Batch]):
             f0_factor=torch.tensor([rng.uniform(0.8, 1.2) if self.augment else 1.0], dtype=torch.float32),
         )
 
-    def _clip(self, index: int) -> _Clip:
+    def _clip(self, index: int) -> _GlowClip:
         if index in self._memory:
             return self._memory[index]
         clip = self._read(index)
@@ -164,9 +164,9 @@ class GlowDataset(Dataset[Batch]):
             self._memory[index] = clip
         return clip
 
-    def _read(self, index: int) -> _Clip:
+    def _read(self, index: int) -> _GlowClip:
         wav, model = self.clips[index], self.config.model
-        units = all_units(wav, self.augment)
+        units = load_unit_variants(wav, self.augment)
         if units.shape[1] != model.ssl_dim:
             raise FeatureError(
                 f"{wav}: its units have {units.shape[1]} channels, the model wants {model.ssl_dim}; "
@@ -174,10 +174,10 @@ class GlowDataset(Dataset[Batch]):
             )
         f0, uv = features.load_f0(wav)
         volume = features.load_volume(wav) if model.vol_embedding else None
-        return _Clip(units=units, f0=f0, uv=uv, mel=features.load_mel(wav), volume=volume)
+        return _GlowClip(units=units, f0=f0, uv=uv, mel=features.load_mel(wav), volume=volume)
 
 
-def all_units(wav: Path, perturbed: bool) -> Tensor:
+def load_unit_variants(wav: Path, perturbed: bool) -> Tensor:
     """Return the units (1 + K, D, U) of a clip, and of its K copies in other voices if there are any.
 
     An encoder that hears the singer as well as the words has such copies made:
@@ -189,14 +189,14 @@ def all_units(wav: Path, perturbed: bool) -> Tensor:
     return units
 
 
-def heard_as(n_versions: int, perturb_ratio: float, rng: np.random.Generator) -> int:
-    """Return which of the versions of :func:`all_units` an item takes."""
+def sample_unit_variant(n_versions: int, perturb_ratio: float, rng: np.random.Generator) -> int:
+    """Return which of the versions of :func:`load_unit_variants` an item takes."""
     if n_versions > 1 and rng.random() < perturb_ratio:
         return int(rng.integers(1, n_versions))
     return 0
 
 
-def collate(items: list[Batch]) -> Batch:
+def collate(items: list[GlowBatch]) -> GlowBatch:
     """Return one padded batch of batches of one."""
 
     def pad(tensors: list[Tensor]) -> Tensor:
@@ -204,7 +204,7 @@ def collate(items: list[Batch]) -> Batch:
         return pad_sequence(frames_first, batch_first=True).transpose(1, -1)
 
     volumes = [item.volume for item in items if item.volume is not None]
-    return Batch(
+    return GlowBatch(
         units=pad([item.units for item in items]).contiguous(),
         f0=pad([item.f0 for item in items]),
         uv=pad([item.uv for item in items]),
@@ -216,7 +216,7 @@ def collate(items: list[Batch]) -> Batch:
     )
 
 
-def noisy(values: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
+def add_noise(values: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
     """Return ``values``, of any shape, with normal noise of this deviation."""
     if not deviation:
         return values

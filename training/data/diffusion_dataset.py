@@ -21,7 +21,7 @@ from diffusion.config import DiffusionConfig
 from modules.common.errors import FeatureError
 from modules.dataset import features
 from modules.dsp.align import align_units
-from training.data.dataset import VALIDATION_SECONDS, all_units, heard_as, noisy
+from training.data.dataset import VALIDATION_SECONDS, add_noise, load_unit_variants, sample_unit_variant
 from training.data.sampler import Item
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class DiffusionBatch:
 
 
 @dataclass(frozen=True)
-class _Version:
+class _MelVersion:
     """What belongs together: a mel, its volume and how many semitones both are away from the recording."""
 
     mel: Tensor  # (M, N)
@@ -82,24 +82,24 @@ class _Version:
 
 
 @dataclass(frozen=True)
-class _Clip:
+class _DiffusionClip:
     units: Tensor  # (1 + K, D, U): the clip's own, then its perturbed copies
     f0: Tensor  # (N,), as sung
-    plain: _Version
-    augmented: _Version | None
+    plain: _MelVersion
+    augmented: _MelVersion | None
 
-    def kept(self, device: torch.device, half: bool) -> _Clip:
+    def kept(self, device: torch.device, half: bool) -> _DiffusionClip:
         """Return the clip on ``device``; units and mels, nearly all of it, in half precision if ``half``."""
 
         def large(values: Tensor) -> Tensor:
             return values.to(device, torch.float16 if half else torch.float32)
 
-        def version(of: _Version | None) -> _Version | None:
+        def version(of: _MelVersion | None) -> _MelVersion | None:
             return of and replace(of, mel=large(of.mel), volume=of.volume.to(device))
 
         plain = version(self.plain)
         assert plain is not None
-        return _Clip(large(self.units), self.f0.to(device), plain, version(self.augmented))
+        return _DiffusionClip(large(self.units), self.f0.to(device), plain, version(self.augmented))
 
 
 class DiffusionDataset(Dataset[DiffusionBatch]):
@@ -144,7 +144,7 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         self._speakers = [config.speaker_id(clip.parent.name) for clip in clips]
         self._items = [i for i, n in enumerate(frames) for _ in range(n // self._window if augment else 1)]
         self.lengths = [min(frames[i], self._window) for i in self._items]
-        self._memory: list[_Clip] | None = None
+        self._memory: list[_DiffusionClip] | None = None
         if cache is not None:
             half = config.train.cache_fp16
             self._memory = [self._read(clip).kept(cache, half) for clip in clips]
@@ -162,14 +162,14 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         n_frames = version.mel.shape[-1]
         if self.augment:
             rng = np.random.default_rng((train.seed, epoch, number))
-            units = clip.units[heard_as(len(clip.units), train.perturb_ratio, rng)]
+            units = clip.units[sample_unit_variant(len(clip.units), train.perturb_ratio, rng)]
             if rng.random() < _AUGMENTED_SHARE and clip.augmented is not None:
                 version = clip.augmented
             start = int(rng.integers(0, n_frames - self._window + 1))
         stop = min(n_frames, start + self._window)
         units = align_units(units, n_frames, self.config.data.unit_interpolate_mode, start, stop).float()
         if self.augment and train.unit_noise:
-            units = noisy(units.cpu(), train.unit_noise, rng).to(units.device)
+            units = add_noise(units.cpu(), train.unit_noise, rng).to(units.device)
         knows_shift = self.config.model.use_pitch_aug
         return DiffusionBatch(
             units=units.unsqueeze(0),
@@ -198,11 +198,11 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
             )
         return [clip for clip, _ in kept], [n for _, n in kept]
 
-    def _read(self, wav: Path) -> _Clip:
+    def _read(self, wav: Path) -> _DiffusionClip:
         data, model = self.config.data, self.config.model
         pitch_aug = self.augment and model.use_pitch_aug
         _with_features(wav, "units", "mel", "volume", *(("aug_mel", "aug_volume") if pitch_aug else ()))
-        units, mel = all_units(wav, self.augment), features.load_mel(wav)
+        units, mel = load_unit_variants(wav, self.augment), features.load_mel(wav)
         if units.shape[1] != data.ssl_dim:
             raise FeatureError(
                 f"{wav}: its units have {units.shape[1]} channels, the model wants {data.ssl_dim} "
@@ -211,11 +211,11 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
             )
         if len(mel) != data.n_mels:
             raise FeatureError(f"{wav}: its mel has {len(mel)} bins, the model wants {data.n_mels}")
-        clip = _Clip(
+        clip = _DiffusionClip(
             units=units,
             f0=features.load_f0(wav)[0],
-            plain=_Version(mel, features.load_volume(wav), 0.0),
-            augmented=_Version(*features.load_augmented(wav)) if pitch_aug else None,
+            plain=_MelVersion(mel, features.load_volume(wav), 0.0),
+            augmented=_MelVersion(*features.load_augmented(wav)) if pitch_aug else None,
         )
         lengths = {len(clip.f0)}
         for version in (clip.plain, clip.augmented):

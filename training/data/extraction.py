@@ -39,7 +39,7 @@ BATCH_SECONDS = 60.0  # of clips whose units are computed together; a GPU is bus
 
 
 @dataclass(frozen=True)
-class Job:
+class ExtractionJob:
     """One clip and what to make of it.
 
     Attributes:
@@ -55,9 +55,9 @@ class Job:
     seed: int
 
 
-def in_batches(jobs: Sequence[Job], sampling_rate: int) -> list[list[Job]]:
+def in_batches(jobs: Sequence[ExtractionJob], sampling_rate: int) -> list[list[ExtractionJob]]:
     """Return the jobs in groups of up to a minute of sound."""
-    batches: list[list[Job]] = []
+    batches: list[list[ExtractionJob]] = []
     length = math.inf
     for job in jobs:
         duration = job.wav.stat().st_size / (2 * sampling_rate)  # int16, from step 1
@@ -88,7 +88,7 @@ class Extractor:
         )
         self.mel = LogMel.from_config(data)
 
-    def process(self, jobs: Sequence[Job]) -> list[str]:
+    def process(self, jobs: Sequence[ExtractionJob]) -> list[str]:
         """Make the missing features of some clips; return for each why that failed, or nothing.
 
         The units of all of them are computed together, which a GPU likes.
@@ -111,7 +111,7 @@ class Extractor:
         return reasons
 
     @contextmanager
-    def _noting_failure(self, job: Job, reasons: list[str], number: int) -> Iterator[None]:
+    def _noting_failure(self, job: ExtractionJob, reasons: list[str], number: int) -> Iterator[None]:
         try:
             yield
         except (AudioError, FeatureError) as error:
@@ -128,7 +128,7 @@ class Extractor:
             raise AudioError(f"{wav} has {rate} Hz, not {self.data.sampling_rate}; run resample.py first")
         return audio
 
-    def _begin(self, job: Job) -> tuple[FeatureRecord, np.ndarray]:
+    def _begin(self, job: ExtractionJob) -> tuple[FeatureRecord, np.ndarray]:
         """Return the clip (T,) and its record, without what is about to be made anew."""
         audio = self._read(job.wav)
         record = FeatureRecord.load(job.wav)
@@ -147,14 +147,14 @@ class Extractor:
         return record, audio
 
     def _store(
-        self, job: Job, record: FeatureRecord, *kinds: str, values: Sequence[Tensor | np.ndarray]
+        self, job: ExtractionJob, record: FeatureRecord, *kinds: str, values: Sequence[Tensor | np.ndarray]
     ) -> None:
         for kind, value in zip(kinds, values, strict=True):
             save_feature(job.wav, kind, value)
         for kind in kinds:
             record.finish(job.wav, kind, job.wanted[kind])
 
-    def _make(self, job: Job, record: FeatureRecord, audio: np.ndarray) -> None:
+    def _make(self, job: ExtractionJob, record: FeatureRecord, audio: np.ndarray) -> None:
         """Make what needs no other clip: all but the clip's own units."""
         store = partial(self._store, job, record)
         with torch.inference_mode():

@@ -21,7 +21,7 @@ Item = tuple[int, int]  # epoch and number: a worker needs nothing else to know 
 
 
 @dataclass(frozen=True)
-class Shape:
+class BatchShape:
     """How an epoch is cut.
 
     Attributes:
@@ -53,7 +53,7 @@ class EpochBatches:
         ConfigError: There are fewer items than processes.
     """
 
-    def __init__(self, lengths: Sequence[int], shape: Shape, seed: int, bucket: bool = True) -> None:
+    def __init__(self, lengths: Sequence[int], shape: BatchShape, seed: int, bucket: bool = True) -> None:
         if len(lengths) < shape.n_ranks:
             raise ConfigError(
                 f"{len(lengths)} training windows are too few for {shape.n_ranks} processes; start fewer"

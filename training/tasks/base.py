@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from training.data.sampler import Item
-from training.tensorboard import Board
+from training.tensorboard import TensorBoardLogger
 
 
-class Batch(Protocol):
+class TrainingBatch(Protocol):
     """Items that are learned from together."""
 
     def __len__(self) -> int: ...  # items
-    def to(self, device: torch.device) -> Batch: ...  # noqa: D102
+    def to(self, device: torch.device) -> TrainingBatch: ...  # noqa: D102
 
 
 class TrainingSet(Protocol):
@@ -79,6 +79,6 @@ class Task(Protocol):
         """Return the losses by name, each a mean over the batch; ``network`` is the model, wrapped or not."""
         ...
 
-    def validate(self, model: Any, board: Board, step: int) -> dict[str, float]:
+    def validate(self, model: Any, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
         """Return numbers by name, "val_loss" among them."""
         ...

@@ -21,8 +21,8 @@ from modules.config import Config, DataConfig, ModelConfig, TrainConfig
 from modules.dataset import features
 from modules.dataset.feature_record import Recipe, recipe
 from training.data.diffusion_dataset import DiffusionBatch, DiffusionDataset, collate
-from training.preview import Stage
-from training.tensorboard import Board
+from training.tasks.preview import ValidationPreview
+from training.tensorboard import TensorBoardLogger
 from vdecoder import own_file
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class DiffusionTask:
         )
         self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
         data = config.data
-        self._stage = Stage(
+        self._preview = ValidationPreview(
             config.vocoder.type,
             DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
             device,
@@ -142,7 +142,7 @@ class DiffusionTask:
 
     def prepare(self) -> None:
         """Load the vocoder of the validation clips."""
-        self._stage.load()
+        self._preview.load()
 
     def initialise(self, batch: DiffusionBatch) -> None:
         """Do nothing: no weight of this model depends on data."""
@@ -160,21 +160,21 @@ class DiffusionTask:
         return {"mse": network(*batch.model_inputs())}
 
     @torch.no_grad()
-    def validate(self, model: Unit2Mel, board: Board, step: int) -> dict[str, float]:
+    def validate(self, model: Unit2Mel, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
         """Measure ``model`` on the validation clips and render some of them.
 
         Times and noise are the same at every validation, so its numbers can be compared.
 
         Args:
             model: The model, or its running mean; in eval mode.
-            board: Where scalars, pictures and sounds go.
+            tensorboard: Where scalars, pictures and sounds go.
             step: Optimizer steps done.
 
         Returns:
             Over all clips the loss "val_loss". Over some, of which a mel is
             sampled as section "infer" says, the mean absolute difference
             "mel_l1" (natural log); with a vocoder the scores of their sound,
-            see :meth:`training.preview.Stage.perform`.
+            see :meth:`training.tasks.preview.ValidationPreview.render`.
         """
         loss, frames = 0.0, 0
         scores: dict[str, list[float]] = {}
@@ -187,7 +187,7 @@ class DiffusionTask:
             loss += float(self._loss(model, batch, index)) * n
             frames += n
             if index in shown:
-                for name, score in self._render(model, index, batch, board, step).items():
+                for name, score in self._render(model, index, batch, tensorboard, step).items():
                     scores.setdefault(name, []).append(score)
         means = {k: float(np.nanmean(v)) for k, v in scores.items() if np.isfinite(v).any()}
         return {"val_loss": loss / frames, **means}
@@ -207,7 +207,7 @@ class DiffusionTask:
         return torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))).to(self.device)
 
     def _render(
-        self, model: Unit2Mel, index: int, batch: DiffusionBatch, board: Board, step: int
+        self, model: Unit2Mel, index: int, batch: DiffusionBatch, tensorboard: TensorBoardLogger, step: int
     ) -> dict[str, float]:
         """Show one clip as it was and as it is sampled; return scores."""
         units, f0, volume, true = (
@@ -218,9 +218,9 @@ class DiffusionTask:
         noise = self._noise(tuple(true.shape), index)
         mel = model.infer(units, f0, volume, batch.speaker, mel=start, noise=noise)
         made, recorded = mel[0].float().cpu(), true[0].cpu()
-        board.mels(f"mel/{index}", {"recorded": recorded, "generated": made}, step)
+        tensorboard.mels(f"mel/{index}", {"recorded": recorded, "generated": made}, step)
         wav = self.validation_set.clips[index]
-        self._stage.show_recording(wav, index, made.shape[-1], board, step)
+        self._preview.show_recording(wav, index, made.shape[-1], tensorboard, step)
         uv = features.load_f0(wav)[1][: made.shape[-1]]
-        scores = self._stage.perform(index, made, recorded, f0[0].cpu(), uv, board, step)
+        scores = self._preview.render(index, made, recorded, f0[0].cpu(), uv, tensorboard, step)
         return {"mel_l1": float((made - recorded).abs().mean()), **scores}

@@ -19,9 +19,9 @@ from modules.config import Config
 from modules.dsp.f0 import F0_MAX, F0_MIN, lf0_to_hz
 from modules.dsp.mcd import mel_cepstral_distortion
 from modules.nn.masks import round_up
-from training.data.dataset import Batch, GlowDataset, collate
-from training.preview import Listener, Stage
-from training.tensorboard import Board
+from training.data.dataset import GlowBatch, GlowDataset, collate
+from training.tasks.preview import AudioScorer, ValidationPreview
+from training.tensorboard import TensorBoardLogger
 
 _N_SAMPLES = 2  # validation clips that are rendered for TensorBoard
 _MAX_SAMPLE_FRAMES = 860  # 10 s of each
@@ -35,7 +35,7 @@ class GlowTask:
         training_clips: Wavs to learn from.
         validation_clips: Wavs to measure on.
         device: Where the model lives.
-        listener: Scores the sound of every ``train.score_every``-th validation.
+        scorer: Scores the sound of every ``train.score_every``-th validation.
 
     Raises:
         ConfigError: A clip's speaker, or the vocoder, is unknown.
@@ -57,14 +57,14 @@ class GlowTask:
         training_clips: list[Path],
         validation_clips: list[Path],
         device: torch.device,
-        listener: Listener | None = None,
+        scorer: AudioScorer | None = None,
     ) -> None:
-        self.config, self.device, self.listener = config, device, listener
+        self.config, self.device, self.scorer = config, device, scorer
         torch.manual_seed(config.train.seed)
         self.model = GlowSVC(config.model).to(device)
         self.training_set = GlowDataset(training_clips, config, augment=True)
         self.validation_set = GlowDataset(validation_clips, config, augment=False)
-        self._stage = Stage(config.model.vocoder_name, config.data, device)
+        self._preview = ValidationPreview(config.model.vocoder_name, config.data, device)
 
     @property
     def d_model(self) -> int:
@@ -73,9 +73,9 @@ class GlowTask:
 
     def prepare(self) -> None:
         """Load the vocoder of the validation clips."""
-        self._stage.load()
+        self._preview.load()
 
-    def initialise(self, batch: Batch) -> None:
+    def initialise(self, batch: GlowBatch) -> None:
         """Set what depends on data, before the first step of a fresh run."""
         self.model.initialise(**batch.model_inputs())
 
@@ -88,24 +88,24 @@ class GlowTask:
         """Return what a published ``G_*.pth`` holds beside the model."""
         return {"iteration": epoch, "optimizer": None, "learning_rate": self.config.train.learning_rate}
 
-    def weights(self, batch: Batch) -> dict[str, Tensor]:
+    def weights(self, batch: GlowBatch) -> dict[str, Tensor]:
         """Return the frames that each loss is a mean over."""
         weights = {"mle": round_up(batch.lengths, self.config.model.n_sqz).sum().float()}
         if self.model.f0_decoder is not None:
             weights["lf0"] = (batch.f0 > 0).sum().float()
         return weights
 
-    def losses(self, network: Callable[..., GlowOutput], batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: Callable[..., GlowOutput], batch: GlowBatch) -> dict[str, Tensor]:
         """Return ``mle`` and, with an F0 decoder, ``lf0``, each a mean over its frames."""
         return GlowSVC.losses(network(**batch.model_inputs(), f0_factor=batch.f0_factor))
 
     @torch.no_grad()
-    def validate(self, model: GlowSVC, board: Board, step: int) -> dict[str, float]:
+    def validate(self, model: GlowSVC, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
         """Measure ``model`` on the validation clips and render some of them.
 
         Args:
             model: The model, or its running mean; in eval mode.
-            board: Where scalars, pictures and sounds go.
+            tensorboard: Where scalars, pictures and sounds go.
             step: Optimizer steps done.
 
         Returns:
@@ -114,7 +114,7 @@ class GlowTask:
             log) and the mel-cepstral distortion "mcd" (dB). Over the sound of the
             rendered ones, with a vocoder: the same difference "audio_mel_l1", the
             pitch's "f0_accuracy" (share of voiced frames within 50 cents), and
-            what the listener says.
+            what the scorer says.
         """
         sums: dict[str, float] = {}
         heard: dict[str, list[float]] = {}
@@ -134,7 +134,7 @@ class GlowTask:
                 sums[name] = sums.get(name, 0.0) + float(value) * n
             frames += n
             if index < _N_SAMPLES:
-                for name, score in self._render(index, batch, output, mel, board, step).items():
+                for name, score in self._render(index, batch, output, mel, tensorboard, step).items():
                     heard.setdefault(name, []).append(score)
         means = {
             name: float(np.nanmean(scores)) for name, scores in heard.items() if np.isfinite(scores).any()
@@ -142,24 +142,30 @@ class GlowTask:
         return {name: value / frames for name, value in sums.items()} | means
 
     def _render(
-        self, index: int, batch: Batch, output: GlowOutput, mel: Tensor, board: Board, step: int
+        self,
+        index: int,
+        batch: GlowBatch,
+        output: GlowOutput,
+        mel: Tensor,
+        tensorboard: TensorBoardLogger,
+        step: int,
     ) -> dict[str, float]:
         """Show one clip as it was and as it was made; return scores of the sound."""
         true, made = (m[0, :, :_MAX_SAMPLE_FRAMES].float().cpu() for m in (batch.mel, mel))
         f0, uv = (x[0, :_MAX_SAMPLE_FRAMES].cpu() for x in (batch.f0, batch.uv))
-        board.mels(f"mel/{index}", {"recorded": true, "generated": made}, step)
+        tensorboard.mels(f"mel/{index}", {"recorded": true, "generated": made}, step)
         tracks = {"input": f0 * uv}
         if output.pred_lf0 is not None:
             predicted = lf0_to_hz(output.pred_lf0[0, 0, :_MAX_SAMPLE_FRAMES].float().cpu())
             tracks["predicted"] = predicted.clamp(F0_MIN, F0_MAX) * uv
-        board.f0(f"f0/{index}", tracks, step)
+        tensorboard.f0(f"f0/{index}", tracks, step)
         wav = self.validation_set.clips[index]
-        self._stage.show_recording(wav, index, true.shape[-1], board, step)
-        listener = self.listener if self._is_scored(step) else None
-        listen = None if listener is None else lambda audio, rate: listener(audio, rate, wav)
-        return self._stage.perform(index, made, true, f0, uv, board, step, listen)
+        self._preview.show_recording(wav, index, true.shape[-1], tensorboard, step)
+        scorer = self.scorer if self._is_scored(step) else None
+        listen = None if scorer is None else lambda audio, rate: scorer(audio, rate, wav)
+        return self._preview.render(index, made, true, f0, uv, tensorboard, step, listen)
 
     def _is_scored(self, step: int) -> bool:
-        """Return whether the listener hears the validation after ``step`` steps."""
+        """Return whether the scorer hears the validation after ``step`` steps."""
         train = self.config.train
         return train.score_every > 0 and step // train.eval_interval % train.score_every == 0

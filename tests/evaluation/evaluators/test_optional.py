@@ -8,7 +8,7 @@ import pytest
 from evaluation.conversions import Conversion, SourceSong
 from evaluation.evaluators import build_evaluators, similarity, words
 from evaluation.evaluators.base import EvalInputs, Unavailable, importing
-from evaluation.validation import build_listener
+from evaluation.validation import build_scorer
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import write_audio
 from synthetic_voice import compose, sing
@@ -58,7 +58,7 @@ def test_a_missing_package_is_named_and_the_other_evaluators_still_run(nothing_i
     how = "is not installed; get it with: python -m pip install -r requirements-quality.txt"
     assert all(reason.endswith(how) for reason in missing.values())
     assert missing["dnsmos_ovrl"].startswith("speechmos")
-    score, missing = build_listener()
+    score, missing = build_scorer()
     assert score(np.zeros(RATE, np.float32), RATE, tmp_path / "a.wav") == {}
     assert missing.keys() == {"similarity", "dnsmos_ovrl"}
 
@@ -113,7 +113,7 @@ def test_validation_clips_are_scored_beside_their_recordings(tmp_path):
     needs("resemblyzer", "speechmos")
     audio = sung("sofia")
     write_audio(tmp_path / "a.wav", audio, RATE)
-    score, missing = build_listener()
+    score, missing = build_scorer()
     scores = score(audio, RATE, tmp_path / "a.wav")
     assert not missing and scores["similarity"] > 0.99 and 1 <= scores["dnsmos_ovrl"] <= 5
     assert np.isnan(score(audio, RATE, tmp_path / "gone.wav")["similarity"])

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from evaluation.evaluators import EVALUATORS
-from evaluation.validation import build_listener
+from evaluation.validation import build_scorer
 from modules.common.errors import ConfigError
 from modules.common.metrics import BEST_BY, METRICS, SCORED, computed_in
 from modules.config import TrainConfig
-from training.early_stopping import Verdict
+from training.early_stopping import BestTracker
 from webui.language import in_language
 from webui.texts.training import TEXTS
 from webui.training.tab import numbers_of
@@ -24,8 +24,8 @@ def test_each_evaluation_metric_has_one_evaluator():
 
 
 def test_the_scorer_of_validations_fills_what_the_table_says(tmp_path):
-    score, missing = build_listener()
-    scores = score(np.zeros(16000, np.float32), 16000, tmp_path / "no recording.wav")
+    score_audio, missing = build_scorer()
+    scores = score_audio(np.zeros(16000, np.float32), 16000, tmp_path / "no recording.wav")
     assert {*scores, *missing} == set(SCORED)
 
 
@@ -33,9 +33,9 @@ def test_the_scorer_of_validations_fills_what_the_table_says(tmp_path):
 def test_what_best_by_may_name_is_judged_shown_and_documented(tmp_path, name):
     metric = METRICS[name]
     assert TrainConfig(best_by=name, score_every=1).best_by == name
-    tracker = Verdict(tmp_path / "metrics.csv", name, 0)
+    tracker = BestTracker(tmp_path / "metrics.csv", name, 0)
     better, worse = (0.75, 0.25) if metric.better == "higher" else (0.25, 0.75)
-    assert [tracker.note(step, {name: value}) for step, value in ((1, worse), (2, better), (3, worse))] == [
+    assert [tracker.update(step, {name: value}) for step, value in ((1, worse), (2, better), (3, worse))] == [
         *(True, True, False)
     ]
     for language, label in enumerate((metric.label, metric.label_zh)):

@@ -2,7 +2,7 @@ import torch
 
 from modules.checkpoint import read_checkpoint
 from tests.training.clips import with_train
-from training.distributed import World
+from training.distributed import DistributedContext
 from training.loop import Trainer
 
 
@@ -40,7 +40,7 @@ class Line:
     def prepare(self):
         self.prepared = True
 
-    def validate(self, model, board, step):
+    def validate(self, model, tensorboard, step):
         return {"val_loss": abs(3 - model.weight.item())}
 
 
@@ -67,9 +67,11 @@ class Point:
 
 def test_any_task_can_be_trained(tmp_path):
     config = with_train(max_steps=100, eval_interval=50, learning_rate=0.3, warmup_steps=1, keep_ckpts=1)
-    run = Trainer(Line(), config.train, tmp_path, World(torch.device("cpu")))
+    run = Trainer(Line(), config.train, tmp_path, DistributedContext(torch.device("cpu")))
     run.run()
     assert abs(run.task.model.weight.item() - 3) < 0.1
     assert {path.name for path in tmp_path.glob("*.pt")} == {"model_100.pt", "model_best.pt"}
     assert read_checkpoint(tmp_path / "model_100.pt")["taken"] == 100
-    assert Trainer(Line(), config.train, tmp_path, World(torch.device("cpu"))).progress.step == 100
+    assert (
+        Trainer(Line(), config.train, tmp_path, DistributedContext(torch.device("cpu"))).progress.step == 100
+    )

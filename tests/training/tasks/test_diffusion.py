@@ -12,10 +12,10 @@ from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from tests.training.clips import make_clips
 from tests.training.events import Events
-from training.distributed import World
+from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
-from training.tensorboard import Board
+from training.tensorboard import TensorBoardLogger
 
 CPU = torch.device("cpu")
 
@@ -64,7 +64,7 @@ def make_task(clips, config=None) -> DiffusionTask:
 def trainer(clips, folder, config=None) -> Trainer:
     config = config or configured()
     task = DiffusionTask(config, clips, clips[:1], CPU)
-    return Trainer(task, engine_config(config.train, CPU), folder, World(CPU))
+    return Trainer(task, engine_config(config.train, CPU), folder, DistributedContext(CPU))
 
 
 def same(one, two) -> bool:
@@ -94,13 +94,13 @@ def test_the_loss_falls_and_validation_is_written(clips, tmp_path, model):
 
 @pytest.mark.parametrize("model", KINDS, ids=str)
 def test_validation_is_the_same_each_time(clips, tmp_path, model):
-    task, board = make_task(clips, configured(model)), Board(tmp_path / "run")
+    task, tensorboard = make_task(clips, configured(model)), TensorBoardLogger(tmp_path / "run")
     torch.nn.init.normal_(task.model.decoder.network.output_projection.weight, std=0.1)
-    first = task.validate(task.model, board, 1)
+    first = task.validate(task.model, tensorboard, 1)
     torch.rand(7)
-    assert task.validate(task.model, board, 2) == first
+    assert task.validate(task.model, tensorboard, 2) == first
     assert first.keys() == {"val_loss", "mel_l1", "audio_mel_l1", "f0_accuracy"}
-    board.close()
+    tensorboard.close()
 
 
 @pytest.mark.parametrize("model", KINDS, ids=str)
@@ -110,10 +110,10 @@ def test_no_time_is_learnt_or_measured_that_is_not_asked_for(clips, tmp_path, mo
     task.model.decoder.network.forward = lambda x, t, condition: seen.append(t) or ask(x, t, condition)
     batch = task.collate([task.training_set[0, number % 2] for number in range(200)])
     task.losses(task.model, batch)
-    board = Board(tmp_path / "run")
+    tensorboard = TensorBoardLogger(tmp_path / "run")
     for index in range(2):
         task._loss(task.model, task.validation_set[0, index], index)
-    board.close()
+    tensorboard.close()
     limit = model.get("k_step_max", 100)
     for times in seen:  # what the network is told, in steps; rectified flow counts towards the mel
         from_mel = 100 - times if "type" in model else times
@@ -242,7 +242,7 @@ def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, ca
     for name, value in run.task.model.state_dict().items():
         assert torch.equal(value, expected[name]), name
     said = next(line for line in caplog.messages if "starting from the base model" in line)
-    fate = "from the average of its speakers" if base == "of seven" else "anew"
+    fate = "from the average of its speakers" if base == "of seven" else "from scratch"
     assert said.endswith(f"model_0.pt; spk_embed.weight {fate}" if n_spk > 1 else "model_0.pt")
     run.run()
     assert run.checkpoints.steps() == [0, 10] and (folder / "model_0.pt").read_bytes() == before
@@ -267,7 +267,7 @@ def test_forced_checkpoints_stay_and_of_the_others_the_newest(clips, tmp_path):
     run.task.validate = lambda *args: {"val_loss": 1.0}
     run.run()
     assert run.checkpoints.steps() == [10, 20, 30, 32, 36, 40]
-    assert [int(row["step"]) for row in run.verdict._rows] == list(range(4, 41, 4))  # saved, not measured
+    assert [int(row["step"]) for row in run.tracker._rows] == list(range(4, 41, 4))  # saved, not measured
 
 
 def test_a_model_with_a_speaker_encoder_is_not_trained(clips):
@@ -293,11 +293,11 @@ def test_the_recording_and_two_voices_are_heard(clips, tmp_path):
     from tests.support.golden_cases import voice
 
     write_audio(clips[0], voice(1.0, 44100), 44100)
-    task, board = DiffusionTask(configured(), clips, clips, CPU), Board(tmp_path / "run")
+    task, tensorboard = DiffusionTask(configured(), clips, clips, CPU), TensorBoardLogger(tmp_path / "run")
     task.model.eval()
     for step in (1, 2):
-        task.validate(task.model, board, step)
-    board.close()
+        task.validate(task.model, tensorboard, step)
+    tensorboard.close()
     events = Events(Path(tmp_path / "run"))
     assert events.tags("audio") == ["audio/0/generated", "audio/0/recorded", "audio/2/generated"]
     assert len(events.audio("audio/0/recorded")) == 1 and len(events.audio("audio/2/generated")) == 2

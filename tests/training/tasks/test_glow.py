@@ -13,10 +13,10 @@ from tests.inference.tiny import write_vocoder
 from tests.support.golden_cases import voice
 from tests.training.clips import CONFIG, make_clips
 from tests.training.events import Events
-from training.distributed import World
+from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask
-from training.tensorboard import Board
+from training.tensorboard import TensorBoardLogger
 from vdecoder import VOCODERS, VocoderSpec
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def with_vocoder(name):
     return replace(CONFIG, model=replace(CONFIG.model, vocoder_name=name))
 
 
-class Seen(Board):
+class Seen(TensorBoardLogger):
     """A board that also remembers the F0 tracks it was given."""
 
     def f0(self, name, tracks, step):
@@ -58,10 +58,10 @@ def test_the_seed_decides_the_first_weights(clips):
 def test_the_recording_itself_is_heard_once_in_a_process(clips, tmp_path):
     audio = voice(1.0, 44100)
     write_audio(clips[0], audio, 44100)
-    task, board = make_task(clips), Board(tmp_path / "run")
+    task, tensorboard = make_task(clips), TensorBoardLogger(tmp_path / "run")
     for step in (50_000, 50_800):  # of a resumed run
-        task.validate(task.model, board, step)
-    board.close()
+        task.validate(task.model, tensorboard, step)
+    tensorboard.close()
     events = Events(tmp_path / "run")
     ((step, rate, recorded),) = events.audio("audio/0/recorded")
     assert (step, rate, len(recorded)) == (50_000, 44100, 40 * 512)
@@ -70,9 +70,9 @@ def test_the_recording_itself_is_heard_once_in_a_process(clips, tmp_path):
 
 
 def test_without_the_recording_the_rest_is_shown(clips, tmp_path):
-    task, board = make_task(clips), Board(tmp_path / "run")
-    values = task.validate(task.model, board, 1)
-    board.close()
+    task, tensorboard = make_task(clips), TensorBoardLogger(tmp_path / "run")
+    values = task.validate(task.model, tensorboard, 1)
+    tensorboard.close()
     assert Events(tmp_path / "run").tags("audio") == ["audio/0/generated"]
     assert values.keys() == computed_in("validation").keys()
     assert values["val_loss"] == pytest.approx(values["mle"] + CONFIG.train.c_lf0 * values["lf0"])
@@ -82,17 +82,17 @@ def test_without_the_recording_the_rest_is_shown(clips, tmp_path):
 @pytest.mark.parametrize("predicts", [True, False])
 def test_the_predicted_melody_is_drawn_beside_the_true_one(clips, tmp_path, predicts):
     config = replace(CONFIG, model=replace(CONFIG.model, use_automatic_f0_prediction=predicts))
-    task, board = make_task(clips, config), Seen(tmp_path / "run")
-    task.validate(task.model, board, 1)
-    board.close()
+    task, tensorboard = make_task(clips, config), Seen(tmp_path / "run")
+    task.validate(task.model, tensorboard, 1)
+    tensorboard.close()
     f0, uv = load_f0(clips[0])
-    assert torch.equal(board.tracks["input"], f0)
-    assert ("predicted" in board.tracks) == predicts
+    assert torch.equal(tensorboard.tracks["input"], f0)
+    assert ("predicted" in tensorboard.tracks) == predicts
     if predicts:
         item = task.validation_set[0, 0]
         inputs = item.units, item.f0, item.uv, item.speaker_id
         _, expected = task.model.infer(*inputs, predict_f0=True)
-        torch.testing.assert_close(board.tracks["predicted"], expected[0] * uv)
+        torch.testing.assert_close(tensorboard.tracks["predicted"], expected[0] * uv)
 
 
 def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path, monkeypatch, caplog):
@@ -103,14 +103,14 @@ def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path
     write_audio(clips[0], voice(1.0, 44100), 44100)
 
     def heard(folder):
-        task, board = make_task(clips, with_vocoder("needy")), Board(folder)
+        task, tensorboard = make_task(clips, with_vocoder("needy")), TensorBoardLogger(folder)
         for step in (1, 2):
-            task.validate(task.model, board, step)
-        board.close()
+            task.validate(task.model, tensorboard, step)
+        tensorboard.close()
         return Events(folder).tags("audio")
 
     def messages():
-        return [record.message for record in caplog.records if record.name == "training.preview"]
+        return [record.message for record in caplog.records if record.name == "training.tasks.preview"]
 
     assert heard(tmp_path / "without") == ["audio/0/recorded"]
     assert len(messages()) == 1 and "python -m pretrain needy" in messages()[0]
@@ -124,7 +124,7 @@ def test_a_damaged_vocoder_is_found_before_the_first_step(clips, tmp_path, monke
     write_vocoder(tmp_path / "pretrain")
     (tmp_path / "pretrain/nsf_hifigan/model").write_bytes(b"half of a downl")
     task = make_task(clips, with_vocoder("nsf-hifigan"))
-    run = Trainer(task, CONFIG.train, tmp_path / "run", World(CPU))
+    run = Trainer(task, CONFIG.train, tmp_path / "run", DistributedContext(CPU))
     with pytest.raises(CheckpointError, match="nsf_hifigan"):
         run.run()
     assert run.progress.step == 0
@@ -144,9 +144,9 @@ def test_a_listener_scores_the_sound_of_every_second_validation(clips, tmp_path)
         return {"similarity": 0.5, "dnsmos_ovrl": float("nan")}
 
     task = GlowTask(config, clips, clips[:1], CPU, listen)
-    board = Board(tmp_path / "run")
-    values = [task.validate(task.model.eval(), board, step) for step in (10, 20, 30)]
-    board.close()
+    tensorboard = TensorBoardLogger(tmp_path / "run")
+    values = [task.validate(task.model.eval(), tensorboard, step) for step in (10, 20, 30)]
+    tensorboard.close()
     assert heard == [(40 * 512, 44100, clips[0])]
     assert values[1]["similarity"] == 0.5 and "dnsmos_ovrl" not in values[1]
     assert "similarity" not in values[0] | values[2]

@@ -7,7 +7,7 @@ import torch
 
 from modules.common.errors import ConfigError
 from modules.common.files import write_text
-from training.tensorboard import Board
+from training.tensorboard import TensorBoardLogger
 from webui.language import in_language
 from webui.texts.training import TEXTS
 from webui.training.run_folder import RunFolder
@@ -25,13 +25,13 @@ say = in_language(TEXTS, None)
 @pytest.fixture
 def run(tmp_path):
     write_text(tmp_path / "metrics.csv", METRICS)
-    board = Board(tmp_path)
+    tensorboard = TensorBoardLogger(tmp_path)
     for step in range(1, 2001):
-        board.scalars({"train/total": 100 / step}, step)
+        tensorboard.scalars({"train/total": 100 / step}, step)
     for step in (10, 20, 30):
-        board.audio("audio/0/generated", torch.full((100,), step / 100), 8000, step)
-    board.audio("audio/0/recorded", torch.zeros(50), 8000, 10)
-    board.close()
+        tensorboard.audio("audio/0/generated", torch.full((100,), step / 100), 8000, step)
+    tensorboard.audio("audio/0/recorded", torch.zeros(50), 8000, 10)
+    tensorboard.close()
     return RunFolder(tmp_path)
 
 
@@ -40,9 +40,9 @@ def test_a_run_is_read_while_it_goes_on(run, tmp_path):
     assert losses["validation"] == [(10, 4.0), (20, 3.5), (30, 3.75)]
     assert len(losses["training"]) <= 600 and losses["training"][-1] == (2000, pytest.approx(0.05))
     stamp = run.stamp()
-    board = Board(tmp_path)
-    board.scalars({"train/total": 7.0}, 2001)
-    board.close()
+    tensorboard = TensorBoardLogger(tmp_path)
+    tensorboard.scalars({"train/total": 7.0}, 2001)
+    tensorboard.close()
     assert run.stamp() != stamp
     assert RunFolder(tmp_path).losses()["training"][-1] == (2001, 7.0)
 
@@ -52,9 +52,9 @@ def test_a_run_of_the_same_name_is_another(run, tmp_path):
     for path in tmp_path.iterdir():
         path.unlink()
     assert run.losses() == {} and run.clips() == []
-    board = Board(tmp_path)
-    board.scalars({"train/total": 5.0}, 1)
-    board.close()
+    tensorboard = TensorBoardLogger(tmp_path)
+    tensorboard.scalars({"train/total": 5.0}, 1)
+    tensorboard.close()
     assert RunFolder(tmp_path).losses()["training"] == [(1, 5.0)] and run.clips() == []
 
 
@@ -62,9 +62,9 @@ def test_a_new_run_is_seen_though_nobody_looked_between(run, tmp_path):
     run.losses()
     for path in tmp_path.iterdir():
         path.unlink()
-    board = Board(tmp_path)
-    board.scalars({"train/total": 5.0}, 1)
-    board.close()
+    tensorboard = TensorBoardLogger(tmp_path)
+    tensorboard.scalars({"train/total": 5.0}, 1)
+    tensorboard.close()
     assert RunFolder(tmp_path).losses()["training"] == [(1, 5.0)]
 
 

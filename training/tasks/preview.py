@@ -18,16 +18,16 @@ from modules.dsp.f0 import raw_pitch_accuracy
 from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import find_weights
-from training.tensorboard import Board
+from training.tensorboard import TensorBoardLogger
 from vdecoder import VOCODERS
 
 # scores of a sound (T,) at a rate in Hz, which should be like the recording at that path
-Listener = Callable[[np.ndarray, int, Path], dict[str, float]]
+AudioScorer = Callable[[np.ndarray, int, Path], dict[str, float]]
 
 logger = logging.getLogger(__name__)
 
 
-class Stage:
+class ValidationPreview:
     """A vocoder that is loaded when it is needed, or by :meth:`load`; without its weights no sound.
 
     Args:
@@ -63,27 +63,29 @@ class Stage:
         if self._has_vocoder:
             _ = self._vocoder
 
-    def show_recording(self, wav: Path, index: int, n_frames: int, board: Board, step: int) -> None:
-        """Write the first ``n_frames`` of a recording to the board, once, if it is there."""
+    def show_recording(
+        self, wav: Path, index: int, n_frames: int, tensorboard: TensorBoardLogger, step: int
+    ) -> None:
+        """Write the first ``n_frames`` of a recording to the tensorboard, once, if it is there."""
         if index in self._recorded or not wav.exists():
             return
         self._recorded.add(index)
         audio, _ = read_audio(wav, self.data.sampling_rate)
         audio = audio[: n_frames * self.data.hop_length]
-        board.audio(f"audio/{index}/recorded", torch.from_numpy(audio), self.data.sampling_rate, step)
+        tensorboard.audio(f"audio/{index}/recorded", torch.from_numpy(audio), self.data.sampling_rate, step)
 
-    def perform(
+    def render(
         self,
         index: int,
         made: Tensor,
         true: Tensor,
         f0: Tensor,
         uv: Tensor,
-        board: Board,
+        tensorboard: TensorBoardLogger,
         step: int,
         listen: Callable[[np.ndarray, int], dict[str, float]] | None = None,
     ) -> dict[str, float]:
-        """Write the sound of a mel to the board, and return its scores; none without a vocoder.
+        """Write the sound of a mel to the tensorboard, and return its scores; none without a vocoder.
 
         Args:
             index: Of the clip.
@@ -91,7 +93,7 @@ class Stage:
             true: (M, N), that of the recording.
             f0: (N,) Hz, filled.
             uv: (N,), 1 = voiced.
-            board: Where it goes.
+            tensorboard: Where it goes.
             step: Optimizer steps done.
             listen: Gives more scores of the sound (T,) at a rate in Hz.
 
@@ -104,7 +106,7 @@ class Stage:
             return {}
         rate, hop = self.data.sampling_rate, self.data.hop_length
         audio = self._vocoder.synthesize(made, f0, uv).cpu()
-        board.audio(f"audio/{index}/generated", audio, rate, step)
+        tensorboard.audio(f"audio/{index}/generated", audio, rate, step)
         tracker = F0_PREDICTORS.build("pm", sampling_rate=rate, hop_length=hop)
         pitch, voiced = tracker.predict(audio.numpy(), len(f0))
         heard = LogMel.from_config(self.data)(audio.unsqueeze(0))[0]

@@ -54,11 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     source = Path(args.input)
     output = Path(args.output) if args.output else source.with_stem(f"{source.stem}_release")
-    print(f"reading {source} ...", file=sys.stderr, flush=True)
 
-    from model_tools.compress import compress_model
+    from modules.common.progress import stage
 
-    done = compress_model(source, output, args.config, args.half)
+    with stage(f"compressing {source}"):
+        from model_tools.compress import compress_model
+
+        done = compress_model(source, output, args.config, args.half)
     print(
         f"{done.path}: {done.kind}, {_size(done.before)} before, {_size(done.after)} after "
         f"({done.after / done.before:.0%})"

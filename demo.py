@@ -66,6 +66,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     args = get_parser().parse_args(argv)
+    from modules.common.progress import stage
+
     began = time.monotonic()
 
     # every mistake is told now, not after the training
@@ -79,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         in_dir = _sing_dataset(workspace)
     else:
         in_dir = _linked(dataset, workspace) if one_speaker else dataset
-    song = Song.hear(args.song.resolve() if args.song else _sing_song(workspace), workspace)
+    with stage("reading the song"):
+        song = Song.read(args.song.resolve() if args.song else _sing_song(workspace), workspace)
 
     code = _run(["resample.py", "--in_dir", str(in_dir), "--slice"], workspace) or _run(
         ["preprocess_flist_config.py", "--speech_encoder", _encoder(), "--vocoder", "world", "--tiny"],
@@ -94,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     speaker = config.speaker_name(args.speaker) if args.speaker else sorted(config.spk)[0]
     code = _run(
         ["preprocess_hubert_f0.py", "--f0_predictor", F0_PREDICTOR, "--num_processes", "0"], workspace
-    ) or _run(["train.py", "--max_minutes", str(args.minutes), *_base(config)], workspace)
+    ) or _run(["train.py", "--max_minutes", str(args.minutes), "--base", "auto"], workspace)
     if code:
         return code
 
@@ -106,7 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         workspace,
     )
     if not code:
-        _report(song, key, speaker, workspace, time.monotonic() - began)
+        with stage("measuring the result"):
+            report = _report(song, key, speaker, workspace)
+        print(f"{report}; whole run {(time.monotonic() - began) / 60:.1f} min")
     return code
 
 
@@ -121,25 +126,6 @@ def _encoder() -> str:
         print(f"speech encoder: mfcc, which needs no weights, instead of ppg-starter: {error}")
         return "mfcc"
     return "ppg-starter"
-
-
-def _base(config: Config) -> list[str]:
-    """Return the flags to start from the starter kit's base model, or none, and why, if that cannot be."""
-    if config.model.speech_encoder != "ppg-starter":
-        return []
-    from models import GlowSVC
-    from modules.checkpoint import load_weights, model_state
-    from modules.common.errors import GlowSVCError
-    from training.base_model import STARTER_NAME, find_base, fit_speakers
-    from training.tasks.glow import GlowTask
-
-    try:
-        path, model = find_base(STARTER_NAME), GlowSVC(config.model)
-        load_weights(model, fit_speakers(model, model_state(path), GlowTask.speaker_tables)[0], path)
-    except GlowSVCError as error:
-        print(f"training starts from nothing instead of the base model: {error}")
-        return []
-    return ["--base", STARTER_NAME]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +147,7 @@ class Song:
     uv: np.ndarray
 
     @classmethod
-    def hear(cls, path: Path, scratch: Path) -> Song:
+    def read(cls, path: Path, scratch: Path) -> Song:
         """Read a song; raises AudioError if that is impossible."""
         from inference.source import SourceAudio
         from modules.f0_predictor import F0_PREDICTORS
@@ -288,8 +274,8 @@ def _newest_model(workspace: Path) -> Path:
     return found[0]
 
 
-def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float) -> None:
-    """Draw the picture, and print where everything is and how well the melody was kept."""
+def _report(song: Song, key: int, speaker: str, workspace: Path) -> str:
+    """Draw the picture; text of where everything is and how well the melody was kept."""
     from evaluation.conversions import SourceSong
     from evaluation.evaluators.pitch import pitch_score
     from evaluation.picture import write_comparison
@@ -299,7 +285,7 @@ def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float)
 
     options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
     name = result_name(song.path.stem, key, speaker, options)
-    result = Song.hear(workspace / "results" / name, workspace)
+    result = Song.read(workspace / "results" / name, workspace)
     score = pitch_score(SourceSong(name, song.audio, RATE, song.f0, song.uv, key), result.audio)
     difference = result.n_samples - song.n_samples
     picture = result.path.with_suffix(".png")
@@ -311,11 +297,11 @@ def _report(song: Song, key: int, speaker: str, workspace: Path, seconds: float)
     with warnings.catch_warnings():  # of letters that matplotlib's own font lacks, and draws as boxes
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         write_comparison(picture, panels, RATE)
-    print(
+    return (
         f"\nresult   {result.path}\npicture  {picture}\n"
         f"F0 within 50 cents: {score.value:.3f} (WORLD resynthesis of the source: {score.reference:.3f}); "
         f"length: {song.n_samples} samples {f'{difference:+d}' if difference else 'as the source'}; "
-        f"key {key:+d}; whole run {seconds / 60:.1f} min"
+        f"key {key:+d}"
     )
 
 

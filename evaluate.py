@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from inference.options import ConvertOptions
 
 MAX_CLIPS = 8  # held-out clips that are converted for each model
-BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} s, {remaining} left"
 EPILOG = """\
 examples:
   python evaluate.py -m logs/44k/G_20000.pth -n song -s anna --target dataset_raw/anna
@@ -284,24 +283,17 @@ def _convert(
     sources: dict[tuple[Path, bool, int, float], SourceSong],
 ) -> tuple[Conversion, SoundFiles]:
     """Convert a song or a held-out clip; ``sources`` keeps what all models share."""
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
     from evaluation.conversions import Conversion, SourceSong
     from evaluation.evaluators.cloning import copy_synthesis
     from evaluation.results import SoundFiles
     from inference.output import result_name
-    from modules.common.progress import progress_bar
+    from modules.common.progress import seconds_bar
     from modules.dsp.audio import read_audio, write_audio
     from modules.dsp.loudness import below_full_scale
 
     rate, kind = converter.sampling_rate, "held_out" if held_out else ""
     result = Path("audio", model, kind, result_name(path.stem, key, plan.speaker, converter.options))
-    with logging_redirect_tqdm(), progress_bar(desc=f"converting {path.name}", bar_format=BAR) as bar:
-
-        def show(done: float, total: float) -> None:
-            bar.n, bar.total = round(done), max(1, round(total))
-            bar.refresh()
-
+    with seconds_bar(f"converting {path.name}") as show:
         done = converter.convert(path, plan.output / result, plan.speaker, key, show)
     source = Path("audio", "source", kind, f"{path.stem}.flac")
     ceiling = "" if held_out else source.with_name(f"{path.stem}_world.flac")

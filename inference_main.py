@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from modules.config import Config
 
 Job = tuple[Path, str, float]  # song, speaker, key
-BAR = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} s of song, {remaining} left"
 EPILOG = """\
 examples:
   python inference_main.py -m logs/44k/G_20000.pth -n song -s anna
@@ -68,8 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from modules.common.errors import GlowSVCError
     from modules.common.parallel import failure
+    from modules.common.progress import stage
 
-    converter = _converter(options)
+    with stage("loading the voice"):
+        converter = _converter(options)
     failed = 0
     for result, (song, speaker, key) in jobs.items():
         try:
@@ -159,16 +160,9 @@ def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
 
 def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, key: float) -> None:
     """Convert one song under a progress bar and say what came of it."""
-    from tqdm.contrib.logging import logging_redirect_tqdm
+    from modules.common.progress import seconds_bar
 
-    from modules.common.progress import progress_bar
-
-    with logging_redirect_tqdm(), progress_bar(desc=song.name, bar_format=BAR) as bar:
-
-        def show(done: float, total: float) -> None:
-            bar.n, bar.total = round(done), max(1, round(total))
-            bar.refresh()
-
+    with seconds_bar(song.name) as show:
         converted = converter.convert(song, result, speaker, key, show)
     print(f"{result}: {converted.seconds:.1f} s, real-time factor {converted.real_time_factor:.2f}")
     if converted.advice:

@@ -97,14 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
     """Write the voice in ``folder``, and say so."""
-    print(f"{folder}: reading the models", flush=True)
-    from export.voice import export_voice, load_voice
-    from modules.onnx.manifest import sidecar_path
+    from modules.common.progress import stage
 
-    voice = load_voice(folder, fuse, melody)
-    paths = export_voice(
-        folder, voice, lambda graph: print(f"{folder / graph.file}: tracing; up to a minute", flush=True)
-    )
+    with stage(f"reading the models in {folder}"):
+        from export.voice import export_voice, load_voice
+        from modules.onnx.manifest import sidecar_path
+
+        voice = load_voice(folder, fuse, melody)
+    paths = export_voice(folder, voice)
     for path in (*paths, sidecar_path(folder)):
         print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
     if check:
@@ -115,11 +115,13 @@ def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
 def _check(graph: Graph, path: Path) -> None:
     """Print what onnxruntime and PyTorch make of inputs of several lengths."""
     from export.check import compare
+    from modules.common.progress import stage
 
     name, _ = graph.output
     print(f"\n{path}, output {name!r}")
     print(f"{'frames':>8} {'difference':>12} {'of largest':>12} {'PyTorch':>10} {'onnxruntime':>12}")
-    results = compare(graph, path)
+    with stage(f"comparing {path} with PyTorch"):
+        results = compare(graph, path)
     for result in results:
         print(
             f"{result.n_frames:>8} {result.difference:>12.1e} {result.largest:>12.2f} "
@@ -153,18 +155,16 @@ def _export_encoders(names: Sequence[str], output_folder: str | None, weights: s
 
 def _export(name: str, path: Path, weights: str | None) -> None:
     """Write the encoder ``name`` to ``path``, and say so."""
+    from modules.common.progress import stage
 
-    def say(step: str) -> None:
-        print(f"{name}: {step}", flush=True)
+    with stage(f"{name}: reading the weights"):
+        from export.encoder import TOLERANCE, export_encoder
+        from vencoder import ENCODERS
 
-    say("reading the weights")
-    from export.encoder import TOLERANCE, export_encoder
-    from vencoder import ENCODERS
-
-    encoder = ENCODERS.build(name, "cpu", weights=weights and Path(weights))
-    done = export_encoder(encoder, path, say)
-    say(
-        f"largest difference {done.difference:.1e} of the largest unit (allowed: {TOLERANCE:.0e}); "
+        encoder = ENCODERS.build(name, "cpu", weights=weights and Path(weights))
+    done = export_encoder(encoder, path)
+    print(
+        f"{name}: largest difference {done.difference:.1e} of the largest unit (allowed: {TOLERANCE:.0e}); "
         f"wrote {done.path}, {done.path.stat().st_size / 1e6:.1f} MB"
     )
 

@@ -66,11 +66,12 @@ def get_parser() -> argparse.ArgumentParser:
 def usable(clips: Sequence[Path]) -> dict[Path, float]:
     """Return the length in s of each clip that can be used; the others are named in a warning."""
     from modules.common.errors import AudioError
+    from modules.common.progress import progress_bar
     from modules.dataset.layout import LONGEST_NAME
     from modules.dsp.audio import open_audio
 
     seconds = {}
-    for clip in clips:
+    for clip in progress_bar(clips, desc="reading", unit="clip"):
         if len(clip.name.encode()) > LONGEST_NAME:  # its features could not be named after it
             logger.warning("skipped: %s has a name of more than %d bytes; rename it", clip, LONGEST_NAME)
             continue

@@ -69,15 +69,23 @@ def _process(jobs: Sequence[ExtractionJob]) -> list[tuple[Path, str]]:
 
 
 def plan(
-    wavs: Sequence[Path], in_dir: Path, wanted: Recipe
+    wavs: Sequence[Path], in_dir: Path, wanted: Recipe, speaks: bool = True
 ) -> tuple[list[ExtractionJob], dict[str, dict[str, int]]]:
-    """Return the clips that lack features, and how many lack each kind for which reason."""
+    """Jobs of the clips that lack features, and by reason and kind of feature how many lack it.
+
+    Args:
+        wavs: Clips.
+        in_dir: The data set they are in.
+        wanted: Features to have.
+        speaks: Whether this process shows its progress.
+    """
+    from modules.common.progress import progress_bar
     from modules.dataset.feature_record import stale
     from training.data.extraction import ExtractionJob
 
     jobs = []
     reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for wav in wavs:
+    for wav in progress_bar(wavs, desc="checking", unit="clip", disable=not speaks):
         missing = stale(wav, wanted)
         if missing:
             place = wav.relative_to(in_dir).as_posix().encode()
@@ -132,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _preprocess(args: argparse.Namespace, config: Config, context: DistributedContext) -> int:
     from modules.common.errors import AudioError
+    from modules.common.progress import stage
     from modules.dataset.feature_record import recipe
     from modules.dataset.layout import find_clips
     from modules.dataset.report import as_text, save_report
@@ -152,7 +161,7 @@ def _preprocess(args: argparse.Namespace, config: Config, context: DistributedCo
     )
     # each process plans for its own clips only, so it does not matter who begins first
     mine = [wav for wavs in clips.values() for wav in wavs][context.rank :: context.size]
-    jobs, reasons = plan(mine, in_dir, wanted)
+    jobs, reasons = plan(mine, in_dir, wanted, context.is_main)
     if context.is_main:
         announce(reasons)
     skipped = {
@@ -160,7 +169,8 @@ def _preprocess(args: argparse.Namespace, config: Config, context: DistributedCo
     }
     if not context.is_main:
         return 0
-    report = make_report(clips, skipped)
+    with stage("reading the features for the report"):
+        report = make_report(clips, skipped)
     print(as_text(report))
     print(f"report: {save_report(in_dir, 'features', report)}")
     if not report["speakers"]:

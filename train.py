@@ -50,8 +50,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--base",
         metavar="FILE",
-        help="model that a new run starts from; starter: the one that comes along, "
-        "for --tiny with ppg-starter (default: logs/<model>/G_0.pth, if it is there)",
+        help="model that a new run starts from; starter: the one that comes along, for --tiny with "
+        "ppg-starter; auto: that one where it fits (default: logs/<model>/G_0.pth, if it is there)",
     )
     return parser
 
@@ -82,17 +82,21 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
     from modules.config import read_json
     from modules.dataset.feature_record import recipe
     from modules.dataset.features import f0_ranges
-    from training.base_model import STARTER_NAME, find_base
+    from training.base_model import AUTO_NAME, STARTER_ENCODER, STARTER_NAME, find_base, find_fitting_base
     from training.data.filelist import checked_clips
     from training.loop import Trainer
     from training.tasks.glow import GlowTask
 
     folder = Path("logs") / args.model
-    base = find_base(args.base) if args.base else None
+    base = find_base(args.base) if args.base and args.base != AUTO_NAME else None
     lists = config.data.training_files, config.data.validation_files
     training, validation = checked_clips(lists, recipe(config), "run step 3 again", context.is_main)
     scorer = _scorer(config.train) if context.is_main and config.train.score_every else None
     task = GlowTask(config, training, validation, context.device, scorer)
+    if args.base == AUTO_NAME:
+        base = find_fitting_base(
+            task.model, config.model.speech_encoder, task.speaker_tables, context.is_main
+        )
     trainer = Trainer(task, config.train, folder, context, args.max_minutes, base)
     if context.is_main:
         # only now is it sure that the configuration fits the checkpoints that are there
@@ -105,7 +109,7 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
             f"{processes}; "
             f"{trainer.epochs.n_steps} steps per epoch, {trainer.epochs.padding():.1%} padding"
         )
-        if trainer.fresh and config.model.speech_encoder == "ppg-starter":
+        if trainer.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:
             print(f"training from scratch; made with --tiny, it could start with --base {STARTER_NAME}")
     progress = trainer.run()
     if context.is_main:

@@ -9,7 +9,6 @@ what PyTorch gives without.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +22,7 @@ from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 from export.graph import write_graph
 from modules.common.errors import CheckpointError
 from modules.common.files import replacing
+from modules.common.progress import stage
 from vencoder import ppg
 from vencoder.onnx import OnnxEncoder
 from vencoder.ppg import PpgEncoder
@@ -77,15 +77,12 @@ class Wave(nn.Module):
         return self.network.units(self.network.features(padded))
 
 
-def export_encoder(
-    encoder: WindowedEncoder | PpgEncoder, path: Path, on_step: Callable[[str], None] = lambda step: None
-) -> Exported:
+def export_encoder(encoder: WindowedEncoder | PpgEncoder, path: Path) -> Exported:
     """Write ``encoder`` as ONNX to ``path``, and compare the two.
 
     Args:
         encoder: On the CPU, float32.
         path: Where to; what is there stays until the new file has passed.
-        on_step: Told what is going on.
 
     Raises:
         CheckpointError: The graph does not give the same units, or is too large for one file.
@@ -99,24 +96,23 @@ def export_encoder(
         module, n_lost = Wave(encoder), 400 - encoder.hop_length - 2 * encoder.padding
     example = torch.zeros(1, 1, _TRACED * encoder.hop_length + n_lost)
     with replacing(path) as temporary:
-        on_step("tracing the network; a minute or so")
-        write_graph(
-            module,
-            temporary,
-            examples={"source": example},
-            # whole units, which keeps every length inside a linear expression; the graph has no such limit
-            dims={"source": {2: encoder.hop_length * frames + n_lost}},
-            shapes={"source": [1, 1, "n_samples"], "embed": [1, "n_units", encoder.ssl_dim]},
-            facts={
-                "encoder": encoder.name,
-                "sampling_rate": str(encoder.sampling_rate),
-                "hop_length": str(encoder.hop_length),
-                "ssl_dim": str(encoder.ssl_dim),
-            },
-        )
-        longest = max(LENGTHS) / encoder.sampling_rate
-        on_step(f"comparing onnxruntime with PyTorch at {len(LENGTHS)} lengths up to {longest:.1f} s")
-        difference = _compare(encoder, OnnxEncoder(encoder.name, weights=temporary))
+        with stage(f"{encoder.name}: tracing the network, a minute or so"):
+            write_graph(
+                module,
+                temporary,
+                examples={"source": example},
+                # whole units keep every length inside a linear expression; the graph has no such limit
+                dims={"source": {2: encoder.hop_length * frames + n_lost}},
+                shapes={"source": [1, 1, "n_samples"], "embed": [1, "n_units", encoder.ssl_dim]},
+                facts={
+                    "encoder": encoder.name,
+                    "sampling_rate": str(encoder.sampling_rate),
+                    "hop_length": str(encoder.hop_length),
+                    "ssl_dim": str(encoder.ssl_dim),
+                },
+            )
+        with stage(f"{encoder.name}: comparing onnxruntime with PyTorch at {len(LENGTHS)} lengths"):
+            difference = _compare(encoder, OnnxEncoder(encoder.name, weights=temporary))
     return Exported(path, difference)
 
 

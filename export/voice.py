@@ -6,7 +6,6 @@ diffusion.pt and diffusion.yaml; the graphs are put beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from export.vocoder import fused_graph, reach, vocoder_graph
 from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.common.errors import CheckpointError, ConfigError
+from modules.common.progress import stage
 from modules.config import Config, load_config
 from modules.onnx.manifest import Sidecar, write_sidecar
 from vdecoder import VOCODERS
@@ -95,15 +95,12 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceE
     return VoiceExport(tuple(graphs), sidecar)
 
 
-def export_voice(
-    folder: Path, voice: VoiceExport, on_graph: Callable[[Graph], None] = lambda graph: None
-) -> list[Path]:
+def export_voice(folder: Path, voice: VoiceExport) -> list[Path]:
     """Write all graphs of ``voice`` into ``folder``, each compared with PyTorch, then the sidecar.
 
     Args:
         folder: Where to.
         voice: From :func:`load_voice`.
-        on_graph: Told which graph is begun.
 
     Raises:
         CheckpointError: A graph does not give what PyTorch gives.
@@ -118,8 +115,8 @@ def export_voice(
     }
     paths = []
     for graph in voice.graphs:
-        on_graph(graph)
-        paths.append(write(graph, folder, facts))
+        with stage(f"tracing {folder / graph.file}, up to a minute"):
+            paths.append(write(graph, folder, facts))
     write_sidecar(folder, voice.sidecar)
     return paths
 

@@ -1,16 +1,22 @@
-"""Base models: what a run starts from instead of nothing."""
+"""Base models: what a run starts from instead of random weights."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from modules.common.errors import ConfigError
+from modules.checkpoint import load_weights, model_state
+from modules.common.errors import ConfigError, GlowSVCError
 
 STARTER = Path(__file__).resolve().parents[1] / "pretrain" / "starter" / "base.safetensors"
 STARTER_NAME = "starter"
+STARTER_ENCODER = "ppg-starter"
+AUTO_NAME = "auto"
+
+logger = logging.getLogger(__name__)
 
 
 def find_base(name: str) -> Path:
@@ -26,6 +32,32 @@ def find_base(name: str) -> Path:
     path = STARTER if name == STARTER_NAME else Path(name)
     if not path.is_file():
         raise ConfigError(f"--base: there is no {path}")
+    return path
+
+
+def find_fitting_base(
+    module: nn.Module, encoder: str, tables: Collection[str], speaks: bool = True
+) -> Path | None:
+    """The file that ``--base auto`` means: the starter base model, where it fits.
+
+    Args:
+        module: What is going to be trained; gets the weights of the base model.
+        encoder: Of its units. The starter base model is of no use for any but ppg-starter's.
+        tables: As of :func:`fit_speakers`.
+        speaks: Whether this process warns.
+
+    Returns:
+        The file. None with another encoder; and after a warning if it is missing or does not fit.
+    """
+    if encoder != STARTER_ENCODER:
+        return None
+    try:
+        path = find_base(STARTER_NAME)
+        load_weights(module, fit_speakers(module, model_state(path), tables)[0], path)
+    except GlowSVCError as error:
+        if speaks:
+            logger.warning("training from scratch instead of the base model: %s", error)
+        return None
     return path
 
 

@@ -8,6 +8,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ def make_parser(description: str | None, epilog: str, **options: Any) -> argpars
     )
 
 
+class _LogHandler(logging.StreamHandler):
+    """Writes records to stderr, above the progress bars that are drawn there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        bars = sys.modules.get("tqdm")
+        with bars.tqdm.external_write_mode(file=self.stream) if bars else nullcontext():
+            super().emit(record)
+
+
 class _LogFormatter(logging.Formatter):
     """Progress and decisions as they are, problems behind the name of their level."""
 
@@ -50,7 +60,7 @@ def configure_logging() -> None:
     """Show this project's log records from INFO on stderr; leave a configured root logger alone."""
     if logging.root.handlers:
         return
-    handler = logging.StreamHandler()
+    handler = _LogHandler()
     handler.setFormatter(_LogFormatter())
     handler.addFilter(_is_shown)
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -10,6 +10,8 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -44,7 +46,7 @@ class ProgressEvent:
 
     @classmethod
     def from_line(cls, line: str) -> ProgressEvent | None:
-        """Parse a line of a script's output; None if it is no progress event."""
+        """Parse a line of a script's output; None if it is not a progress event."""
         if not line.startswith('{"progress":'):
             return None
         try:
@@ -59,7 +61,8 @@ class _JsonLines(tqdm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._last = ""
         self._numbers: dict[str, str] = {}
-        super().__init__(*args, **{**kwargs, "file": io.StringIO()})  # what tqdm draws goes nowhere
+        hidden = bool(kwargs.get("disable"))  # None, for tqdm: without a terminal
+        super().__init__(*args, **{**kwargs, "disable": hidden, "file": io.StringIO()})  # tqdm draws nowhere
 
     def set_postfix(self, ordered_dict: Any = None, refresh: bool | None = True, **kwargs: Any) -> None:
         self._numbers = {key: str(value) for key, value in {**(ordered_dict or {}), **kwargs}.items()}
@@ -88,3 +91,24 @@ def progress_bar(iterable: Any = None, /, **options: Any) -> tqdm:
     """Progress bar with the arguments and methods of tqdm; disappears when it is done unless ``leave``."""
     bar = _JsonLines if os.environ.get(VARIABLE) == "json" else tqdm
     return bar(iterable, **{"leave": False, **options})
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Show on a terminal, or as JSON, that a step of unknown length is under way."""
+    with progress_bar(total=1, desc=name, unit="step", bar_format="{desc} ...", disable=None) as bar:
+        yield
+        bar.update()
+
+
+@contextmanager
+def seconds_bar(name: str) -> Iterator[Callable[[float, float], None]]:
+    """Progress bar over seconds of sound; yields the function to call with (seconds done, seconds in all)."""
+    layout = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} s, {remaining} left"
+    with progress_bar(desc=name, unit="s", bar_format=layout) as bar:
+
+        def show(done: float, total: float) -> None:
+            bar.n, bar.total = round(done), max(1, round(total))
+            bar.refresh()
+
+        yield show

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ def problems(wavs: list[Path], config: Config, use_diff: bool = False) -> list[s
     return unfit(wavs, recipe(config, use_diff=use_diff))
 
 
-def unfit(wavs: list[Path], wanted: Recipe) -> list[str]:
+def unfit(wavs: Iterable[Path], wanted: Recipe) -> list[str]:
     """Return one line for each clip whose features are not as ``wanted``; see :func:`problems`."""
     lines = []
     for wav in wavs:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.processes import start_interruptible
+
 ROOT = Path(__file__).resolve().parents[2]
 SINGER, SONG = "sofia", "my song 歌.wav"
 _PATIENCE = 120.0  # s for a server to be there: imports of a cold machine
@@ -67,7 +69,7 @@ def _within(folder: Path) -> Iterator[None]:
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """Run webUI.py in ``folder``; give its address. At the end nothing that it started is left."""
-    process = subprocess.Popen(
+    process = start_interruptible(
         [sys.executable, "-u", str(ROOT / "webUI.py")],
         cwd=folder,
         stdout=subprocess.PIPE,

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError
 from modules.config import Config
 from synthetic_voice import SINGERS, compose, sing
+from tests.support.processes import start_interruptible, wait_until
 from training.base_model import STARTER
 
 RATE = demo.RATE
@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
 
 
 def test_a_voice_of_unknown_range_gets_key_zero(tmp_path, capsys):
-    song = demo.Song.hear(record(tmp_path / "song.wav", "bruno", 2.0, 1), tmp_path)
+    song = demo.Song.read(record(tmp_path / "song.wav", "bruno", 2.0, 1), tmp_path)
     config = Config(spk={"anna": 0})
     assert demo._suggested_key(song, config, "anna") == 0
     assert "no recording of anna holds a sung note" in capsys.readouterr().out
@@ -184,17 +184,14 @@ except KeyboardInterrupt:
 @pytest.mark.skipif(os.name != "posix", reason="signals a process group")
 def test_ctrl_c_waits_until_the_step_has_saved_its_work(tmp_path):
     (tmp_path / "child.py").write_text(CHILD)
-    process = subprocess.Popen(
+    process = start_interruptible(
         [sys.executable, "-c", PARENT],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(demo.ROOT)},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
     )
-    patience = time.monotonic() + 60
-    while not (tmp_path / "ready").exists():
-        assert process.poll() is None and time.monotonic() < patience
-        time.sleep(0.02)
+    wait_until((tmp_path / "ready").exists, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the demo and to its step
     assert process.wait(60) == 130
     assert (tmp_path / "saved").exists()

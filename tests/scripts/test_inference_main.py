@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 import inference_main
+from modules.common.progress import ProgressEvent
 from tests.inference.tiny import RATE, write_model
 from tests.support.golden_cases import voice
 
@@ -54,6 +55,14 @@ def test_a_song_outside_the_trained_range_is_told_the_key_that_fits(project, cap
         r"-t (0|12) would fit better",
         line,
     )
+
+
+def test_progress_for_programs(project, capsys, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PROGRESS", "json")
+    assert run("-n", "歌", "-s", "anna") == 0
+    events = [ProgressEvent.from_line(line) for line in capsys.readouterr().err.splitlines()]
+    assert [events[0].stage, events[-1].stage] == ["loading the voice", "歌.flac"]
+    assert (events[-1].total, events[-1].unit) == (1, "s")
 
 
 def test_automatic_pitch_formats_and_the_published_spelling(project, capsys):

@@ -5,7 +5,6 @@ import shutil
 import signal as signals
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.support.golden_cases import voice
+from tests.support.processes import wait_until
 from training.data.extraction import ExtractionJob, Extractor, in_batches
 from vencoder import ENCODERS
 
@@ -312,10 +312,7 @@ def test_a_killed_run_is_continued_to_the_same_end(run):
         put(f"a/{number:02d}.wav", voice(1.0 + 0.02 * number, RATE))
     command = [sys.executable, str(ROOT / "preprocess_hubert_f0.py"), "--use_diff", "--device", "cpu"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    patience = time.monotonic() + 60
-    while not record_path("dataset/44k/a/03.wav").exists():
-        assert process.poll() is None and time.monotonic() < patience
-        time.sleep(0.002)
+    wait_until(record_path("dataset/44k/a/03.wav").exists, process)
     process.send_signal(signals.SIGKILL)
     assert process.wait() == -signals.SIGKILL
     halfway = contents()

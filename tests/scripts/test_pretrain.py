@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.weights import WEIGHTS
 from pretrain.__main__ import as_markdown, main, resolve
 from tests.support.file_server import Fault, file_server, isolate
+from tests.support.processes import start_interruptible, wait_until
 
 ROOT = Path(__file__).parents[2]
 BODY = np.random.default_rng(0).bytes(400_000)
@@ -29,7 +29,7 @@ def server(monkeypatch):
 
 
 def start(*args, **how):
-    return subprocess.Popen(
+    return start_interruptible(
         [sys.executable, "-m", "pretrain", *map(str, args)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -135,10 +135,7 @@ def test_two_processes_at_once_download_once(server, tmp_path):
 def test_ctrl_c_keeps_what_came_and_the_next_run_continues(server, tmp_path):
     url = server.put("a.pt", BODY, drip=0.02)
     process = start("rmvpe", "--url", url, "--folder", tmp_path)
-    deadline = time.monotonic() + 30
-    while not any(part.stat().st_size for part in tmp_path.glob("*.part")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.02)
+    wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob("*.part")), process)
     process.send_signal(signal.SIGINT)
     code, _, error = outcome(process)
     assert code == 130 and "run the same command for the rest" in error

@@ -1,11 +1,9 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-import demo
 from models import GlowSVC
 from modules.checkpoint import load_weights, model_state, write_checkpoint
 from modules.common.errors import ConfigError
@@ -58,14 +56,15 @@ def test_a_base_that_is_not_there_is_told():
         base.find_base("nowhere.pth")
 
 
-def test_the_demo_starts_from_nothing_where_the_base_does_not_fit(config, tmp_path, monkeypatch, capsys):
-    assert demo._base(config) == ["--base", "starter"] and capsys.readouterr().out == ""
-    assert demo._base(replace(config, model=replace(config.model, speech_encoder="mfcc", ssl_dim=12))) == []
+def test_auto_is_the_starter_where_it_fits(config, tmp_path, monkeypatch, caplog):
+    model = GlowSVC(config.model)
+
+    def auto(encoder="ppg-starter"):
+        return base.find_fitting_base(model, encoder, GlowTask.speaker_tables)
+
+    assert auto("mfcc") is None and auto() == base.STARTER and not caplog.messages
     monkeypatch.setattr(base, "STARTER", tmp_path / "base.safetensors")
-    assert demo._base(config) == []
-    assert "training starts from nothing instead of the base model: --base: there is no" in (
-        capsys.readouterr().out
-    )
+    assert auto() is None
+    assert "training from scratch instead of the base model: --base: there is no" in caplog.text
     write_checkpoint(base.STARTER, {"model": {"w": torch.ones(2)}})
-    assert demo._base(config) == []
-    assert "does not fit" in capsys.readouterr().out
+    assert auto() is None and "does not fit" in caplog.text

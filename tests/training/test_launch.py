@@ -1,15 +1,14 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from modules.common.errors import ConfigError, TrainingError
+from tests.support.processes import start_interruptible, wait_until
 from training.launch import check_port, launch, wanted_processes
 
 ROOT = Path(__file__).parents[2]
@@ -73,11 +72,8 @@ def test_a_run_that_is_asked_to_end_saves_first(tmp_path, port, number):
     (tmp_path / "worker.py").write_text(WORKER)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     arguments = [str(tmp_path / "worker.py"), str(tmp_path), port]
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, *arguments], env=environment)
-    end = time.monotonic() + 120
-    while len(list(tmp_path.glob("begun *"))) < 2:
-        assert time.monotonic() < end and parent.poll() is None
-        time.sleep(0.05)
+    parent = start_interruptible([sys.executable, "-c", PARENT, *arguments], env=environment)
+    wait_until(lambda: len(list(tmp_path.glob("begun *"))) == 2, parent, 120)
     parent.send_signal(number)
     assert parent.wait(60) == 130
     assert len(list(tmp_path.glob("saved *"))) == 2  # when it has ended, they have

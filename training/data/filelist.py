@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modules.common.errors import ConfigError, FeatureError
+from modules.common.progress import progress_bar
 from modules.dataset.feature_record import Recipe, failed, unfit
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def checked_clips(lists: Sequence[str], wanted: Recipe, advice: str, speaks: boo
         lists: Paths of the file lists.
         wanted: What features the clips must have, see modules/dataset/feature_record.py.
         advice: What to do when some have not.
-        speaks: Whether this process names the clips that are left out.
+        speaks: Whether this process names the clips that are left out, and shows its progress.
 
     Raises:
         ConfigError: See :func:`read_filelist`.
@@ -52,7 +53,8 @@ def checked_clips(lists: Sequence[str], wanted: Recipe, advice: str, speaks: boo
             made otherwise.
     """
     chosen = [_usable(read_filelist(path), speaks) for path in lists]
-    found = unfit([clip for clips in chosen for clip in clips], wanted)
+    every = [clip for clips in chosen for clip in clips]
+    found = unfit(progress_bar(every, desc="checking features", unit="clip", disable=not speaks), wanted)
     if found:
         shown = "\n  ".join(found[:_SHOWN])
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

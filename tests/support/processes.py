@@ -1,0 +1,29 @@
+"""Child processes that tests interrupt, or wait for."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def start_interruptible(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start a process that Ctrl-C ends, even if this one was started with SIGINT ignored (nohup, ``&``).
+
+    A child inherits an ignored signal, but gets the default in place of a handler.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, **options)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any], seconds: float = 60) -> None:
+    """Wait until something is true while ``process`` runs."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""The acoustic model: from what is sung, how high and by whom, to a mel spectrogram.
+"""The acoustic model: from units, F0 and speaker to a mel spectrogram.
 
 A text encoder turns the units of a speech encoder into the mean and deviation
 of a Gaussian per mel bin and frame; a normalizing flow connects that Gaussian
@@ -24,11 +24,12 @@ from modules.nn.f0_decoder import F0Decoder
 from modules.nn.flow import Flow
 from modules.nn.losses import lf0_loss, mle_loss
 from modules.nn.masks import length_mask, replicate_pad, round_up
+from modules.nn.speakers import check_ids, check_shares, embed_speakers
 from modules.nn.text_encoder import ConvReluNorm, TextEncoder
 
 
 class GlowOutput(NamedTuple):
-    """What :meth:`GlowSVC.forward` returns. N' is N rounded up to a multiple of ``n_sqz``.
+    """Output of :meth:`GlowSVC.forward`. N' is N rounded up to a multiple of ``n_sqz``.
 
     Attributes:
         z: (B, M, N'), latent of the mel.
@@ -57,7 +58,7 @@ class GlowSVC(nn.Module):
     """The acoustic model of Glow-SVC; see :class:`modules.config.ModelConfig` for its sizes.
 
     ``n_flow_block_layer`` counts the blocks of the flow and ``n_flow_layer``
-    the layers of each WaveNet: so the published checkpoints have it.
+    the layers of each WaveNet, as in the published checkpoints.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -86,13 +87,13 @@ class GlowSVC(nn.Module):
         self.f0_decoder = F0Decoder(config) if config.use_automatic_f0_prediction else None
         self.emb_uv = nn.Embedding(2, channels)
         self.spk_emb = nn.Embedding(config.n_speakers, channels)
-        # as Glow-TTS starts its text embedding: at torch's deviation of 1 they drown the units, and
-        # pitches beyond the trained range, whose rows are never learnt, are heard as noise
+        # as Glow-TTS starts its text embedding: torch's deviation of 1 masks the units, and pitches
+        # beyond the trained range, whose rows are never trained, become audible noise
         for table in (self.enc_p.f0_emb, self.emb_uv, self.spk_emb):
             nn.init.normal_(table.weight, std=channels**-0.5)
 
     def embed_speaker(self, speaker: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the condition of the flow (B, gin_channels, 1 or N) and of the encoder (B, C, 1 or N).
+        """Conditions of the flow (B, gin_channels, 1 or N) and of the encoder (B, C, 1 or N).
 
         Args:
             speaker: Ids, int64 (B,); or shares of each speaker, float (B, S), or (B, N, S) frame by frame.
@@ -100,17 +101,11 @@ class GlowSVC(nn.Module):
         Raises:
             ConfigError: The shares are not those of ``n_speakers`` speakers.
         """
-        if not speaker.is_floating_point():
-            return self.emb_g(speaker).unsqueeze(2), self.spk_emb(speaker).unsqueeze(2)
-        if speaker.size(-1) != self.config.n_speakers:
-            raise ConfigError(
-                f"the mix has {speaker.size(-1)} speakers, but the model has {self.config.n_speakers}"
-            )
-        shares = speaker if speaker.dim() == 3 else speaker.unsqueeze(1)
-        return (shares @ self.emb_g.weight).transpose(1, 2), (shares @ self.spk_emb.weight).transpose(1, 2)
+        check_shares(speaker, self.config.n_speakers)
+        return embed_speakers(self.emb_g, speaker), embed_speakers(self.spk_emb, speaker)
 
     def embed(self, units: Tensor, uv: Tensor, speaker: Tensor, volume: Tensor | None) -> Tensor:
-        """Return the encoder's input (B, C, N), not masked.
+        """Input of the encoder (B, C, N), not masked.
 
         Args:
             units: (B, D, N).
@@ -119,8 +114,8 @@ class GlowSVC(nn.Module):
             volume: (B, N); ignored by a model without ``vol_embedding``.
 
         Raises:
-            ConfigError: The units have another number of channels, or a model
-                that follows the volume was given none.
+            ConfigError: The units have another number of channels, or the
+                volume is missing.
         """
         if units.size(1) != self.config.ssl_dim:
             raise ConfigError(
@@ -146,22 +141,22 @@ class GlowSVC(nn.Module):
         *,
         f0_factor: Tensor | None = None,
     ) -> GlowOutput:
-        """Return everything the losses need of a batch of recordings.
+        """Everything the losses need of a batch of recordings.
 
-        NaN in ``f0`` is not looked for, since a GPU would have to wait for the
-        answer at every step; it counts as unvoiced in the encoder, and reaches
-        the F0 loss, if there is one.
+        There is no check for NaN in ``f0``, which would make a GPU wait at every
+        step; it counts as unvoiced in the encoder, and reaches the F0 loss, if
+        there is one.
 
         Args:
-            units: (B, D, N), stretched to the mel's frames.
+            units: (B, D, N), aligned to the mel's frames.
             f0: (B, N), Hz, filled through unvoiced frames.
             uv: (B, N), 1 where voiced, 0 past the end of an item.
             mel: (B, M, N), natural log.
             lengths: (B,), frames of each item. Behind them the units must be 0,
-                as if the recording ended there; the rest is not read.
+                as if the recording ended there; all else is ignored.
             speaker_id: (B,), int64.
             volume: (B, N), for a model with ``vol_embedding``.
-            f0_factor: (B,), stretches the melody that the F0 decoder sees.
+            f0_factor: (B,), stretches the melody at the F0 decoder's input.
 
         Raises:
             ConfigError: See :meth:`embed`.
@@ -184,15 +179,15 @@ class GlowSVC(nn.Module):
         )
 
     def _whole_groups(self, lengths: Tensor, *tracks: Tensor) -> tuple[Tensor, ...]:
-        """Return the tracks (B, C, N) rounded up to whole groups of the flow, and their mask."""
+        """Tracks (B, C, N) rounded up to whole groups of the flow, and their mask."""
         n_sqz = self.config.n_sqz
         frames = round_up(tracks[0].size(2), n_sqz)
-        held = tracks if n_sqz == 1 else tuple(replicate_pad(track, lengths, frames) for track in tracks)
-        return *held, length_mask(round_up(lengths, n_sqz), frames)
+        padded = tracks if n_sqz == 1 else tuple(replicate_pad(track, lengths, frames) for track in tracks)
+        return *padded, length_mask(round_up(lengths, n_sqz), frames)
 
     @staticmethod
     def losses(output: GlowOutput) -> dict[str, Tensor]:
-        """Return the losses by name: ``mle`` (nats per mel bin) and, with an F0 decoder, ``lf0``."""
+        """Losses by name: ``mle`` (nats per mel bin) and, with an F0 decoder, ``lf0``."""
         losses = {"mle": mle_loss(output.z, output.m_p, output.logs_p, output.logdet, output.mask)}
         if output.pred_lf0 is not None and output.lf0 is not None:
             losses["lf0"] = lf0_loss(output.pred_lf0, output.lf0, output.frame_mask)
@@ -211,9 +206,9 @@ class GlowSVC(nn.Module):
     ) -> None:
         """Set the flow's normalizations from a batch of real recordings.
 
-        For a model that starts from nothing, before the first step; the
-        published project has the code and never runs it. It takes a batch as
-        :meth:`forward` does; only the mel and the speaker matter.
+        For training from scratch, before the first step; the published project
+        has the code and never runs it. Takes a batch as :meth:`forward` does;
+        only the mel and the speaker matter.
         """
         g, _ = self.embed_speaker(speaker_id)
         mel, mask = self._whole_groups(lengths, mel)
@@ -236,16 +231,16 @@ class GlowSVC(nn.Module):
         """Convert.
 
         Args:
-            units: (B, D, N), stretched to N frames.
+            units: (B, D, N), aligned to N frames.
             f0: (B, N), Hz.
             uv: (B, N), 1 where voiced.
             speaker: Ids (B,), or shares (B, S) or (B, N, S); see :meth:`embed_speaker`.
             volume: (B, N), for a model with ``vol_embedding``.
-            noise_scale: How far to stray from the mean of the prior; 0 is the mean.
-            predict_f0: Replace ``f0`` by what the speaker would sing.
+            noise_scale: Factor on the deviation of the prior; 0 is its mean.
+            predict_f0: Replace ``f0`` by that of the F0 decoder.
             noise: (B, M, N), standard normal, instead of drawing it.
-            generator: Where noise is drawn from; None is one of its own that
-                starts anew at each call, so the same input gives the same mel.
+            generator: Source of noise; None is a fresh one with the same seed
+                at each call, so the same input gives the same mel.
 
         Returns:
             The mel (B, M, N), natural log, and F0 (B, N) in Hz.
@@ -257,13 +252,7 @@ class GlowSVC(nn.Module):
         """
         if not torch.isfinite(f0).all():
             raise FeatureError("the F0 holds NaN or infinity; use another F0 predictor")
-        if (
-            not speaker.is_floating_point()
-            and not ((speaker >= 0) & (speaker < self.config.n_speakers)).all()
-        ):
-            raise ConfigError(
-                f"speaker ids must be 0 to {self.config.n_speakers - 1}, not {speaker.tolist()}"
-            )
+        check_ids(speaker, self.config.n_speakers)
         if noise is None:
             # drawn on the generator's device: a CPU and a GPU then convert alike
             generator = generator or torch.Generator().manual_seed(0)
@@ -281,7 +270,7 @@ class GlowSVC(nn.Module):
         noise: Tensor,
         predict_f0: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Do the tensor work of :meth:`infer`; nothing is checked, and ``noise`` (B, M, N) is scaled."""
+        """Tensor part of :meth:`infer`, without checks; ``noise`` (B, M, N) is already scaled."""
         mask = torch.ones_like(f0).unsqueeze(1)
         g, shift = self.embed_speaker(speaker)
         x = self.embed(units, uv, shift, volume)
@@ -295,7 +284,7 @@ class GlowSVC(nn.Module):
         return self.flow.inverse(z, mask, g)[:, :, :frames], f0
 
     def _predict_f0(self, x: Tensor, f0: Tensor, uv: Tensor, mask: Tensor, g: Tensor) -> Tensor:
-        """Return F0 (B, N) in Hz for every frame, unvoiced ones included, within the range of the bins."""
+        """F0 (B, N) in Hz for every frame, unvoiced ones included, within the range of the bins."""
         if self.f0_decoder is None:
             raise ConfigError("this model cannot predict F0 (use_automatic_f0_prediction is off)")
         norm_lf0 = normalize_lf0(hz_to_lf0(f0).unsqueeze(1), mask, uv)

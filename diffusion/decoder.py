@@ -1,8 +1,8 @@
 """What Gaussian diffusion and rectified flow share: the network, its range of mels, and where to start.
 
 A decoder works on mels normalised from -12..2 (natural log) to -1..1, and
-counts its way in steps: ``k_step`` of them from noise to mel, all of them or,
-for shallow diffusion, the last ones, from a mel that has been noised.
+counts in steps: ``k_step`` of them from noise to mel, all of them or, for
+shallow diffusion, the last ones, from a mel that has been noised.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffusion.config import DiffusionModelConfig
 from diffusion.denoiser import Denoiser
-from diffusion.samplers import SAMPLERS
 from diffusion.samplers.base import Draw, Sampler
 from modules.common.errors import ConfigError, FeatureError
 
@@ -25,43 +25,66 @@ Progress = Callable[[int, int], Any]  # evaluations done, and of how many
 
 
 class MelDecoder(nn.Module, ABC):
-    """A network that is asked about noised mels, and what is made of its answers.
+    """A network evaluated on noised mels, and what its predictions mean.
 
     Args:
         config: Sizes.
         n_mels: M.
-        network: The name of the network among the model's tensors.
+
+    Attributes:
+        network_name: Of the network among the model's tensors.
+        time_scale: Steps per unit of a sampler's time; the network's time is in steps.
     """
 
+    network_name: str
+    time_scale = 1
     spec_min: Tensor
     spec_max: Tensor
 
-    def __init__(self, config: DiffusionModelConfig, n_mels: int, network: str) -> None:
+    def __init__(self, config: DiffusionModelConfig, n_mels: int) -> None:
         super().__init__()
         self.config = config
-        self.n_mels = n_mels
-        self._network = network
-        self.add_module(network, Denoiser(n_mels, config.n_layers, config.n_chans, config.n_hidden))
+        network = Denoiser(n_mels, config.n_layers, config.n_chans, config.n_hidden)
+        self.add_module(self.network_name, network)
 
     def _register_range(self) -> None:
-        """Register the range of mels; last, as the published files have it."""
+        """Register the range of mels; last, as in the published files."""
         self.register_buffer("spec_min", torch.full((1, 1, 1), MEL_MIN))
         self.register_buffer("spec_max", torch.full((1, 1, 1), MEL_MAX))
 
     @property
     def network(self) -> Denoiser:
         """The network itself."""
-        return self.get_submodule(self._network)  # type: ignore[return-value]
+        return self.get_submodule(self.network_name)  # type: ignore[return-value]
 
     def normalize(self, mel: Tensor) -> Tensor:
-        """Return a mel (B, M, N), natural log, so that its usual range is -1 to 1; nothing is clipped."""
+        """A mel (B, M, N), natural log, scaled so that its usual range is -1 to 1; nothing is clipped."""
         return (mel - self.spec_min) / (self.spec_max - self.spec_min) * 2 - 1
 
     def denormalize(self, x: Tensor) -> Tensor:
-        """Return the mel (B, M, N), natural log, of a normalised one."""
+        """Undo :meth:`normalize`."""
         return (x + 1) / 2 * (self.spec_max - self.spec_min) + self.spec_min
 
     @abstractmethod
+    def draw_times(self, count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+        """Training times (count,), within the steps that are trained."""
+
+    @abstractmethod
+    def noised(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Normalised mels (B, M, N) with noise (B, M, N) at times ``t`` (B,)."""
+
+    @abstractmethod
+    def target(self, x: Tensor, noise: Tensor) -> Tensor:
+        """The prediction (B, M, N) that the network is trained on."""
+
+    @abstractmethod
+    def sampler(self, method: str, speedup: int, k_step: int) -> Sampler:
+        """Build the sampler ``method`` for the last ``k_step`` steps."""
+
+    @abstractmethod
+    def start(self, mel: Tensor, noise: Tensor, k_step: int) -> Tensor:
+        """A normalised mel (B, M, N), noised as it is ``k_step`` steps before the end."""
+
     def forward(
         self,
         condition: Tensor,
@@ -71,37 +94,32 @@ class MelDecoder(nn.Module, ABC):
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return the training loss, a scalar: the mean squared error of the prediction.
+        """Training loss, a scalar: the mean squared error of the prediction.
 
         Args:
             condition: (B, H, N).
             mel: (B, M, N), natural log.
-            t: (B,), times, instead of drawing them.
+            t: (B,), instead of drawing them: steps, int64, or in [0, 1] for rectified flow.
             noise: (B, M, N), standard normal, instead of drawing it.
-            generator: Where both are drawn from, on the mel's device; None is torch's own.
+            generator: Source of both, on the mel's device; None is torch's own.
         """
-
-    @abstractmethod
-    def sampler(self, method: str, speedup: int, k_step: int) -> Sampler:
-        """Return the sampler of this name, ready for the last ``k_step`` steps."""
-
-    @abstractmethod
-    def start(self, mel: Tensor, noise: Tensor, k_step: int) -> Tensor:
-        """Return a normalised mel (B, M, N) as noised as it is ``k_step`` steps before the end."""
-
-    @abstractmethod
-    def embedded(self, t: float) -> float:
-        """Return what the network is told when a sampler asks for time ``t``."""
+        x = self.normalize(mel)
+        if t is None:
+            t = self.draw_times(len(x), x.device, generator)
+        if noise is None:
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        predicted = self.network(self.noised(x, t, noise), t * self.time_scale, condition)
+        return F.mse_loss(predicted.float(), self.target(x, noise).float())
 
     def steps(self, k_step: int | None, shallow: bool) -> int:
-        """Return how many steps are to be walked.
+        """Steps to sample.
 
         Args:
-            k_step: What the user asked for; None is all that the model is trained for.
+            k_step: As the user chose; None is all that the model is trained for.
             shallow: Whether there is a mel to start from.
 
         Raises:
-            ConfigError: The model cannot do that; says what can be done.
+            ConfigError: The model cannot do that; names what it can.
         """
         limit, timesteps = self.config.max_steps, self.config.timesteps
         if not shallow and self.config.shallow_only:
@@ -139,14 +157,14 @@ class MelDecoder(nn.Module, ABC):
         k_step: int | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Return a mel (B, M, N), natural log; it is not clipped.
+        """Sample a mel (B, M, N), natural log; it is not clipped.
 
         Args:
             condition: (B, H, N).
             method: One of ``diffusion.samplers.methods(config.type)``.
             speedup: Steps of the schedule per step of the method.
             noise: (B, M, N), standard normal: the start, or what ``mel`` is noised with.
-            draw: Where a stochastic method has more noise from.
+            draw: More noise, for a stochastic method.
             mel: (B, M, N), natural log, to start from.
             k_step: How many steps; see :meth:`steps`.
             progress: Called after each evaluation.
@@ -159,33 +177,22 @@ class MelDecoder(nn.Module, ABC):
         return self.run(self.sampler(method, speedup, count), condition, x, draw, progress)
 
     def run(
-        self,
-        sampler: Sampler,
-        condition: Tensor,
-        x: Tensor,
-        draw: Draw,
-        progress: Progress | None = None,
+        self, sampler: Sampler, condition: Tensor, x: Tensor, draw: Draw, progress: Progress | None = None
     ) -> Tensor:
-        """Return the mel (B, M, N), natural log, that ``sampler`` makes of the start ``x`` (B, M, N)."""
+        """Mel (B, M, N), natural log, that ``sampler`` makes of the start ``x`` (B, M, N)."""
         done = 0
 
         def predict(x: Tensor, t: float) -> Tensor:
             nonlocal done
-            times = torch.full((len(x),), self.embedded(t), device=x.device)
-            # a network under autocast answers in half precision; the steps are summed in the start's own
-            answer = self.network(x, times, condition).to(x.dtype)
+            times = torch.full((len(x),), t * self.time_scale, device=x.device)
+            # under autocast the network predicts in half precision; the steps are summed in the start's own
+            predicted = self.network(x, times, condition).to(x.dtype)
             done += 1
             if progress is not None:
                 progress(done, len(sampler.times))
-            return answer
+            return predicted
 
         return self.denormalize(sampler.sample(predict, x, draw))
-
-
-def build_sampler(name: str, schedule: object, speedup: int) -> Sampler:
-    """Return the sampler ``name`` of the table."""
-    sampler: Sampler = SAMPLERS.build(name, schedule, speedup)
-    return sampler
 
 
 def check_finite(**tracks: Tensor | None) -> None:

@@ -1,7 +1,7 @@
-"""The network that is asked what of a noised mel is noise.
+"""The network that separates noise from mel.
 
 A WaveNet without dilation, conditioned on the time and, frame by frame, on
-what is to be sung (DiffSinger, Liu et al., 2021, as in the published project).
+units, F0, volume and speaker (DiffSinger, Liu et al., 2021, as in the published project).
 Module names are those of the published checkpoints.
 """
 
@@ -12,11 +12,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-_SLOWEST = 10000.0  # ratio of the slowest to the fastest wave of the time's embedding
+_SLOWEST = 10000.0  # ratio of the slowest to the fastest wave of the time embedding
 
 
 def embed_time(t: Tensor, channels: int) -> Tensor:
-    """Return (B, channels): sines, then cosines, of times ``t`` (B,), in steps."""
+    """Sines, then cosines (B, channels), of times ``t`` (B,), in steps."""
     half = channels // 2
     rates = torch.exp(torch.arange(half, device=t.device) * (-math.log(_SLOWEST) / (half - 1)))
     angles = t.float()[:, None] * rates
@@ -40,7 +40,7 @@ class ResidualBlock(nn.Module):
         self.output_projection = _conv(channels, 2 * channels, 1)
 
     def forward(self, x: Tensor, condition: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the residual path and the skip path, (B, C, N) each.
+        """Residual and skip path, (B, C, N) each.
 
         Args:
             x: (B, C, N).
@@ -71,10 +71,10 @@ class Denoiser(nn.Module):
         self.residual_layers = nn.ModuleList(ResidualBlock(n_chans, n_hidden) for _ in range(n_layers))
         self.skip_projection = _conv(n_chans, n_chans, 1)
         self.output_projection = _conv(n_chans, n_mels, 1)
-        nn.init.zeros_(self.output_projection.weight)  # at first it predicts nothing, not nonsense
+        nn.init.zeros_(self.output_projection.weight)  # an untrained network predicts 0
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """Return the prediction (B, M, N).
+        """Prediction (B, M, N).
 
         Args:
             x: (B, M, N), the noised mel, normalised.

@@ -1,7 +1,7 @@
 """Gaussian diffusion: the network predicts the noise in a mel (DDPM, Ho et al., 2020).
 
 This is the published model. The tables below follow from the number of steps
-alone, and are stored in its files all the same.
+alone, and are nevertheless stored in its files.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffusion.config import DiffusionModelConfig
-from diffusion.decoder import MelDecoder, build_sampler
-from diffusion.samplers import check_method
+from diffusion.decoder import MelDecoder
+from diffusion.samplers import SAMPLERS, check_method
 from diffusion.samplers.base import Sampler
 from diffusion.schedule import NoiseSchedule
 
@@ -23,7 +22,7 @@ _SAME_SCHEDULE = 1e-3  # relative; betas of a file in half precision are off by 
 
 
 def _tables(schedule: NoiseSchedule) -> dict[str, np.ndarray]:
-    """Return the published tables by name, (n_steps,) each."""
+    """Published tables by name, (n_steps,) each."""
     betas, now = schedule.betas, schedule.alphas_cumprod
     before = np.append(1.0, now[:-1])
     variance = betas * (1 - before) / (1 - now)
@@ -51,12 +50,13 @@ class GaussianDiffusion(MelDecoder):
             has another one.
     """
 
+    network_name = "denoise_fn"
     betas: Tensor
     sqrt_alphas_cumprod: Tensor
     sqrt_one_minus_alphas_cumprod: Tensor
 
     def __init__(self, config: DiffusionModelConfig, n_mels: int) -> None:
-        super().__init__(config, n_mels, "denoise_fn")
+        super().__init__(config, n_mels)
         self.schedule = NoiseSchedule.linear(config.timesteps)
         for name, values in _tables(self.schedule).items():
             self.register_buffer(name, torch.tensor(values.tolist(), dtype=torch.float32))
@@ -73,28 +73,18 @@ class GaussianDiffusion(MelDecoder):
         same = np.allclose(betas, computed.betas, rtol=_SAME_SCHEDULE, atol=0)
         module.schedule = computed if same else NoiseSchedule(betas)
 
+    def draw_times(self, count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+        """Whole steps below ``config.max_steps``, int64 (count,)."""
+        return torch.randint(self.config.max_steps, (count,), generator=generator, device=device)
+
     def noised(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Return normalised mels (B, M, N) with the noise of steps ``t`` (B,), int64."""
+        """Normalised mels (B, M, N) with the noise of steps ``t`` (B,), int64."""
         alpha = self.sqrt_alphas_cumprod[t][:, None, None]
         return alpha * x + self.sqrt_one_minus_alphas_cumprod[t][:, None, None] * noise
 
-    def forward(
-        self,
-        condition: Tensor,
-        mel: Tensor,
-        *,
-        t: Tensor | None = None,
-        noise: Tensor | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """See :meth:`MelDecoder.forward`; ``t`` are whole steps below ``config.max_steps``, int64."""
-        x = self.normalize(mel)
-        if t is None:
-            t = torch.randint(self.config.max_steps, (len(x),), generator=generator, device=x.device)
-        if noise is None:
-            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        predicted = self.network(self.noised(x, t, noise), t, condition)
-        return F.mse_loss(predicted.float(), noise.float())
+    def target(self, x: Tensor, noise: Tensor) -> Tensor:
+        """The noise."""
+        return noise
 
     def sampler(self, method: str, speedup: int, k_step: int) -> Sampler:
         """See :meth:`MelDecoder.sampler`; a ``speedup`` of 1 or less is ancestral sampling.
@@ -104,12 +94,8 @@ class GaussianDiffusion(MelDecoder):
         """
         method = check_method(method, self.config.type)
         speedup = min(speedup, k_step)
-        return build_sampler(method if speedup > 1 else "ancestral", self.schedule.first(k_step), speedup)
+        return SAMPLERS.build(method if speedup > 1 else "ancestral", self.schedule.first(k_step), speedup)
 
     def start(self, mel: Tensor, noise: Tensor, k_step: int) -> Tensor:
         """See :meth:`MelDecoder.start`."""
         return self.noised(mel, torch.full((len(mel),), k_step - 1, device=mel.device), noise)
-
-    def embedded(self, t: float) -> float:
-        """See :meth:`MelDecoder.embedded`."""
-        return t

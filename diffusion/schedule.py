@@ -1,9 +1,9 @@
-"""How much noise there is at which step: the one thing all samplers agree on.
+"""Noise schedules, which all samplers share.
 
 A noised mel is alpha · mel + sigma · noise with alpha² + sigma² = 1. The
-network knows whole steps 0 (hardly any noise) to n_steps - 1; solvers also ask
-for times between them. All of it is float64 and on the CPU: a product of a
-thousand numbers near 1 leaves little of a float32.
+network is trained at whole steps 0 (hardly any noise) to n_steps - 1; solvers
+also evaluate it between them. All of it is float64 and on the CPU: a product of
+a thousand numbers near 1 leaves little of a float32.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BETA_FIRST, BETA_LAST = 1e-4, 0.02
 
 
 class NoiseSchedule:
-    """The variances of the noise that each step adds, and what follows from them.
+    """Variances of the noise that each step adds, and what follows from them.
 
     Args:
         betas: (n_steps,), each in (0, 1).
@@ -29,39 +29,39 @@ class NoiseSchedule:
 
     @classmethod
     def linear(cls, n_steps: int) -> NoiseSchedule:
-        """Return the published schedule: betas from 1e-4 to 0.02, however many."""
+        """Published schedule: betas from 1e-4 to 0.02, however many."""
         return cls(np.linspace(BETA_FIRST, BETA_LAST, n_steps))
 
     @property
     def n_steps(self) -> int:
-        """How many whole steps there are."""
+        """Number of whole steps."""
         return len(self.betas)
 
     def first(self, k_step: int) -> NoiseSchedule:
-        """Return the part with the least noise, which shallow diffusion runs through."""
+        """Part with the least noise, which shallow diffusion runs through."""
         return NoiseSchedule(self.betas[:k_step])
 
     def log_alpha(self, t: float) -> float:
-        """Return the natural log of alpha at time ``t``, in steps; linear between whole ones."""
+        """Natural log of alpha at time ``t``, in steps; linear between whole ones."""
         return float(np.interp(t, np.arange(self.n_steps), self._log_alphas))
 
     def alpha(self, t: float) -> float:
-        """Return how much of the mel is left at time ``t``."""
+        """Factor of the mel at time ``t``."""
         return math.exp(self.log_alpha(t))
 
     def sigma(self, t: float) -> float:
-        """Return the deviation of the noise at time ``t``."""
+        """Deviation of the noise at time ``t``."""
         return math.sqrt(-math.expm1(2 * self.log_alpha(t)))
 
     def half_log_snr(self, t: float) -> float:
-        """Return ln(alpha / sigma), the time in which the solvers' polynomials are simple."""
+        """ln(alpha / sigma), in which the solvers' polynomials are simple."""
         return self.log_alpha(t) - math.log(self.sigma(t))
 
     def posterior(self, step: int) -> tuple[float, float, float]:
-        """Return how step - 1 follows from the clean mel and step ``step`` (Ho et al., 2020, eq. 7).
+        """Step ``step`` - 1, given the clean mel and step ``step`` (Ho et al., 2020, eq. 7).
 
         Returns:
-            Factor of the clean mel, factor of the noised one, deviation of what is drawn.
+            Factor of the clean mel, factor of the noised one, deviation of the noise that is drawn.
         """
         now = self.alphas_cumprod[step]
         before = self.alphas_cumprod[step - 1] if step else 1.0
@@ -72,11 +72,11 @@ class NoiseSchedule:
 
 
 class StraightPath:
-    """What a schedule is to rectified flow: the line from noise, t = 0, to mel, t = 1.
+    """Schedule of rectified flow: the line from noise, t = 0, to mel, t = 1.
 
     Args:
-        timesteps: What the whole line counts as.
-        k_step: How much of it is to be walked: the start is at 1 - k_step / timesteps.
+        timesteps: Steps of the whole line.
+        k_step: The last ones, which are sampled: the start is at 1 - k_step / timesteps.
     """
 
     def __init__(self, timesteps: int, k_step: int) -> None:
@@ -84,5 +84,5 @@ class StraightPath:
         self.start = 1 - k_step / timesteps
 
     def grid(self, strides: int) -> tuple[float, ...]:
-        """Return the ends of ``strides`` equal strides from the start to 1."""
+        """Ends of ``strides`` equal strides from the start to 1."""
         return tuple(float(t) for t in np.linspace(self.start, 1, strides + 1))

@@ -1,6 +1,6 @@
-"""The diffusion model: from what is sung, how high, how loud and by whom, to a mel.
+"""The diffusion model: from units, F0, volume and speaker to a mel.
 
-It can sing alone, from noise, or refine the mel of the Glow model (shallow
+It generates a mel from noise, or refines that of the Glow model (shallow
 diffusion). Module names are those of so-vits-svc, Glow-SVC and Diffusion-SVC,
 which share them: a published ``model_*.pt`` loads by name and shape. They
 differ in ``spk_embed`` only: absent (one speaker), a table, or, in
@@ -10,6 +10,7 @@ Diffusion-SVC with a speaker encoder, a linear map of its embedding.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,9 @@ from diffusion.gaussian import GaussianDiffusion
 from diffusion.reflow import ReFlow
 from modules.checkpoint import load_weights, model_state
 from modules.common.errors import CheckpointError, ConfigError, FeatureError
+from modules.nn.speakers import check_ids, check_shares, embed_speakers
 
-_F0_SCALE = 700.0  # Hz; F0 is told as ln(1 + f0 / 700), a mel scale
+_F0_SCALE = 700.0  # Hz; F0 is embedded as ln(1 + f0 / 700), a mel scale
 _SHIFT_SCALE = 5.0  # semitones; the widest shift of augmentation counts as 1
 _NETWORKS = {"Diffusion": "decoder.denoise_fn.", "ReFlow": "decoder.velocity_fn."}  # by model.type
 
@@ -38,7 +40,7 @@ class Unit2Mel(nn.Module):
         self.f0_embed = nn.Linear(1, hidden)
         self.volume_embed = nn.Linear(1, hidden)
         self.aug_shift_embed = nn.Linear(1, hidden, bias=False) if model.use_pitch_aug else None
-        self.spk_embed: nn.Module | None = None
+        self.spk_embed: Any = None
         if model.use_speaker_encoder:
             self.spk_embed = nn.Linear(model.speaker_encoder_out_channels, hidden, bias=False)
         elif model.n_spk > 1:
@@ -47,7 +49,7 @@ class Unit2Mel(nn.Module):
         self.decoder: MelDecoder = kind(model, config.data.n_mels)
 
     def embed_speaker(self, speaker: Tensor) -> Tensor | None:
-        """Return what the voice adds to the condition (B, H, 1 or N); None for a model of one voice.
+        """The speaker's part of the condition (B, H, 1 or N); None for a model of one speaker.
 
         Args:
             speaker: Ids from 0, int64 (B,); or shares of each speaker, float
@@ -59,29 +61,22 @@ class Unit2Mel(nn.Module):
                 embedding has another size.
         """
         model = self.config.model
-        if model.use_speaker_encoder:
-            assert isinstance(self.spk_embed, nn.Linear)
-            size = model.speaker_encoder_out_channels
-            if not speaker.is_floating_point() or speaker.size(-1) != size:
-                raise ConfigError(
-                    f"this model knows voices by embeddings of {size} numbers (model.use_speaker_encoder), "
-                    "not by ids or shares"
-                )
-            return self.spk_embed(speaker if speaker.dim() == 3 else speaker.unsqueeze(1)).transpose(1, 2)
-        if speaker.is_floating_point() and speaker.size(-1) != model.n_spk:
-            raise ConfigError(f"the mix has {speaker.size(-1)} speakers, but the model has {model.n_spk}")
-        if self.spk_embed is None:
-            return None
-        assert isinstance(self.spk_embed, nn.Embedding)
-        if not speaker.is_floating_point():
-            return self.spk_embed(speaker).unsqueeze(2)
-        shares = speaker if speaker.dim() == 3 else speaker.unsqueeze(1)
-        return (shares @ self.spk_embed.weight).transpose(1, 2)
+        if not model.use_speaker_encoder:
+            check_shares(speaker, model.n_spk)
+            return embed_speakers(self.spk_embed, speaker) if self.spk_embed is not None else None
+        size = model.speaker_encoder_out_channels
+        if not speaker.is_floating_point() or speaker.size(-1) != size:
+            raise ConfigError(
+                f"this model knows speakers by embeddings of {size} numbers (model.use_speaker_encoder), "
+                "not by ids or shares"
+            )
+        assert self.spk_embed is not None
+        return self.spk_embed(speaker if speaker.dim() == 3 else speaker.unsqueeze(1)).transpose(1, 2)
 
     def embed(
         self, units: Tensor, f0: Tensor, volume: Tensor, speaker: Tensor, aug_shift: Tensor | None = None
     ) -> Tensor:
-        """Return the condition (B, H, N).
+        """Condition (B, H, N) of the network.
 
         Args:
             units: (B, D, N), stretched to the mel's frames.
@@ -108,10 +103,10 @@ class Unit2Mel(nn.Module):
         )
         if aug_shift is not None:
             if self.aug_shift_embed is None:
-                raise ConfigError("this model knows no pitch shift (model.use_pitch_aug is off)")
+                raise ConfigError("this model has no pitch shift (model.use_pitch_aug is off)")
             x = x + self.aug_shift_embed((aug_shift / _SHIFT_SCALE)[:, None, None])
-        x, voice = x.transpose(1, 2), self.embed_speaker(speaker)
-        return x if voice is None else x + voice
+        x, embedded = x.transpose(1, 2), self.embed_speaker(speaker)
+        return x if embedded is None else x + embedded
 
     def forward(
         self,
@@ -126,10 +121,10 @@ class Unit2Mel(nn.Module):
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return the training loss, a scalar, of a batch of windows.
+        """Training loss, a scalar, of a batch of windows.
 
-        NaN is not looked for, since a GPU would have to wait for the answer at
-        every step; it makes the loss NaN.
+        There is no check for NaN, which would make a GPU wait at every step; it
+        makes the loss NaN.
 
         Args:
             units: (B, D, N).
@@ -140,7 +135,7 @@ class Unit2Mel(nn.Module):
             mel: (B, M, N), natural log.
             t: (B,), instead of drawing it; see :meth:`MelDecoder.forward`, also for the next two.
             noise: (B, M, N), instead of drawing it.
-            generator: Where both are drawn from.
+            generator: Source of both.
 
         Raises:
             ConfigError: See :meth:`embed`.
@@ -173,14 +168,14 @@ class Unit2Mel(nn.Module):
             volume: (B, N).
             speaker: Ids (B,), or shares (B, S) or (B, N, S); see :meth:`embed_speaker`.
             mel: (B, M, N), natural log, to refine (shallow diffusion); None is from noise alone.
-                It may be one frame longer or shorter: two clocks round differently.
+                It may be one frame longer or shorter: two frame rates round differently.
             k_step: Steps to noise ``mel`` by; None is all that the model is trained for.
             method: One of ``diffusion.samplers.methods(config.model.type)``; None is the
                 configured one.
             speedup: Steps of the schedule per step of the method; None is what is configured.
             noise: (B, M, N), standard normal, instead of drawing the start.
-            generator: Where noise is drawn from; None is one of its own that
-                starts anew at each call, so the same input gives the same mel.
+            generator: Source of noise; None is a fresh one with the same seed
+                at each call, so the same input gives the same mel.
             progress: Called with (evaluations done, of how many) after each.
 
         Returns:
@@ -193,9 +188,7 @@ class Unit2Mel(nn.Module):
         """
         self.decoder.steps(k_step, mel is not None)  # refused before any work
         check_finite(units=units, F0=f0, volume=volume, mel=mel)
-        n_spk, by_id = self.config.model.n_spk, not speaker.is_floating_point()
-        if by_id and not ((speaker >= 0) & (speaker < n_spk)).all():
-            raise ConfigError(f"speaker ids must be 0 to {n_spk - 1}, not {speaker.tolist()}")
+        check_ids(speaker, self.config.model.n_spk)
         condition = self.embed(units, f0, volume, speaker)
         if mel is not None:
             condition, mel = self._aligned(condition, mel)
@@ -219,7 +212,7 @@ class Unit2Mel(nn.Module):
         )
 
     def _aligned(self, condition: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both cut to the shorter one; raises FeatureError if a frame more is amiss."""
+        """Both cut to the shorter one; raises FeatureError if they differ by more than a frame."""
         n_mels = self.config.data.n_mels
         if mel.size(1) != n_mels:
             raise FeatureError(f"the mel has {mel.size(1)} bins, but the diffusion model has {n_mels}")
@@ -233,7 +226,7 @@ class Unit2Mel(nn.Module):
 
 
 def load_unit2mel(path: str | Path, config: DiffusionConfig) -> Unit2Mel:
-    """Return the model of a published or own ``model_*.pt``, on the CPU, ready for inference.
+    """Load a published or own ``model_*.pt``, on the CPU, ready for inference.
 
     Raises:
         CheckpointError: The file cannot be read, or does not fit ``config``.

@@ -1,15 +1,15 @@
-"""The samplers: how to get from noise to a mel in few questions to the network.
+"""The samplers: from noise to a mel in few evaluations of the network.
 
 A sampler is built as ``SAMPLERS.build(name, schedule, speedup)``, see base.py. A
 new one is one file here and one line in the table; the tests in
 tests/diffusion/test_samplers.py then hold for it too.
 
-Why not the schedulers of the diffusers library? They were tried (0.42). They
-ask the network at whole steps only: for 10 of 100 steps dpm-solver++ visits 99,
-89, 79, where the published one visits 99, 89.1, 79.2, so the golden numbers are
-out of reach. They have no start at a given step of their own schedule for
-pndm, nor velocities with RK4. And importing one loads some 3 000 modules, which
-takes longer than converting a song. What is needed of them is under 300 lines.
+The schedulers of the diffusers library were tried (0.42) and not taken. They
+evaluate at whole steps only: for 10 of 100 steps dpm-solver++ visits 99, 89, 79,
+where the published one visits 99, 89.1, 79.2, so the golden numbers are out of
+reach. Their pndm cannot start at a given step, and there is no RK4 for
+velocities. And importing one loads some 3 000 modules, which takes longer than
+converting a song. What is needed of them is under 300 lines.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class SamplerSpec:
     """One line of the table."""
 
     target: str  # "module:Class", imported on first use
-    model_type: str  # what model.type its networks have
+    model_type: str  # model.type of its networks
     order: int  # the error of n steps falls like n**-order; below `order` steps the order is lowered
     cost: int = 1  # evaluations per step
-    stochastic: bool = False  # draws noise on its way
-    selectable: bool = True  # is a value of infer.method
+    stochastic: bool = False  # draws noise at every step
+    selectable: bool = True  # may be chosen as infer.method
 
 
 SAMPLERS: Registry[SamplerSpec] = Registry(
@@ -41,7 +41,7 @@ SAMPLERS: Registry[SamplerSpec] = Registry(
         "unipc": SamplerSpec("diffusion.samplers.unipc:UniPc", "Diffusion", order=2),
         "pndm": SamplerSpec("diffusion.samplers.pndm:Pndm", "Diffusion", order=2),
         "ddim": SamplerSpec("diffusion.samplers.ddim:Ddim", "Diffusion", order=1),
-        # runs when speedup is 1, and is no method of its own: it visits every step
+        # runs when speedup is 1, and cannot be chosen: it visits every step
         "ancestral": SamplerSpec(
             "diffusion.samplers.ancestral:Ancestral", "Diffusion", order=1, stochastic=True, selectable=False
         ),
@@ -52,12 +52,12 @@ SAMPLERS: Registry[SamplerSpec] = Registry(
 
 
 def methods(model_type: str) -> tuple[str, ...]:
-    """Return what infer.method may be for a model of this type; the first is the default."""
+    """Choices of infer.method for a model of this type; the first is the default."""
     return tuple(name for name, spec in SAMPLERS.items() if spec.selectable and spec.model_type == model_type)
 
 
 def check_method(method: str, model_type: str) -> str:
-    """Return ``method``, or the default of ``model_type`` if it is empty.
+    """``method``, or the default of ``model_type`` if it is empty.
 
     Raises:
         ConfigError: It is unknown, or made for the other type of model.
@@ -75,6 +75,6 @@ def check_method(method: str, model_type: str) -> str:
                 else f" ({method} sampling is what speedup 1 does)"
             )
         raise ConfigError(
-            f"{method!r} is no sampling method of {model_type} models; use {', '.join(choices)}{hint}"
+            f"{method!r} is not a sampling method of {model_type} models; use {', '.join(choices)}{hint}"
         )
     return method

@@ -9,7 +9,7 @@ from diffusion.schedule import NoiseSchedule
 
 
 class Ancestral(Sampler):
-    """Walks back one step at a time; the guess of the clean mel is kept within -1 to 1."""
+    """One step at a time; the estimate of the clean mel is clipped to -1 to 1."""
 
     def __init__(self, schedule: NoiseSchedule, speedup: int = 1) -> None:
         self.schedule = schedule

@@ -1,4 +1,4 @@
-"""What all samplers have in common: the questions they ask, and the steps they take."""
+"""What all samplers have in common: when they evaluate the network, and the steps they take."""
 
 from __future__ import annotations
 
@@ -16,36 +16,35 @@ class Sampler(ABC):
     """A method with the steps it will take.
 
     Attributes:
-        times: When the network is asked, in order: as many as it costs
-            evaluations. Diffusion counts in steps, from noise (high) to mel
-            (0); ReFlow from noise (0) to mel (1).
+        times: Of the evaluations, in order. Diffusion counts in steps, from noise
+            (high) to mel (0); ReFlow from noise (0) to mel (1).
     """
 
     times: tuple[float, ...]
 
     @abstractmethod
     def sample(self, predict: Predict, x: Tensor, draw: Draw) -> Tensor:
-        """Return the normalised mel (B, M, N).
+        """Sample a normalised mel (B, M, N).
 
         Args:
-            predict: The network; asked at :attr:`times`.
+            predict: The network; evaluated at :attr:`times`.
             x: (B, M, N), the start, as noisy as the schedule's last step is.
-            draw: Where a stochastic method has its noise from.
+            draw: Noise for a stochastic method.
         """
 
 
 def visits(n_steps: int, speedup: int) -> tuple[int, ...]:
-    """Return every ``speedup``-th step down to 0, as ddim and pndm visit them.
+    """Every ``speedup``-th step down to 0, as ddim and pndm visit them.
 
     As in the published project a start at the last step counts as the first
-    step visited, up to ``speedup - 1`` below it. Where that would leave nothing
-    to do, one visit at the last step is made.
+    step visited, up to ``speedup - 1`` below it. If no other were
+    left, the last step is visited too.
     """
     steps = tuple(range(0, n_steps, max(speedup, 1)))[::-1]
     return (n_steps - 1, 0) if len(steps) == 1 < n_steps else steps
 
 
 def time_grid(n_steps: int, speedup: int) -> tuple[float, ...]:
-    """Return the ends of ``n_steps // speedup`` equal strides, one at least, from the last step to 0."""
+    """Ends of ``n_steps // speedup`` equal strides, one at least, from the last step to 0."""
     strides = max(1, n_steps // max(speedup, 1)) if n_steps > 1 else 0
     return tuple(float(t) for t in np.linspace(n_steps - 1, 0, strides + 1))

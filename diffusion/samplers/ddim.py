@@ -11,13 +11,13 @@ from diffusion.schedule import NoiseSchedule
 
 
 def stride(schedule: NoiseSchedule, x: Tensor, noise: Tensor, now: float, then: float) -> Tensor:
-    """Return ``x`` (B, M, N) moved from one time to another, if ``noise`` is what it holds."""
+    """``x`` (B, M, N), which holds ``noise``, moved from one time to another."""
     ratio = schedule.alpha(then) / schedule.alpha(now)
     return ratio * x + (schedule.sigma(then) - ratio * schedule.sigma(now)) * noise
 
 
 class Ddim(Sampler):
-    """Asks once per stride; the published one also asks at step 0, and then stays where it is."""
+    """One evaluation per stride; the published one also evaluates at step 0, to no effect."""
 
     def __init__(self, schedule: NoiseSchedule, speedup: int) -> None:
         self.schedule = schedule

@@ -2,7 +2,7 @@
 
 DPM-Solver extrapolates the predicted noise (Lu et al., 2022a), DPM-Solver++
 the clean mel that it implies (2022b), which stays bounded where the noise of a
-nearly clean mel is a guess. Both remember one prediction.
+nearly clean mel is uncertain. Both keep one earlier prediction.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class DpmSolver(Sampler):
         return x
 
     def _known(self, x: Tensor, noise: Tensor, t: float) -> Tensor:
-        """Return what is extrapolated."""
+        """Quantity that is extrapolated."""
         return noise
 
     def _move(self, x: Tensor, noise: Tensor, now: float, then: float, h: float) -> Tensor:
-        """Return ``x`` at ``then``, ``h`` later in half the log of the signal-to-noise ratio."""
+        """``x`` at ``then``, ``h`` later in half the log of the signal-to-noise ratio."""
         ratio = self.schedule.alpha(then) / self.schedule.alpha(now)
         return ratio * x - (self.schedule.sigma(then) * math.expm1(h)) * noise
 

@@ -11,7 +11,7 @@ from diffusion.schedule import StraightPath
 
 
 class Euler(Sampler):
-    """Takes ``n_steps // speedup`` equal strides, one evaluation each."""
+    """``n_steps // speedup`` equal strides, one evaluation each."""
 
     def __init__(self, path: StraightPath, speedup: int) -> None:
         self.grid = path.grid(max(1, path.n_steps // max(speedup, 1)))

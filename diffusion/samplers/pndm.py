@@ -19,7 +19,7 @@ _ADAMS_BASHFORTH = (
 
 
 class Pndm(Sampler):
-    """Remembers up to three predictions; the first stride is made twice, to have a mean of two.
+    """Keeps up to three predictions; the first stride is made twice, for a mean of two.
 
     Unless it is the only one: the mean of a prediction from noise and one from
     a mel fits neither, and from pure noise it ends far outside. That is DDIM.
@@ -28,8 +28,8 @@ class Pndm(Sampler):
     def __init__(self, schedule: NoiseSchedule, speedup: int) -> None:
         self.schedule = schedule
         self.visits = visits(schedule.n_steps, speedup)
-        asked = (*self.visits[:2], *self.visits[1:-1]) if len(self.visits) > 2 else self.visits[:-1]
-        self.times = tuple(float(step) for step in asked)
+        evaluated = (*self.visits[:2], *self.visits[1:-1]) if len(self.visits) > 2 else self.visits[:-1]
+        self.times = tuple(float(step) for step in evaluated)
 
     def sample(self, predict: Predict, x: Tensor, draw: Draw) -> Tensor:
         """See :meth:`Sampler.sample`."""

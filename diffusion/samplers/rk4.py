@@ -1,4 +1,4 @@
-"""The classical Runge-Kutta integrator: four evaluations a stride, each worth it on a smooth flow."""
+"""The classical Runge-Kutta integrator: four evaluations per stride, worth it on a smooth flow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COST = 4  # evaluations per stride
 
 
 class RungeKutta4(Sampler):
-    """Takes as many equal strides as ``n_steps // speedup`` evaluations pay for, one at least."""
+    """As many equal strides as ``n_steps // speedup`` evaluations allow, one at least."""
 
     def __init__(self, path: StraightPath, speedup: int) -> None:
         self.grid = path.grid(max(1, path.n_steps // max(speedup, 1) // _COST))

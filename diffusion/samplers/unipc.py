@@ -1,4 +1,4 @@
-"""A predictor whose every step is corrected with the prediction made after it.
+"""Predictor-corrector: every step is corrected with the prediction made after it.
 
 UniPC of order 2 (Zhao et al., 2023; the variant called bh2, on the clean mel).
 The correction costs nothing: the prediction that it uses is the one that the
@@ -17,7 +17,7 @@ from diffusion.schedule import NoiseSchedule
 
 
 def _corrector(h: float, ratio: float) -> tuple[float, float]:
-    """Return the weights of the difference to the prediction before, and of that to the one after.
+    """Weights of the difference to the prediction before, and of that to the one after.
 
     Args:
         h: The step, in half the log of the signal-to-noise ratio.

@@ -131,7 +131,7 @@ def test_refusals_come_before_any_work(model):
 
 
 def test_an_unknown_method_is_refused(model):
-    with pytest.raises(ConfigError, match="no sampling method"):
+    with pytest.raises(ConfigError, match="not a sampling method"):
         model.infer(*song(), method="nonsense")
 
 
@@ -213,7 +213,7 @@ def test_only_the_steps_that_are_used_are_trained(k_step_max):
 @pytest.mark.parametrize("k_step_max", [0, 10])
 def test_times_of_rectified_flow(distribution, k_step_max):
     model = tiny(type="ReFlow", k_step_max=k_step_max, t_distribution=distribution)
-    t = model.decoder.times(20000, torch.device("cpu"), torch.Generator().manual_seed(0))
+    t = model.decoder.draw_times(20000, torch.device("cpu"), torch.Generator().manual_seed(0))
     lowest = 0.75 if k_step_max else 0.0
     assert t.min() >= lowest and t.max() <= 1
     middle = (t - lowest) / (1 - lowest)

@@ -176,7 +176,7 @@ def test_one_unnamed_voice_serves_every_speaker(options, tmp_path, song):
         ({"shallow_diffusion": True, "k_step": 41}, "k_step is 41, but the model is trained for 40 steps"),
         (
             {"shallow_diffusion": True, "k_step": 40, "diffusion_method": "euler"},
-            "euler.* is no sampling method",
+            "euler.* is not a sampling method",
         ),
     ],
 )

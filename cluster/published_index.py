@@ -93,25 +93,16 @@ class PublishedIndex:
 
 
 def _read_pickle(path: Path) -> Any:
-    """Return what a pickle holds, indexes as dicts of what they were written as."""
-    from modules.checkpoint.allowlist import DamagedError, UnsafePickleError
-    from modules.checkpoint.unpickler import PickleStream, most_text, unpickle
+    """Content of a pickle, with indexes as dicts of what faiss wrote."""
+    from modules.checkpoint.allowlist import DamagedError
+    from modules.checkpoint.formats import one_error
+    from modules.checkpoint.unpickler import PickleStream, Unpickler
 
     def outside(key: Any) -> Any:
         raise DamagedError("it refers to what lies outside of it")
 
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            return unpickle(PickleStream(file, size, most_text(size, arrays=True)), outside, strict=True)
-    except UnsafePickleError as error:
-        raise CheckpointError(
-            f"{path} is refused: it asks for {error}, which an index has no need of and which could run code"
-        ) from None
-    except DamagedError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
-    except MemoryError:
-        raise CheckpointError(f"{path} cannot be read: there is not enough memory for it") from None
+    with one_error(path, "an index has"), path.open("rb") as file:
+        return Unpickler(PickleStream(file, path.stat().st_size, arrays=True), outside, strict=True).load()
 
 
 class _Bytes:

@@ -1,9 +1,9 @@
 """What the names in a model file's pickle stand for: the one list of what is let through.
 
-Nothing here is looked up by import. A name is a tensor function, a type or a
-plain container that has a stand-in of ours; or one that is harmless to mention;
-or it is refused, when it is of a package where a file that wants to do something
-must go; or else it is the class of some trainer, which does not matter.
+Nothing is imported by name. A name is a tensor function, a type or a plain
+container, each with a stand-in here; or it is harmless to mention; or it is
+refused, since it lies in a package where code that does something is found; or
+else it is the class of some trainer, which does not matter.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-_LARGEST_KEY = 1 << 60  # integers beyond can be made to collide, and a table of them takes for ever
-_LARGEST_SIZE = 1 << 48  # no tensor has a side as long
+_LARGEST_KEY = 1 << 60  # integers beyond can be made to collide, and a dict of those takes hours
+_LARGEST_SIZE = 1 << 48  # no side of a tensor is as long
 
 
 class UnsafePickleError(Exception):
@@ -27,37 +27,46 @@ class UnsafePickleError(Exception):
 
 
 class DamagedError(Exception):
-    """The file cannot be what it seems to be; the message says why."""
+    """The file is not what it claims to be; the message says why."""
 
 
 class Unknown:
-    """The type of UNKNOWN, which stands for every object of a class that is not known here."""
+    """The type of UNKNOWN, which stands for every object of an unknown class: using it has no effect."""
 
-    def __repr__(self) -> str:
-        return "UNKNOWN"
+    def __call__(self, *_: Any) -> Unknown:  # noqa: D102
+        return self
+
+    append = extend = update = __call__
 
 
 UNKNOWN = Unknown()
 
 
 class Attributes(dict[str, Any]):
-    """An ``argparse.Namespace``, as a dict of what it held."""
+    """An ``argparse.Namespace``, as a dict of its attributes."""
+
+
+@dataclass
+class Array:
+    """A numpy array that lies in the pickle itself."""
+
+    values: np.ndarray | None = None  # a view of its bytes; None until the pickle has given them
 
 
 @dataclass(frozen=True)
 class Storage:
-    """The ``length`` numbers from ``start`` of a record in the file, or all of them."""
+    """The ``length`` numbers from ``start`` of a record in the file, which has ``n_values``."""
 
     key: str | int
     dtype: torch.dtype
-    n_values: int  # in the whole record
+    n_values: int
     start: int
     length: int
 
 
 @dataclass(frozen=True)
 class LazyTensor:
-    """A tensor that has not been read: how it lies in its record, in values of ``dtype``."""
+    """A tensor that has not been read: its place in a record, in values of ``dtype``."""
 
     storage: Storage
     dtype: torch.dtype
@@ -67,32 +76,8 @@ class LazyTensor:
     n_values: int
 
 
-class Array:
-    """A numpy array that lies in the pickle itself.
-
-    Attributes:
-        values: A read-only view of its bytes; None until the pickle has told them.
-    """
-
-    values: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class StorageType:
-    """A class of storages; all that it tells is the dtype."""
-
-    dtype: torch.dtype
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function that a pickle may call: ours, in place of the one it names."""
-
-    function: Callable[..., Any]
-
-
 def resolve(module: str, name: str, strict: bool) -> Any:
-    """Return what a name in a pickle stands for: a dtype, StorageType, Call or UNKNOWN.
+    """What a name in a pickle stands for: a dtype, a function or UNKNOWN.
 
     Args:
         module: Of Python 3.
@@ -100,7 +85,7 @@ def resolve(module: str, name: str, strict: bool) -> Any:
         strict: Refuse the unknown too.
 
     Raises:
-        UnsafePickleError: It has no business in a file of weights.
+        UnsafePickleError: Weights have no need of it.
     """
     full = f"{module}.{name}"
     if full in _NAMES:
@@ -110,45 +95,23 @@ def resolve(module: str, name: str, strict: bool) -> Any:
     return UNKNOWN
 
 
-def lazy_tensor(storage: Storage, dtype: torch.dtype, offset: int, size: Any, stride: Any) -> LazyTensor:
-    """Note down a tensor.
-
-    Raises:
-        DamagedError: It has no possible shape, or reaches beyond its storage, or has more values than it.
-    """
-    numbers = (offset, *size, *stride) if isinstance(size, tuple) and isinstance(stride, tuple) else ()
-    if (
-        not 1 <= len(numbers) <= 33
-        or len(size) != len(stride)
-        or any(type(n) is not int or not 0 <= n < _LARGEST_SIZE for n in numbers)
-        or (storage.start and dtype != storage.dtype)
-    ):
-        raise DamagedError("a tensor in it has no possible shape")
-    n_values = math.prod(size)
-    if math.prod(n or 1 for n in size) > _LARGEST_SIZE:
-        raise DamagedError("a tensor in it has no possible shape")
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    room = storage.length * storage.dtype.itemsize // dtype.itemsize
-    if n_values and (n_values > room or last >= room):
-        raise DamagedError("a tensor in it claims more values than it has")
-    return LazyTensor(storage, dtype, storage.start + offset, size, stride, n_values)
-
-
 def restore(target: Any, state: Any) -> None:
-    """Give an array its numbers, as a pickle tells them; what is unknown takes any state.
+    """Set the state of an object that a pickle has made; only arrays and namespaces have any.
 
     Raises:
-        DamagedError: The numbers do not fill the shape, or are in the byte order of another machine.
+        DamagedError: The numbers do not fill the shape, or have the byte order of another kind of machine.
     """
     if isinstance(target, Array):
         _version, shape, dtype, is_fortran, data = state
         target.values = _numpy_array(data, dtype, shape, "F" if is_fortran else "C").values
+    elif isinstance(target, Attributes) and isinstance(state, dict):
+        target.update(state)
     elif isinstance(target, np.dtype) and state[1] == ">":
-        raise DamagedError("its numbers are in the byte order of another kind of machine")
+        raise DamagedError("its numbers have the byte order of another kind of machine")
 
 
-def pairs(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    """Return the dict of those pairs whose key is known to hash fast and apart."""
+def safe_items(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The pairs whose key is known to hash fast and without collisions."""
     return {
         key: value
         for key, value in items
@@ -157,19 +120,47 @@ def pairs(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def sanitize(name: str) -> str:
-    """Return ``name``, which a stranger chose, as a short piece of one line."""
+    """Shorten a name from the file, which may hold anything, to a piece of one line."""
     text = "".join(letter if letter.isprintable() else "?" for letter in name[:81])
     return text if len(text) < 81 else text[:80] + "..."
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> LazyTensor:
-    return lazy_tensor(storage, storage.dtype, offset, size, stride)
+def lazy_tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> LazyTensor:
+    """Tensor in a storage, checked but not read, from the arguments of torch's own functions.
+
+    Raises:
+        DamagedError: It has no possible shape, or reaches beyond its storage, or has more values than it.
+    """
+    dtype = next((other for other in others if isinstance(other, torch.dtype)), storage.dtype)
+    n_values = _count(size)
+    if (
+        not isinstance(stride, tuple)
+        or len(stride) != len(size)
+        or not _are_sizes(offset, *stride)
+        or (storage.start and dtype != storage.dtype)
+    ):
+        raise DamagedError("a tensor in it has no possible shape")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    room = storage.length * storage.dtype.itemsize // dtype.itemsize
+    if n_values and (n_values > room or last >= room):
+        raise DamagedError("a tensor in it claims more values than it has")
+    return LazyTensor(storage, dtype, storage.start + offset, size, stride, n_values)
 
 
-def _typed_tensor(
-    storage: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, dtype: Any, *_: Any
-) -> LazyTensor:
-    return lazy_tensor(storage, dtype, offset, size, stride)
+def _are_sizes(*numbers: Any) -> bool:
+    return all(type(n) is int and 0 <= n < _LARGEST_SIZE for n in numbers)
+
+
+def _count(size: Any) -> int:
+    """Number of values in a shape; raises DamagedError if no tensor can have it."""
+    if (
+        not isinstance(size, tuple)
+        or len(size) > 32
+        or not _are_sizes(*size)
+        or math.prod(n or 1 for n in size) > _LARGEST_SIZE
+    ):
+        raise DamagedError("a tensor or an array in it has no possible shape")
+    return math.prod(size)
 
 
 def _parameter(tensor: Any, *_: Any) -> Any:
@@ -177,18 +168,18 @@ def _parameter(tensor: Any, *_: Any) -> Any:
 
 
 def _with_attributes(function: Any, _type: Any, arguments: Any, _state: Any) -> Any:
-    if function not in (Call(_tensor), Call(_typed_tensor), Call(_parameter)):
-        raise DamagedError("it holds a tensor that is none")
-    return function.function(*arguments)
+    if function not in (lazy_tensor, _parameter):
+        raise DamagedError("a tensor in it is made by another function")
+    return function(*arguments)
 
 
 def _dict(items: Any = ()) -> dict[Any, Any]:
-    return pairs(items.items() if isinstance(items, dict) else items)
+    return safe_items(items.items() if isinstance(items, dict) else items)
 
 
 def _list(values: Any = ()) -> list[Any]:
     if not isinstance(values, list):
-        raise DamagedError("it holds a set that is none")
+        raise DamagedError("a set in it is not made of a list")
     return values  # as it is: what is in a set would have to be hashed
 
 
@@ -198,25 +189,17 @@ def _bytes(text: str = "", _encoding: str = "") -> bytes:
 
 def _numpy_dtype(code: str, *_: Any) -> np.dtype[Any]:
     if not re.fullmatch("[biuf][1248]", code):
-        raise DamagedError("it holds a numpy type that is no number")
+        raise DamagedError("it holds a numpy type that is not a number")
     return np.dtype(code)
 
 
 def _numpy_array(data: Any, dtype: Any, shape: Any, order: str) -> Array:
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray):
         raise DamagedError("an array in it holds no numbers")
-    if (
-        not isinstance(shape, tuple)
-        or len(shape) > 32
-        or any(type(n) is not int or not 0 <= n < _LARGEST_SIZE for n in shape)
-        or math.prod(n or 1 for n in shape) > _LARGEST_SIZE
-        or math.prod(shape) * dtype.itemsize != len(data)
-    ):
+    if _count(shape) * dtype.itemsize != len(data):
         raise DamagedError("an array in it has no possible shape")
-    array = Array()
     flat: np.ndarray = np.frombuffer(data, dtype)
-    array.values = flat.reshape(shape, order="F" if order == "F" else "C")
-    return array
+    return Array(flat.reshape(shape, order="F" if order == "F" else "C"))
 
 
 def _numpy_scalar(dtype: np.dtype[Any], data: bytes) -> Any:
@@ -229,7 +212,7 @@ def _attributes(*_: Any) -> Attributes:
 
 
 def _reconstructed(cls: Any, *_: Any) -> Any:
-    return Attributes() if cls == _NAMES["argparse.Namespace"] else UNKNOWN
+    return Attributes() if cls is _attributes else UNKNOWN
 
 
 _STORAGES = {
@@ -252,37 +235,33 @@ _FAISS_INDEXES = ("IndexFlat", "IndexFlatL2", "IndexIVFFlat")
 _NUMBER = re.compile(r"bool|u?int(8|16|32|64)|b?float(16|32|64)|float8_\w+|complex(64|128)")
 _NAMES: dict[str, Any] = {
     **{f"torch.{name}": dtype for name, dtype in vars(torch).items() if _NUMBER.fullmatch(name)},
-    **{f"torch.{name}Storage": StorageType(dtype) for name, dtype in _STORAGES.items()},
-    **{f"torch.cuda.{name}Storage": StorageType(dtype) for name, dtype in _STORAGES.items()},
-    "torch.storage.UntypedStorage": StorageType(torch.uint8),
-    "torch._utils._rebuild_tensor": Call(_tensor),
-    "torch._utils._rebuild_tensor_v2": Call(_tensor),
-    "torch._utils._rebuild_tensor_v3": Call(_typed_tensor),
-    "torch._utils._rebuild_parameter": Call(_parameter),
-    "torch._utils._rebuild_parameter_with_state": Call(_parameter),
-    "torch._tensor._rebuild_from_type_v2": Call(_with_attributes),
-    "torch.Size": Call(tuple),
-    "collections.OrderedDict": Call(_dict),
-    "collections.Counter": Call(_dict),
-    "collections.defaultdict": Call(lambda *_: {}),
-    "argparse.Namespace": Call(_attributes),
-    "copyreg._reconstructor": Call(_reconstructed),
-    "_codecs.encode": Call(_bytes),
-    "builtins.bytes": Call(_bytes),
-    "builtins.set": Call(_list),
-    "builtins.frozenset": Call(_list),
-    "numpy.dtype": Call(_numpy_dtype),
-    "numpy.core.multiarray.scalar": Call(_numpy_scalar),  # numpy 1
-    "numpy._core.multiarray.scalar": Call(_numpy_scalar),  # numpy 2
-    "numpy.core.multiarray._reconstruct": Call(lambda *_: Array()),
-    "numpy._core.multiarray._reconstruct": Call(lambda *_: Array()),
-    "numpy.core.numeric._frombuffer": Call(_numpy_array),  # protocol 5
-    "numpy._core.numeric._frombuffer": Call(_numpy_array),
-    **{
-        f"faiss.swigfaiss{kind}.{name}": Call(_attributes)
-        for kind in _FAISS_BUILDS
-        for name in _FAISS_INDEXES
-    },
+    **{f"torch.{name}Storage": dtype for name, dtype in _STORAGES.items()},
+    **{f"torch.cuda.{name}Storage": dtype for name, dtype in _STORAGES.items()},
+    "torch.storage.UntypedStorage": torch.uint8,
+    "torch._utils._rebuild_tensor": lazy_tensor,
+    "torch._utils._rebuild_tensor_v2": lazy_tensor,
+    "torch._utils._rebuild_tensor_v3": lazy_tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _with_attributes,
+    "torch.Size": tuple,
+    "collections.OrderedDict": _dict,
+    "collections.Counter": _dict,
+    "collections.defaultdict": lambda *_: {},
+    "argparse.Namespace": _attributes,
+    "copyreg._reconstructor": _reconstructed,
+    "_codecs.encode": _bytes,
+    "builtins.bytes": _bytes,
+    "builtins.set": _list,
+    "builtins.frozenset": _list,
+    "numpy.dtype": _numpy_dtype,
+    "numpy.core.multiarray.scalar": _numpy_scalar,  # numpy 1
+    "numpy._core.multiarray.scalar": _numpy_scalar,  # numpy 2
+    "numpy.core.multiarray._reconstruct": lambda *_: Array(),
+    "numpy._core.multiarray._reconstruct": lambda *_: Array(),
+    "numpy.core.numeric._frombuffer": _numpy_array,  # protocol 5
+    "numpy._core.numeric._frombuffer": _numpy_array,
+    **{f"faiss.swigfaiss{kind}.{name}": _attributes for kind in _FAISS_BUILDS for name in _FAISS_INDEXES},
 }
 
 # where code that does something is found, and the classes there that trainers do leave in their files

@@ -1,11 +1,11 @@
 """A torch file, open: a pickle, and records of raw numbers that are read when a tensor is wanted.
 
-The pickle is interpreted by modules/checkpoint/unpickler.py and says where each tensor
+The pickle is read by modules/checkpoint/unpickler.py and says where each tensor
 lies. What a trainer leaves beside the model is never read, so it costs nothing.
 
-Every size that a file claims is held against the bytes there are, before memory
-is asked for. Members of zips must be stored as they are, as torch does it, which
-leaves nothing for a bomb to unfold; together they are read at most twice.
+Every size that a file claims is compared with the bytes there are, before memory
+is asked for. Members of zips must be stored uncompressed, as torch does it, so
+that no zip bomb can unfold; all records together are read at most twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import torch
@@ -25,15 +27,13 @@ from modules.checkpoint.allowlist import (
     DamagedError,
     LazyTensor,
     Storage,
-    StorageType,
     UnsafePickleError,
     sanitize,
 )
-from modules.checkpoint.unpickler import PickleStream, most_text, unpickle
+from modules.checkpoint.unpickler import PickleStream, Unpickler
 
 _LARGEST_DIRECTORY = 4_000_000  # bytes of a zip's list of members: 40 000 tensors
-_SHARED = 50_000_000  # bytes of tensors beyond twice the file: several may be one record
-_PIECE = 1 << 20
+_SHARED = 50_000_000  # bytes of tensors beyond twice the file: several may share a record
 
 
 class Archive(ABC):
@@ -41,118 +41,125 @@ class Archive(ABC):
 
     Args:
         file: Open for reading.
-        strict: Refuse classes that are not known, and keep the precision of the file. Otherwise floats
-            become float32 as they are read, so the file is never in memory in two precisions.
+        strict: Refuse unknown classes, and keep the precision of the file. Otherwise floats become
+            float32 as they are read, so the file is never in memory in two precisions.
         arrays: Let its pickle be as large as the file: it is of a kind that keeps numbers there.
 
     Attributes:
-        size: Bytes of the file.
         content: What was saved, with LazyTensor for each tensor.
+        places: Where each record begins, by its key.
     """
 
-    content: Any
-
     def __init__(self, file: BinaryIO, strict: bool, arrays: bool = False) -> None:
-        self._file = file
-        self._strict = strict
+        self.file = file
+        self.strict = strict
+        self.arrays = arrays
         self.size = file.seek(0, 2)
-        self._text = most_text(self.size, arrays)
+        self.places: dict[str | int, int] = {}
         self._claimed = 0  # bytes of tensors
         self._n_read = 0  # bytes of records
-        self._declared: dict[str | int, Storage] = {}
+        self.storages: dict[str | int, Storage] = {}  # as first declared
         self._records: dict[str | int, Tensor] = {}
         file.seek(0)
-        self._open()
+        self.content = self._read_content()
 
     @abstractmethod
-    def _open(self) -> None:
-        """Find the pickle and set the content."""
+    def _read_content(self) -> Any:
+        """Find the pickle and read it."""
 
-    @abstractmethod
-    def _read(self, storage: Storage, into: memoryview) -> None:
-        """Fill ``into`` with the record of ``storage``."""
+    def _locate(self, key: str | int, n_bytes: int) -> tuple[int, int | None]:
+        """Place of a record in the file, and the CRC-32 of its ``n_bytes``; None: not known."""
+        return self.places[key], None
 
-    def tensor(self, lazy: LazyTensor) -> Tensor:
-        """Read a tensor; raises DamagedError, and OSError where it is the disk that fails."""
-        try:
-            return self._tensor(lazy)
-        except (DamagedError, OSError, MemoryError):
-            raise
-        except Exception as error:  # zipfile: wrong checksums; torch: what no check here has thought of
-            raise DamagedError(f"its numbers are damaged ({sanitize(str(error))})") from None
+    def stream(self, file: BinaryIO | None = None) -> PickleStream:
+        """Pickles in a file (None: this one) from its present position on."""
+        return PickleStream(file or self.file, self.size, self.arrays)
 
-    def array(self, array: Array) -> Tensor:
-        """Return a copy of an array as a tensor, floats as of a tensor; raises DamagedError."""
+    def unpickle(self, stream: PickleStream, persistent: Callable[[Any], Any] | None = None) -> Any:
+        """Read the next pickle, which refers to nothing outside of it without ``persistent``."""
+        return Unpickler(stream, persistent or self._refuse, self.strict).load()
+
+    def tensor(self, lazy: LazyTensor | Array) -> Tensor:
+        """Read a tensor, or copy an array into one; raises DamagedError."""
+        if isinstance(lazy, Array):
+            return self._array(lazy)
+        dtype = torch.float32 if lazy.dtype.is_floating_point and not self.strict else lazy.dtype
+        self._claim(lazy.n_values * dtype.itemsize)
+        if not lazy.n_values:
+            return torch.empty(lazy.size, dtype=dtype)
+        record = self._records.get(lazy.storage.key)
+        if record is None:
+            record = self.read_record(lazy.storage)
+            if dtype == lazy.dtype:  # tensors that share a record share its memory
+                self._records[lazy.storage.key] = record
+        whole = record.numel() - record.numel() % lazy.dtype.itemsize
+        return record[:whole].view(lazy.dtype).as_strided(lazy.size, lazy.stride, lazy.offset).to(dtype)
+
+    def read_record(self, storage: Storage) -> Tensor:
+        """All bytes of a record (n_bytes,); raises DamagedError."""
+        n_bytes = storage.n_values * storage.dtype.itemsize
+        self._n_read += n_bytes
+        if self._n_read > 2 * self.size:
+            raise DamagedError("its tensors claim more values than it has")
+        place, crc = self._locate(storage.key, n_bytes)
+        record = torch.empty(n_bytes, dtype=torch.uint8)
+        data = record.numpy().data
+        self.file.seek(place)
+        if self.file.readinto(data) != n_bytes:  # type: ignore[attr-defined]  # of every file opened in binary
+            raise DamagedError("it is cut short")
+        if crc not in (None, zlib.crc32(data)):
+            raise DamagedError("its numbers are damaged: their CRC-32 is wrong")
+        return record
+
+    def _array(self, array: Array) -> Tensor:
         if array.values is None:
             raise DamagedError("an array in it holds no numbers")
         self._claim(array.values.nbytes)
         try:
             tensor = torch.from_numpy(array.values.copy())
-        except TypeError:  # of numbers that torch has not
+        except TypeError:  # of numbers that torch does not have
             raise DamagedError(f"it holds an array of {array.values.dtype}") from None
-        return tensor.float() if tensor.is_floating_point() and not self._strict else tensor
+        return tensor.float() if tensor.is_floating_point() and not self.strict else tensor
 
     def _claim(self, n_bytes: int) -> None:
         self._claimed += n_bytes
         if self._claimed > 2 * self.size + _SHARED:
             raise DamagedError("its tensors claim more values than it has")
 
-    def _tensor(self, lazy: LazyTensor) -> Tensor:
-        dtype = lazy.dtype
-        if not self._strict and dtype.is_floating_point:
-            dtype = torch.float32
-        self._claim(lazy.n_values * dtype.itemsize)
-        if not lazy.n_values:
-            return torch.empty(lazy.size, dtype=dtype)
-        record = self._record(lazy.storage, keep=dtype == lazy.dtype)
-        whole = record.numel() - record.numel() % lazy.dtype.itemsize
-        return record[:whole].view(lazy.dtype).as_strided(lazy.size, lazy.stride, lazy.offset).to(dtype)
+    def _refuse(self, key: Any) -> Any:
+        words = key if isinstance(key, tuple) else (key,)  # never its repr, which may be endless
+        text = " ".join(str(word)[:80] for word in words[:6] if isinstance(word, str | bytes))
+        raise UnsafePickleError(f"the outside object {sanitize(text)!r}")
 
-    def _record(self, storage: Storage, keep: bool) -> Tensor:
-        """Return all bytes of a record; ``keep`` them for tensors that share it."""
-        if storage.key in self._records:
-            return self._records[storage.key]
-        n_bytes = storage.n_values * storage.dtype.itemsize
-        self._n_read += n_bytes
-        if self._n_read > 2 * self.size:
-            raise DamagedError("its tensors claim more values than it has")
-        record = torch.empty(n_bytes, dtype=torch.uint8)
-        if n_bytes:
-            self._read(storage, record.numpy().data)
-        if keep:
-            self._records[storage.key] = record
-        return record
-
-    def _persistent(self, key: Any) -> Any:
-        """Return the storage that the pickle names; source code beside a module is passed over."""
+    def persistent(self, key: Any) -> Any:
+        """Storage that the pickle names; source code beside a module is passed over."""
         if isinstance(key, tuple) and len(key) > 1 and key[0] == "module":
             return UNKNOWN
         if not isinstance(key, tuple) or not key or key[0] != "storage":
-            raise UnsafePickleError(f"the outside object {name_of(key)!r}")
-        kind, name, _, n_values = key[1:5]
+            self._refuse(key)
+        dtype, name, _, n_values = key[1:5]
         start, length = 0, n_values
         if len(key) == 6 and isinstance(key[5], tuple):
             _, start, length = key[5]
         if (
-            not isinstance(kind, StorageType)
+            not isinstance(dtype, torch.dtype)
             or not isinstance(name, str | int)
             or any(type(n) is not int or not 0 <= n <= self.size for n in (n_values, start, length))
             or start + length > n_values
         ):
             raise DamagedError("a storage in it claims more values than there are")
-        storage = Storage(name, kind.dtype, n_values, start, length)
-        first = self._declared.setdefault(name, storage)
-        if (first.dtype, first.n_values) != (storage.dtype, storage.n_values):
+        first = self.storages.setdefault(name, Storage(name, dtype, n_values, start, length))
+        if (first.dtype, first.n_values) != (dtype, n_values):
             raise DamagedError("two of its storages are one")
-        return storage
+        return Storage(name, dtype, n_values, start, length)
 
 
 class ZipArchive(Archive):
     """What ``torch.save`` has written since 1.6."""
 
-    def _open(self) -> None:
+    def _read_content(self) -> Any:
         self._check_directory()
-        self._zip = zipfile.ZipFile(self._file)
+        self._zip = zipfile.ZipFile(self.file)
         names = self._zip.namelist()
         pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
@@ -160,16 +167,26 @@ class ZipArchive(Archive):
         self._root = pickles[0].removesuffix("data.pkl")
         if self._root + "constants.pkl" in names:
             raise DamagedError("it is a TorchScript program; only the weights of a model are of use")
-        if self._root + "byteorder" in names and self._bytes("byteorder") != b"little":
-            raise DamagedError("its numbers are in the byte order of another kind of machine")
-        pickle = self._bytes("data.pkl")
-        stream = PickleStream(io.BytesIO(pickle), self.size, self._text)
-        self.content = unpickle(stream, self._persistent, self._strict)
+        if self._root + "byteorder" in names and self._zip.read(self._member("byteorder")) != b"little":
+            raise DamagedError("its numbers have the byte order of another kind of machine")
+        pickled = io.BytesIO(self._zip.read(self._member("data.pkl")))
+        return self.unpickle(self.stream(pickled), self.persistent)
+
+    def _locate(self, key: str | int, n_bytes: int) -> tuple[int, int | None]:
+        member = self._member(f"data/{key}")
+        if member.file_size < n_bytes:
+            raise DamagedError("its tensors claim more values than it has")
+        self.file.seek(member.header_offset + 26)  # to the lengths of what lies between header and bytes
+        n_name, n_extra = struct.unpack("<HH", self.file.read(4))
+        return (
+            member.header_offset + 30 + n_name + n_extra,
+            member.CRC if member.file_size == n_bytes else None,
+        )
 
     def _check_directory(self) -> None:
-        """Refuse a list of members that would not fit in memory, which zipfile does not look at."""
-        self._file.seek(max(0, self.size - 66_000))
-        tail = self._file.read()
+        """Refuse a list of members that would not fit in memory: zipfile does not check."""
+        self.file.seek(max(0, self.size - 66_000))
+        tail = self.file.read()
         for sign, layout, offset in ((b"PK\x05\x06", "<I", 12), (b"PK\x06\x06", "<Q", 40)):
             place = tail.rfind(sign)
             if place >= 0 and len(tail) >= place + offset + 8:
@@ -187,28 +204,3 @@ class ZipArchive(Archive):
         if member.file_size > self.size:
             raise DamagedError(f"its {sanitize(name)} is cut short")
         return member
-
-    def _bytes(self, name: str) -> bytes:
-        member = self._member(name)
-        if member.file_size > self._text:
-            raise DamagedError("it holds more text than a model needs")
-        return self._zip.read(member)
-
-    def _read(self, storage: Storage, into: memoryview) -> None:
-        member = self._member(f"data/{storage.key}")
-        if member.file_size < len(into):
-            raise DamagedError("its tensors claim more values than it has")
-        done = 0
-        with self._zip.open(member) as record:
-            while done < len(into):
-                piece = record.read(min(_PIECE, len(into) - done))
-                if not piece:
-                    raise DamagedError("it is cut short")
-                into[done : done + len(piece)] = piece
-                done += len(piece)
-
-
-def name_of(key: Any) -> str:
-    """Return what a persistent key names; never its repr, which may be endless."""
-    words = key if isinstance(key, tuple) else (key,)
-    return sanitize(" ".join(str(word)[:80] for word in words[:6] if isinstance(word, str | bytes)))

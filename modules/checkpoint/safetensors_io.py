@@ -1,27 +1,29 @@
-"""A checkpoint as a safetensors file, which holds a flat list of tensors and a few words beside it.
+"""A checkpoint as a safetensors file, which holds a flat list of tensors and some text.
 
 The tensors have the names of the model, so any program that reads safetensors
 can use them. The other entries of a checkpoint (its step, its learning rate) and
-the second names of tensors that are one stand in a note, as JSON; a file with
-such a note is a checkpoint, one without is a bare state dict.
+the second names of shared tensors are metadata, as JSON; a file with such
+metadata is a checkpoint, one without is a bare state dict.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from modules.checkpoint.allowlist import DamagedError
+from modules.checkpoint.allowlist import DamagedError, sanitize
 
 SUFFIX = ".safetensors"
-_NOTE = "glow_svc"  # its key; {"entries": {...}, "same_as": {second name: first name}}
+_KEY = "glow_svc"  # its key; {"entries": {...}, "same_as": {second name: first name}}
 
 
 def flat_bytes(content: Mapping[str, Any]) -> bytes:
-    """Return a checkpoint as the bytes of a safetensors file.
+    """Encode a checkpoint as the bytes of a safetensors file.
 
     Args:
         content: Tensors by name under "model", and beside it numbers and None.
@@ -44,18 +46,44 @@ def flat_bytes(content: Mapping[str, Any]) -> bytes:
         else:
             same_as[name] = kept
     note = json.dumps({"entries": entries, "same_as": same_as})
-    return save(tensors, metadata={"format": "pt", _NOTE: note})
+    return save(tensors, metadata={"format": "pt", _KEY: note})
 
 
-def nested(tensors: dict[str, Tensor], metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    """Return the checkpoint that :func:`flat_bytes` was given, or ``tensors`` if the file has no note.
+def is_safetensors(head: bytes, size: int) -> bool:
+    """Tell by its first 9 bytes whether a file of ``size`` bytes is a safetensors file."""
+    return len(head) >= 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
+
+
+def read_safetensors(path: Path, head: bytes, strict: bool) -> dict[str, Any]:
+    """Read a safetensors file: a checkpoint if its metadata say so, or else tensors by name.
+
+    Args:
+        path: The file.
+        head: Its first bytes.
+        strict: Keep the precision of the file; otherwise floats become float32.
 
     Raises:
-        DamagedError: The note makes no sense.
+        DamagedError: It cannot be read.
     """
-    note = (metadata or {}).get(_NOTE)
-    if note is None:
-        return dict(tensors)
+    from safetensors import SafetensorError, safe_open
+
+    if int.from_bytes(head[:8], "little") > 1_000_000 + path.stat().st_size // 64:
+        raise DamagedError("it lists more tensors than a model has")
+    tensors: dict[str, Tensor] = {}
+    try:
+        with safe_open(path, framework="pt") as content:
+            for name in content.keys():  # noqa: SIM118 - not a mapping
+                tensor = content.get_tensor(name)
+                dtype = torch.float32 if tensor.is_floating_point() and not strict else tensor.dtype
+                tensors[name] = tensor.to(dtype, copy=True)  # the file's own memory goes when it is closed
+            metadata = content.metadata() or {}
+    except SafetensorError as error:
+        raise DamagedError(f"safetensors says: {sanitize(str(error))}") from None
+    return _nested(tensors, metadata[_KEY]) if _KEY in metadata else tensors
+
+
+def _nested(tensors: dict[str, Tensor], note: str) -> dict[str, Any]:
+    """Checkpoint that :func:`flat_bytes` was given; raises DamagedError if the note makes no sense."""
     try:
         content = json.loads(note)
         entries, same_as = content["entries"], content["same_as"]
@@ -68,14 +96,14 @@ def nested(tensors: dict[str, Tensor], metadata: Mapping[str, str] | None) -> di
 
 
 def identity(tensor: Tensor) -> object:
-    """Return what two tensors have in common if they are one under two names."""
+    """Key that is equal for two tensors if they are the same memory under two names."""
     if not tensor.numel():
         return object()
     return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def own_storage(tensor: Tensor) -> Tensor:
-    """Return ``tensor`` in memory of its own: torch and safetensors would write all that it is a part of."""
+    """Tensor in its own storage on the CPU: torch and safetensors would write all that it is a view of."""
     tensor = tensor.detach().to("cpu").contiguous()
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 

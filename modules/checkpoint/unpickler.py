@@ -1,283 +1,189 @@
 """A reader of pickles that can build tensors and plain values, and nothing else.
 
 A pickle is a small program, and the standard reader obeys it: it imports what
-the program names and calls it. ``torch.load(weights_only=True)`` calls only
-what is on a short list. That keeps strangers' code out, but it has no place for
-the foreign objects in fairseq's files and refuses legacy tar; it reads an
-optimizer of 1.3 GB on the way to a model of 380 MB; and a file of 3 MB can end
-the process (tuples in tuples as a key, which are hashed recursively) or fill
-the memory (57 bytes of empty list for one byte of file).
+the program names and calls it. ``torch.load(weights_only=True)`` calls only what
+is on a short list (``safe_globals`` extends it, for the whole process), but does
+not do here: a file of 3 MB can end the process (tuples in tuples as a key are
+hashed recursively) or fill the memory (57 bytes of empty list for one byte of
+file); an optimizer of 1.3 GB is read on the way to a model of 380 MB; the tar
+format is unknown. ``pickle.Unpickler`` with another ``find_class`` shares the
+first fault.
 
-So the program is interpreted here, on the opcodes that the standard library
-parses. Names are looked up in modules/checkpoint/allowlist.py; tensors are only noted
-down, so that no more need be read than is wanted; keys must hash fast, sets
-become lists, and the steps are counted: time and memory follow from the size
-of the file.
+So the standard library's reader in Python is cut down: of its opcodes those that
+build plain values are taken over, those that name, call, hash or change something
+are replaced, and the others are refused. Names stand for what
+modules/checkpoint/allowlist.py says; tensors are only noted down, so that no more
+need be read than is wanted; keys must hash fast, sets become lists, and the steps
+are counted: time and memory follow from the size of the file.
 """
 
 from __future__ import annotations
 
+import pickle
 import struct
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable
-from pickletools import genops
 from typing import Any, BinaryIO
 
-from modules.checkpoint.allowlist import (
-    UNKNOWN,
-    Attributes,
-    Call,
-    DamagedError,
-    UnsafePickleError,
-    pairs,
-    resolve,
-    restore,
-)
+from modules.checkpoint.allowlist import DamagedError, resolve, restore, safe_items
 
 _LONGEST_LINE = 1 << 16  # bytes
 
 
 class PickleStream:
-    """A file from where it is now, as a row of pickles.
+    """A file from its present position on, as a row of pickles.
 
-    How much of it may be pickles, and how many steps they may take, follows
-    from its size: what they make stays below that size plus 60 MB.
+    How many bytes of it may be pickles, and how many steps they may take, follows
+    from its size: what they build stays below that size plus 60 MB. All methods
+    raise DamagedError when there is not enough.
 
     Args:
         file: Open for reading.
         size: Bytes of the whole model file.
-        text: Bytes of it that may be pickles, if not :func:`most_text`.
+        arrays: All of it may be pickles: it is of a kind that keeps its numbers there.
     """
 
-    def __init__(self, file: BinaryIO, size: int, text: int | None = None) -> None:
+    def __init__(self, file: BinaryIO, size: int, arrays: bool = False) -> None:
         self._file = file
         self._size = size
-        self._left = self._copies = most_text(size) if text is None else text
-        self.steps = most_steps(size)
+        self._left = self._copies = 8_000_000 + (size if arrays else size // 8)  # bytes
+        self._steps = most_steps(size)
 
     def read(self, n: int) -> bytes:
-        """Return ``n`` bytes, or what is left; raises DamagedError."""
+        """Read ``n`` bytes."""
         self._left -= n
         if self._left < 0:
             raise DamagedError("it is cut short, or holds more text than a model needs")
-        return self._file.read(n)
+        data = self._file.read(n)
+        if len(data) < n:
+            raise DamagedError("it is cut short")
+        return data
 
     def readline(self) -> bytes:
-        """Return a line with its end; raises DamagedError."""
+        """Read a line with its end."""
         line = self._file.readline(_LONGEST_LINE)
         self._left -= len(line)
         return line
 
     def numbers(self, layout: str) -> tuple[Any, ...]:
-        """Return what lies here as ``struct`` has it; raises DamagedError."""
-        data = self.read(struct.calcsize(layout))
-        if len(data) < struct.calcsize(layout):
-            raise DamagedError("it is cut short")
-        return struct.unpack(layout, data)
+        """Read numbers in a layout of ``struct``."""
+        return struct.unpack(layout, self.read(struct.calcsize(layout)))
 
     def skip(self, n: int) -> int:
-        """Pass over ``n`` bytes that are no pickle; return where in the file they begin."""
+        """Pass over ``n`` bytes that are not a pickle; returns where in the file they begin."""
         begin = self._file.tell()
         if not 0 <= n <= self._size - begin:
             raise DamagedError("it is cut short, or claims more values than it has")
         self._file.seek(n, 1)
         return begin
 
-    def copy(self, arguments: tuple[Any, ...]) -> None:
-        """Count what a call may copy of its arguments; raises DamagedError when it is too much."""
+    def spend(self, arguments: tuple[Any, ...] = ()) -> None:
+        """Count a step, and what a call may copy of its arguments."""
+        self._steps -= 1 + max(0, len(arguments) - 16)  # a tensor takes eight
         for value in arguments:
             if isinstance(value, str | bytes | bytearray):
                 self._copies -= len(value)
             elif hasattr(value, "__len__"):
-                self.spend(len(value))
+                self._steps -= len(value)
+        if self._steps < 0:
+            raise DamagedError("it holds more objects than a model needs")
         if self._copies < 0:
             raise DamagedError("it copies more text than a model needs")
 
-    def spend(self, steps: int) -> None:
-        """Count steps; raises DamagedError when there are more than the file may ask for."""
-        self.steps -= steps
-        if self.steps < 0:
-            raise DamagedError("it holds more objects than a model needs")
-
-
-def most_text(size: int, arrays: bool = False) -> int:
-    """Return how many bytes of pickle are let through in a file of ``size`` bytes.
-
-    Args:
-        size: Of the file.
-        arrays: It may be nothing but a pickle: it is of a kind that keeps its numbers there.
-    """
-    return 8_000_000 + (size if arrays else size // 8)
-
 
 def most_steps(size: int) -> int:
-    """Return how many steps the pickles in a file of ``size`` bytes may take.
+    """Steps that the pickles in a file of ``size`` bytes may take.
 
     The smallest of files may list 5000 tensors; a real one of 100 MB may list 20 000.
     """
     return 200_000 + size // 150
 
 
-def unpickle(stream: PickleStream, persistent: Callable[[Any], Any], strict: bool = False) -> Any:
-    """Interpret one pickle.
+_Base: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
+
+class Unpickler(_Base):
+    """The stack machine that pickles are written for; ``load`` reads one.
+
+    What it builds: dicts, lists, tuples, text, bytes, numbers, None, dtypes, LazyTensor, Array and UNKNOWN.
+    ``load`` raises UnsafePickleError if the pickle asks for a name that weights have no need of; opcodes
+    that make no sense together raise nearly any Exception.
 
     Args:
-        stream: Where it begins; afterwards where it has ended.
+        stream: Where the pickle begins; afterwards where it has ended.
         persistent: Gives what a key stands for, of objects that are kept outside of the pickle.
-        strict: Refuse classes that are not known, in place of making their objects UNKNOWN.
-
-    Returns:
-        Dicts, lists, tuples, text, bytes, numbers, None, dtypes, LazyTensor, Array and UNKNOWN.
-
-    Raises:
-        UnsafePickleError: It asks for a name that weights have no need of.
-        DamagedError: It is no pickle, or none that a model file holds.
+        strict: Refuse unknown classes instead of reading their objects as UNKNOWN.
     """
-    try:
-        return _Machine(stream, persistent, strict).run()
-    except (UnsafePickleError, DamagedError):
-        raise
-    except Exception as error:  # opcodes that make no sense together raise nearly anything
-        raise DamagedError(f"it is damaged ({type(error).__name__} in its pickle)") from None
 
-
-class _Machine:
-    """The stack machine that pickles are written for."""
-
-    def __init__(self, stream: PickleStream, persistent: Callable[[Any], Any], strict: bool) -> None:
+    def __init__(self, stream: PickleStream, persistent: Callable[[Any], Any], strict: bool = False) -> None:
+        super().__init__(stream, encoding="latin-1")
         self.stream = stream
-        self.persistent = persistent
+        self.persistent_load = persistent
         self.strict = strict
+        self.read, self.readline = stream.read, stream.readline
         self.stack: list[Any] = []
-        self.marked: list[list[Any]] = []  # the stacks below each mark
-        self.memo: dict[int, Any] = {}
+        self.metastack: list[list[Any]] = []  # the stacks below each mark
+        self.append = self.stack.append
 
-    def run(self) -> Any:
-        stream = self.stream
-        for opcode, argument, _ in genops(stream):  # type: ignore[arg-type]  # it needs no more of a file
-            stream.steps -= 1
-            if stream.steps < 0:
-                stream.spend(0)
-            step = _STEPS.get(opcode.name)
-            if step is None:
-                raise DamagedError(f"its pickle uses {opcode.name}, which model files do not")
-            step(self, argument)
-        return self.pop()
-
-    def push(self, value: Any) -> None:
-        self.stack.append(value)
-
-    def pop(self) -> Any:
+    def load(self) -> Any:  # noqa: D102
+        while (opcode := self.read(1)) != pickle.STOP:
+            self.stream.spend()
+            if opcode not in _OPCODES:
+                raise DamagedError(f"its pickle uses opcode {opcode!r}, which model files do not")
+            _OPCODES[opcode](self)
         return self.stack.pop()
 
-    def mark(self) -> None:
-        self.marked.append(self.stack)
-        self.stack = []
+    def find_class(self, module: str, name: str) -> Any:  # noqa: D102
+        old = (IMPORT_MAPPING.get(module, module), name)
+        return resolve(*NAME_MAPPING.get((module, name), old), self.strict)  # Python 2's names, for torch
 
-    def items(self) -> list[Any]:
-        """Return what was pushed since the last mark, which is undone."""
-        items, self.stack = self.stack, self.marked.pop()
-        return items
+    def _instantiate(self, function: Any, arguments: Any) -> None:
+        if not isinstance(arguments, tuple | list):
+            raise DamagedError("it calls a function without arguments")
+        self.stream.spend(tuple(arguments))
+        self.append(function(*arguments))
 
-    def drop(self) -> None:
-        self.pop() if self.stack else self.items()
+    def _call(self, arguments: Any) -> None:
+        self._instantiate(self.stack.pop(), arguments)
 
-    def pack(self, n: int) -> None:
-        self.stack[-n:] = [(*self.stack[-n:],)]
+    def _push_dict(self, items: list[Any]) -> None:
+        self.append({})
+        self._update(items)
 
-    def remember(self, number: int) -> None:
+    def _update(self, items: list[Any]) -> None:
+        self.stack[-1].update(safe_items(zip(items[::2], items[1::2], strict=True)))
+
+    def _put(self, number: int) -> None:
         if not 0 <= number < 1 << 32:
             raise DamagedError("it is damaged: it keeps a value in no place")
         self.memo[number] = self.stack[-1]
 
-    def extend(self, items: list[Any]) -> None:
-        target = self.stack[-1]
-        if isinstance(target, list):
-            target.extend(items)
-        elif target is not UNKNOWN:
-            raise DamagedError("it appends to what is no list")
-
-    def update(self, items: list[Any]) -> None:
-        target = self.stack[-1]
-        if isinstance(target, dict):
-            target.update(pairs(zip(items[::2], items[1::2], strict=True)))
-        elif target is not UNKNOWN:
-            raise DamagedError("it sets items of what is no dict")
-
-    def push_dict(self, items: list[Any]) -> None:
-        self.push({})
-        self.update(items)
-
-    def name(self, module: Any, name: Any) -> None:
-        if not isinstance(module, str) or not isinstance(name, str):
-            raise DamagedError("it asks for a name that is none")
-        old = (IMPORT_MAPPING.get(module, module), name)
-        self.push(resolve(*NAME_MAPPING.get((module, name), old), self.strict))  # Python 2's names, for torch
-
-    def call(self, arguments: Any, function: Any) -> None:
-        if function is UNKNOWN:
-            self.push(UNKNOWN)
-        elif isinstance(function, Call) and isinstance(arguments, tuple):
-            self.stream.copy(arguments)
-            self.push(function.function(*arguments))
-        else:
-            raise DamagedError("it calls what is no function")
-
-    def create(self, items: list[Any]) -> None:
-        self.call(tuple(items[1:]), items[0])
-
-    def instance(self, names: str) -> None:
-        items = self.items()
-        self.name(*names.split(" ", 1))
-        self.call(tuple(items), self.pop())
-
-    def build(self, state: Any) -> None:
-        target = self.stack[-1]
-        if isinstance(target, Attributes) and isinstance(state, dict):
-            self.stream.spend(len(state))
-            target.update(state)
-        else:
-            restore(target, state)
+    def _build(self, state: Any) -> None:
+        self.stream.spend((state,))
+        restore(self.stack[-1], state)
 
 
-_PLAIN = (
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE "
-    "SHORT_BINUNICODE BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
+_AS_THEY_ARE = (
+    "PROTO MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT "
+    "BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES "
+    "SHORT_BINBYTES BINBYTES8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS "
+    "EMPTY_DICT GET BINGET LONG_BINGET BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL INST OBJ PERSID "
+    "BINPERSID"
 )
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda m, _: None),
-    **dict.fromkeys(_PLAIN.split(), lambda m, value: m.stack.append(value)),
-    "NONE": lambda m, _: m.stack.append(None),
-    "NEWTRUE": lambda m, _: m.stack.append(True),
-    "NEWFALSE": lambda m, _: m.stack.append(False),
-    "EMPTY_TUPLE": lambda m, _: m.stack.append(()),
-    "EMPTY_LIST": lambda m, _: m.stack.append([]),
-    "EMPTY_SET": lambda m, _: m.stack.append([]),
-    "EMPTY_DICT": lambda m, _: m.stack.append({}),
-    "MARK": lambda m, _: m.mark(),
-    "POP": lambda m, _: m.drop(),
-    "POP_MARK": lambda m, _: m.items().clear(),
-    "DUP": lambda m, _: m.stack.append(m.stack[-1]),
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, number: m.stack.append(m.memo[number])),
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda m, number: m.remember(number)),
-    "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
-    "TUPLE": lambda m, _: m.push(tuple(m.items())),
-    "TUPLE1": lambda m, _: m.pack(1),
-    "TUPLE2": lambda m, _: m.pack(2),
-    "TUPLE3": lambda m, _: m.pack(3),
-    **dict.fromkeys(("LIST", "FROZENSET"), lambda m, _: m.push(m.items())),
-    "DICT": lambda m, _: m.push_dict(m.items()),
-    "APPEND": lambda m, _: m.extend([m.stack.pop()]),
-    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda m, _: m.extend(m.items())),
-    "SETITEM": lambda m, _: m.update([m.stack.pop(-2), m.stack.pop()]),
-    "SETITEMS": lambda m, _: m.update(m.items()),
-    "GLOBAL": lambda m, names: m.name(*names.split(" ", 1)),
-    "STACK_GLOBAL": lambda m, _: m.name(m.stack.pop(-2), m.stack.pop()),
-    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda m, _: m.call(m.stack.pop(), m.stack.pop())),
-    "NEWOBJ_EX": lambda m, _: m.call(m.stack.pop(-2), (m.stack.pop(), m.stack.pop())[1]),  # no keywords here
-    "OBJ": lambda m, _: m.create(m.items()),
-    "INST": lambda m, names: m.instance(names),
-    "BUILD": lambda m, _: m.build(m.stack.pop()),
-    "PERSID": lambda m, key: m.stack.append(m.persistent(key)),
-    "BINPERSID": lambda m, _: m.stack.append(m.persistent(m.stack.pop())),
+_OPCODES: dict[bytes, Callable[[Any], Any]] = {
+    **{code: _Base.dispatch[code[0]] for code in (getattr(pickle, name) for name in _AS_THEY_ARE.split())},
+    pickle.FRAME: lambda m: m.read(8),
+    pickle.BYTEARRAY8: lambda m: m.append(bytearray(m.read(*m.stream.numbers("<Q")))),
+    pickle.PUT: lambda m: m._put(int(m.readline())),
+    pickle.DICT: lambda m: m._push_dict(m.pop_mark()),
+    pickle.SETITEM: lambda m: m._update([m.stack.pop(-2), m.stack.pop()]),
+    pickle.SETITEMS: lambda m: m._update(m.pop_mark()),
+    pickle.REDUCE: lambda m: m._call(m.stack.pop()),
+    pickle.NEWOBJ: lambda m: m._call(m.stack.pop()),
+    pickle.NEWOBJ_EX: lambda m: (m.stack.pop(), m._call(m.stack.pop())),  # without its keywords
+    pickle.BUILD: lambda m: m._build(m.stack.pop()),
+    # sets become lists: what is in a set would have to be hashed
+    pickle.EMPTY_SET: _Base.load_empty_list,
+    pickle.FROZENSET: _Base.load_list,
+    pickle.ADDITEMS: _Base.load_appends,
 }

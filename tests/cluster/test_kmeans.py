@@ -115,7 +115,7 @@ def test_malicious_files_are_refused(tmp_path, name, container):
         ({"anna": {"cluster_centers_": torch.ones(0, 2)}}, "is no k-means file"),
         ({"anna": {"cluster_centers_": None}}, "is no k-means file"),
         ({"anna": {"cluster_centers_": torch.full((2, 2), torch.nan)}}, "'anna' hold NaN"),
-        ({"anna": {"cluster_centers_": np.array([[None]])}}, "a numpy type that is no number"),
+        ({"anna": {"cluster_centers_": np.array([[None]])}}, "a numpy type that is not a number"),
     ],
 )
 def test_other_files_are_told(tmp_path, content, message):

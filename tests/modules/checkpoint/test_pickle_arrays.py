@@ -10,13 +10,13 @@ import torch
 
 from modules.checkpoint import read_checkpoint, read_weights
 from modules.checkpoint.allowlist import Array, DamagedError, UnsafePickleError
-from modules.checkpoint.unpickler import PickleStream, unpickle
+from modules.checkpoint.unpickler import PickleStream, Unpickler
 from modules.common.errors import CheckpointError
 from tests.support.torch_files import wrap, write_zip
 
 
 def read(data):
-    return unpickle(PickleStream(io.BytesIO(data), len(data)), lambda key: key, strict=True)
+    return Unpickler(PickleStream(io.BytesIO(data), len(data)), lambda key: key, strict=True).load()
 
 
 VALUES = [
@@ -69,11 +69,11 @@ def test_they_are_tensors_in_a_model_file(tmp_path, legacy):
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_arrays_of_other_things_are_refused(tmp_path, value, protocol):
     pickled = pickle.dumps({"model": value}, protocol)
-    with pytest.raises(DamagedError, match="a numpy type that is no number"):
+    with pytest.raises(DamagedError, match="a numpy type that is not a number"):
         read(pickled)
     for container in ("zip", "legacy", "tar"):
         for reader in (read_checkpoint, read_weights):
-            with pytest.raises(CheckpointError, match="a numpy type that is no number"):
+            with pytest.raises(CheckpointError, match="a numpy type that is not a number"):
                 reader(wrap(pickled, container, tmp_path / "a.pth"))
 
 

@@ -91,7 +91,7 @@ def export_encoder(encoder: WindowedEncoder | PpgEncoder, path: Path) -> Exporte
     frames = Dim("n_units", min=2)
     module: nn.Module
     if isinstance(encoder, PpgEncoder):
-        module, n_lost = ppg.Wave(encoder), 0
+        module, n_lost = ppg.PpgGraph(encoder), 0
     else:
         module, n_lost = Wave(encoder), 400 - encoder.hop_length - 2 * encoder.padding
     example = torch.zeros(1, 1, _TRACED * encoder.hop_length + n_lost)

@@ -59,14 +59,14 @@ def fused_graph(model: GlowSVC, vocoder: NeuralVocoder) -> Graph:
 def reach(network: Generator) -> int:
     """Frames on either side that the sound of a frame depends on."""
     # one more: where a stage of a piece begins, its first samples of the source are missing
-    return network._reaches()[0] + network.conv_pre.reach + 1
+    return network.reaches()[0] + network.conv_pre.reach + 1
 
 
 def _synthesize(vocoder: NeuralVocoder, mel: Tensor, f0: Tensor, feed: Mapping[str, Tensor]) -> Tensor:
     draws: Any = _GivenDraws(feed["phase"], feed["source_noise"])
     network = vocoder.network
     excitation = network.m_source(f0, vocoder.hop_length, vocoder.sampling_rate, draws)
-    return network(vocoder._scaled(mel), excitation)
+    return network(vocoder.scaled(mel), excitation)
 
 
 class _GivenDraws:
@@ -117,7 +117,7 @@ class VocoderGraph(nn.Module):
         super().__init__()
         self.sampling_rate, self.hop_length = vocoder.sampling_rate, vocoder.hop_length
         # of (1, 1, N): the scale of the mel that the network was trained on
-        self.scale = float(vocoder._scaled(torch.ones(1)))
+        self.scale = float(vocoder.scaled(torch.ones(1)))
         self.network: Any = copy.deepcopy(vocoder.network)
         self.network.ups = nn.ModuleList(map(_transposed, vocoder.network.ups))
         self.network.noise_convs = nn.ModuleList(map(_strided, vocoder.network.noise_convs))

@@ -19,31 +19,32 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.common.registry import Registry
+from modules.common.registry import PartSpec, Registry
 from modules.pretrained.weights import WEIGHTS
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class VocoderSpec:
-    """One line of the table."""
+class VocoderSpec(PartSpec):
+    """One vocoder.
 
-    target: str  # "module:Class", imported on first use
-    weights: str | None  # key of its file in modules/pretrained/weights.py; None: it needs none
+    Attributes:
+        weights: Key of its file in modules/pretrained/weights.py; None: it needs none.
+    """
+
+    weights: str | None = None
 
 
 VOCODERS: Registry[VocoderSpec] = Registry(
     "vocoder",
     {
-        "nsf-hifigan": VocoderSpec(target="vdecoder.nsf_hifigan:NsfHifigan", weights="nsf-hifigan"),
+        "nsf-hifigan": VocoderSpec("vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan"),
         "nsf-hifigan-log10": VocoderSpec(
-            target="vdecoder.nsf_hifigan:NsfHifiganLog10", weights="nsf-hifigan"
+            "vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan", kwargs={"log10": True}
         ),
-        "nsf-snake-hifigan": VocoderSpec(
-            target="vdecoder.nsf_snake_hifigan:NsfSnakeHifigan", weights="nsf-snake-hifigan"
-        ),
-        "world": VocoderSpec(target="vdecoder.world:WorldVocoder", weights=None),
+        "nsf-snake-hifigan": VocoderSpec("vdecoder.nsf_snake_hifigan:NsfSnakeHifigan", "nsf-snake-hifigan"),
+        "world": VocoderSpec("vdecoder.world:WorldVocoder"),
     },
 )
 

@@ -228,7 +228,7 @@ class Generator(nn.Module):
         self, mel: Tensor, excitation: Tensor, speaker: Tensor | None, first: int, last: int
     ) -> Tensor:
         """Return the output before tanh (B, T) of the frames ``first`` to ``last`` alone."""
-        n_frames, reaches = mel.shape[2], self._reaches()
+        n_frames, reaches = mel.shape[2], self.reaches()
         context = reaches[0] + self.conv_pre.reach
         start, stop = max(0, first - context), min(n_frames, last + context)
         x = self.enter(mel[..., start:stop], speaker)
@@ -244,7 +244,7 @@ class Generator(nn.Module):
         x = self.conv_post(self.activate(len(self.ups), x))
         return _shed(x, start, stop, first * rate, last * rate)[0]
 
-    def _reaches(self) -> list[int]:
+    def reaches(self) -> list[int]:
         """Return how many samples on either side must be right at each stage's entry, and at conv_post's."""
         reaches = [self.conv_post.reach + self.activation_reach]
         for stage in reversed(range(len(self.ups))):

@@ -42,10 +42,12 @@ class NeuralVocoder(Vocoder):
     """A network between a sine source and the sound; what the neural vocoders share.
 
     Attributes:
-        network: Its weights folded, in ``dtype``, without gradients.
+        network: With weight norm folded, in ``dtype``, without gradients.
+        log10: The network was trained on mels in decadic logarithm.
     """
 
     network: Generator
+    log10 = False
 
     def _install(self, network: Generator, state: dict[str, Tensor], source: Path) -> None:
         """Fill ``network`` with published tensors and make it ready to run.
@@ -65,12 +67,13 @@ class NeuralVocoder(Vocoder):
             excitation = self.network.m_source(
                 voiced.unsqueeze(0), self.hop_length, self.sampling_rate, source_generator()
             )
-            sound = self.network(self._scaled(mel).to(self.device).unsqueeze(0), excitation.to(self.device))
+            sound = self.network(self.scaled(mel).to(self.device).unsqueeze(0), excitation.to(self.device))
             return audio.copy_(sound[0])
 
-    def _scaled(self, mel: Tensor) -> Tensor:
-        """Return the mel in the scale that the network was trained on."""
-        return mel
+    def scaled(self, mel: Tensor) -> Tensor:
+        """Convert a natural-log mel to the logarithm that the network was trained on."""
+        # log10(e), to the digits of the published project
+        return mel * 0.434294 if self.log10 else mel
 
 
 class NsfHifigan(NeuralVocoder):
@@ -81,6 +84,7 @@ class NsfHifigan(NeuralVocoder):
         device: Where the network runs and the audio is put.
         weights: The model file; None takes pretrain/nsf_hifigan/model.
         dtype: Precision of the convolutions. bfloat16 pays on processors that have it.
+        log10: The model was trained on mels in decadic logarithm.
 
     Raises:
         MissingWeightsError: The model or its config.json is not there.
@@ -94,8 +98,10 @@ class NsfHifigan(NeuralVocoder):
         device: torch.device | str = "cpu",
         weights: Path | None = None,
         dtype: torch.dtype = torch.float32,
+        log10: bool = False,
     ) -> None:
         super().__init__(data_config, device, weights, dtype)
+        self.log10 = log10
         path = Path(weights) if weights is not None else weights_path("nsf-hifigan")
         file, values = side_config(path)
         compare_analysis(file, values, ANALYSIS, data_config)
@@ -103,13 +109,6 @@ class NsfHifigan(NeuralVocoder):
         check_hop(file, config, data_config)
         state = state_of(read_weights(path, keep=("generator",)), path, "generator")
         self._install(Generator(config), state, path)
-
-
-class NsfHifiganLog10(NsfHifigan):
-    """The same network from files that were trained on decadic logarithms."""
-
-    def _scaled(self, mel: Tensor) -> Tensor:
-        return mel * 0.434294  # log10(e), to the digits of the published project
 
 
 def side_config(path: Path) -> tuple[Path, dict[str, Any]]:

@@ -1,72 +1,78 @@
-"""The speech encoders: what turns a voice into units, its words without its singer.
+"""Speech encoders: features of what is said or sung ("units"), as independent of the voice as possible.
 
 ``ENCODERS.build(name, device)`` returns a :class:`vencoder.base.SpeechEncoder`;
-``weights=path`` reads another file than the published one's place. A new one is
+``weights=path`` reads another file than the published one. A new encoder is
 one file here and one line in the table; the tests in
-tests/vencoder/test_contract.py then hold for it too.
+tests/vencoder/test_contract.py then apply to it too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from modules.common.registry import Registry
+from modules.common.registry import PartSpec, Registry
 
 
 @dataclass(frozen=True)
-class EncoderSpec:
-    """One line of the table."""
+class EncoderSpec(PartSpec):
+    """One speech encoder.
 
-    target: str  # "module:Class", imported on first use
-    ssl_dim: int  # D, the channels of its units
-    weights: str | None  # key in modules/pretrained/weights.py; None: no file, or none to download
-    shipped: str | None = None  # its file in the repository, where it has one there
-    n_perturbed: int = 0  # copies with another pitch and formants that preprocessing makes per clip
-    without_torch: bool = False  # its class is an ArrayEncoder, which needs no PyTorch
+    Attributes:
+        ssl_dim: D, channels of its units.
+        weights: Key in modules/pretrained/weights.py; None: nothing to download.
+        shipped: Its file in the repository, if it has one there.
+        n_perturbed: Copies with another pitch and formants that preprocessing makes of each clip.
+        without_torch: Its class is an ArrayEncoder, which needs no PyTorch.
+    """
+
+    ssl_dim: int
+    weights: str | None = None
+    shipped: str | None = None
+    n_perturbed: int = 0
+    without_torch: bool = False
 
 
-ENCODERS: Registry[EncoderSpec] = Registry(
+class EncoderRegistry(Registry[EncoderSpec]):
+    """The table of encoders. Each is built with its name as the first argument."""
+
+    def build(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """An encoder; arguments of :class:`vencoder.base.SpeechEncoder`."""
+        return super().build(name, name, *args, **kwargs)
+
+
+_HUBERT, _WHISPER = "vencoder.hubert:HubertEncoder", "vencoder.whisper:WhisperEncoder"
+_ONNX = "vencoder.onnx:OnnxEncoder"
+
+ENCODERS = EncoderRegistry(
     "speech encoder",
     {
-        "vec768l12": EncoderSpec(target="vencoder.hubert:vec768l12", ssl_dim=768, weights="contentvec"),
-        "vec256l9": EncoderSpec(target="vencoder.hubert:vec256l9", ssl_dim=256, weights="contentvec"),
-        "hubertsoft": EncoderSpec(target="vencoder.hubert:hubertsoft", ssl_dim=256, weights="hubertsoft"),
-        "cnhubertlarge": EncoderSpec(
-            target="vencoder.hubert:cnhubertlarge", ssl_dim=1024, weights="cnhubertlarge"
+        "vec768l12": EncoderSpec(_HUBERT, 768, "contentvec", kwargs={"kind": "ContentVec", "layer": 12}),
+        "vec256l9": EncoderSpec(
+            _HUBERT, 256, "contentvec", kwargs={"kind": "ContentVec", "layer": 9, "projected": True}
         ),
-        "wavlmbase+": EncoderSpec(target="vencoder.wavlm:WavLMEncoder", ssl_dim=768, weights="wavlmbase+"),
-        "dphubert": EncoderSpec(target="vencoder.dphubert:DPHubertEncoder", ssl_dim=768, weights="dphubert"),
-        "whisper-ppg": EncoderSpec(
-            target="vencoder.whisper:whisper_ppg", ssl_dim=1024, weights="whisper-medium"
+        # 40 = (400 - 320) / 2: unit u is in the middle of its window, and a clip has T / 320 units
+        "hubertsoft": EncoderSpec(
+            _HUBERT, 256, "hubertsoft", kwargs={"kind": "HuBERT-soft", "projected": True, "padding": 40}
         ),
-        "whisper-ppg-large": EncoderSpec(
-            target="vencoder.whisper:whisper_ppg_large", ssl_dim=1280, weights="whisper-large-v2"
-        ),
-        "vec256l9-onnx": EncoderSpec(
-            target="vencoder.onnx:vec256l9_onnx", ssl_dim=256, weights="vec256l9-onnx", without_torch=True
-        ),
-        "vec256l12-onnx": EncoderSpec(
-            target="vencoder.onnx:vec256l12_onnx", ssl_dim=256, weights="vec256l12-onnx", without_torch=True
-        ),
-        "vec768l9-onnx": EncoderSpec(
-            target="vencoder.onnx:vec768l9_onnx", ssl_dim=768, weights="vec768l9-onnx", without_torch=True
-        ),
-        "vec768l12-onnx": EncoderSpec(
-            target="vencoder.onnx:vec768l12_onnx", ssl_dim=768, weights="vec768l12-onnx", without_torch=True
-        ),
-        "hubertsoft-onnx": EncoderSpec(
-            target="vencoder.onnx:hubertsoft_onnx", ssl_dim=256, weights="hubertsoft-onnx", without_torch=True
-        ),
+        # trained on normalized waveforms, but published voice models were made without
+        "cnhubertlarge": EncoderSpec(_HUBERT, 1024, "cnhubertlarge", kwargs={"kind": "HuBERT-large"}),
+        "wavlmbase+": EncoderSpec("vencoder.wavlm:WavLMEncoder", 768, "wavlmbase+"),
+        "dphubert": EncoderSpec("vencoder.dphubert:DPHubertEncoder", 768, "dphubert"),
+        "whisper-ppg": EncoderSpec(_WHISPER, 1024, "whisper-medium"),
+        "whisper-ppg-large": EncoderSpec(_WHISPER, 1280, "whisper-large-v2"),
+        "vec256l9-onnx": EncoderSpec(_ONNX, 256, "vec256l9-onnx", without_torch=True),
+        "vec256l12-onnx": EncoderSpec(_ONNX, 256, "vec256l12-onnx", without_torch=True),
+        "vec768l9-onnx": EncoderSpec(_ONNX, 768, "vec768l9-onnx", without_torch=True),
+        "vec768l12-onnx": EncoderSpec(_ONNX, 768, "vec768l12-onnx", without_torch=True),
+        "hubertsoft-onnx": EncoderSpec(_ONNX, 256, "hubertsoft-onnx", without_torch=True),
         "ppg-starter": EncoderSpec(
-            target="vencoder.ppg:PpgEncoder",
-            ssl_dim=192,
-            weights=None,
+            "vencoder.ppg:PpgEncoder",
+            192,
             shipped="pretrain/starter/ppg-starter.safetensors",
             n_perturbed=3,
         ),
         # its features follow the formants, so training must see every clip in many other voices
-        "mfcc": EncoderSpec(
-            target="vencoder.mfcc:MfccEncoder", ssl_dim=12, weights=None, n_perturbed=6, without_torch=True
-        ),
+        "mfcc": EncoderSpec("vencoder.mfcc:MfccEncoder", 12, n_perturbed=6, without_torch=True),
     },
 )

@@ -1,4 +1,4 @@
-"""What every speech encoder promises, kept in one place so that each need only encode."""
+"""The interface of all speech encoders, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -19,28 +19,41 @@ if TYPE_CHECKING:
 
 
 class SpeechEncoder(ABC):
-    """Turns speech at 16 kHz into units, one per 320 samples.
+    """Encodes speech at 16 kHz as units, one per 320 samples.
+
+    Args:
+        name: As in the table ENCODERS.
+        device: Where units are computed and returned.
+        weights: The model file; None: the published one.
+        dtype: Of the matrix products; None: float32. bfloat16 or float16 halve
+            time and memory on devices with support for them; processors without
+            are slower. Units are always float32.
 
     Attributes:
-        name: As in the table ENCODERS.
-        device: Where the work is done; audio comes from anywhere, units stay there.
         ssl_dim: D, channels of the units.
         sampling_rate: Of the audio, Hz.
         hop_length: Samples per unit.
-        receptive_field: Samples that the first unit sees; shorter audio is padded with silence to it.
-        context_seconds: How much of the song around a slice the encoder wants to hear.
+        receptive_field: Samples that the first unit depends on; shorter audio is padded with silence.
+        context_seconds: Recommended context around a slice of a song.
     """
 
-    name: str
-    device: torch.device
     ssl_dim: int
     sampling_rate = 16000
     hop_length = 320
     receptive_field = 400
     context_seconds = 0.0
 
+    def __init__(
+        self,
+        name: str,
+        device: torch.device | str = "cpu",
+        weights: Path | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.name, self.device, self.weights, self.dtype = name, device, weights, dtype
+
     def encode(self, audio: Tensor) -> Tensor:
-        """Return the units (D, U), float32, of one recording; U is about T / 320, at least 1.
+        """Units (D, U), float32, of one recording; U is about T / 320, at least 1.
 
         Args:
             audio: (T,), (C, T) or (T, C), any float type: the longer of two axes
@@ -52,7 +65,7 @@ class SpeechEncoder(ABC):
         return self.encode_batch([audio])[0]
 
     def encode_batch(self, audios: Sequence[Tensor]) -> list[Tensor]:
-        """Return the units of several recordings, each as :meth:`encode` gives it (1e-4).
+        """Units of several recordings, each as from :meth:`encode` (within 1e-4).
 
         Raises:
             AudioError: See :meth:`encode`.
@@ -60,14 +73,14 @@ class SpeechEncoder(ABC):
         import torch
 
         with torch.no_grad():  # not inference_mode: training may use the units
-            return self._encode([self._wave(audio) for audio in audios])
+            return self._encode([self._prepare(audio) for audio in audios])
 
     @abstractmethod
     def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
-        """Return units (D, U), float32, for each wave (T,): float32, finite, on the device, long enough."""
+        """Units (D, U), float32, of each wave (T,): float32, finite, on the device, long enough."""
 
-    def _wave(self, audio: Tensor) -> Tensor:
-        """Return one channel (T,), float32, on the device, long enough for one unit."""
+    def _prepare(self, audio: Tensor) -> Tensor:
+        """One channel (T,), float32, on the device, long enough for one unit."""
         import torch
 
         if not audio.is_floating_point():
@@ -85,47 +98,43 @@ class SpeechEncoder(ABC):
             raise AudioError(f"the audio given to the encoder {self.name!r} holds NaN or infinity")
         return torch.nn.functional.pad(audio, (0, max(0, self.receptive_field - len(audio))))
 
+    def _weights_file(self) -> Path:
+        """The model file: the given one, or the published one.
+
+        Raises:
+            MissingWeightsError: The published file has not been downloaded; says how to get it.
+        """
+        if self.weights is not None:
+            return Path(self.weights)
+        key = ENCODERS[self.name].weights
+        assert key is not None, f"{self.name} needs no file"
+        return weights_path(key)
+
+    def _check_ssl_dim(self, path: Path) -> None:
+        """Compare the units' width with the table's, for a file in the published one's place.
+
+        Raises:
+            CheckpointError: They differ; names both.
+        """
+        spec = ENCODERS[self.name]
+        if self.weights is None and self.ssl_dim != spec.ssl_dim:
+            raise CheckpointError(
+                f"{path} gives units of {self.ssl_dim} channels, but the encoder {self.name!r} has "
+                f"{spec.ssl_dim}; delete it and download it again with: python -m pretrain {spec.weights}"
+            )
+
 
 class ArrayEncoder(SpeechEncoder):
     """An encoder that computes on arrays, and so works without PyTorch too.
 
-    Its line in the table says so (``without_torch``).
+    Its line in the table says so (``without_torch``). ``dtype`` has no effect.
     """
-
-    device: torch.device | str  # type: ignore[assignment]  # which is only handed on
 
     @abstractmethod
     def units(self, audio: np.ndarray) -> np.ndarray:
-        """Return the units (D, U), float32, of ``audio`` (T,): float32, finite, at 16 kHz, not empty."""
+        """Units (D, U), float32, of ``audio`` (T,): float32, finite, at 16 kHz, not empty."""
 
     def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
         import torch
 
         return [torch.from_numpy(self.units(wave.cpu().numpy())).to(self.device) for wave in waves]
-
-
-def weights_file(name: str, weights: str | Path | None) -> Path:
-    """Return the file that the encoder ``name`` is read from: ``weights``, or the published one's place.
-
-    Raises:
-        MissingWeightsError: It has not been downloaded; says how to get it.
-    """
-    if weights is not None:
-        return Path(weights)
-    key = ENCODERS[name].weights
-    assert key is not None, f"{name} needs no file"
-    return weights_path(key)
-
-
-def check_width(name: str, ssl_dim: int, path: str | Path) -> None:
-    """Refuse a file at the published one's place that gives units of another width than the table says.
-
-    Raises:
-        CheckpointError: Names both widths.
-    """
-    wanted = ENCODERS[name].ssl_dim
-    if ssl_dim != wanted:
-        raise CheckpointError(
-            f"{path} gives units of {ssl_dim} channels, but the encoder {name!r} has {wanted}; "
-            f"delete it and download it again with: python -m pretrain {ENCODERS[name].weights}"
-        )

@@ -1,8 +1,8 @@
-"""How recordings of any length are cut and put together for an encoder with attention.
+"""Windows and batches for encoders with attention.
 
-Attention sees a whole clip at once and its cost grows with the square of it, so
-what is long is cut into windows that overlap; what is short is computed
-together, sorted by length so that little is spent on padding.
+The cost of attention grows with the square of the length, so long recordings
+are cut into overlapping windows. Short ones are computed together, sorted by
+length so that there is little padding.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-_MAX_PADDING = 0.2  # of the longest in a batch, that the shortest may lack
+_MAX_PADDING = 0.2  # of the longest in a batch
 
 
 @dataclass(frozen=True)
-class Window:
-    """A stretch of a recording, in units: [start, stop) is computed, [first, last) of it kept."""
+class UnitWindow:
+    """Part of a recording, in units: [start, stop) is computed, [first, last) of it kept."""
 
     start: int
     stop: int
@@ -24,17 +24,17 @@ class Window:
     last: int
 
 
-def windows(n_units: int, longest: int, margin: int) -> list[Window]:
+def windows(n_units: int, longest: int, margin: int) -> list[UnitWindow]:
     """Cut ``n_units`` into windows of at most ``longest`` units, about equally long.
 
-    What they keep adjoins; at a cut, each also computes ``margin`` units of its neighbour's.
+    The kept parts adjoin; at a cut, each window also computes ``margin`` units of its neighbour's.
     """
     if n_units <= longest:
-        return [Window(0, n_units, 0, n_units)]
+        return [UnitWindow(0, n_units, 0, n_units)]
     count = math.ceil(n_units / (longest - 2 * margin))
     cuts = [n_units * index // count for index in range(count + 1)]
     return [
-        Window(max(0, first - margin), min(n_units, last + margin), first, last)
+        UnitWindow(max(0, first - margin), min(n_units, last + margin), first, last)
         for first, last in zip(cuts, cuts[1:], strict=False)
     ]
 
@@ -42,8 +42,8 @@ def windows(n_units: int, longest: int, margin: int) -> list[Window]:
 def batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
     """Yield the indices of ``lengths`` in groups, longest first.
 
-    A group, padded to its longest, takes at most ``limit`` (unless it is a
-    single one), and no member is more than a fifth shorter than its longest.
+    A group, padded to its longest, has at most ``limit`` (unless it is a single
+    recording), and no member is more than a fifth shorter than the longest.
     """
     group: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):

@@ -1,4 +1,4 @@
-"""The convolutions that a file lists: read without running what it says, and held against what units need."""
+"""The list of convolutions in a file: parsed without running it, and checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST = 64  # layers
 
 
 def check_reach(convolutions: Sequence[Convolution], path: str | Path) -> None:
-    """Refuse convolutions whose units are not of 400 samples, 320 apart.
+    """Refuse convolutions whose receptive field is not 400 samples, or whose hop is not 320.
 
     Raises:
         CheckpointError: Says what they are.
@@ -24,16 +24,16 @@ def check_reach(convolutions: Sequence[Convolution], path: str | Path) -> None:
         field, hop = field + (n_taps - 1) * hop, hop * stride
     if (field, hop) != (400, 320):
         raise CheckpointError(
-            f"{path} cannot be used: its convolutions make units of {field} samples, {hop} apart, "
-            "wanted are 400 and 320"
+            f"{path} cannot be used: its convolutions have a receptive field of {field} samples and a hop of "
+            f"{hop}; expected are 400 and 320"
         )
 
 
 def from_expression(expression: object, path: str | Path) -> list[Convolution]:
-    """Return the convolutions that a file lists as a Python expression.
+    """Parse the convolutions that a file lists as a Python expression.
 
-    ``[(512,10,5)] + [(512,3,2)] * 4`` is an example. It is taken apart, never
-    run: lists of three whole numbers each, their sums, and their multiples.
+    ``[(512,10,5)] + [(512,3,2)] * 4`` is an example. The expression is never
+    run: lists of three integers each, their sums and multiples are allowed.
 
     Raises:
         CheckpointError: It is anything else, or lists more than 64 layers.
@@ -46,12 +46,12 @@ def from_expression(expression: object, path: str | Path) -> list[Convolution]:
     shown = repr(expression)
     raise CheckpointError(
         f"{path} cannot be used: its conv_feature_layers, {shown[:60]}{'...' * (len(shown) > 60)}, "
-        "is no list of (channels, taps, stride)"
+        "is not a list of (channels, taps, stride)"
     )
 
 
 def _layers(node: ast.expr) -> list[Convolution]:
-    """Return the list that ``node`` stands for; raises ValueError if it is no list of triples."""
+    """The list of triples that ``node`` describes; raises ValueError for anything else."""
     layers: list[Convolution]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         layers = _layers(node.left) + _layers(node.right)

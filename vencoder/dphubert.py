@@ -1,7 +1,10 @@
-"""DPHuBERT: a HuBERT at a quarter of its size, read from the file that its training leaves.
+"""DPHuBERT: HuBERT-base, distilled and pruned to a quarter of its size.
 
-The published project never left training mode, in which layers are dropped at
-random, so its units changed from call to call; here they do not.
+The network is the transformers library's HuBERT, whose parts are replaced by
+smaller ones: every convolution, attention and feed-forward has its own size,
+and some are missing. Files have torchaudio's names, which are the library's
+except for prefixes. The published code never leaves training mode, in which
+layers are dropped at random, so its units change from call to call; these do not.
 
 Peng et al., DPHuBERT: joint distillation and pruning of self-supervised speech
 models (2023).
@@ -9,68 +12,109 @@ models (2023).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import torch
-from torch import Tensor
-from torch.nn.utils import parametrize
+from torch import Tensor, nn
+from transformers import HubertConfig
+from transformers.models.hubert.modeling_hubert import HubertAttention, HubertFeedForward
 
 from modules.checkpoint import read_weights, state_of
 from modules.common.errors import CheckpointError
-from vencoder.base import check_width, weights_file
 from vencoder.convolutions import LARGEST, MOST, Convolution, check_reach
-from vencoder.dphubert_model import DPHubert, Layer, Sizes
-from vencoder.windowed import WindowedEncoder, adopt_weights, lower_precision, refuse_others
+from vencoder.hubert import HubertNetwork
+from vencoder.network import adopt_weights, refuse_others
+from vencoder.windowed import WindowedEncoder
 
 _KIND = "DPHuBERT"
 
 
 class DPHubertEncoder(WindowedEncoder):
-    """Units of DPHuBERT, its last layer, 768 channels.
+    """Units of DPHuBERT: its last layer, 768 channels."""
 
-    Args:
-        device: Where the units are computed and returned.
-        weights: The model's file; None: the published one's place.
-        dtype: bfloat16 or float16 halves the time and the memory of the matrix
-            products where the device is made for it. Units stay float32.
-
-    Raises:
-        MissingWeightsError: The file has not been downloaded.
-        CheckpointError: It cannot be read, or is no such model.
-    """
-
-    name = "dphubert"
-
-    def __init__(
-        self,
-        device: torch.device | str = "cpu",
-        weights: Path | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        self.device = torch.device(device)
-        self.dtype = dtype
-        path = weights_file(self.name, weights)
-        # beside them are projections that training compared layers with
+    def _load(self, path: Path) -> DPHubertNetwork:
+        # other entries are projections that only its training uses
         content = read_weights(path, keep=("state_dict", "config"))
         state = state_of(content, path, "state_dict")
         refuse_others(state, _KIND, path)
         config = content.get("config")
         if not isinstance(config, dict):
-            raise CheckpointError(f"{path} is no {_KIND} checkpoint: it does not state its sizes, 'config'")
+            raise CheckpointError(
+                f"{path} is not a {_KIND} checkpoint: it does not state its sizes, 'config'"
+            )
         self.normalize = config.get("normalize_waveform", False) is True
-        self.network = load_network(state, config, path)
-        self.ssl_dim = len(self.network.encoder.transformer.layer_norm.weight)
-        if weights is None:
-            check_width(self.name, self.ssl_dim, path)
-        if dtype != torch.float32:
-            lower_precision(self.network, dtype)
-        self.network.to(self.device)
+        return load_network(state, config, path)
 
 
-def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: str | Path) -> DPHubert:
-    """Return the network with the tensors of a published file, ready for use.
+@dataclass(frozen=True, kw_only=True)
+class PrunedSizes:
+    """Sizes of every part.
+
+    Attributes:
+        hubert: Of what is as in HuBERT.
+        head_width: Channels of a head of attention, the same in all layers.
+        n_heads: Of the attention of each layer; 0: it has none.
+        n_inner: Channels inside the feed-forward of each layer; 0: it has none.
+    """
+
+    hubert: HubertConfig
+    head_width: int
+    n_heads: list[int]
+    n_inner: list[int]
+
+
+class DPHubertNetwork(HubertNetwork):
+    """A HuBERT with pruned layers, and a factor for each channel of the last convolution."""
+
+    def __init__(self, sizes: PrunedSizes) -> None:
+        super().__init__(sizes.hubert)
+        self.dummy_weight = nn.Parameter(torch.ones(sizes.hubert.conv_dim[-1]))
+        width = sizes.hubert.hidden_size
+        for layer, n_heads, n_inner in zip(
+            self.hubert.encoder.layers, sizes.n_heads, sizes.n_inner, strict=True
+        ):
+            layer.attention = _Absent(is_attention=True)
+            if n_heads:
+                layer.attention = PrunedAttention(sizes.hubert, n_heads, sizes.head_width)
+            layer.feed_forward = _Absent()
+            if n_inner:
+                config = HubertConfig(hidden_size=width, intermediate_size=n_inner)
+                layer.feed_forward = HubertFeedForward(config)
+
+    def features(self, audio: Tensor) -> Tensor:
+        """Output of the convolutions (B, U, C) for ``audio`` (B, T), normalized over time: no padding."""
+        hidden = self.hubert.feature_extractor(audio).transpose(1, 2)
+        return self.hubert.feature_projection(hidden * self.dummy_weight)
+
+
+class PrunedAttention(HubertAttention):
+    """The library's attention with heads of a given width, whose sum may differ from the transformer's."""
+
+    def __init__(self, config: HubertConfig, n_heads: int, head_width: int) -> None:
+        super().__init__(n_heads * head_width, n_heads, config=config)
+        for projection in ("q_proj", "k_proj", "v_proj"):
+            setattr(self, projection, nn.Linear(config.hidden_size, self.embed_dim))
+        self.out_proj = nn.Linear(self.embed_dim, config.hidden_size)
+
+
+class _Absent(nn.Module):
+    """Adds nothing, in place of an attention or a feed-forward that was pruned as a whole."""
+
+    def __init__(self, is_attention: bool = False) -> None:
+        super().__init__()
+        self._is_attention = is_attention
+
+    def forward(self, hidden: Tensor, **_: Any) -> Any:
+        zeros = torch.zeros_like(hidden)
+        return (zeros, None) if self._is_attention else zeros
+
+
+def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: str | Path) -> DPHubertNetwork:
+    """Build the network with the tensors of a published file, ready for use.
 
     On the meta device if the tensors are.
 
@@ -83,17 +127,21 @@ def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: s
         CheckpointError: Sizes are missing or make no sense, or tensors are
             missing, unknown, or of the wrong shape.
     """
-    with torch.device("meta"):  # no random initialisation, and nothing allocated for a file that does not fit
-        network = DPHubert(sizes_of(config, path))
-    adopt_weights(network, state, path)
-    # the kernel follows from its two parts once and for all
-    parametrize.remove_parametrizations(network.encoder.transformer.pos_conv_embed.conv, "weight")
-    network.requires_grad_(False)
+    with torch.device("meta"):
+        network = DPHubertNetwork(sizes_of(config, path))
+    adopt_weights(network, {_library_name(name): tensor for name, tensor in state.items()}, path)
     return network
 
 
-def sizes_of(config: Mapping[str, Any], path: str | Path) -> Sizes:
-    """Return the sizes that a published file states, checked.
+def _library_name(name: str) -> str:
+    if name == "feature_extractor.dummy_weight":
+        return "dummy_weight"
+    name = re.sub(r"^encoder\.feature_projection\.", "feature_projection.", name)
+    return "hubert." + re.sub(r"^encoder\.transformer\.", "encoder.", name)
+
+
+def sizes_of(config: Mapping[str, Any], path: str | Path) -> PrunedSizes:
+    """Sizes that a published file states, checked.
 
     Raises:
         CheckpointError: Some are missing or make no sense, or they are those of
@@ -113,48 +161,56 @@ def sizes_of(config: Mapping[str, Any], path: str | Path) -> Sizes:
     width = _number(config, "encoder_embed_dim", path)
     pos_groups = _number(config, "encoder_pos_conv_groups", path)
     if width % pos_groups:
-        raise CheckpointError(f"{path} cannot be used: {width} channels make no {pos_groups} groups")
-    return Sizes(
-        convolutions=convolutions,
+        raise CheckpointError(
+            f"{path} cannot be used: {width} channels cannot be split into {pos_groups} groups"
+        )
+    n_layers = _number(config, "encoder_num_layers", path)
+    hubert = HubertConfig(
+        hidden_size=width,
+        num_hidden_layers=n_layers,
+        num_attention_heads=1,  # each layer's are replaced
+        intermediate_size=1,
+        conv_dim=[channels for channels, *_ in convolutions],
+        conv_kernel=[n_taps for _, n_taps, _ in convolutions],
+        conv_stride=[stride for *_, stride in convolutions],
         conv_bias=config.get("extractor_conv_bias", False) is True,
-        width=width,
+        num_conv_pos_embeddings=_number(config, "encoder_pos_conv_kernel", path),
+        num_conv_pos_embedding_groups=pos_groups,
+        mask_time_prob=0.0,
+        mask_feature_prob=0.0,
+    )
+    hubert._attn_implementation = "sdpa"  # memory linear in the length
+    return PrunedSizes(
+        hubert=hubert,
         head_width=_number(config, "encoder_head_dim", path),
-        pos_taps=_number(config, "encoder_pos_conv_kernel", path),
-        pos_groups=pos_groups,
-        layers=_layers(config, path),
+        n_heads=_per_layer(config, "encoder_use_attention", "encoder_num_heads", n_layers, path),
+        n_inner=_per_layer(config, "encoder_use_feed_forward", "encoder_ff_interm_features", n_layers, path),
     )
 
 
-def _layers(config: Mapping[str, Any], path: str | Path) -> list[Layer]:
-    """Return what is left of each layer; a part that is there must have a size, one that is not may."""
-    n_layers = _number(config, "encoder_num_layers", path)
-    parts = []
-    for flag, size in (
-        ("encoder_use_attention", "encoder_num_heads"),
-        ("encoder_use_feed_forward", "encoder_ff_interm_features"),
+def _per_layer(config: Mapping[str, Any], flag: str, size: str, n_layers: int, path: str | Path) -> list[int]:
+    """The size of a part in each layer, 0 where it is absent; a part that is present must have a size."""
+    used, sizes = config.get(flag), config.get(size)
+    if (
+        not isinstance(used, list | tuple)
+        or not isinstance(sizes, list | tuple)
+        or not len(used) == len(sizes) == n_layers <= MOST
     ):
-        used, sizes = config.get(flag), config.get(size)
-        if (
-            not isinstance(used, list | tuple)
-            or not isinstance(sizes, list | tuple)
-            or not len(used) == len(sizes) == n_layers <= MOST
-        ):
-            raise _senseless(path, f"{flag} and {size} do not have one value for each of the layers")
-        if not all(_is_size(value) for value, is_used in zip(sizes, used, strict=True) if is_used):
-            raise _senseless(path, f"{size} holds what is no size")
-        parts.append([value if is_used else 0 for value, is_used in zip(sizes, used, strict=True)])
-    return [Layer(n_heads=n_heads, n_inner=n_inner) for n_heads, n_inner in zip(*parts, strict=True)]
+        raise _senseless(path, f"{flag} and {size} do not have one value for each of the layers")
+    if not all(_is_size(value) for value, is_used in zip(sizes, used, strict=True) if is_used):
+        raise _senseless(path, f"{size} holds values that are not sizes")
+    return [value if is_used else 0 for value, is_used in zip(sizes, used, strict=True)]
 
 
 def _convolutions(config: Mapping[str, Any], path: str | Path) -> list[Convolution]:
     name = "extractor_conv_layer_config"
     layers = config.get(name)
     if not isinstance(layers, list | tuple) or not 1 <= len(layers) <= MOST:
-        raise _senseless(path, f"{name} is no list of 1 to {MOST}")
+        raise _senseless(path, f"{name} is not a list of 1 to {MOST}")
     convolutions = []
     for layer in layers:
         if not isinstance(layer, list | tuple) or len(layer) != 3 or not all(map(_is_size, layer)):
-            raise _senseless(path, f"{name} holds what is no (channels, taps, stride)")
+            raise _senseless(path, f"{name} holds values that are not (channels, taps, stride)")
         channels, n_taps, stride = layer
         convolutions.append((channels, n_taps, stride))
     check_reach(convolutions, path)
@@ -164,7 +220,7 @@ def _convolutions(config: Mapping[str, Any], path: str | Path) -> list[Convoluti
 def _number(config: Mapping[str, Any], name: str, path: str | Path) -> int:
     value = config.get(name)
     if not _is_size(value):
-        raise _senseless(path, f"{name} is {'missing' if value is None else 'no size'}")
+        raise _senseless(path, f"{name} is {'missing' if value is None else 'not a size'}")
     return value
 
 

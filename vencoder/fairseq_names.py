@@ -1,6 +1,6 @@
-"""What HuBERT's tensors are called in published files, and in the transformers library.
+"""Names of HuBERT's tensors: from published files to the transformers library.
 
-Three layouts are about: fairseq's (ContentVec, the Chinese HuBERT), that of
+There are three layouts: fairseq's (ContentVec, the Chinese HuBERT), that of
 HuBERT-soft, and the library's own, in which ContentVec is published as well.
 """
 
@@ -52,10 +52,9 @@ _WEIGHT_NORM: _Rules = (
 
 
 def library_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of a published file under the names of ``transformers.HubertModel``.
+    """The tensors of a published file under the names of ``transformers.HubertModel``.
 
-    The projection behind the encoder becomes ``final_proj``. Names that no
-    layout has stay as they are.
+    The projection after the encoder becomes ``final_proj``. Unknown names stay as they are.
     """
     rules: _Rules = ()
     if "post_extract_proj.weight" in state:
@@ -74,7 +73,7 @@ def _renamed(name: str, rules: _Rules) -> str:
 
 
 def _split(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
-    """Return query, key and value for a tensor (3 C, ...) in which they are stacked."""
+    """Split a tensor (3 C, ...) in which query, key and value are stacked."""
     stem, stacked, leaf = name.rpartition("in_proj_")
     if not stacked or len(tensor) % 3:
         return [(name, tensor)]

@@ -1,10 +1,13 @@
 """Units without a network: the shape of the spectrum, relative to the clip's average.
 
-Cepstral coefficients 1 to 12 of a log-mel spectrum carry the vowels and
-consonants; pitch sits above them and loudness in coefficient 0, which is left
-out. Taking away each clip's own mean and scale removes the microphone and part
-of the singer. The rest of the singer, the formants, stays: preprocessing makes
-perturbed copies (modules/dataset/perturb.py) so that training can look past it.
+Cepstral coefficients 1 to 12 of a log-mel spectrum carry vowels and consonants;
+pitch is in higher coefficients and loudness in coefficient 0, which are left
+out. Normalizing each clip by its own mean and scale removes the microphone and
+part of the speaker's timbre. The formants stay: preprocessing makes perturbed
+copies (modules/dataset/perturb.py) so that training learns to ignore them.
+
+In NumPy, so that it works without PyTorch; librosa's MFCC, the tests' reference,
+has neither the floor nor the weighted statistics.
 """
 
 from __future__ import annotations
@@ -23,40 +26,36 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-_N_FFT = 512  # 32 ms: 25 ms follows the single periods of low voices, found 2 % fewer frames again
+_N_FFT = 512  # 32 ms; 25 ms follows single periods of low voices, and matched 2 % fewer frames
 _N_MELS = 40
 _SILENT = 1e-5  # RMS of full scale 1; a clip below it (-100 dB) has no content
 _ACTIVE = 1e-2  # a frame 20 dB below the loud ones counts half in the statistics
-_FLOOR = 1e-2  # of the average spectrum; what is 20 dB weaker fades into it
-_PRIOR_FRAMES = 25.0  # a held vowel varies little: half a second of typical speech steadies its scale
+_FLOOR = 1e-2  # added to the power, relative to the average spectrum
+_PRIOR_FRAMES = 25.0  # half a second with the deviation of typical speech: a held vowel varies little
 _LIMIT = 5.0  # standard deviations
 
 
 class MfccEncoder(ArrayEncoder):
-    """Cepstral coefficients c1 to c12, 50 a second, of mean 0 and about unit scale in every clip.
+    """Cepstral coefficients c1 to c12, 50 a second, with mean 0 and about unit scale in every clip.
 
     Unit u stands for the 20 ms around (u + 0.5) * 320 samples. Loudness has no
-    influence, and silence around the voice next to none: it is left out of the
-    statistics, and silent frames are near 0, as an average frame is.
-
-    Args:
-        device: Where the units are returned; they are a few products, made on the CPU.
-        weights: There are none.
-        dtype: Without influence: the work is done in float32.
+    influence, and silence around the voice almost none: statistics are weighted
+    by energy, and silent frames are near 0, as an average frame is. Computed on
+    the CPU. ``weights`` and ``dtype`` have no effect.
     """
 
-    name = "mfcc"
     receptive_field = 1  # it pads by itself
     context_seconds = 12.0  # a short slice's mean and scale are those of the song around it
     ssl_dim = 12
 
     def __init__(
         self,
+        name: str = "mfcc",
         device: torch.device | str = "cpu",
         weights: Path | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.device = device
+        super().__init__(name, device, weights, dtype)
         rate = self.sampling_rate
         self._basis = mel_basis(rate, _N_FFT, _N_MELS, 0.0, rate / 2, equal_area=False)
         self._window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
@@ -64,14 +63,14 @@ class MfccEncoder(ArrayEncoder):
         band = np.arange(_N_MELS) + 0.5
         cosines = np.sqrt(2 / _N_MELS) * np.cos(np.pi / _N_MELS * order * band)
         self._cosines = cosines.astype(np.float32)
-        # standard deviations of speech and singing fall about like this
+        # typical standard deviations of speech and singing
         self._typical = (8.0 * order**-0.65).astype(np.float32)
 
     def units(self, audio: Floats) -> Floats:
-        """Return the units (12, U) of ``audio`` (T,) at 16 kHz; U = T / 320, rounded, at least 1."""
+        """Units (12, U) of ``audio`` (T,) at 16 kHz; U = T / 320, rounded, at least 1."""
         power = self._mel_power(audio)
         energy = power.sum(0)
-        # mean over frames in proportion to their energy: silence, however long, does not move it
+        # mean over frames weighted by their energy: silence, however long, does not change it
         loud = np.square(energy).sum() / max(energy.sum(), np.float32(1e-30))
         if loud < _SILENT**2 * np.square(self._window).sum() * (_N_FFT // 2 + 1):
             return np.zeros((self.ssl_dim, power.shape[1]), np.float32)
@@ -82,7 +81,7 @@ class MfccEncoder(ArrayEncoder):
         def average(rows: Floats) -> Floats:
             return (rows * share).sum(1, keepdims=True)
 
-        # a floor in the shape of the average spectrum: below it is neither noise nor a spectrum of its own
+        # a floor in the shape of the average spectrum hides noise and quantization below it
         shape = np.log(power + 1e-5 * average(power))
         cepstrum = self._cosines @ np.log(power + _FLOOR * np.exp(average(shape)))
         deviation = cepstrum - average(cepstrum)
@@ -92,7 +91,7 @@ class MfccEncoder(ArrayEncoder):
         return (deviation / scale).clip(-_LIMIT, _LIMIT).astype(np.float32)
 
     def _mel_power(self, audio: Floats) -> Floats:
-        """Return mel powers (40, U); outside the clip there is silence."""
+        """Mel powers (40, U); outside the clip there is silence."""
         n_units = max(1, (len(audio) + self.hop_length // 2) // self.hop_length)
         left = (_N_FFT - self.hop_length) // 2
         length = (n_units - 1) * self.hop_length + _N_FFT

@@ -1,15 +1,14 @@
 """Speech encoders that come as ONNX graphs, run by onnxruntime.
 
 The published graphs and the ones that onnx_export.py writes take a wave of any
-length and give its units; padding and projections are inside. Graphs by other
-hands differ in names, ranks and layout, so the graph is asked what it takes,
-and two short runs show what it gives. PyTorch is not needed.
+length and return its units; padding and projections are inside. Graphs from
+other exporters differ in names, ranks and layout, so inputs are read from the
+graph, and the layout of the output from two short runs. PyTorch is not needed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from modules.common.errors import CheckpointError
 from modules.onnx.session import open_session, run
-from vencoder.base import ArrayEncoder, check_width, weights_file
+from vencoder.base import ArrayEncoder
 from vencoder.batching import windows
 
 if TYPE_CHECKING:
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MASKS = {**_FLOATS, "tensor(bool)": np.bool_, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _PROBES = (1600, 8000)  # samples; 20 units apart
-_LONGEST = 2000  # units, 40 s, that the graph gets at once: what attention takes grows with the square
+_LONGEST = 2000  # units, 40 s, in one run: the memory of attention grows with the square
 _MARGIN = 100  # units, 2 s, that windows overlap
 
 
 @dataclass(frozen=True)
 class _Input:
-    """How an input of the graph is fed with n samples: as n numbers of a type, under leading axes of 1."""
+    """An input of the graph: n samples of a type, with leading axes of 1."""
 
     name: str
     dtype: Any
@@ -46,19 +45,13 @@ class _Input:
 class OnnxEncoder(ArrayEncoder):
     """An encoder whose network is an ONNX graph: [1, 1, T] or [1, T] to [1, U, D] or [1, D, U].
 
-    Clips are encoded one by one: the graphs take no lengths, and a clip that is
-    padded to the length of another has other units.
-
-    Args:
-        name: As in the table ENCODERS.
-        device: Where units are returned, and where the graph runs if onnxruntime
-            supports it; else it runs on the CPU, and a log line says so.
-        weights: The file; None is the published one, whose width must then be the table's.
-        dtype: Without influence: a graph has its own.
+    Clips are encoded one by one: the graphs take no lengths, and padding a clip
+    changes its units. The graph runs on the device if onnxruntime supports it;
+    otherwise on the CPU, with a log message.
 
     Raises:
         MissingWeightsError: The published file has not been downloaded.
-        CheckpointError: The file is no ONNX graph, needs other files, or is no speech encoder.
+        CheckpointError: The file is not an ONNX graph, needs other files, or is not a speech encoder.
     """
 
     def __init__(
@@ -68,30 +61,29 @@ class OnnxEncoder(ArrayEncoder):
         weights: Path | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.name = name
-        self.device = device
-        self._path = weights_file(name, weights)
+        super().__init__(name, device, weights, dtype)
+        self._path = self._weights_file()
         self._session = open_session(self._path, device, f"the encoder {name!r}")
         try:
             self._source, self._mask = self._read_inputs()
             self.ssl_dim, self._transposed = self._probe()
             facts = self._session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError:
-            raise CheckpointError(f"{self._path} is damaged: its names are no text") from None
+            raise CheckpointError(f"{self._path} is damaged: its names are not text") from None
         if weights is None:
-            # files of onnx_export.py say what they are; others are known by their width at best
+            # files of onnx_export.py state their encoder; others are identified by their width at best
             made_for = facts.get("encoder", name)
             if made_for.removesuffix("-onnx") != name.removesuffix("-onnx"):
                 raise CheckpointError(f"{self._path} is the encoder {made_for!r}, not {name!r}")
-            check_width(name, self.ssl_dim, self._path)
+        self._check_ssl_dim(self._path)
 
     def units(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return units (D, U) of ``audio`` (T,), computed in windows if it is very long."""
+        """Units (D, U) of ``audio`` (T,), computed in windows if it is longer than 40 s."""
         samples = np.pad(audio, (0, max(0, self.receptive_field - len(audio))))
         cuts = windows((len(samples) - 400) // self.hop_length + 1, _LONGEST, _MARGIN)
         parts = []
         for cut in cuts:
-            last = cut is cuts[-1]  # of which nothing is left over: graphs that pad give a unit more
+            last = cut is cuts[-1]  # used to its end: graphs that pad return one more unit
             stop = None if last else (cut.stop - 1) * self.hop_length + 400
             part = self._run(samples[cut.start * self.hop_length : stop])[0]
             part = part if self._transposed else part.T
@@ -104,12 +96,12 @@ class OnnxEncoder(ArrayEncoder):
         return np.ascontiguousarray(units)
 
     def _run(self, samples: NDArray[np.float32]) -> NDArray[Any]:
-        """Return the graph's first output for samples (T,)."""
+        """The graph's first output for samples (T,)."""
         feed = {self._source.name: self._source.shaped(samples)}
         if self._mask:
-            # "attention_mask" marks what is to be heard, "padding_mask" what is not
-            heard = np.full(len(samples), "attention" in self._mask.name.lower())
-            feed[self._mask.name] = self._mask.shaped(heard)
+            # "attention_mask" is true for audio, "padding_mask" for padding
+            audio = np.full(len(samples), "attention" in self._mask.name.lower())
+            feed[self._mask.name] = self._mask.shaped(audio)
         where = f"{self._path} cannot be run on {self._seconds(len(samples))} of audio"
         output: NDArray[Any] = run(self._session, feed, where)[0]
         return output
@@ -118,12 +110,12 @@ class OnnxEncoder(ArrayEncoder):
         return f"{n_samples / self.sampling_rate:.1f} s"
 
     def _read_inputs(self) -> tuple[_Input, _Input | None]:
-        """Return how to feed the wave and, if the graph has one, the mask."""
+        """The inputs for the waveform and, if the graph has one, the mask."""
         inputs = self._session.get_inputs()
         found = ", ".join(f"{node.name} {node.type} {node.shape}" for node in inputs) or "none"
         refusal = CheckpointError(
-            f"{self._path} is no speech encoder: its inputs are: {found}; expected is one wave "
-            "of any length, float [1, 1, samples] or [1, samples], with at most a mask beside it"
+            f"{self._path} is not a speech encoder: its inputs are: {found}; expected is one waveform "
+            "of any length, float [1, 1, samples] or [1, samples], and at most one mask"
         )
         masks = [node for node in inputs if "mask" in node.name.lower()]
         waves = [node for node in inputs if node not in masks]
@@ -145,16 +137,16 @@ class OnnxEncoder(ArrayEncoder):
         return wave, mask[0] if mask else None
 
     def _probe(self) -> tuple[int, bool]:
-        """Return the channels of the units, and whether they come as [1, D, U], not [1, U, D].
+        """Channels of the units, and whether the output is [1, D, U], not [1, U, D].
 
-        The axis that follows the audio's length is time, which no shape in the
-        file says reliably.
+        The axis that grows with the audio is time; shapes in the file are not reliable.
         """
         outputs = self._session.get_outputs()
         if not outputs or outputs[0].type not in _FLOATS:
             found = f"{outputs[0].name} {outputs[0].type}" if outputs else "nothing"
             raise CheckpointError(
-                f"{self._path} is no speech encoder: it gives {found}; expected is float [1, units, channels]"
+                f"{self._path} is not a speech encoder: its output is {found}; "
+                "expected is float [1, units, channels]"
             )
         short, long = (self._run(np.zeros(n, np.float32)).shape for n in _PROBES)
         n_units = (_PROBES[1] - _PROBES[0]) // self.hop_length
@@ -164,14 +156,7 @@ class OnnxEncoder(ArrayEncoder):
                 if more[1 - time] == 0 and abs(more[time] - n_units) <= 1:
                     return short[2 - time], time == 1
         raise CheckpointError(
-            f"{self._path} is no speech encoder: {self._seconds(_PROBES[0])} of audio give {list(short)} and "
-            f"{self._seconds(_PROBES[1])} give {list(long)}; expected is [1, units, channels] "
-            f"with a unit for every {self.hop_length} samples"
+            f"{self._path} is not a speech encoder: {self._seconds(_PROBES[0])} of audio give {list(short)} "
+            f"and {self._seconds(_PROBES[1])} give {list(long)}; expected is [1, units, channels] "
+            f"with one unit per {self.hop_length} samples"
         )
-
-
-vec256l9_onnx = partial(OnnxEncoder, "vec256l9-onnx")
-vec256l12_onnx = partial(OnnxEncoder, "vec256l12-onnx")
-vec768l9_onnx = partial(OnnxEncoder, "vec768l9-onnx")
-vec768l12_onnx = partial(OnnxEncoder, "vec768l12-onnx")
-hubertsoft_onnx = partial(OnnxEncoder, "hubertsoft-onnx")

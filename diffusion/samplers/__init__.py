@@ -17,14 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modules.common.errors import ConfigError
-from modules.common.registry import Registry
+from modules.common.registry import PartSpec, Registry
 
 
 @dataclass(frozen=True)
-class SamplerSpec:
+class SamplerSpec(PartSpec):
     """One line of the table."""
 
-    target: str  # "module:Class", imported on first use
     model_type: str  # model.type of its networks
     order: int  # the error of n steps falls like n**-order; below `order` steps the order is lowered
     cost: int = 1  # evaluations per step

@@ -15,21 +15,19 @@ from evaluation.evaluators.base import EvalInputs, Evaluator, Unavailable
 from evaluation.picture import draw_comparison
 from evaluation.results import EvalResult, SoundFiles
 from modules.common.progress import progress_bar
-from modules.common.registry import Registry
+from modules.common.registry import PartSpec, Registry
 from modules.dsp.f0 import transpose
 
 
 @dataclass(frozen=True)
-class EvaluatorSpec:
+class EvaluatorSpec(PartSpec):
     """One evaluator.
 
     Attributes:
-        target: "module:Class", imported on first use.
         metrics: What it computes, keys of modules/common/metrics.py.
         applies_to: Converted songs, or held-out clips that were converted to their own voice.
     """
 
-    target: str
     metrics: tuple[str, ...]
     applies_to: Literal["songs", "clips"] = "songs"
 

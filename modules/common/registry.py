@@ -1,4 +1,4 @@
-"""Tables of interchangeable parts: encoders, vocoders, F0 predictors.
+"""Tables of interchangeable parts: encoders, vocoders, F0 predictors, samplers, evaluators.
 
 A part is one file and one line in its table. The line names its class as
 "module:Class", which is imported only when the part is built, so listing names
@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from modules.common.errors import ConfigError
 
 
-class Spec(Protocol):
-    """What every line of a table has: the "module:Class" it stands for."""
+@dataclass(frozen=True)
+class PartSpec:
+    """One line of a table; subclasses add what their parts have.
 
-    @property
-    def target(self) -> str: ...  # noqa: D102
+    Attributes:
+        target: "module:Class", imported on first use.
+        kwargs: Keyword arguments of the class, where several lines share one.
+    """
+
+    target: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
 
-S = TypeVar("S", bound=Spec)
+S = TypeVar("S", bound=PartSpec)
 
 
 class Registry(Mapping[str, S], Generic[S]):
@@ -34,24 +41,25 @@ class Registry(Mapping[str, S], Generic[S]):
 
     def __init__(self, kind: str, specs: Mapping[str, S]) -> None:
         self.kind = kind
-        self._specs = dict(specs)
+        self.specs = dict(specs)
 
     def __getitem__(self, name: str) -> S:
-        """Return the spec of ``name``; raises ConfigError that lists the names there are."""
-        if name not in self._specs:
-            raise ConfigError(f"unknown {self.kind} {name!r}; choose one of: {', '.join(self._specs)}")
-        return self._specs[name]
+        """The spec of ``name``; raises ConfigError that lists the known names."""
+        if name not in self.specs:
+            raise ConfigError(f"unknown {self.kind} {name!r}; choose one of: {', '.join(self.specs)}")
+        return self.specs[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._specs
+        return name in self.specs
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._specs)
+        return iter(self.specs)
 
     def __len__(self) -> int:
-        return len(self._specs)
+        return len(self.specs)
 
     def build(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Import the class of ``name`` and return an instance of it."""
-        module, _, attribute = self[name].target.partition(":")
-        return getattr(importlib.import_module(module), attribute)(*args, **kwargs)
+        """An instance of the class of ``name``, with the line's keyword arguments and these."""
+        spec = self[name]
+        module, _, attribute = spec.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)(*args, **{**spec.kwargs, **kwargs})

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modules.common.registry import Registry
+from modules.common.registry import PartSpec, Registry
 
 
 @dataclass(frozen=True)
-class F0Spec:
+class F0Spec(PartSpec):
     """One F0 predictor.
 
     Attributes:
-        target: "module:Class", imported on first use.
         weights: Key of its file in modules/pretrained/weights.py; None: it needs none.
         without_torch: It needs no PyTorch.
     """
 
-    target: str
     weights: str | None = None
     without_torch: bool = False
 
@@ -30,8 +28,12 @@ F0_PREDICTORS: Registry[F0Spec] = Registry(
     "F0 predictor",
     {
         "pm": F0Spec("modules.f0_predictor.pm:PraatPredictor", without_torch=True),
-        "dio": F0Spec("modules.f0_predictor.world:DioPredictor", without_torch=True),
-        "harvest": F0Spec("modules.f0_predictor.world:HarvestPredictor", without_torch=True),
+        "dio": F0Spec(
+            "modules.f0_predictor.world:WorldPredictor", without_torch=True, kwargs={"algorithm": "dio"}
+        ),
+        "harvest": F0Spec(
+            "modules.f0_predictor.world:WorldPredictor", without_torch=True, kwargs={"algorithm": "harvest"}
+        ),
         "crepe": F0Spec("modules.f0_predictor.crepe:CrepePredictor"),
         "rmvpe": F0Spec("modules.f0_predictor.rmvpe:RmvpePredictor", weights="rmvpe"),
         "fcpe": F0Spec("modules.f0_predictor.fcpe:FcpePredictor"),

@@ -20,9 +20,9 @@ class PraatPredictor(F0Predictor):
         padded = np.zeros(2 * half + (n_frames - 1) * self.hop_length)
         audio = audio[: len(padded) - half]
         padded[half : half + len(audio)] = audio
-        return self._raw(padded)
+        return self.raw(padded)
 
-    def _raw(self, audio: np.ndarray) -> np.ndarray:
+    def raw(self, audio: np.ndarray) -> np.ndarray:
         """Return Praat's own frames: (L,) Hz, 0 where unvoiced, centred in the sound."""
         pitch = parselmouth.Sound(audio, self.sampling_rate).to_pitch_ac(
             time_step=self.hop_length / self.sampling_rate,

@@ -1,5 +1,4 @@
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,15 @@ from modules.common.registry import Registry
 from modules.config import load_config
 from modules.pretrained.weights import WEIGHTS
 from vdecoder import VOCODERS
+from vencoder import EncoderSpec
 
 TEMPLATE = json.loads((step.TEMPLATES / "config_template.json").read_text(encoding="utf-8"))
 TINY = json.loads((step.TEMPLATES / "config_tiny_template.json").read_text(encoding="utf-8"))
 
 
-@dataclass(frozen=True)
-class Spec:
-    target: str = ""
-    ssl_dim: int = 0
-    weights: str | None = None
-    n_perturbed: int = 0
-
-
-ENCODERS = Registry("speech encoder", {f"{dim}": Spec(ssl_dim=dim) for dim in (12, 256, 768, 1024)})
+ENCODERS = Registry(
+    "speech encoder", {f"{dim}": EncoderSpec("", dim, weights=None) for dim in (12, 256, 768, 1024)}
+)
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ def test_a_second_run_makes_nothing_and_a_changed_setting_only_its_own(run):
 
 def test_copies_of_another_encoder_do_not_stay(run, monkeypatch):
     plain = replace(ENCODERS["mfcc"], n_perturbed=0)
-    monkeypatch.setitem(ENCODERS._specs, "plain", plain)
+    monkeypatch.setitem(ENCODERS.specs, "plain", plain)
     wav = put("a/1.wav")
     run()
     write_config(speech_encoder="plain")
@@ -243,7 +243,7 @@ def test_copies_of_another_encoder_do_not_stay(run, monkeypatch):
 
 def test_other_weights_of_the_same_encoder_are_noticed(run, monkeypatch, tmp_path):
     monkeypatch.setitem(WEIGHTS, "toy", Weights(file="w.pt", purpose="A toy.", licence="none"))
-    monkeypatch.setitem(ENCODERS._specs, "mfcc", replace(ENCODERS["mfcc"], n_perturbed=0, weights="toy"))
+    monkeypatch.setitem(ENCODERS.specs, "mfcc", replace(ENCODERS["mfcc"], n_perturbed=0, weights="toy"))
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
     put("a/1.wav")
     (tmp_path / "w.pt").write_bytes(b"1")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tools.starter.phones import INDEX
-from vencoder.ppg import N_MELS, relative
+from vencoder.ppg import N_MELS, relative_mel
 
 _VOWELS = torch.tensor([INDEX[name] for name in "aa ae ah ao aw ay eh er ey ih iy ow oy uh uw".split()])
 _LONGEST = 1.3  # of the tempo
@@ -61,7 +61,7 @@ def disturb(mel: Tensor, rng: np.random.Generator) -> Tensor:
     grain = torch.rand(mel.shape).clamp(min=1e-3).log().neg().log()  # as powers of noise fall
     mel = torch.logaddexp(mel, noise + grain)
 
-    mel, _ = relative(mel.exp())
+    mel, _ = relative_mel(mel.exp())
     for axis, widest, n_all in ((2, 12, N_MELS), (1, 14, n_frames)):
         width = uniform(0, widest) * (uniform(0, 1) < 0.6)
         first = uniform(0, 1) * (n_all - width)

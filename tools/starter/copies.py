@@ -73,18 +73,18 @@ def _speaker(folder: Path, work: Path, seed: int, most: int | None) -> None:
     import torch
 
     from modules.common.files import replacing
-    from vencoder.ppg import Spectrum, padded
+    from vencoder.ppg import PowerMel, pad_frames
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
-    spectrum = Spectrum()
+    spectrum = PowerMel()
     n_times = 1 if kind_of(folder.name) == "espeak" else 2
     content = {}
     n_pieces = most if most is not None else MOST[kind_of(folder.name)]
     for number, (audio, classes) in zip(range(n_pieces), _pieces(folder), strict=False):
         voices = np.stack([audio, *copies(audio, rng, n_times * SPOKEN, n_times * SUNG)])
         n_frames = 2 * len(classes)
-        mels = [spectrum(padded(torch.from_numpy(voice))[None])[0, :n_frames] for voice in voices]
+        mels = [spectrum(pad_frames(torch.from_numpy(voice))[None])[0, :n_frames] for voice in voices]
         content[f"mel{number}"] = (torch.stack(mels) + 1e-9).log().half().numpy()
         content[f"phones{number}"] = classes
     with replacing(_place(work, folder)) as path, path.open("wb") as file:

@@ -135,7 +135,7 @@ def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> dict[str, tuple[fl
     from modules.checkpoint import read_weights
     from tools.starter.align import aligned
     from tools.starter.phones import PHONES, per_unit
-    from vencoder.ppg import padded, relative
+    from vencoder.ppg import pad_frames, relative_mel
 
     state = read_weights(args.work / "encoder.safetensors")
     head = torch.nn.Linear(encoder.ssl_dim, 3 * len(PHONES))
@@ -148,7 +148,7 @@ def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> dict[str, tuple[fl
         if found is None:
             continue
         with torch.no_grad():
-            mel, _ = relative(encoder.spectrum(padded(torch.from_numpy(audio))[None]))
+            mel, _ = relative_mel(encoder.spectrum(pad_frames(torch.from_numpy(audio))[None]))
             logits = head(encoder.network(mel))[0]
         guess = logits.split(len(PHONES), -1)[1].argmax(-1).numpy()
         known = per_unit(*found, len(guess))

@@ -24,7 +24,7 @@ from modules.common.device import cpu_has_bf16
 from tools.starter.augment import contrast, crop, disturb
 from tools.starter.copies import kind_of
 from tools.starter.phones import PHONES, UNKNOWN
-from vencoder.ppg import Block, Network
+from vencoder.ppg import ConvNextBlock, PpgNetwork
 
 AROUND = 3  # units to the neighbours that are asked for too
 UNITS = 200  # of a clip: 4 s
@@ -65,9 +65,9 @@ class Student(nn.Module):
 
     def __init__(self, n_speakers: int) -> None:
         super().__init__()
-        self.network = Network()
+        self.network = PpgNetwork()
         for block in self.network.blocks:
-            cast(Block, block).time.__class__ = _Shifted
+            cast(ConvNextBlock, block).time.__class__ = _Shifted
         width = self.network.out.out_features
         self.phones = nn.Linear(width, 3 * len(PHONES))
         self.speaker = nn.Linear(width, n_speakers)
@@ -223,11 +223,11 @@ def _batches(corpus: Corpus, n_clips: int) -> Iterator[tuple[Tensor, Tensor, Ten
 
 @torch.no_grad()
 def _accuracy(student: Student, corpus: Corpus) -> float:
-    from vencoder.ppg import relative
+    from vencoder.ppg import relative_mel
 
     right = n_all = 0
     for copies, known in corpus.held:
-        logits = student.phones(student.network(relative(copies[:1].float().exp())[0]))[0]
+        logits = student.phones(student.network(relative_mel(copies[:1].float().exp())[0]))[0]
         guess = logits.split(len(PHONES), -1)[1].argmax(-1)[: len(known)]
         labelled = known[: len(guess)] != UNKNOWN
         right += int((guess == known[: len(guess)])[labelled].sum())

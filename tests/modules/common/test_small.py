@@ -4,7 +4,6 @@ import errno
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,17 @@ from modules.common.cli import entry_point
 from modules.common.device import resolve_device
 from modules.common.errors import AudioError, ConfigError
 from modules.common.files import replacing, write_json, write_text
-from modules.common.registry import Registry
+from modules.common.registry import PartSpec, Registry
 
 ROOT = Path(__file__).parents[3]
 
 
-@dataclass(frozen=True)
-class Line:
-    target: str
-
-
 def test_a_registry_builds_lazily_and_lists_what_there_is():
-    table = Registry("toy", {"good": Line("fractions:Fraction"), "absent": Line("no.such.module:Thing")})
+    fraction = PartSpec("fractions:Fraction", kwargs={"denominator": 2})
+    table = Registry("toy", {"good": fraction, "absent": PartSpec("no.such.module:Thing")})
     assert list(table) == ["good", "absent"] and len(table) == 2 and "other" not in table
-    assert table.build("good", 1, 2) * 2 == 1
+    assert table.build("good", 1) * 2 == 1
+    assert table.build("good", 1, denominator=4) * 4 == 1, "the caller's arguments win"
     with pytest.raises(ConfigError, match="unknown toy 'other'; choose one of: good, absent"):
         table["other"]
 

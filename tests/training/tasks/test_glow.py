@@ -99,7 +99,7 @@ def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
     monkeypatch.setitem(WEIGHTS, "toy", Weights(file="a vocoder/model", purpose="A toy.", licence="none"))
     spec = VocoderSpec(target="vdecoder.world:WorldVocoder", weights="toy")
-    monkeypatch.setitem(VOCODERS._specs, "needy", spec)
+    monkeypatch.setitem(VOCODERS.specs, "needy", spec)
     write_audio(clips[0], voice(1.0, 44100), 44100)
 
     def heard(folder):

@@ -1,0 +1,124 @@
+"""Encoders that are a PyTorch network: reading a published file into a library's model.
+
+Sizes follow from the tensors where they can. The network is first built on the
+meta device, so nothing is allocated or initialized for a file that does not fit.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from modules.checkpoint import load_weights
+from modules.checkpoint.identify import identify
+from modules.common.errors import CheckpointError
+from vencoder.base import SpeechEncoder
+
+
+class NetworkEncoder(SpeechEncoder):
+    """An encoder with a network in eval mode, without gradients, on the device.
+
+    Raises:
+        MissingWeightsError: The file has not been downloaded.
+        CheckpointError: It cannot be read, or is another kind of model.
+    """
+
+    network: Any
+    device: torch.device
+    dtype: torch.dtype
+
+    def __init__(
+        self,
+        name: str,
+        device: torch.device | str = "cpu",
+        weights: Path | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(name, torch.device(device), weights, dtype or torch.float32)
+        path = self._weights_file()
+        self.network = self._load(path)
+        self.ssl_dim = self.network.ssl_dim
+        self._check_ssl_dim(path)
+        if self.dtype != torch.float32:  # otherwise autocast converts these weights in every call
+            for module in self.network.modules():
+                if isinstance(module, nn.Linear | nn.Conv1d):
+                    module.to(self.dtype)
+        self.network.to(self.device)
+
+    @abstractmethod
+    def _load(self, path: Path) -> nn.Module:
+        """The network of a file, with an attribute ``ssl_dim``; raises CheckpointError."""
+
+    def _autocast(self) -> torch.autocast:
+        """Context in which matrix products are computed in the encoder's dtype."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+def adopt_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Make the tensors of a file the weights of ``network``, ready for use: eval mode, no gradients.
+
+    The tensors are not copied, so a large model is in memory once. Weight norm
+    is folded into the weight.
+
+    Args:
+        network: Built under ``torch.device("meta")``; stays there if the tensors are there.
+        state: Tensors under the network's own names (of weight norm: either spelling).
+        path: The file, for messages.
+
+    Raises:
+        CheckpointError: Tensors are missing, unknown, or of the wrong shape.
+    """
+    load_weights(network, {name: tensor.to("meta") for name, tensor in state.items()}, path)
+    for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
+        state = {
+            name
+            if not name.endswith(f".{old}")
+            else f"{name.removesuffix(old)}parametrizations.weight.{new}": tensor
+            for name, tensor in state.items()
+        }
+    network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    for module in list(network.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    network.eval().requires_grad_(False)
+
+
+def refuse_others(state: Mapping[str, Tensor], kind: str, path: str | Path) -> None:
+    """Refuse tensors that are known to be of another kind of model than ``kind``; raises CheckpointError."""
+    found = identify(state)
+    if found and kind not in found:
+        raise CheckpointError(f"{path} is not a {kind} checkpoint; it seems to be {found}")
+
+
+def shape_of(
+    state: Mapping[str, Tensor], kind: str, path: str | Path, name: str, n_axes: int
+) -> tuple[int, ...]:
+    """Shape of the tensor ``name`` of ``state``.
+
+    Args:
+        state: Tensors by name.
+        kind: What the file should be, for messages.
+        path: The file, for messages.
+        name: In ``state``.
+        n_axes: That it must have; none may be empty.
+
+    Raises:
+        CheckpointError: It is missing or has other axes.
+    """
+    tensor = state.get(name)
+    if tensor is None or tensor.ndim != n_axes or not tensor.numel():
+        found = "is missing" if tensor is None else f"is {tuple(tensor.shape)}"
+        raise CheckpointError(f"{path} is not a {kind} checkpoint: {name} {found}")
+    return tuple(tensor.shape)
+
+
+def count_layers(state: Mapping[str, Tensor], name: str) -> int:
+    """Number of consecutive layers, from 0, for which ``state`` has ``name`` with "{}" as the index."""
+    return next(index for index in count() if name.format(index) not in state)

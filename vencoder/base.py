@@ -116,8 +116,10 @@ class SpeechEncoder(ABC):
         Raises:
             CheckpointError: They differ; names both.
         """
+        if self.weights is not None:
+            return
         spec = ENCODERS[self.name]
-        if self.weights is None and self.ssl_dim != spec.ssl_dim:
+        if self.ssl_dim != spec.ssl_dim:
             raise CheckpointError(
                 f"{path} gives units of {self.ssl_dim} channels, but the encoder {self.name!r} has "
                 f"{spec.ssl_dim}; delete it and download it again with: python -m pretrain {spec.weights}"

@@ -74,16 +74,7 @@ class GlowSVC(nn.Module):
             else nn.Conv1d(config.ssl_dim, channels, 5, padding=2)
         )
         self.enc_p = TextEncoder(config)
-        self.flow = Flow(
-            config.inter_channels,
-            channels,
-            n_blocks=config.n_flow_block_layer,
-            n_layers=config.n_flow_layer,
-            gin_channels=config.gin_channels,
-            n_sqz=config.n_sqz,
-            share=config.flow_share_parameter,
-            depthwise=config.use_depthwise_conv,
-        )
+        self.flow = Flow(config)
         self.f0_decoder = F0Decoder(config) if config.use_automatic_f0_prediction else None
         self.emb_uv = nn.Embedding(2, channels)
         self.spk_emb = nn.Embedding(config.n_speakers, channels)

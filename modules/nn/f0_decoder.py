@@ -1,4 +1,4 @@
-"""The F0 decoder: automatic prediction of the melody, for speech."""
+"""The F0 decoder: automatic F0 prediction, for speech."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from modules.nn.attention import Transformer
 
 
 class F0Decoder(nn.Module):
-    """Predicts the F0 that a speaker would sing, from the units and the shape of the melody."""
+    """Predicts a speaker's F0 from the units and the shape of the melody."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -21,10 +21,10 @@ class F0Decoder(nn.Module):
         self.cond = nn.Conv1d(config.gin_channels, channels, 1)
 
     def forward(self, x: Tensor, norm_lf0: Tensor, mask: Tensor, g: Tensor) -> Tensor:
-        """Return log F0 (B, 1, N), zero outside the mask.
+        """Log F0 (B, 1, N), zero outside the mask.
 
         Args:
-            x: (B, C, N), embedded units; they are not trained from here.
+            x: (B, C, N), embedded units; no gradient flows back to them.
             norm_lf0: (B, 1, N), see :func:`modules.dsp.f0.normalize_lf0`.
             mask: (B, 1, N).
             g: (B, gin_channels, 1 or N), the speaker.

@@ -1,9 +1,9 @@
 """The normalizing flow between mel spectrograms and Gaussian noise (Kim et al., 2020, Glow-TTS).
 
-Every step is invertible and knows its log-determinant, so the model is trained
+Every step is invertible with a known log-determinant, so the model is trained
 on the exact likelihood of the mel and converts by running backwards. The steps
-stay in float32 under autocast; only the WaveNets inside the couplings, where
-the time goes, run in half precision.
+stay in float32 under autocast; only the WaveNets inside the couplings, which
+take most of the time, run in half precision.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from modules.config import ModelConfig
 from modules.nn.wavenet import WaveNet
 
 GROUPS = 4  # of the channel mixing, as published
@@ -44,13 +45,13 @@ class ActNorm(nn.Module):
         """Bring the real frames of ``x`` (B, C, N) to mean 0 and deviation 1 in every channel."""
         count = mask.sum()
         mean = (x * mask).sum((0, 2), keepdim=True) / count.clamp(min=1)
-        # as if one more frame were off by 1: a handful of equal frames has no deviation to divide by
+        # as if one more frame were off by 1: a few equal frames have no deviation to divide by
         variance = (((x - mean).square() * mask).sum((0, 2), keepdim=True) + 1) / (count + 1)
         self.logs.copy_(-0.5 * variance.log())
         self.bias.copy_(-mean * self.logs.exp())
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``x`` (B, C, N) scaled and shifted, and log|det| (B,)."""
+        """``x`` (B, C, N) scaled and shifted, and log|det| (B,)."""
         return torch.addcmul(self.bias, x, self.logs.exp()) * mask, self.logs.sum() * mask.sum((1, 2))
 
     def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
@@ -79,8 +80,8 @@ class InvConvNear(nn.Module):
         return mixed.reshape(batch, channels, frames)
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``x`` (B, C, N) mixed, and log|det| (B,)."""
-        # not logdet: training may turn the matrix over, and log of a negative is NaN
+        """``x`` (B, C, N) mixed, and log|det| (B,)."""
+        # not logdet: in training the determinant may become negative, whose log is NaN
         logdet = torch.linalg.slogdet(self.weight).logabsdet * (x.size(1) // GROUPS)
         return self._mix(x, self.weight), logdet * mask.sum((1, 2))
 
@@ -90,7 +91,7 @@ class InvConvNear(nn.Module):
 
 
 class AffineCoupling(nn.Module):
-    """The first half of the channels decides how the second half is scaled and shifted.
+    """Scales and shifts the second half of the channels by what a WaveNet makes of the first.
 
     It starts as the identity.
 
@@ -115,7 +116,7 @@ class AffineCoupling(nn.Module):
         return shift, logs
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the transformed ``x`` (B, C, N), and log|det| (B,)."""
+        """Transformed ``x`` (B, C, N), and log|det| (B,)."""
         kept, changed = x.chunk(2, 1)
         shift, logs = self._shift_and_logs(kept, mask, g)
         return torch.cat((kept, torch.addcmul(shift, changed, logs.exp())), 1), logs.sum((1, 2))
@@ -128,42 +129,25 @@ class AffineCoupling(nn.Module):
 
 
 class Flow(nn.Module):
-    """``n_blocks`` times ActNorm, InvConvNear, AffineCoupling, on squeezed frames.
+    """``n_flow_block_layer`` times ActNorm, InvConvNear, AffineCoupling, on squeezed frames.
 
-    Args:
-        channels: M, mel bins.
-        hidden_channels: C of the WaveNets.
-        n_blocks: How often the three steps are repeated (``n_flow_block_layer``).
-        n_layers: Layers of a WaveNet (``n_flow_layer``).
-        gin_channels: Channels of the condition.
-        n_sqz: Frames squeezed into one.
-        share: All couplings use one WaveNet; its tensors then appear in the
-            state dict once per coupling and once as ``wn``, as published.
-        depthwise: See :class:`modules.nn.wavenet.WaveNet`.
+    With ``flow_share_parameter`` all couplings use one WaveNet; its tensors then appear in
+    the state dict once per coupling and once as ``wn``, as published.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        hidden_channels: int,
-        n_blocks: int,
-        n_layers: int,
-        gin_channels: int,
-        n_sqz: int = 2,
-        share: bool = False,
-        depthwise: bool = False,
-    ) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.n_sqz = n_sqz
+        self.n_sqz = config.n_sqz
         self.flows = nn.ModuleList()
+        channels, hidden = config.inter_channels * config.n_sqz, config.hidden_channels
         wavenet: WaveNet | None = None
-        for _ in range(n_blocks):
-            if wavenet is None or not share:
-                wavenet = WaveNet(hidden_channels, n_layers, gin_channels, depthwise)
-            self.flows.append(ActNorm(channels * n_sqz))
+        for _ in range(config.n_flow_block_layer):
+            if wavenet is None or not config.flow_share_parameter:
+                wavenet = WaveNet(hidden, config.n_flow_layer, config.gin_channels, config.use_depthwise_conv)
+            self.flows.append(ActNorm(channels))
             self.flows.append(InvConvNear())
-            self.flows.append(AffineCoupling(channels * n_sqz, hidden_channels, wavenet))
-        if share and wavenet is not None:
+            self.flows.append(AffineCoupling(channels, hidden, wavenet))
+        if config.flow_share_parameter and wavenet is not None:
             self.wn = wavenet
 
     def _squeezed(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -172,7 +156,7 @@ class Flow(nn.Module):
         return squeeze(x, self.n_sqz), mask[:, :, self.n_sqz - 1 :: self.n_sqz], g
 
     def forward(self, mel: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the latent of a mel.
+        """Latent of a mel.
 
         Args:
             mel: (B, M, N), N a multiple of ``n_sqz``.
@@ -190,7 +174,7 @@ class Flow(nn.Module):
         return unsqueeze(x, self.n_sqz), logdet
 
     def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
-        """Return the mel (B, M, N) of a latent; arguments as in :meth:`forward`."""
+        """Mel (B, M, N) of a latent; arguments as in :meth:`forward`."""
         x, mask, g = self._squeezed(z, mask, g)
         for step in reversed(self.flows):
             x = step.inverse(x, mask, g)  # type: ignore[operator]
@@ -202,9 +186,8 @@ class Flow(nn.Module):
 
         The mels are dithered, only here. A band can be constant in one batch (a
         recording sampled at 22 050 Hz has nothing above 11 kHz) and not in the
-        next; without dither its scale would be unbounded, and a floor under the
-        deviation would not do, since every block amplifies again what the
-        blocks before it left small.
+        next; without dither its scale would be unbounded. A floor under the
+        deviation is not enough, since each block amplifies what earlier ones left small.
         """
         noise = torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
         x, mask, g = self._squeezed(mel + DITHER * noise.to(mel), mask, g)

@@ -1,4 +1,4 @@
-"""What the acoustic model is trained on: the likelihood of the mel, and the pitch."""
+"""Losses of the acoustic model: the likelihood of the mel, and F0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def mle_loss(z: Tensor, m_p: Tensor, logs_p: Tensor, logdet: Tensor, mask: Tensor) -> Tensor:
-    """Return the negative log-likelihood of the mel, as in the published project (and Glow-TTS).
+    """Negative log-likelihood of the mel, as in the published project (and Glow-TTS).
 
     Args:
         z: (B, M, N), latent of the mel.
@@ -28,16 +28,16 @@ def mle_loss(z: Tensor, m_p: Tensor, logs_p: Tensor, logdet: Tensor, mask: Tenso
 
 
 def lf0_loss(pred_lf0: Tensor, lf0: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean squared error of the predicted log F0, over real frames that have a pitch.
+    """Mean squared error of the predicted log F0, over real frames that have a pitch.
 
     The published project predicts F0 and leaves it out of the loss, so its
     models never learn it. Cached F0 is filled through unvoiced frames, and
-    these count too, since conversion predicts them all; where F0 is 0 (a clip
-    without any voice) there is nothing to learn.
+    these count too, since conversion predicts them all; frames whose F0 is 0 (a
+    clip without any voice) do not.
 
     Args:
         pred_lf0: (B, 1, N).
-        lf0: (B, 1, N), the truth, see :func:`modules.dsp.f0.hz_to_lf0`.
+        lf0: (B, 1, N), the reference, see :func:`modules.dsp.f0.hz_to_lf0`.
         mask: (B, 1, N), 1 on real frames.
     """
     weight = mask * (lf0 > 0)

@@ -1,8 +1,8 @@
-"""Which frames of a padded batch are real, and how a recording is rounded up.
+"""Masks of the real frames of a padded batch, and padding to whole groups of frames.
 
 The flow works on groups of ``n_sqz`` frames. The published project rounds
 lengths down, which loses the last frame of odd recordings and all of very
-short ones; here they are rounded up, and the last frame is held.
+short ones; here they are rounded up, and the last frame is repeated.
 """
 
 from __future__ import annotations
@@ -16,22 +16,25 @@ Count = TypeVar("Count", int, Tensor)
 
 
 def round_up(count: Count, multiple: int) -> Count:
-    """Return the smallest multiple of ``multiple`` that is not below ``count``."""
+    """Smallest multiple of ``multiple`` that is not below ``count``."""
     return -(-count // multiple) * multiple
 
 
 def length_mask(lengths: Tensor, n_frames: int) -> Tensor:
-    """Return the float mask (B, 1, N) that is 1 on the first ``lengths`` (B,) frames."""
+    """Float mask (B, 1, N) that is 1 on the first ``lengths`` (B,) frames."""
     return (torch.arange(n_frames, device=lengths.device) < lengths[:, None]).unsqueeze(1).float()
 
 
 def replicate_pad(x: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
-    """Return (B, C, n_frames): each item of ``x`` (B, C, N) with its last real frame held to the end.
+    """Extend each item by repeating its last real frame.
 
     Args:
         x: (B, C, N).
         lengths: (B,), real frames per item.
         n_frames: Frames wanted, N or more.
+
+    Returns:
+        (B, C, n_frames).
     """
     last = (lengths - 1).clamp(min=0)[:, None]
     index = torch.arange(n_frames, device=x.device).minimum(last)

@@ -17,6 +17,6 @@ class ChannelNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` (B, C, N), normalized."""
+        """Normalize ``x`` (B, C, N)."""
         x = x.transpose(1, 2)
         return F.layer_norm(x, self.gamma.shape, self.gamma, self.beta, self.eps).transpose(1, 2)

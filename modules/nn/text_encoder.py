@@ -1,4 +1,4 @@
-"""The text encoder: what is sung and how high becomes the prior of the mel."""
+"""The text encoder: from units and F0 to the prior of the mel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ConvReluNorm(nn.Module):
         self.drop = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, channels, N) from ``x`` (B, in_channels, N)."""
+        """(B, channels, N) from ``x`` (B, in_channels, N)."""
         entry = x = self.pre(x)
         for conv, norm in zip(self.conv_layers, self.norm_layers, strict=True):
             x = self.drop(torch.relu(norm(conv(x))))
@@ -43,7 +43,7 @@ class TextEncoder(nn.Module):
         self.enc_ = Transformer(config)
 
     def forward(self, x: Tensor, f0: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log deviation, each (B, M, N), zero outside the mask.
+        """Mean and log deviation, each (B, M, N), zero outside the mask.
 
         Args:
             x: (B, C, N).

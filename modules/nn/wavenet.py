@@ -1,8 +1,8 @@
-"""The WaveNet that drives the couplings of the flow, with weight normalization.
+"""The WaveNet inside the couplings of the flow, with weight normalization.
 
-Weight norm is written out here, since its two tensors, ``weight_g`` and
-``weight_v``, are part of the published file format: torch's own version
-stores them under other names.
+``torch.nn.utils.parametrizations.weight_norm`` was weighed and not taken: its
+two tensors are stored under other names than ``weight_g`` and ``weight_v``,
+which are part of the published file format.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-KERNEL_SIZE = 5  # the published flow never had another
+KERNEL_SIZE = 5  # of every published flow
 
 
 class WeightNormConv1d(nn.Module):
-    """A convolution whose kernels are a length times a direction (Salimans and Kingma, 2016).
+    """Convolution whose kernels are a length times a direction (Salimans and Kingma, 2016).
 
     Files written with ``torch.nn.utils.parametrizations.weight_norm`` load too, through
     :func:`modules.checkpoint.load_weights`.
@@ -42,13 +42,13 @@ class WeightNormConv1d(nn.Module):
         return torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, out_channels, N) from ``x`` (B, in_channels, N)."""
+        """(B, out_channels, N) from ``x`` (B, in_channels, N)."""
         weight = self.weight_v * (self.weight_g / self._length(self.weight_v))
         return F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
 
 
 class DepthwiseSeparableConv1d(nn.Module):
-    """One filter per channel, then a mix of the channels: a lighter convolution."""
+    """One filter per channel, then a mix of the channels: fewer weights."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class DepthwiseSeparableConv1d(nn.Module):
         self.point_conv = WeightNormConv1d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, out_channels, N) from ``x`` (B, in_channels, N)."""
+        """(B, out_channels, N) from ``x`` (B, in_channels, N)."""
         return self.point_conv(self.depth_conv(x))
 
 
@@ -67,7 +67,7 @@ class WaveNet(nn.Module):
         hidden_channels: C.
         n_layers: Gated convolutions.
         gin_channels: Channels of the condition.
-        depthwise: Use the lighter convolution inside.
+        depthwise: Use :class:`DepthwiseSeparableConv1d` inside.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class WaveNet(nn.Module):
         self.cond_layer = WeightNormConv1d(gin_channels, wide * n_layers, 1)
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> Tensor:
-        """Return the sum of the skip paths.
+        """Sum of the skip paths.
 
         Args:
             x: (B, C, N), zero outside the mask.

@@ -1,14 +1,23 @@
 import pytest
 import torch
 
+from modules.config import ModelConfig
 from modules.nn.flow import ActNorm, Flow, InvConvNear, squeeze, unsqueeze
 from modules.nn.masks import length_mask
 
+SIZES = {
+    "inter_channels": 4,
+    "hidden_channels": 6,
+    "n_flow_block_layer": 2,
+    "n_flow_layer": 2,
+    "gin_channels": 3,
+}
 
-def flow64(n_sqz=2, channels=4, **changes):
-    """Return a small float64 flow whose every step does something."""
+
+def flow64(n_sqz=2, **changes):
+    """A small float64 flow whose every step does something."""
     torch.manual_seed(0)
-    flow = Flow(channels, 6, n_blocks=2, n_layers=2, gin_channels=3, n_sqz=n_sqz, **changes).double()
+    flow = Flow(ModelConfig(**SIZES, n_sqz=n_sqz, **changes)).double()
     for parameter in flow.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     for step in flow.flows:
@@ -25,7 +34,7 @@ def test_squeeze_stacks_neighbouring_frames():
 
 
 @pytest.mark.parametrize("n_sqz", [1, 2, 4])
-@pytest.mark.parametrize("changes", [{}, {"share": True}, {"depthwise": True}])
+@pytest.mark.parametrize("changes", [{}, {"flow_share_parameter": True}, {"use_depthwise_conv": True}])
 @pytest.mark.parametrize("tracks", [1, 12])
 @torch.no_grad()
 def test_the_flow_inverts(n_sqz, changes, tracks):
@@ -91,7 +100,7 @@ def test_the_mixing_stays_exact_under_autocast():
 
 def test_a_fresh_flow_only_rotates():
     torch.manual_seed(0)
-    flow, x = Flow(8, 6, n_blocks=3, n_layers=1, gin_channels=3), torch.randn(1, 8, 10)
+    flow, x = Flow(ModelConfig(**SIZES | {"inter_channels": 8})), torch.randn(1, 8, 10)
     z, logdet = flow(x, torch.ones(1, 1, 10), torch.randn(1, 3, 1))
     torch.testing.assert_close(z.square().sum(), x.square().sum())
     torch.testing.assert_close(logdet, torch.zeros(1), rtol=0, atol=1e-4)

@@ -1,4 +1,4 @@
-"""What made the features of a clip: kept beside it, so that a stale one is never taken for a good one.
+"""The settings that made each feature of a clip, kept beside it, so that stale features are noticed.
 
 ``x.wav.cache.json`` holds an entry for each finished feature: the settings it
 was made with and the stamp of its file. The entry goes before its file is
@@ -26,21 +26,21 @@ _VERSIONS = {"units": 1, "perturbed_units": 1, "f0": 1, "volume": 1, "mel": 1, "
 
 
 def record_path(wav: str | Path) -> Path:
-    """Return where the record of ``wav`` lies."""
+    """Path of the record of ``wav``."""
     return Path(wav).with_name(Path(wav).name + ".cache.json")
 
 
 @dataclass
 class FeatureRecord:
-    """All that is known of a clip and its features.
+    """A clip and its features.
 
     Attributes:
         audio: Size, time and hash of the recording itself.
         n_frames: N of its features.
-        wanted: Kinds that step 3 was asked for.
+        wanted: Kinds that step 3 was to make.
         made: For each finished kind its settings and the stamp of its file.
         clip: Facts for the report (modules/dataset/report.py).
-        failed: Why step 3 gave the clip up, with its name; empty if it did not.
+        failed: Reason that step 3 left the clip out, with its name; empty if it did not.
     """
 
     audio: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class FeatureRecord:
 
     @classmethod
     def load(cls, wav: str | Path) -> FeatureRecord:
-        """Return the record of ``wav``; an empty one if there is none that can be read."""
+        """Read the record of ``wav``; an empty one if there is none that can be read."""
         try:
             return cls(**json.loads(record_path(wav).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -63,7 +63,7 @@ class FeatureRecord:
         write_json(record_path(wav), asdict(self))
 
     def describes(self, wav: str | Path) -> bool:
-        """Tell whether ``wav`` still is the recording that this record is about."""
+        """Whether ``wav`` still is the recording that this record is about."""
         if not self.audio or not Path(wav).is_file():
             return False
         if {key: self.audio.get(key) for key in ("bytes", "mtime_ns")} == _stamp(wav):
@@ -77,7 +77,7 @@ class FeatureRecord:
 
 
 def identify(wav: str | Path) -> dict[str, Any]:
-    """Return what identifies a recording: its size, time and content hash."""
+    """Size, time and content hash of a recording."""
     return {**_stamp(wav), "blake2b": _digest(wav)}
 
 
@@ -89,36 +89,36 @@ def recipe(
     encoder_weights: str | None = None,
     n_perturbed: int = 0,
 ) -> Recipe:
-    """Return which features a clip needs, and the settings that make each.
+    """Features that a clip needs, and the settings that make each.
 
     Args:
         config: Encoder, analysis and whether volume is used.
         f0_predictor: Its name; None accepts any, as training does.
-        use_diff: With what the diffusion model learns from.
+        use_diff: Also those of the diffusion model.
         encoder_weights: Identifies the encoder's weights; None accepts any.
-        n_perturbed: Copies of the clip in other voices whose units are kept too.
+        n_perturbed: Copies of the clip in other voices whose units are needed too.
     """
     data = config.data
-    clock = {"sampling_rate": data.sampling_rate, "hop_length": data.hop_length}
+    timing = {"sampling_rate": data.sampling_rate, "hop_length": data.hop_length}
     names = ("n_fft", "win_length", "n_mels", "f_min", "f_max")
-    mel = {**clock, **{name: getattr(data, name) for name in names}}
+    mel = {**timing, **{name: getattr(data, name) for name in names}}
     units = {"encoder": config.model.speech_encoder}
     if encoder_weights is not None:
         units["encoder_weights"] = encoder_weights
-    wanted: Recipe = {"units": units, "f0": dict(clock), "mel": mel}
+    wanted: Recipe = {"units": units, "f0": dict(timing), "mel": mel}
     if f0_predictor is not None:
         wanted["f0"]["f0_predictor"] = f0_predictor
     if n_perturbed:
         wanted["perturbed_units"] = {**units, "n_perturbed": n_perturbed}
     if use_diff or config.model.vol_embedding:
-        wanted["volume"] = dict(clock)
+        wanted["volume"] = dict(timing)
     if use_diff:
         wanted["aug_mel"] = wanted["aug_volume"] = mel
     return {kind: {"version": _VERSIONS[kind], **settings} for kind, settings in wanted.items()}
 
 
 def stale(wav: str | Path, wanted: Recipe) -> dict[str, str]:
-    """Return which features of ``wav`` must be made, each with the reason."""
+    """Features of ``wav`` that must be made, each with the reason."""
     record = FeatureRecord.load(wav)
     if not record.describes(wav):
         if record.audio:
@@ -129,28 +129,18 @@ def stale(wav: str | Path, wanted: Recipe) -> dict[str, str]:
             reason = "new"
         return dict.fromkeys(wanted, reason)
     reasons = {kind: reason for kind in wanted if (reason := _fault(wav, record, kind, wanted[kind]))}
-    if reasons.keys() & {"aug_mel", "aug_volume"}:  # one draw of chance makes both
+    if reasons.keys() & {"aug_mel", "aug_volume"}:  # one random draw makes both
         reason = reasons.get("aug_mel") or reasons["aug_volume"]
         reasons |= {kind: reason for kind in ("aug_mel", "aug_volume") if kind in wanted}
     return reasons
 
 
-def problems(wavs: list[Path], config: Config, use_diff: bool = False) -> list[str]:
-    """Return one line for each clip whose features cannot be trained on as ``config`` says.
-
-    Files that still are as step 3 wrote them, and checked them, are taken as
-    good; any other is read in full.
-
-    Args:
-        wavs: Clips of a file list.
-        config: What training is about to use.
-        use_diff: Ask for what the diffusion model needs too.
-    """
-    return unfit(wavs, recipe(config, use_diff=use_diff))
-
-
 def unfit(wavs: Iterable[Path], wanted: Recipe) -> list[str]:
-    """Return one line for each clip whose features are not as ``wanted``; see :func:`problems`."""
+    """One line for each clip whose features are not as ``wanted``, and cannot be trained on.
+
+    Files that are unchanged since step 3 wrote and checked them are taken as good; any
+    other is read in full.
+    """
     lines = []
     for wav in wavs:
         if not Path(wav).is_file():
@@ -162,26 +152,23 @@ def unfit(wavs: Iterable[Path], wanted: Recipe) -> list[str]:
             continue
         reasons = stale(wav, wanted)
         reasons |= {kind: "not finished" for kind in record.wanted if kind not in record.made | reasons}
-        if reasons:
-            lines.append(f"{wav}: {_join(reasons)}")
+        kinds: dict[str, list[str]] = {}
+        for kind, reason in reasons.items():
+            kinds.setdefault(reason, []).append(kind)
+        if kinds:
+            text = "; ".join(f"{reason} ({', '.join(names)})" for reason, names in kinds.items())
+            lines.append(f"{wav}: {text}")
     return lines
 
 
 def failed(wav: str | Path) -> str:
-    """Return why step 3 could make nothing of this recording; empty if it could, or never tried."""
+    """Reason that step 3 left this recording out; empty if it did not, or never ran."""
     record = FeatureRecord.load(wav)
     return record.failed if record.failed and record.describes(wav) else ""
 
 
-def _join(reasons: Mapping[str, str]) -> str:
-    kinds: dict[str, list[str]] = {}
-    for kind, reason in reasons.items():
-        kinds.setdefault(reason, []).append(kind)
-    return "; ".join(f"{reason} ({', '.join(names)})" for reason, names in kinds.items())
-
-
 def _fault(wav: str | Path, record: FeatureRecord, kind: str, settings: Mapping[str, Any]) -> str:
-    """Return why the file of ``kind`` does not count, or nothing."""
+    """Reason that the file of ``kind`` does not count, or nothing."""
     entry = record.made.get(kind)
     if entry is None:
         return "not made yet"

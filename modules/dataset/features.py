@@ -1,8 +1,8 @@
-"""The feature files beside a clip: how each is written, and how it is read without running code.
+"""The feature files beside a clip: written atomically, and read without running code.
 
 Beside ``x.wav`` lie ``x.wav.soft.pt``, ``x.wav.f0.npy`` and so on. All features
 of one clip have the same N frames, those of its mel; only units keep the rate
-of their encoder. What made each file is told by modules/dataset/feature_record.py.
+of their encoder. modules/dataset/feature_record.py keeps the settings of each file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SUFFIXES = {
 
 
 def feature_path(wav: str | Path, kind: str) -> Path:
-    """Return where the feature ``kind`` (a key of SUFFIXES) of ``wav`` lies."""
+    """Path of the feature ``kind`` (a key of SUFFIXES) of ``wav``."""
     wav = Path(wav)
     return wav.with_name(wav.name + SUFFIXES[kind])
 
@@ -47,7 +47,7 @@ def save_feature(wav: str | Path, kind: str, values: Tensor | np.ndarray) -> Non
     numbers = values["values"] if isinstance(values, np.ndarray) and values.dtype.names else values
     if not torch.isfinite(torch.as_tensor(numbers)).all():
         raise FeatureError(f"{wav}: its {kind} came out as NaN or infinite")
-    content = io.BytesIO()  # torch and numpy do not pass on that the disk is full
+    content = io.BytesIO()  # torch and numpy do not report a full disk
     if path.suffix == ".pt":
         torch.save(torch.as_tensor(values), content)
     else:
@@ -57,7 +57,7 @@ def save_feature(wav: str | Path, kind: str, values: Tensor | np.ndarray) -> Non
 
 
 def augmented(pair_id: int, key_shift: float, values: np.ndarray) -> np.ndarray:
-    """Return one half of an augmented pair as a scalar record, storable without pickle.
+    """One half of an augmented pair as a scalar record, stored without pickle.
 
     Args:
         pair_id: Equal in both halves, below 2**64.
@@ -69,7 +69,7 @@ def augmented(pair_id: int, key_shift: float, values: np.ndarray) -> np.ndarray:
 
 
 def load_units(wav: str | Path) -> Tensor:
-    """Return units (D, U). Raises FeatureError, as every reader here: missing, broken or unsafe."""
+    """Read units (D, U). Raises FeatureError, like every reader here: missing, broken or unsafe."""
     units = _load(wav, "units", 3)
     if units.shape[0] != 1:
         raise _broken(wav, "units", f"its shape is {tuple(units.shape)}, not (1, D, U)")
@@ -77,12 +77,12 @@ def load_units(wav: str | Path) -> Tensor:
 
 
 def load_perturbed_units(wav: str | Path) -> Tensor:
-    """Return the units (K, D, U) of the clip's copies in other voices."""
+    """Read the units (K, D, U) of the clip's copies in other voices."""
     return _load(wav, "perturbed_units", 3)
 
 
 def load_f0(wav: str | Path) -> tuple[Tensor, Tensor]:
-    """Return F0 (N,) in Hz, filled through rests, and uv (N,), 1 = voiced."""
+    """Read F0 (N,) in Hz, filled through unvoiced frames, and uv (N,), 1 = voiced."""
     tracks = _load(wav, "f0", 2)
     if tracks.shape[0] != 2:
         raise _broken(wav, "f0", f"its shape is {tuple(tracks.shape)}, not (2, N)")
@@ -90,17 +90,17 @@ def load_f0(wav: str | Path) -> tuple[Tensor, Tensor]:
 
 
 def load_volume(wav: str | Path) -> Tensor:
-    """Return the RMS volume (N,)."""
+    """Read the RMS volume (N,)."""
     return _load(wav, "volume", 1)
 
 
 def load_mel(wav: str | Path) -> Tensor:
-    """Return the natural-log mel (M, N)."""
+    """Read the natural-log mel (M, N)."""
     return _load(wav, "mel", 2).T.contiguous()
 
 
 def load_augmented(wav: str | Path) -> tuple[Tensor, Tensor, float]:
-    """Return the shifted mel (M, N), its volume (N,) and the shift in semitones.
+    """Read the shifted mel (M, N), its volume (N,) and the shift in semitones.
 
     Raises:
         FeatureError: Also when the two files are not of one pair.
@@ -120,12 +120,12 @@ def n_frames(wav: str | Path, kind: str) -> int | None:
     if kind in ("aug_mel", "aug_volume"):
         mel, volume, _ = load_augmented(wav)
         return mel.shape[-1] if kind == "aug_mel" else volume.shape[-1]
-    values = {"f0": lambda: load_f0(wav)[0], "volume": lambda: load_volume(wav), "mel": lambda: load_mel(wav)}
-    return values[kind]().shape[-1]
+    values = load_f0(wav)[0] if kind == "f0" else load_volume(wav) if kind == "volume" else load_mel(wav)
+    return values.shape[-1]
 
 
 def f0_ranges(wavs: Iterable[str | Path]) -> dict[str, list[float]]:
-    """Return per speaker (a clip's folder) the 5th, 50th and 95th percentile of voiced F0, Hz.
+    """Per speaker (a clip's folder) the 5th, 50th and 95th percentile of voiced F0, Hz.
 
     A speaker without a voiced frame is left out.
     """
@@ -165,7 +165,7 @@ def _read(wav: str | Path, kind: str) -> Tensor | np.ndarray:
 def _read_half(wav: str | Path, kind: str) -> np.ndarray:
     half = _read(wav, kind)
     if not isinstance(half, np.ndarray) or half.dtype.names != ("id", "key_shift", "values"):
-        raise _broken(wav, kind, "it is no augmented feature")
+        raise _broken(wav, kind, "it is not an augmented feature")
     return half
 
 
@@ -177,7 +177,7 @@ def _checked(wav: str | Path, kind: str, values: Tensor | np.ndarray, n_dims: in
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
         values = torch.from_numpy(values)
     if not isinstance(values, Tensor) or not values.is_floating_point() or values.ndim != n_dims:
-        raise _broken(wav, kind, f"it is no array of {n_dims} dimensions")
+        raise _broken(wav, kind, f"it is not an array of {n_dims} dimensions")
     if values.numel() == 0 or not torch.isfinite(values).all():
         raise _broken(wav, kind, "it is empty, or holds NaN or infinite values")
     return values.float()

@@ -1,4 +1,4 @@
-"""Where a data set's recordings lie: one folder per singer, sound files directly in it."""
+"""Folders of a data set: one per speaker, with sound files directly in it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from modules.common.errors import AudioError
 from modules.dsp.audio import find_audio
 
-# bytes of a clip's name: file systems allow 255, and the unfinished file of its longest
-# feature (modules/dataset/features.py, modules/common/files.py) is called by it and 31 more
+# bytes of a clip's name: file systems allow 255, and the temporary file of its longest feature
+# (modules/dataset/features.py, modules/common/files.py) has 31 more
 LONGEST_NAME = 220
-# common, but in no format that libsndfile reads: named instead of silently passed over
+# common, but not read by libsndfile: named instead of silently skipped
 UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".ape", ".mp4", ".mkv", ".mov", ".webm"})
-# why something is ignored, and what to do about it
+# reason that something is ignored, and what to do about it
 IGNORED = {
     "loose": "it is in no speaker's folder, move it into one",
     "nested": "recordings belong directly into a speaker's folder",
     "format": "this format is not read, convert it to wav",
-    "name": "its name is no line of text, rename it",
+    "name": "its name is not a line of text, rename it",
 }
 
 logger = logging.getLogger(__name__)
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies in a data set's folder.
+    """Content of a data set's folder.
 
     Attributes:
         clips: The recordings of each speaker, both sorted by name.
-        ignored: What no step reads, and why: a key of IGNORED.
+        ignored: What no step reads, and the reason: a key of IGNORED.
     """
 
     clips: dict[str, list[Path]]
@@ -39,18 +39,18 @@ class Layout:
 
 
 def find_clips(folder: str | Path) -> dict[str, list[Path]]:
-    """Return the clips of :func:`look_through`, with a warning for all that is ignored."""
-    layout = look_through(folder)
+    """Clips of :func:`scan_folder`, with a warning for all that is ignored."""
+    layout = scan_folder(folder)
     for path, why in layout.ignored.items():
         logger.warning("ignored: %s; %s", in_one_line(path), IGNORED[why])
     return layout.clips
 
 
-def look_through(folder: str | Path) -> Layout:
-    """Return what lies in the folder of a data set.
+def scan_folder(folder: str | Path) -> Layout:
+    """List the clips in the folder of a data set.
 
-    Only ``<folder>/<speaker>/<file>`` counts. Hidden folders, and what was never
-    meant to be heard, are passed over in silence.
+    Only ``<folder>/<speaker>/<file>`` counts. Hidden folders and files that are not
+    sound are skipped silently.
 
     Raises:
         AudioError: There is no such folder, or no recording where it should be.
@@ -83,12 +83,12 @@ def look_through(folder: str | Path) -> Layout:
 
 
 def in_one_line(path: Path) -> str:
-    """Return a path as text that can be written and shown, whatever it holds."""
+    """A path as text that can be written and shown, whatever it holds."""
     return " ".join(str(path).encode(errors="backslashreplace").decode().splitlines())
 
 
 def _is_line(name: str) -> bool:
-    """Tell whether a list of files can hold a name: line breaks, and bytes of another encoding, it cannot."""
+    """Whether a name can be a line of a file list: without line breaks and bytes of another encoding."""
     return in_one_line(Path(name)) == name
 
 

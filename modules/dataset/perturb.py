@@ -1,8 +1,8 @@
-"""Copies of a voice that say the same at the same time, as other people would.
+"""Copies of a recording in other voices, with the same content and timing.
 
-Units that follow the formants tell who is singing. When the acoustic model sees
-every clip in several voices, with the clean mel as the target each time, it
-learns not to listen to that. WORLD (Morise, Yokomori and Ozawa 2016) makes the
+Units that follow the formants carry the speaker. When the acoustic model is
+trained on every clip in several voices, with the clean mel as the target each
+time, it learns to ignore that. WORLD (Morise, Yokomori and Ozawa 2016) makes the
 copies: one analysis, then a synthesis each with a stretched envelope and F0.
 """
 
@@ -25,18 +25,18 @@ def perturb_voice(
     formant_range: tuple[float, float] = (1.05, 1.2),
     max_semitones: float = 4.0,
 ) -> np.ndarray:
-    """Return copies (n_copies, T) of ``audio``, float32, with the same timing.
+    """Copies (n_copies, T) of ``audio``, float32, with the same timing.
 
     Each copy moves all formants by one factor, drawn log-uniformly from
     ``formant_range`` and applied upwards and downwards in turn (which comes
     first is drawn), and the pitch by a uniform number of semitones. Vocal tracts
-    of women and men differ by about 1.2; less than 1.05 is nobody else.
+    of women and men differ by about 1.2; less than 1.05 is still the same voice.
 
     Args:
         audio: (T,), mono.
         sampling_rate: Hz.
         n_copies: How many copies.
-        rng: Where the voices are drawn from; equal states give equal copies.
+        rng: Source of the voices; equal states give equal copies.
         formant_range: Smallest and largest factor, at least 1.
         max_semitones: Largest move of the pitch, either way.
     """
@@ -46,26 +46,26 @@ def perturb_voice(
     ratios = np.exp(directions * rng.uniform(smallest, largest, n_copies))
     pitches = 2.0 ** (rng.uniform(-max_semitones, max_semitones, n_copies) / 12.0)
 
-    # past the end: the last frame then lies behind the last sample, and one sample is enough to analyse
+    # the last frame then lies behind the last sample, and one sample is enough to analyse
     padded = np.pad(samples, (0, round(sampling_rate * _PERIOD / 1000.0) + 1))
     f0, times = pyworld.dio(padded, sampling_rate, _F0_FLOOR, _F0_CEIL, frame_period=_PERIOD, speed=4)
     f0 = pyworld.stonemask(padded, f0, times, sampling_rate)
     envelope = pyworld.cheaptrick(padded, f0, times, sampling_rate, f0_floor=_F0_FLOOR)
-    noisiness = pyworld.d4c(padded, f0, times, sampling_rate, fft_size=2 * (envelope.shape[1] - 1))
+    aperiodicity = pyworld.d4c(padded, f0, times, sampling_rate, fft_size=2 * (envelope.shape[1] - 1))
     # unvoiced frames are all noise already; a pitch of 0 would cost 500 filters a second there
     f0 = fill_unvoiced(f0)[0].astype(np.float64)
 
     copies = np.zeros((n_copies, len(samples)), np.float32)
     for copy, ratio, pitch in zip(copies, ratios, pitches, strict=True):
         voice = pyworld.synthesize(
-            f0 * pitch, _stretched(envelope, ratio), _stretched(noisiness, ratio), sampling_rate, _PERIOD
+            f0 * pitch, _stretched(envelope, ratio), _stretched(aperiodicity, ratio), sampling_rate, _PERIOD
         )
         copy[:] = voice[: len(copy)]
     return copies
 
 
 def _stretched(spectra: np.ndarray, ratio: float) -> np.ndarray:
-    """Return (N, K) with what was at f now at ``ratio`` * f; the last value fills up."""
+    """Spectra (N, K) with what was at f now at ``ratio`` * f; the last value fills up."""
     source = np.minimum(np.arange(spectra.shape[1]) / ratio, spectra.shape[1] - 1)
     below = np.minimum(source.astype(int), spectra.shape[1] - 2)
     part = source - below

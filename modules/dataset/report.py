@@ -1,4 +1,4 @@
-"""What a data set holds, so that a bad recording is found before a day of training is spent on it.
+"""Facts of a data set, so that a bad recording is found before training.
 
 Each step adds its part to ``report.json`` in the data set's folder and prints it as a table.
 """
@@ -22,7 +22,7 @@ _FULL_SCALE = 32766 / 32768
 
 
 def measure(audio: np.ndarray, sampling_rate: int) -> dict[str, Any]:
-    """Return the facts of one clip ``audio`` (T,): seconds, LUFS (None if silent), whether it clips."""
+    """Facts of one clip ``audio`` (T,): seconds, LUFS (None if silent), whether it clips."""
     lufs = integrated_loudness(audio, sampling_rate)
     return {
         "seconds": round(len(audio) / sampling_rate, 3),
@@ -32,7 +32,7 @@ def measure(audio: np.ndarray, sampling_rate: int) -> dict[str, Any]:
 
 
 def is_clipped(audio: np.ndarray) -> bool:
-    """Tell whether ``audio`` (T,) stays at full scale for several samples in a row."""
+    """Whether ``audio`` (T,) stays at full scale for several samples in a row."""
     quiet = np.flatnonzero(np.abs(audio) < _FULL_SCALE)
     edges = np.concatenate([[-1], quiet, [len(audio)]])
     return bool(np.diff(edges).max() > _CLIPPED_RUN)
@@ -44,11 +44,11 @@ def summarize(
     f0_ranges: Mapping[str, Sequence[float]] | None = None,
     voiced: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Return the report as JSON values.
+    """The report as JSON values.
 
     Args:
         clips: Per speaker the facts of its clips, from :func:`measure`.
-        skipped: A line for each recording left out: which, and why.
+        skipped: A line for each recording left out, with the reason.
         f0_ranges: Per speaker the 5th, 50th and 95th percentile of its F0, Hz.
         voiced: Per speaker the share of voiced frames.
     """
@@ -73,7 +73,7 @@ def summarize(
 
 
 def as_text(report: Mapping[str, Any], max_skipped: int = 20) -> str:
-    """Return the report as a table; names stand last, so that wide letters do not break its columns."""
+    """The report as a table; names stand last, so that wide letters do not break its columns."""
     with_f0 = any("f0" in facts for facts in report["speakers"].values())
     lines = ["clips  minutes  shortest/median/longest s   LUFS  clipped"]
     lines[0] += "   F0 5/50/95 % Hz  voiced  speaker" if with_f0 else "  speaker"

@@ -1,4 +1,4 @@
-"""Speech units on the mel clock: encoders give about 50 frames a second, mels 86."""
+"""Speech units aligned to the mel's frames: encoders give about 50 a second, mels have 86."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Units = TypeVar("Units", "np.ndarray", "torch.Tensor")
 
 
 def align_units(units: Units, n_frames: int, mode: str, start: int = 0, stop: int | None = None) -> Units:
-    """Return ``units`` with ``n_frames`` frames, spread evenly over the same time.
+    """Repeat or skip units so that there is one for each frame.
 
     Both modes are published names of one rule: frame i takes unit
     floor(i * U / N). (The published "left" cuts the end off instead when there
@@ -24,16 +24,16 @@ def align_units(units: Units, n_frames: int, mode: str, start: int = 0, stop: in
 
     Args:
         units: (..., U).
-        n_frames: N, frames to return.
+        n_frames: N, frames in the same time.
         mode: One of :data:`modules.config.UNIT_MODES`.
-        start: First frame that is wanted.
-        stop: The frame after the last that is wanted; None is N.
+        start: First frame to return.
+        stop: The frame after the last to return; None is N.
 
     Returns:
         (..., stop - start).
 
     Raises:
-        ConfigError: There is no such mode.
+        ConfigError: Unknown mode.
         AudioError: There are frames to fill and no units.
     """
     if mode not in UNIT_MODES:

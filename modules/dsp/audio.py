@@ -13,7 +13,7 @@ import soxr
 from modules.common.errors import AudioError
 from modules.common.files import replacing
 
-# what libsndfile reads; what a file really holds is seen when it is opened
+# of files that libsndfile reads; the format itself is detected when a file is opened
 AUDIO_SUFFIXES = frozenset(
     ".wav .wave .wavex .bwf .rf64 .w64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .caf .au .snd "
     ".voc .sph .nist .paf .svx .avr .sf .pvf".split()
@@ -22,7 +22,7 @@ _LEAST_FREE = 2**16  # bytes; less is a full disk
 
 
 def find_audio(folder: str | Path) -> list[Path]:
-    """Return the sound files directly in ``folder``, sorted by name."""
+    """Sound files directly in ``folder``, sorted by name."""
     return sorted(
         path
         for path in Path(folder).iterdir()
@@ -51,11 +51,14 @@ def open_audio(path: str | Path) -> soundfile.SoundFile:
 
 
 def read_audio(path: str | Path, sampling_rate: int | None = None) -> tuple[np.ndarray, int]:
-    """Return (audio (T,) float32 mono, its sampling rate in Hz).
+    """Read a whole file as mono.
 
     Args:
         path: Any file that libsndfile reads, with any rate and channel count.
         sampling_rate: Resample to this rate; None keeps the file's own.
+
+    Returns:
+        Audio (T,), float32, and its sampling rate in Hz.
 
     Raises:
         AudioError: Missing, unreadable or empty file, one that lasts no sample
@@ -72,7 +75,7 @@ def read_audio(path: str | Path, sampling_rate: int | None = None) -> tuple[np.n
 
 
 def read_samples(file: soundfile.SoundFile, n_samples: int = -1) -> np.ndarray:
-    """Return the next samples (T, channels) float32 of an open file; -1 reads to its end.
+    """Read the next samples (T, channels), float32, of an open file; -1 reads to its end.
 
     Raises:
         AudioError: The file is damaged there.
@@ -91,17 +94,17 @@ def check_length(path: str | Path, n_samples: int) -> None:
 
 
 def to_mono(samples: np.ndarray) -> np.ndarray:
-    """Return the mean (T,) of the channels of ``samples`` (T, channels), float32."""
+    """Mean (T,) of the channels of ``samples`` (T, channels), float32."""
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
 def resampled_length(n_samples: int, from_rate: int, to_rate: int) -> int:
-    """Return how many samples ``n_samples`` become at another rate."""
+    """Number of samples that ``n_samples`` become at another rate."""
     return (n_samples * to_rate + from_rate // 2) // from_rate
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Return ``audio`` (T,) at another rate, with exactly :func:`resampled_length` samples."""
+    """Resample ``audio`` (T,), to exactly :func:`resampled_length` samples."""
     if from_rate == to_rate:
         return audio.astype(np.float32, copy=False)
     length = resampled_length(len(audio), from_rate, to_rate)
@@ -133,7 +136,7 @@ def write_audio(path: str | Path, audio: np.ndarray, sampling_rate: int, subtype
 
 
 def write_error(path: str | Path, error: Exception) -> Exception:
-    """Return what to raise when writing sound failed: libsndfile does not say that the disk is full."""
+    """Exception to raise when writing sound failed: libsndfile does not report a full disk."""
     if shutil.disk_usage(Path(path).parent).free < _LEAST_FREE:
         return OSError(errno.ENOSPC, "no space left on the disk", str(path))
     return AudioError(f"{path} cannot be written: {error}")

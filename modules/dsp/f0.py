@@ -1,9 +1,8 @@
-"""Fundamental frequency: its scales, its gaps and its clock.
+"""Fundamental frequency: its scales, its gaps and its frame times.
 
-Predictors, training, the flow and the vocoder all handle F0. What a hertz
-means to each of them is settled here once: the 256 bins that the text encoder
-embeds, the log scale that automatic F0 prediction works on, how rests are
-bridged, and at which time a frame stands (frame i at ``i * hop_length /
+Predictors, training, the flow and the vocoder share these: the 256 bins that the
+text encoder embeds, the log scale of automatic F0 prediction, interpolation through
+unvoiced frames, and the time of a frame (frame i at ``i * hop_length /
 sampling_rate`` seconds). Throughout, ``uv`` is 1 where a frame is *voiced*, as
 in the published project.
 """
@@ -34,15 +33,15 @@ _FIRST_MEL = _hz_to_mel(F0_MIN)
 
 
 def f0_to_coarse(f0: torch.Tensor) -> torch.Tensor:
-    """Return the mel-spaced bin of every frame, as the published project embeds it.
+    """Mel-spaced bin of every frame, as the published project embeds it.
 
     Args:
         f0: Any shape, Hz.
 
     Returns:
-        int64 of the same shape, 1 to 255. Everything that is not a positive
-        frequency (0, negative, NaN) is bin 1. Everything above is bin 255: from
-        1103.5 Hz on the published code wraps to 0, a row that is hardly ever trained.
+        int64 of the same shape, 1 to 255. 0, negative values and NaN are bin 1;
+        everything above the range is bin 255, where the published code wraps, from
+        1103.5 Hz on, to 0, a row that is hardly ever trained.
     """
     mel = 1127.0 * (f0.clamp(min=0) / 700.0).log1p()
     bins = ((mel - _FIRST_MEL) * _BINS_PER_MEL + 1.0).round().clamp(1, F0_BINS - 1)
@@ -50,7 +49,7 @@ def f0_to_coarse(f0: torch.Tensor) -> torch.Tensor:
 
 
 def hz_to_lf0(f0: torch.Tensor) -> torch.Tensor:
-    """Return F0 (Hz, any shape) on the published log scale: 0 Hz is 0, 1100 Hz about 2.1."""
+    """F0 (Hz, any shape) on the published log scale: 0 Hz is 0, 1100 Hz about 2.1."""
     return 2595.0 * (1.0 + f0 / 700.0).log10() / 500.0
 
 
@@ -62,11 +61,10 @@ def lf0_to_hz(lf0: torch.Tensor) -> torch.Tensor:
 def normalize_lf0(
     lf0: torch.Tensor, mask: torch.Tensor, uv: torch.Tensor, factor: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Remove each item's mean over its voiced frames, so that melody stays and register goes.
+    """Subtract each item's mean over its voiced frames: the melody without its register.
 
-    An item without a voiced frame has mean 0. The published project ends the
-    process on NaN; here NaN stays in its item and reaches the loss, where the
-    training loop reports it.
+    An item without a voiced frame has mean 0. NaN stays in its item and reaches the
+    loss, where the training loop reports it; the published project exits on NaN.
 
     Args:
         lf0: (B, 1, N), log F0 from :func:`hz_to_lf0`.
@@ -87,18 +85,18 @@ def normalize_lf0(
 
 
 def transpose(f0: Track, semitones: float) -> Track:
-    """Return ``f0`` (Hz, any shape) moved by ``semitones``; 0 stays 0."""
+    """``f0`` (Hz, any shape) shifted by ``semitones``; 0 stays 0."""
     return f0 * 2.0 ** (float(semitones) / 12.0)  # a numpy number would make float32 float64
 
 
 def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bridge the unvoiced frames of one track: straight lines in Hz, ends held.
+    """Fill the unvoiced frames of one track: linear in Hz, constant at the ends.
 
     Args:
         f0: (N,), Hz; a frame that is not a positive frequency (0, NaN) is unvoiced.
 
     Returns:
-        Two float32 arrays (N,) of their own: the filled F0 in Hz (zeros when
+        Two new float32 arrays (N,): the filled F0 in Hz (zeros when
         nothing is voiced) and uv, 1 where ``f0`` was voiced.
     """
     voiced = np.flatnonzero((f0 > 0) & np.isfinite(f0))
@@ -110,12 +108,15 @@ def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def raw_pitch_accuracy(reference: np.ndarray, estimate: np.ndarray, cents: float = 50.0) -> float:
-    """Return the share of voiced reference frames whose estimate lies within ``cents``.
+    """Share of voiced reference frames whose estimate lies within ``cents``.
+
+    mir_eval has it too, and evaluation uses that; training needs neither its import
+    (scipy) nor its time axes.
 
     Args:
         reference: F0 (N,) in Hz, 0 where unvoiced.
         estimate: F0 (N',) in Hz; frames beyond the shorter one are left out.
-        cents: Largest distance that counts as right.
+        cents: Largest distance that counts as correct.
 
     Returns:
         0–1, or NaN when the reference is never voiced (Poliner et al., 2007).

@@ -1,4 +1,4 @@
-"""Loudness per frame: what a model with volume embedding follows."""
+"""RMS per frame: the volume of models with volume embedding."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def frame_rms(audio: np.ndarray, hop_length: int) -> np.ndarray:
-    """Return the RMS around each frame, as the published project measures it.
+    """RMS around each frame, as in the published project.
 
-    Frame i covers ``hop_length`` samples centred on sample ``i * hop_length``;
-    before the start the squared signal is mirrored.
+    Frame i covers ``hop_length`` samples centred on sample ``i * hop_length``; before
+    the start the squared signal is mirrored, where ``librosa.feature.rms`` has silence.
 
     Args:
         audio: (T,), full scale ±1.

@@ -1,8 +1,9 @@
-"""Levels: silence trimmed, peaks or loudness matched, and 16 bits that never wrap.
+"""Levels: trimming silence, normalizing peaks or loudness, and 16-bit samples.
 
-Matching the peak is what published models were trained with, but a single click
-then decides how loud a clip is. Matching loudness (ITU-R BS.1770) is steadier;
-its gain stops where the true peak, between samples too, meets a ceiling.
+Published models were trained on normalized peaks, but then a single click decides
+how loud a clip is. Normalized loudness (ITU-R BS.1770, measured by pyloudnorm) is
+steadier; its gain is limited so that the true peak, between samples too, stays
+below a ceiling.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ _BLOCK = 0.4  # s, the gating block of BS.1770
 
 
 def trim_silence(audio: np.ndarray, top_db: float = 40.0, frame: int = 2048, hop: int = 512) -> np.ndarray:
-    """Return ``audio`` (T,) without the silence at both ends, as ``librosa.effects.trim`` does.
+    """``audio`` (T,) without the silence at both ends.
 
-    A frame is silent if its RMS is ``top_db`` or more below that of the loudest.
+    A frame is silent if its RMS is ``top_db`` or more below that of the loudest. The
+    result is that of ``librosa.effects.trim``, whose import takes every worker a second.
     """
     energy = np.concatenate([[0.0], np.cumsum(np.square(audio, dtype=np.float64))])
     centre = np.arange(len(audio) // hop + 1) * hop
@@ -34,13 +36,13 @@ def trim_silence(audio: np.ndarray, top_db: float = 40.0, frame: int = 2048, hop
 
 
 def match_peak(audio: np.ndarray) -> np.ndarray:
-    """Return ``audio`` (T,) with its highest sample at full scale; silence stays silence."""
+    """``audio`` (T,) with its highest sample at full scale; silence is unchanged."""
     peak = np.abs(audio).max(initial=0.0)
     return audio / peak if peak > 0 else audio
 
 
 def below_full_scale(audio: np.ndarray) -> np.ndarray:
-    """Return ``audio`` (T,), scaled to a peak of 0.98 if it exceeds 1."""
+    """``audio`` (T,), scaled to a peak of 0.98 if it exceeds 1."""
     peak = np.abs(audio).max(initial=0.0)
     return audio * np.float32(0.98 / peak) if peak > 1.0 else audio
 
@@ -51,9 +53,9 @@ def match_lufs(
     target: float = TARGET_LUFS,
     ceiling: float = TRUE_PEAK_CEILING,
 ) -> np.ndarray:
-    """Return ``audio`` (T,) at a loudness of ``target`` LUFS, or as near as ``ceiling`` dBTP lets it.
+    """``audio`` (T,) at a loudness of ``target`` LUFS, or as near as ``ceiling`` dBTP allows.
 
-    One gain for the whole clip: nothing is compressed or limited. Silence stays silence.
+    One gain for the whole clip, without compression or limiting. Silence is unchanged.
     """
     loudness = integrated_loudness(audio, sampling_rate)
     if not math.isfinite(loudness):
@@ -64,7 +66,7 @@ def match_lufs(
 
 
 def integrated_loudness(audio: np.ndarray, sampling_rate: int) -> float:
-    """Return the loudness of ``audio`` (T,) in LUFS; -inf for silence.
+    """Loudness of ``audio`` (T,) in LUFS; -inf for silence.
 
     A clip shorter than one gating block (0.4 s) is measured as if it were repeated.
     """
@@ -79,14 +81,14 @@ def integrated_loudness(audio: np.ndarray, sampling_rate: int) -> float:
 
 
 def true_peak(audio: np.ndarray, sampling_rate: int) -> float:
-    """Return the highest magnitude of ``audio`` (T,), also between samples (4 × oversampled)."""
+    """Highest magnitude of ``audio`` (T,), also between samples (4 × oversampled)."""
     between = resample(audio, sampling_rate, 4 * sampling_rate)
     return float(max(np.abs(audio).max(initial=0.0), np.abs(between).max(initial=0.0)))
 
 
 def to_int16(audio: np.ndarray) -> np.ndarray:
-    """Return ``audio`` (T,) as 16-bit samples, rounded, clipped beyond ±1.
+    """``audio`` (T,) as 16-bit samples, rounded, clipped beyond ±1.
 
-    The scale is libsndfile's (1 = 32768), so what was read from a 16-bit file comes back unchanged.
+    The scale is libsndfile's (1 = 32768), so samples of a 16-bit file are unchanged.
     """
     return np.clip(np.rint(audio * np.float32(32768.0)), -32768, 32767).astype(np.int16)

@@ -1,6 +1,7 @@
-"""Mel-cepstral distortion: how far two spectral envelopes are apart, in dB.
+"""Mel-cepstral distortion: the distance of two spectral envelopes, in dB.
 
-Training measures its mels with it, evaluation the sound of whole conversions.
+Training measures its mels with it, evaluation whole conversions. Libraries for it
+(pymcd, SPTK) compute cepstra from audio with WORLD; here they come from the mels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ RANGE = 40.0  # dB; frames so far below the loudest are silence, and silence has
 
 
 def mel_cepstra(mel: Tensor, order: int = ORDER) -> Tensor:
-    """Return the mel cepstra (order, N) of natural-log mels (M, N), without the zeroth.
+    """Mel cepstra (order, N) of natural-log mels (M, N), without the zeroth.
 
     Scaled as those of SPTK: ln|H| is the sum of c_k cos(k ω) over the warped frequency ω.
     """
@@ -26,7 +27,7 @@ def mel_cepstra(mel: Tensor, order: int = ORDER) -> Tensor:
 
 
 def mel_cepstral_distortion(recorded: Tensor, made: Tensor) -> float:
-    """Return the distortion (dB) of ``made`` (M, N), natural-log mel, frame by frame.
+    """Mean distortion (dB) of the natural-log mel ``made`` over frames.
 
     10 √2 / ln 10 · √(Σ_k (c_k − c'_k)²), k = 1 to 24, over the frames of the
     recording that are no more than 40 dB below its loudest (Kubichek, "Mel-cepstral

@@ -1,7 +1,8 @@
 """Log-mel spectrograms, exactly as the NSF-HiFiGAN vocoder expects them.
 
-Training, diffusion and vocoding share this one module: a second copy with
-another padding is heard as buzz long before anyone finds it.
+Training, diffusion and vocoding share this one module: a copy with another
+padding would be audible as buzz. torchaudio's and librosa's have other paddings,
+and neither shifts the key.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class LogMel(nn.Module):
         )
 
     def forward(self, audio: Tensor, key_shift: float = 0.0, speed: float = 1.0) -> Tensor:
-        """Return the log-mel (B, M, N) of ``audio`` (B, T).
+        """Log-mel (B, M, N) of ``audio`` (B, T).
 
         Args:
             audio: Samples in [-1, 1].

@@ -1,7 +1,7 @@
-"""The triangular filters that turn a spectrum into mel bands, with numpy alone.
+"""Triangular mel filters, with numpy alone.
 
-librosa has them too, and importing it takes a second: as long as a short song
-takes to convert without PyTorch. They are the same (tests/modules/dsp/test_mel_basis.py).
+``librosa.filters.mel`` gives the same (tests/modules/dsp/test_mel_basis.py), but
+importing librosa takes a second: as long as converting a short song without PyTorch.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 def mel_basis(
     sampling_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float, equal_area: bool = True
 ) -> np.ndarray:
-    """Return the weights (M, n_fft // 2 + 1), float32, of the bins in each band.
+    """Weights (M, n_fft // 2 + 1), float32, of the bins in each band.
 
     Args:
         sampling_rate: Hz.
         n_fft: FFT size, samples.
         n_mels: M.
-        f_min: Where the first band begins, Hz.
-        f_max: Where the last band ends, Hz.
+        f_min: Start of the first band, Hz.
+        f_max: End of the last band, Hz.
         equal_area: Every triangle has the same area, 1 per Hz; else the same height, 1.
     """
     edges = _mel_to_hz(np.linspace(_hz_to_mel(f_min), _hz_to_mel(f_max), n_mels + 2))

@@ -1,8 +1,8 @@
-"""Where a song may be cut: at its silences, or else where it is quietest.
+"""Slicing a song at its silences, or else where it is quietest.
 
 All decisions are made on the loudness curve, 50 values a second, which a
-:class:`LoudnessMeter` collects block by block. So a song of any length is
-sliced without being held in memory.
+:class:`LoudnessMeter` collects block by block, so that a song of any length is
+sliced without being held in memory. ``librosa.feature.rms`` needs the whole of it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from modules.common.errors import ConfigError
 
-LONGEST = 30.0  # s; what is rendered at once, so memory does not follow the song
-SHORTEST = 5.0  # s; what a cut for length leaves at least, so that an encoder understands it
+LONGEST = 30.0  # s, rendered at once; bounds the memory whatever the length of the song
+SHORTEST = 5.0  # s, left at least by a cut for length: encoders need context
 
 
 @dataclass(frozen=True)
 class Range:
-    """Samples ``start`` to ``end`` (excluded) of a song, and whether they are silence."""
+    """Samples ``start`` to ``end`` (excluded) of a song, and whether they are silent."""
 
     start: int
     end: int
@@ -29,15 +29,14 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class SliceRule:
-    """What counts as a silence worth cutting at; the defaults are the published ones.
+    """Silences to cut at; the defaults are the published ones.
 
     Attributes:
-        threshold: Below this loudness a frame is silent, dB below full scale.
+        threshold: Loudness below which a frame is silent, dB relative to full scale.
         min_length: A song this short is left whole, and slices between two
             silences are not made shorter, s.
         min_interval: Shortest silence that is cut, s.
-        max_kept: Of a longer silence at most this much stays with the singing
-            on either side, s.
+        max_kept: Most of a longer silence that stays with the singing on either side, s.
         hop: Distance of two loudness frames, s.
 
     Raises:
@@ -53,25 +52,25 @@ class SliceRule:
     def __post_init__(self) -> None:
         if not self.min_length >= self.min_interval >= self.hop > 0 or self.max_kept < self.hop:
             raise ConfigError(
-                "slicing wants min_length ≥ min_interval ≥ hop > 0 and max_kept ≥ hop, not "
+                "slicing needs min_length ≥ min_interval ≥ hop > 0 and max_kept ≥ hop, not "
                 f"{self.min_length}, {self.min_interval}, {self.hop} and {self.max_kept} s"
             )
 
     def hop_length(self, sampling_rate: int) -> int:
-        """Return samples per loudness frame."""
+        """Samples per loudness frame."""
         return max(1, round(sampling_rate * self.hop))
 
     def frames(self, seconds: float, sampling_rate: int) -> int:
-        """Return ``seconds`` in loudness frames."""
+        """``seconds`` in loudness frames."""
         return round(sampling_rate * seconds / self.hop_length(sampling_rate))
 
 
 class LoudnessMeter:
-    """The loudness curve of a recording that comes in blocks.
+    """Loudness curve of a recording that comes in blocks.
 
     Frame i is the RMS of the four hops centred on sample ``i * hop_length``
-    (two hops when shorter silences are looked for), with silence assumed
-    beyond both ends; T samples give ``T // hop_length + 1`` frames.
+    (two hops to find shorter silences), with silence assumed beyond both ends; T
+    samples give ``T // hop_length + 1`` frames.
 
     Args:
         sampling_rate: Hz.
@@ -86,7 +85,7 @@ class LoudnessMeter:
         self._energies: list[np.ndarray] = []
 
     def feed(self, audio: np.ndarray) -> None:
-        """Take the next samples (T,), any number of them."""
+        """Add the next samples (T,), any number of them."""
         audio = np.concatenate([self._rest, audio])
         whole = len(audio) // self.hop_length * self.hop_length
         hops = audio[:whole].reshape(-1, self.hop_length).astype(np.float64)
@@ -94,7 +93,7 @@ class LoudnessMeter:
         self._rest = audio[whole:]
 
     def rms(self) -> np.ndarray:
-        """Return the curve (R,) of everything fed so far, float64."""
+        """Curve (R,) of everything fed so far, float64."""
         last = np.square(self._rest, dtype=np.float64).sum(keepdims=True)
         half = self._span // 2
         energy = np.pad(np.concatenate([*self._energies, last]), (half, half - 1))
@@ -103,7 +102,7 @@ class LoudnessMeter:
 
 
 def measure(audio: np.ndarray, sampling_rate: int, rule: SliceRule | None = None) -> np.ndarray:
-    """Return the loudness curve (R,) of ``audio`` (T,), see :class:`LoudnessMeter`."""
+    """Loudness curve (R,) of ``audio`` (T,), see :class:`LoudnessMeter`."""
     meter = LoudnessMeter(sampling_rate, rule)
     meter.feed(audio)
     return meter.rms()
@@ -112,7 +111,7 @@ def measure(audio: np.ndarray, sampling_rate: int, rule: SliceRule | None = None
 def slice_ranges(
     rms: np.ndarray, n_samples: int, sampling_rate: int, rule: SliceRule | None = None
 ) -> list[Range]:
-    """Return the ranges that tile a song, cut at its silences as in the published project.
+    """Cut a song at its silences, as in the published project; the ranges tile it.
 
     Two published defects are not kept: there a song counts as too short to be
     sliced when its *samples* number less than the *frames* of ``min_length``,
@@ -139,7 +138,7 @@ def slice_ranges(
 
 
 def _cuts(rms: np.ndarray, silent: np.ndarray, rule: SliceRule, sampling_rate: int) -> list[tuple[int, int]]:
-    """Return (first, last) frame of what each silence gives up; equal where it is merely cut."""
+    """(first, last) frame of each range of silence to split off; equal where it is merely cut."""
     min_length, min_interval, kept = (
         rule.frames(seconds, sampling_rate) for seconds in (rule.min_length, rule.min_interval, rule.max_kept)
     )
@@ -166,7 +165,7 @@ def _cuts(rms: np.ndarray, silent: np.ndarray, rule: SliceRule, sampling_rate: i
             left = right = quietest(start, end)
         else:
             left, right = quietest(start, start + kept), quietest(end - kept, end)
-            if end - start <= 2 * kept:  # both sides see the middle: nothing is given up twice
+            if end - start <= 2 * kept:  # both sides search the middle: they must not overlap
                 middle = quietest(end - kept, start + kept)
                 left, right = min(left, middle), max(right, middle)
         cuts.append((left, right))
@@ -182,15 +181,15 @@ def limit_length(
     shortest: float = SHORTEST,
     longest: float = LONGEST,
 ) -> list[Range]:
-    """Return ``ranges`` with every singing one of more than ``longest`` s cut where it is quietest.
+    """Cut every range of singing of more than ``longest`` s where it is quietest.
 
     Args:
         ranges: From :func:`slice_ranges`.
         rms: (R,), from :class:`LoudnessMeter` with the same rule.
         sampling_rate: Hz.
         rule: Gives the hop of ``rms``.
-        shortest: What a cut leaves at least, s; at most a third of ``longest``.
-        longest: The bound on every piece, s. A cut falls in the second half of it.
+        shortest: Least length that a cut leaves, s; at most a third of ``longest``.
+        longest: Upper bound of every piece, s. A cut falls in its second half.
     """
     hop = (rule or SliceRule()).hop_length(sampling_rate)
     most, least = round(longest * sampling_rate), round(shortest * sampling_rate)

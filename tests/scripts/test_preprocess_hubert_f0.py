@@ -16,7 +16,7 @@ import torch
 import preprocess_hubert_f0 as step
 from modules.config import load_config
 from modules.dataset import features
-from modules.dataset.feature_record import failed, problems, recipe, record_path
+from modules.dataset.feature_record import failed, recipe, record_path, unfit
 from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
@@ -29,6 +29,10 @@ RATE, HOP = 44100, 512
 ROOT = Path(step.__file__).parent
 ALWAYS = {"units", "f0", "mel"} | ({"perturbed_units"} if ENCODERS["mfcc"].n_perturbed else set())
 ALL = ALWAYS | {"volume", "aug_mel", "aug_volume"}
+
+
+def problems(wavs, config, use_diff=False):
+    return unfit(wavs, recipe(config, use_diff=use_diff))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from modules.common.errors import ConfigError
-from modules.dataset.layout import Layout, in_one_line, look_through
+from modules.dataset.layout import Layout, in_one_line, scan_folder
 from webui.context import Context
 from webui.dataset import steps as dataset_steps
 from webui.dataset.facts import PROBLEMS, UNREADABLE, Clip, Voice, examine, summarize
@@ -124,7 +124,7 @@ class Reports:
     def report(self, folder: str, request: gr.Request) -> Generator[tuple[Any, ...], None, None]:
         """Yield how far the examination of a folder is, and at the end what came of it."""
         say = in_language(TEXTS, request)
-        layout = look_through(self._root / inside(self._root, folder, "a folder of recordings"))
+        layout = scan_folder(self._root / inside(self._root, folder, "a folder of recordings"))
         recordings = [(speaker, path) for speaker, paths in layout.clips.items() for path in paths]
         nothing = [gr.skip()] * _SHOWN
         job = Job(lambda job: _examine(job, recordings)).start()

@@ -8,7 +8,7 @@ import torch
 
 from modules.config import Config, DataConfig, ModelConfig
 from modules.dataset import feature_record, features
-from modules.dataset.feature_record import FeatureRecord, failed, identify, problems, recipe, stale
+from modules.dataset.feature_record import FeatureRecord, failed, identify, recipe, stale, unfit
 from tests.support.golden_cases import signal
 
 CONFIG = Config(data=DataConfig(n_mels=4), model=ModelConfig(speech_encoder="mfcc", vol_embedding=True))
@@ -41,6 +41,10 @@ def wav(tmp_path):
     return wav
 
 
+def problems(wavs, config=CONFIG, use_diff=False):
+    return unfit(wavs, recipe(config, use_diff=use_diff))
+
+
 def touch(path):
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
@@ -48,7 +52,7 @@ def touch(path):
 
 def test_a_finished_clip_has_nothing_stale_and_no_problem(wav):
     assert stale(wav, WANTED) == {}
-    assert problems([wav], CONFIG) == problems([wav], CONFIG, use_diff=True) == []
+    assert problems([wav]) == problems([wav], use_diff=True) == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_a_changed_recording_makes_all_stale_but_a_new_date_does_not(wav):
     assert stale(wav, WANTED) == {}
     wav.write_bytes(b"Sound")
     assert stale(wav, WANTED) == dict.fromkeys(WANTED, "the recording changed")
-    assert "the recording changed" in problems([wav], CONFIG)[0]
+    assert "the recording changed" in problems([wav])[0]
 
 
 def test_features_without_record_are_published_ones_or_new(tmp_path, wav):
@@ -88,7 +92,7 @@ def test_features_without_record_are_published_ones_or_new(tmp_path, wav):
     other = tmp_path / "other.wav"
     other.write_bytes(b"sound")
     assert stale(other, WANTED) == dict.fromkeys(WANTED, "new")
-    assert problems([other], CONFIG) == [f"{other}: new (units, f0, mel, volume)"]
+    assert problems([other]) == [f"{other}: new (units, f0, mel, volume)"]
 
 
 @pytest.mark.parametrize("kind", WANTED)
@@ -116,7 +120,7 @@ def test_a_damaged_file_is_found_also_by_training(wav, kind, damage):
     assert found.keys() == (pair if kind in pair else {kind})
     assert damage in found[kind]
     asked = recipe(CONFIG, use_diff=True)
-    assert bool(problems([wav], CONFIG, use_diff=True)) == (kind in asked)
+    assert bool(problems([wav], use_diff=True)) == (kind in asked)
 
 
 def test_a_copied_data_set_is_read_once_more_and_found_good(wav):
@@ -128,21 +132,21 @@ def test_a_copied_data_set_is_read_once_more_and_found_good(wav):
 def test_training_refuses_what_was_made_for_another_configuration(tmp_path, wav):
     other = replace(CONFIG, model=replace(CONFIG.model, speech_encoder="vec768l12"))
     assert problems([wav], other) == [f"{wav}: encoder changed from mfcc to vec768l12 (units)"]
-    assert "no such file" in problems([tmp_path / "gone.wav"], CONFIG)[0]
+    assert "no such file" in problems([tmp_path / "gone.wav"])[0]
 
 
 def test_an_unfinished_clip_is_a_problem_even_if_training_could_do_without(wav):
     record = FeatureRecord.load(wav)
     del record.made["perturbed_units"]
     record.save(wav)
-    assert problems([wav], CONFIG) == [f"{wav}: not finished (perturbed_units)"]
+    assert problems([wav]) == [f"{wav}: not finished (perturbed_units)"]
 
 
 def test_a_clip_that_failed_says_why_until_it_is_replaced(wav):
     FeatureRecord(audio=identify(wav), failed="x.wav is noise").save(wav)
     assert failed(wav) == "x.wav is noise"
-    assert problems([wav], CONFIG) == ["x.wav is noise"]
+    assert problems([wav]) == ["x.wav is noise"]
     assert set(stale(wav, WANTED).values()) == {"not made yet"}
     wav.write_bytes(b"better")
     assert failed(wav) == ""
-    assert "the recording changed" in problems([wav], CONFIG)[0]
+    assert "the recording changed" in problems([wav])[0]

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from modules.common.errors import AudioError
-from modules.dataset.layout import find_clips, in_one_line, look_through
+from modules.dataset.layout import find_clips, in_one_line, scan_folder
 
 
 def touch(folder, *names):
@@ -27,7 +27,7 @@ def test_what_is_ignored_is_named(tmp_path, caplog):
     touch(tmp_path, "a/1.wav", "a/session 2/take/1.wav", "a/song.m4a", "loose.wav", "film.MP4", "a/._2.m4a")
     wrong = ["a/two\nlines.wav", "a/" + os.fsdecode("歌.wav".encode("shift-jis"))]
     touch(tmp_path, *wrong, "b\u2028c/1.wav")
-    layout = look_through(tmp_path)
+    layout = scan_folder(tmp_path)
     assert {path.relative_to(tmp_path).as_posix(): why for path, why in layout.ignored.items()} == {
         "loose.wav": "loose",
         "film.MP4": "format",

@@ -140,7 +140,7 @@ def test_pieces_are_neither_too_long_nor_too_short(seconds):
     "settings", [{"min_length": 0.2}, {"max_kept": 0.01}, {"hop": 0.4}, {"min_interval": 0.01}, {"hop": 0.0}]
 )
 def test_contradictory_rules_are_refused(settings):
-    with pytest.raises(ConfigError, match="slicing wants"):
+    with pytest.raises(ConfigError, match="slicing needs"):
         SliceRule(**settings)
 
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modules.common.cli import entry_point, make_parser
-from modules.common.errors import ConfigError, MissingWeightsError
+from modules.common.errors import ConfigError, GlowSVCError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import WEIGHTS, find_weights, folder
 from vdecoder import VOCODERS
 from vencoder import ENCODERS
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 REGISTRIES = (ENCODERS, VOCODERS, F0_PREDICTORS)
 EPILOG = """\
@@ -32,7 +28,7 @@ huggingface.co, HTTPS_PROXY a proxy, GLOW_SVC_PRETRAIN the folder of the weights
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG, prog="python -m pretrain")
     add = parser.add_argument
     add("names", nargs="*", metavar="name", help="speech encoders, vocoders, F0 predictors; see --list")
@@ -46,7 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def resolve(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the keys of the files that ``names`` need, and the names that need none.
+    """Look up the keys of the files that ``names`` need, and the names that need none.
 
     A name is that of a part, or a key of the table of weights.
 
@@ -68,18 +64,13 @@ def resolve(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(keys), free
 
 
-def parts_of(key: str) -> list[str]:
-    """Return the names of the parts that need the file of ``key``."""
+def parts_of(key: str | None) -> list[str]:
+    """Names of the parts that need the file of ``key``; None: those that need no download."""
     return [name for registry in REGISTRIES for name, spec in registry.items() if spec.weights == key]
 
 
-def parts_without_weights() -> list[str]:
-    """Return the names of the parts that need no download."""
-    return [name for registry in REGISTRIES for name, spec in registry.items() if spec.weights is None]
-
-
 def size_of(key: str) -> str:
-    """Return how large the download is, as far as that is published."""
+    """Size of the download, as far as that is published."""
     size = next((source.size for source in WEIGHTS[key].sources), None)
     if size is None:
         return "-"
@@ -87,16 +78,16 @@ def size_of(key: str) -> str:
 
 
 def as_list(root: Path) -> Iterator[str]:
-    """Yield the lines of the table, with what is in ``root``."""
+    """Lines of the table, with what is in ``root``."""
     for key, entry in WEIGHTS.items():
         there = "there" if find_weights(key, root) else "missing"
         yield f"{', '.join(parts_of(key)):28} {there:8} {size_of(key):>7}  {root / entry.file}"
         yield f"{'':28} {entry.purpose} Licence: {entry.licence}."
-    yield f"{', '.join(parts_without_weights())} need no download."
+    yield f"{', '.join(parts_of(None))} need no download."
 
 
 def as_markdown() -> Iterator[str]:
-    """Yield the lines of the table for docs/weights.md, the same on every machine."""
+    """Lines of the table for docs/weights.md, the same on every machine."""
     yield "| name | file under pretrain/ | size | licence | what for |"
     yield "|---|---|---|---|---|"
     for key, entry in WEIGHTS.items():
@@ -108,61 +99,39 @@ def as_markdown() -> Iterator[str]:
     yield "|---|---|---|"
     for entry in WEIGHTS.values():
         for source in entry.sources:
-            yield f"| `{entry.file}` | <{source.url}> | {_published(source.sha256)} |"
+            sha256 = (
+                f"`{source.sha256}`" if source.sha256 else "not published; recorded at the first download"
+            )
+            yield f"| `{entry.file}` | <{source.url}> | {sha256} |"
         if entry.by_hand:
             yield f"| `{entry.file}` | by hand: {entry.by_hand} | |"
     yield ""
-    yield f"No download is needed for {', '.join(f'`{name}`' for name in parts_without_weights())}."
+    yield f"No download is needed for {', '.join(f'`{name}`' for name in parts_of(None))}."
 
 
-def _published(sha256: str | None) -> str:
-    return f"`{sha256}`" if sha256 else "not published; recorded at the first download"
+def for_each(keys: Sequence[str], work: Callable[[str], object]) -> None:
+    """Download or check each key, whatever comes of the others.
 
+    Raises:
+        GlowSVCError: The last that was raised; the others are printed.
+    """
+    from modules.pretrained.install import ChangedWeightsError
 
-def _bar(total: int | None, initial: int) -> tqdm:
-    from modules.common.progress import progress_bar
-
-    return progress_bar(total=total, initial=initial, unit="B", unit_scale=True, mininterval=0.5, leave=True)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def download(keys: Sequence[str], root: Path, url: str | None) -> None:
-    """Download the files of ``keys``; one that fails does not keep the others from coming."""
-    from modules.pretrained.install import install
-
-    failed = []
+    errors: list[GlowSVCError] = []
     for key in keys:
         try:
-            install(key, root, _say, _bar, url)
-        except MissingWeightsError as error:
-            failed.append(error)
-    for earlier in failed[:-1]:
+            work(key)
+        except (MissingWeightsError, ChangedWeightsError) as error:
+            errors.append(error)
+    for earlier in errors[:-1]:
         print(f"python -m pretrain: {earlier}", file=sys.stderr)
-    if failed:
-        raise failed[-1]
-
-
-def verify(keys: Sequence[str], root: Path) -> None:
-    """Compare the files of ``keys`` with their checksums; raises ConfigError if one is wrong."""
-    from modules.pretrained.install import check
-
-    wrong = []
-    for key in keys:
-        good, found = check(key, root)
-        if good:
-            _say(found)
-        else:
-            wrong.append(found)
-    if wrong:
-        raise ConfigError("; ".join(wrong))
+    if errors:
+        raise errors[-1]
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
-    """Download, list or check weights; return the exit code."""
+    """Download, list or check weights; returns the exit code."""
     args = get_parser().parse_args(argv)
     root = args.folder or folder()
     keys, free = resolve(args.names)
@@ -172,8 +141,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in free:
         print(f"{name} needs no download")
     if args.check:
+        from modules.pretrained.install import check
+
         here = [key for key in WEIGHTS if find_weights(key, root)]
-        verify(keys if args.names else here, root)
+        for_each(keys if args.names else here, lambda key: print(check(key, root), flush=True))
         return 0
     if args.all:
         keys = [key for key, entry in WEIGHTS.items() if entry.sources]
@@ -181,7 +152,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError("name what to download, such as vec768l12, or use --all or --list")
     if args.url and len(keys) != 1:
         raise ConfigError("--url goes with the name of one file")
-    download(keys, root, args.url)
+    if keys:
+        from modules.pretrained.install import install
+
+        for_each(keys, lambda key: install(key, root, args.url))
     if args.folder and keys:
         print(f"set GLOW_SVC_PRETRAIN={args.folder.resolve()} so that the other scripts look there too")
     return 0

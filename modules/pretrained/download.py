@@ -1,28 +1,33 @@
-"""Downloads that survive a bad connection: resumed, retried, and never taken for whole when they are not.
+"""Downloads that survive a bad connection: resumed, retried, and never taken for complete when they are not.
 
 The bytes go to a ``.part`` file; beside it lies what the server said of the
 file, so that the rest is only ever added to the same content. ``requests``
 does the talking: proxies, redirects and certificates are its own.
+
+Weighed and left alone: huggingface_hub resumes and retries, but half of the table
+lies elsewhere, and it moves files into a cache of its own layout; pooch
+checks sha256 and unpacks, but begins again after every break, knows one address a
+file, and takes a web page for the file where no checksum is published.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import requests
 from urllib3.exceptions import ReadTimeoutError
 
 from modules.common.errors import GlowSVCError
 from modules.common.files import write_json
+from modules.common.progress import progress_bar
 
 TIMEOUT = (10.0, 60.0)  # s to connect; s without a byte
 TRIES = 5  # in a row that bring nothing new
@@ -31,36 +36,23 @@ PAUSE = 1.0  # s before the second try; doubles with each
 BLOCK = 1 << 16  # bytes at a time; what a broken connection can cost
 PROGRESS = 1 << 20  # bytes that make a try worth more tries
 _NO_MODEL = re.compile(rb"\s*(<|version https://git-lfs)")  # a web page, or a pointer to a file
+_logger = logging.getLogger(__name__)
 
 
 class DownloadError(GlowSVCError):
     """This address does not give the file; another may."""
 
 
-class Bar(Protocol):
-    """What shows the progress; tqdm's bars are such."""
-
-    def update(self, n: float | None = 1) -> bool | None: ...  # noqa: D102
-
-
-Say = Callable[[str], None]
-Progress = Callable[[int | None, int], AbstractContextManager[Bar]]  # bytes in all; bytes already there
-
-
-class _InterruptedError(Exception):
+class _RetryError(Exception):
     """Something that may go better the next time."""
 
-    tries = TRIES
-
-
-class _UnreachableError(_InterruptedError):
-    """There was no answer at all."""
-
-    tries = CONNECT_TRIES
+    def __init__(self, message: str, tries: int = TRIES) -> None:
+        super().__init__(message)
+        self.tries = tries
 
 
 @dataclass(frozen=True)
-class _Facts:
+class _Version:
     """What the server said of the file that a .part is the beginning of."""
 
     url: str
@@ -69,50 +61,37 @@ class _Facts:
     total: int | None  # bytes
 
     @classmethod
-    def of(cls, url: str, headers: Mapping[str, str], total: int | None) -> _Facts:
+    def of(cls, url: str, headers: Mapping[str, str], total: int | None) -> _Version:
         return cls(url, headers.get("ETag"), headers.get("Last-Modified"), total)
-
-    @classmethod
-    def load(cls, part: Path, url: str) -> _Facts | None:
-        """Return what is known of ``part`` if it comes from ``url``, else None."""
-        try:
-            facts = cls(**json.loads(facts_file(part).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        return facts if facts.url == url else None
 
     @property
     def validator(self) -> str | None:
         """What If-Range takes: a strong ETag, or a date."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
-    def same_file(self, other: _Facts) -> bool:
-        pairs = zip(
-            (self.etag, self.modified, self.total), (other.etag, other.modified, other.total), strict=True
-        )
+    def fits(self, other: _Version) -> bool:
+        pairs = zip(astuple(self), astuple(other), strict=True)
         return all(a is None or b is None or a == b for a, b in pairs)
 
 
-def facts_file(part: Path) -> Path:
-    """Return where what the server said of ``part`` is kept."""
+def version_file(part: Path) -> Path:
+    """Where what the server said of ``part`` is kept."""
     return part.with_name(f"{part.name}.json")
 
 
 def discard(part: Path) -> None:
     """Remove ``part`` and what is known of it."""
     part.unlink(missing_ok=True)
-    facts_file(part).unlink(missing_ok=True)
+    version_file(part).unlink(missing_ok=True)
 
 
-def fetch(url: str, part: Path, size: int | None, say: Say, progress: Progress) -> None:
+def fetch(url: str, part: Path, size: int | None = None) -> None:
     """Complete ``part`` from ``url``, continuing where an earlier run ended.
 
     Args:
         url: Where from, by http or https.
         part: Where to; what it holds already is kept if the file is still the same.
         size: Bytes, if known beforehand.
-        say: Is told in a line of what goes wrong and is tried again.
-        progress: Shows the bytes.
 
     Raises:
         DownloadError: The address does not give the file, even after several tries.
@@ -122,20 +101,21 @@ def fetch(url: str, part: Path, size: int | None, say: Say, progress: Progress) 
     while True:
         before = _length(part)
         try:
-            return _attempt(url, part, size, progress)
-        except _InterruptedError as error:
+            return _attempt(url, part, size)
+        except _RetryError as error:
             failures = 1 if _length(part) - before >= PROGRESS else failures + 1
             if failures >= error.tries:
-                kept = _kept(part, url)
+                kept = _length(part) if _known(part, url) else 0
                 note = f"; the first {_amount(kept)} are kept for the next run" if kept else ""
                 raise DownloadError(f"{error}{note}") from None
             pause = PAUSE * 2 ** (failures - 1)
-            say(f"{url}: {error}; trying again in {pause:g} s")
+            _logger.warning("%s: %s; trying again in %g s", url, error, pause)
             time.sleep(pause)
 
 
-def _attempt(url: str, part: Path, size: int | None, progress: Progress) -> None:
-    known, start = _Facts.load(part, url), _kept(part, url)
+def _attempt(url: str, part: Path, size: int | None) -> None:
+    known = _known(part, url)
+    start = _length(part) if known else 0
     if known and start and start == known.total:
         return  # only the move into place was missing
     headers = {"Accept-Encoding": "identity", "User-Agent": "glow-svc"}  # bytes as they lie there
@@ -149,49 +129,49 @@ def _attempt(url: str, part: Path, size: int | None, progress: Progress) -> None
             if size is not None and total not in (None, size):
                 raise DownloadError(f"is {total} bytes long instead of {size}: it is another file")
             total = size if total is None else total
-            _make_room(part, total, start)
-            _receive(response, part, start, total, progress)
+            if total is not None and shutil.disk_usage(part.parent).free < total - start:
+                raise OSError(errno.ENOSPC, "No space left on device", str(part))  # now, not after an hour
+            _receive(response, part, start, total)
     except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
         kind = "proxy" if isinstance(error, requests.exceptions.ProxyError) else "certificate or encryption"
         raise DownloadError(f"cannot be reached: the {kind} fails ({_innermost(error)})") from None
     except requests.exceptions.Timeout:  # within the body it is a ConnectionError instead
-        raise _UnreachableError("does not answer") from None
+        raise _RetryError("does not answer", CONNECT_TRIES) from None
     except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-        if answered:
-            silent = any(isinstance(arg, ReadTimeoutError) for arg in error.args)
-            what = f"sent nothing for {TIMEOUT[1]:g} s" if silent else "the connection broke"
-            raise _InterruptedError(f"{what} after {_amount(_length(part))}") from None
-        raise _UnreachableError(f"cannot be reached ({_innermost(error)})") from None
+        if not answered:
+            raise _RetryError(f"cannot be reached ({_innermost(error)})", CONNECT_TRIES) from None
+        silent = any(isinstance(arg, ReadTimeoutError) for arg in error.args)
+        what = f"sent nothing for {TIMEOUT[1]:g} s" if silent else "the connection broke"
+        raise _RetryError(f"{what} after {_amount(_length(part))}") from None
     except requests.exceptions.RequestException as error:
         raise DownloadError(f"cannot be downloaded: {_innermost(error)}") from None
     got = _length(part)
-    if total is not None and got != total:
-        if got > total:
-            discard(part)
-            raise DownloadError(f"sent more than the {total} bytes of the file; deleted")
-        raise _InterruptedError(f"ended after {got} of {total} bytes")
+    if total is not None and got > total:
+        discard(part)
+        raise DownloadError(f"sent more than the {total} bytes of the file; deleted")
+    if total is not None and got < total:
+        raise _RetryError(f"ended after {got} of {total} bytes")
 
 
 def _read_answer(
-    response: requests.Response, url: str, part: Path, start: int, known: _Facts | None
+    response: requests.Response, url: str, part: Path, start: int, known: _Version | None
 ) -> tuple[int, int | None]:
-    """Return the byte that the answer starts at, and how many the file has in all."""
+    """The byte that the answer starts at, and how many the file has in all."""
     if url.startswith("https:") and not response.url.startswith("https:"):
         raise DownloadError("leads to an address without encryption")
     status = response.status_code
     if status == 206 and known:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        total = int(found.group(2)) if found and found.group(2) != "*" else known.total
-        answer = _Facts.of(url, response.headers, total)
-        if found and int(found.group(1)) == start and known.same_file(answer):
+        total = int(found[2]) if found and found[2] != "*" else known.total
+        if found and int(found[1]) == start and known.fits(_Version.of(url, response.headers, total)):
             return start, total
         discard(part)
-        raise _InterruptedError("is another file than before")
+        raise _RetryError("is another file than before")
     if status == 416:
         discard(part)
-        raise _InterruptedError("has nothing after what is here")
+        raise _RetryError("has nothing after what is here")
     if status in (408, 425, 429) or status >= 500:
-        raise _InterruptedError(f"answers {status} {response.reason}")
+        raise _RetryError(f"answers {status} {response.reason}")
     if status != 200:
         raise DownloadError(f"answers {status} {response.reason}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -201,15 +181,17 @@ def _read_answer(
     length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else None
     part.unlink(missing_ok=True)
-    write_json(facts_file(part), asdict(_Facts.of(url, response.headers, total)))
+    write_json(version_file(part), asdict(_Version.of(url, response.headers, total)))
     return 0, total
 
 
-def _receive(
-    response: requests.Response, part: Path, start: int, total: int | None, progress: Progress
-) -> None:
+def _receive(response: requests.Response, part: Path, start: int, total: int | None) -> None:
+    options = {"unit": "B", "unit_scale": True, "mininterval": 0.5, "leave": True}
     try:
-        with open(part, "r+b" if start else "wb") as file, progress(total, start) as bar:
+        with (
+            open(part, "r+b" if start else "wb") as file,
+            progress_bar(total=total, initial=start, **options) as bar,
+        ):
             file.seek(start)
             for block in response.iter_content(BLOCK):
                 if file.tell() == 0 and _NO_MODEL.match(block):
@@ -223,16 +205,13 @@ def _receive(
         raise
 
 
-def _make_room(part: Path, total: int | None, start: int) -> None:
-    """Raise an OSError now if the disk is too small, rather than after an hour."""
-    if total is not None and shutil.disk_usage(part.parent).free < total - start:
-        raise OSError(errno.ENOSPC, "No space left on device", str(part))
-
-
-def _kept(part: Path, url: str) -> int:
-    """Return how many bytes of ``part`` a further try can build on."""
-    known = _Facts.load(part, url)
-    return _length(part) if known and known.validator else 0
+def _known(part: Path, url: str) -> _Version | None:
+    """Version that ``part`` is the beginning of, if it is from ``url`` and can be continued."""
+    try:
+        known = _Version(**json.loads(version_file(part).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return known if known.url == url and known.validator else None
 
 
 def _length(part: Path) -> int:
@@ -244,15 +223,11 @@ def _amount(n_bytes: int) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """Return what lies under the layers of a network error, in a few words."""
-    reason: Any = error
-    for _ in range(10):
-        inner = getattr(reason, "reason", None) or next(
-            (arg for arg in getattr(reason, "args", ()) if isinstance(arg, BaseException)), None
-        )
-        if not isinstance(inner, BaseException):
-            break
-        reason = inner
-    text = str(reason).rpartition(": ")[2].strip() or type(reason).__name__
+    """What lies under the layers of a network error, in a few words."""
+    layers = (getattr(error, "reason", None), *error.args)
+    inner = next((layer for layer in layers if isinstance(layer, BaseException)), None)
+    if inner is not None:
+        return _innermost(inner)
+    text = str(error).rpartition(": ")[2].strip() or type(error).__name__
     text = text.splitlines()[0]
     return text if text.count("(") == text.count(")") else text.rstrip(")'")

@@ -1,4 +1,4 @@
-"""Taking known files out of a zip archive that comes from a stranger.
+"""Taking known files out of an untrusted zip archive.
 
 Nothing in the archive decides where a file goes: the caller names the members
 it wants and the place of each. An archive that tries more is refused as a whole.
@@ -29,7 +29,7 @@ class ArchiveError(GlowSVCError):
 def unpack(archive: Path, places: Mapping[str, Path], needed: frozenset[Path]) -> list[Path]:
     """Write the members named in ``places``, whatever folder of the archive they are in.
 
-    They are moved into place when all are whole, those in ``needed`` last.
+    They are moved into place when all are complete, those in ``needed`` last.
 
     Args:
         archive: A zip file.
@@ -40,13 +40,13 @@ def unpack(archive: Path, places: Mapping[str, Path], needed: frozenset[Path]) -
         The files written.
 
     Raises:
-        ArchiveError: It is damaged, lacks a file or tries to do harm; nothing is written.
+        ArchiveError: It is damaged, lacks a file or tries to write elsewhere; nothing is written.
         OSError: It cannot be written.
     """
     try:
         with zipfile.ZipFile(archive) as content:
             members = _choose(content, places, needed, archive.stat().st_size)
-            with ExitStack() as moves:  # all are whole before the first is moved
+            with ExitStack() as moves:  # all are complete before the first is moved
                 for place in sorted(members, key=lambda place: place not in needed):
                     temporary = moves.enter_context(replacing(place))
                     with content.open(members[place]) as source, open(temporary, "wb") as target:

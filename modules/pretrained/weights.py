@@ -1,10 +1,10 @@
-"""The published weights: which files there are, where they come from, and where each has its place.
+"""The published weights: which files there are, where they come from and where they go.
 
-Everything that needs one asks :func:`weights_path` for it by key, so that a
+Everything that needs one gets it by key from :func:`weights_path`, so that a
 missing file gives the same message everywhere. ``python -m pretrain`` downloads
-them; the registries name their key in a part's line.
+them; the registries name the key of each part.
 
-A checksum stands here only where the publisher states it: in the address
+A checksum is listed here only where the publisher states it: in the address
 itself, or in the commit that published the file.
 """
 
@@ -52,7 +52,7 @@ class DownloadSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One line of the table.
+    """One entry of the table.
 
     Attributes:
         file: Its place under pretrain/.
@@ -61,7 +61,7 @@ class Weights:
         purpose: What it is for, in a sentence.
         licence: Of the weights, as far as their publisher says.
         sources: Where it is downloaded from, in this order.
-        by_hand: Where a person can get it; all there is without sources.
+        by_hand: Where a person can get it; the only way if there are no sources.
         known: sha256 of other published files that serve here, and what they are.
     """
 
@@ -85,19 +85,14 @@ _NSF_HIFIGAN = ("model", "config.json", "NOTICE.txt", "NOTICE.zh-CN.txt")
 
 def _moess(file: str, size: int, sha256: str, purpose: str) -> Weights:
     url = f"{HUB}NaruseMioShirakana/MoeSS-SUBModel/resolve/main/{file}"
-    return Weights(
-        file=file,
-        purpose=purpose,
-        licence="GPL-3.0",
-        sources=(DownloadSource(url=url, size=size, sha256=sha256),),
-    )
+    source = DownloadSource(url=url, size=size, sha256=sha256)
+    return Weights(file=file, purpose=purpose, licence="GPL-3.0", sources=(source,))
 
 
 def _whisper(file: str, sha256: str, purpose: str) -> Weights:
     url = f"https://openaipublic.azureedge.net/main/whisper/models/{sha256}/{file}"
-    return Weights(
-        file=file, purpose=purpose, licence="MIT", sources=(DownloadSource(url=url, sha256=sha256),)
-    )
+    source = DownloadSource(url=url, sha256=sha256)
+    return Weights(file=file, purpose=purpose, licence="MIT", sources=(source,))
 
 
 WEIGHTS: dict[str, Weights] = {
@@ -252,19 +247,19 @@ WEIGHTS: dict[str, Weights] = {
 
 
 def get_entry(key: str) -> Weights:
-    """Return the line of ``key``; raises ConfigError that lists the keys there are."""
+    """Look up the entry of ``key``; raises ConfigError that lists the keys there are."""
     if key not in WEIGHTS:
         raise ConfigError(f"there are no weights {key!r}; choose from: {', '.join(WEIGHTS)}")
     return WEIGHTS[key]
 
 
 def folder() -> Path:
-    """Return where the weights lie: pretrain/ in the project, or what GLOW_SVC_PRETRAIN names."""
+    """Folder of the weights: pretrain/ in the project, or what GLOW_SVC_PRETRAIN names."""
     return Path(os.environ.get("GLOW_SVC_PRETRAIN") or ROOT / "pretrain")
 
 
 def find_weights(key: str, root: Path | None = None) -> Path | None:
-    """Return the file of ``key``, or None if it, or what must lie beside it, is not there.
+    """Find the file of ``key``; None if it, or what must lie beside it, is missing.
 
     Args:
         key: Of the table.
@@ -277,7 +272,7 @@ def find_weights(key: str, root: Path | None = None) -> Path | None:
 
 
 def weights_path(key: str) -> Path:
-    """Return the file of ``key``.
+    """Find the file of ``key``, which must be there.
 
     Raises:
         MissingWeightsError: It has not been downloaded; says how to get it.
@@ -289,7 +284,7 @@ def weights_path(key: str) -> Path:
 
 
 def missing_message(key: str, root: Path | None = None) -> str:
-    """Return in one line what is missing, how to get it, and how without a connection here."""
+    """One line that says what is missing, how to get it, and how without a connection here."""
     root, entry = root or folder(), get_entry(key)
     names = [name for name in entry.companions if not (root / name).is_file()]
     if not any((root / name).is_file() for name in (entry.file, *entry.aliases)):
@@ -302,7 +297,7 @@ def missing_message(key: str, root: Path | None = None) -> str:
 
 
 def offline_advice(key: str, root: Path) -> str:
-    """Return how to get ``key`` with a browser, on this or another machine."""
+    """How to get ``key`` with a browser, on this or another machine."""
     entry = get_entry(key)
     ways = []
     for source in entry.sources:
@@ -315,7 +310,7 @@ def offline_advice(key: str, root: Path) -> str:
 
 
 def fingerprint(key: str | None, root: Path | None = None) -> str:
-    """Return what tells the file of ``key`` from another under the same name.
+    """Text that tells the file of ``key`` from another under the same name.
 
     That is its size and a hash of its first, middle and last megabyte: a moment
     for gigabytes, the same on every machine and after a copy. In a zip archive,
@@ -329,13 +324,12 @@ def fingerprint(key: str | None, root: Path | None = None) -> str:
     path = find_weights(key, root)
     if path is None:
         return key
-    return (
-        f"{key}-{file_fingerprint(path, [(root or folder()) / name for name in get_entry(key).companions])}"
-    )
+    companions = [(root or folder()) / name for name in get_entry(key).companions]
+    return f"{key}-{file_fingerprint(path, companions)}"
 
 
 def file_fingerprint(path: Path, companions: Sequence[Path] = ()) -> str:
-    """Return the size and the hash of :func:`fingerprint` for any file, and those that belong to it."""
+    """Size and hash, as of :func:`fingerprint`, of any file and those that belong to it."""
     digest = hashlib.sha256()
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -40,10 +40,10 @@ def start(*args, **how):
 
 
 def outcome(process):
-    """Return the exit code, what was printed, and the last line of the errors (a bar comes before)."""
-    out, err = process.communicate(timeout=60)
+    """Return the exit code, all that stderr got, and its last line."""
+    _, err = process.communicate(timeout=60)
     assert "Traceback" not in err, err
-    return process.returncode, out, err.replace("\r", "\n").strip().splitlines()[-1] if err else ""
+    return process.returncode, err, err.replace("\r", "\n").strip().splitlines()[-1]
 
 
 def test_the_names_of_parts_and_of_files_are_understood():
@@ -61,7 +61,7 @@ def test_the_document_has_the_table_that_the_command_prints(capsys):
     table = capsys.readouterr().out
     assert table == "\n".join(as_markdown()) + "\n"
     document = (ROOT / "docs/weights.md").read_text(encoding="utf-8")
-    assert document.endswith(f"prints this.\n\n{table}"), "write it anew: see the document's last section"
+    assert document.endswith(f"prints this.\n\n{table}"), "write it again: see the document's last section"
 
 
 def test_the_list_says_what_is_here(tmp_path, capsys):
@@ -181,6 +181,6 @@ def test_a_folder_that_may_not_be_written_is_named(server, capsys):
 
 def test_a_mirror_that_fails_is_told_in_a_line(server, tmp_path):
     url = server.put("a.pt", BODY, faults=[Fault(status=404)])
-    code, out, error = outcome(start("rmvpe", "--url", url, "--folder", tmp_path))
-    assert code == 2 and f"{url}: answers 404 Not Found" in out
+    code, lines, error = outcome(start("rmvpe", "--url", url, "--folder", tmp_path))
+    assert code == 2 and f"warning: {url}: answers 404 Not Found" in lines
     assert f"{tmp_path}/rmvpe.pt could not be downloaded" in error and "huggingface.co" in error

@@ -3,13 +3,12 @@
 import errno
 import os
 import socket
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from modules.pretrained import download
-from modules.pretrained.download import DownloadError, facts_file, fetch
+from modules.pretrained.download import DownloadError, fetch, version_file
 from tests.support.file_server import Fault, file_server, isolate
 
 BODY = np.random.default_rng(0).bytes(600_000)
@@ -17,11 +16,17 @@ OTHER = np.random.default_rng(1).bytes(600_000)
 
 
 class Bar:
-    def __init__(self, total, initial):
+    def __init__(self, total, initial, **options):
         self.total, self.n = total, initial
 
     def update(self, n=1):
         self.n += n
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
 @pytest.fixture
@@ -32,24 +37,25 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def get(tmp_path):
-    """Fetch an address into the same .part each time; return its content, the lines and the bars."""
+def get(tmp_path, monkeypatch, caplog):
+    """Fetch an address into the same .part each time; return its content, and keep the lines and the bars."""
 
     class Get:
         part = tmp_path / "model.part"
-        lines: list[str] = []
         bars: list[Bar] = []
+        lines = property(lambda self: caplog.messages)
 
         def __call__(self, url, size=None):
-            self.lines, self.bars = [], []
-            fetch(url, self.part, size, self.lines.append, self._bar)
+            self.bars.clear()
+            caplog.clear()
+            fetch(url, self.part, size)
             return self.part.read_bytes()
 
-        @contextmanager
-        def _bar(self, total, initial):
-            self.bars.append(Bar(total, initial))
-            yield self.bars[-1]
+    def progress_bar(**options):
+        Get.bars.append(Bar(**options))
+        return Get.bars[-1]
 
+    monkeypatch.setattr(download, "progress_bar", progress_bar)
     return Get()
 
 
@@ -230,5 +236,5 @@ def test_what_came_before_an_interruption_is_kept(server, get):
         patch.setattr(Bar, "update", stop)
         get(url)
     kept = get.part.stat().st_size
-    assert kept > 300_000 and facts_file(get.part).exists()
+    assert kept > 300_000 and version_file(get.part).exists()
     assert get(url) == BODY and server.ranges()[-1] == f"bytes={kept}-"

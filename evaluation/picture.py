@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from modules.common.files import replacing
+from modules.config import DataConfig
 from modules.dsp.mel import LogMel
 
 MAX_SECONDS = 30
@@ -40,7 +41,7 @@ def draw_comparison(
     from matplotlib.figure import Figure
     from PIL import Image
 
-    mel = LogMel(sampling_rate=sampling_rate, hop_length=hop_length)
+    mel = LogMel(DataConfig(sampling_rate=sampling_rate, hop_length=hop_length))
     figure = Figure(figsize=(12, 3.4 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axis, (title, (audio, f0)) in zip(axes, panels.items(), strict=True):

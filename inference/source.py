@@ -24,7 +24,7 @@ from modules.dsp.audio import (
     resampled_length,
     to_mono,
 )
-from modules.dsp.slicer import LoudnessMeter, SliceRule
+from modules.dsp.slicer import PUBLISHED, LoudnessMeter, SliceRule
 
 _BLOCK = 1 << 16  # samples per channel
 
@@ -50,7 +50,7 @@ class SourceAudio:
     """
 
     def __init__(
-        self, path: str | Path, sampling_rate: int, scratch: str | Path, rule: SliceRule | None = None
+        self, path: str | Path, sampling_rate: int, scratch: str | Path, rule: SliceRule = PUBLISHED
     ) -> None:
         self.path, self.sampling_rate = Path(path), sampling_rate
         meter = LoudnessMeter(sampling_rate, rule)

@@ -67,7 +67,7 @@ def walk() -> Stages:
 
     data, singer = DataConfig(), SINGERS["sofia"]
     performance = sing(compose(singer, SECONDS, 3), singer, seed=3)
-    true = LogMel.from_config(data)(torch.from_numpy(performance.audio)[None])
+    true = LogMel(data)(torch.from_numpy(performance.audio)[None])
     glow = torch.from_numpy(gaussian_filter(true.numpy(), (0, *BLUR)))
     decoder = GaussianDiffusion(DiffusionModelConfig(), data.n_mels)
     noise = torch.randn(true.shape, generator=torch.Generator().manual_seed(0))

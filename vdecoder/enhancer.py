@@ -38,7 +38,7 @@ class Enhancer:
     def __init__(self, vocoder: Vocoder, data_config: DataConfig) -> None:
         self.vocoder = vocoder
         self.sampling_rate, self.hop_length = vocoder.sampling_rate, vocoder.hop_length
-        self.log_mel = LogMel.from_config(data_config)
+        self.log_mel = LogMel(data_config)
 
     def enhance(
         self,

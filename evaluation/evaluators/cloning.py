@@ -24,7 +24,7 @@ class Distortion(Evaluator):
     def evaluate(self, conversion: Conversion) -> dict[str, EvalScore]:
         """Score "mcd" of a held-out clip."""
         song = conversion.song
-        mel = LogMel(sampling_rate=song.sampling_rate, hop_length=song.hop_length)
+        mel = LogMel(DataConfig(sampling_rate=song.sampling_rate, hop_length=song.hop_length))
 
         def distortion(audio: np.ndarray) -> float:
             recorded, made = (
@@ -48,6 +48,6 @@ def copy_synthesis(
         f0: (N,), Hz, of the recording.
         uv: (N,), 1 = voiced.
     """
-    mel = LogMel.from_config(data)(torch.from_numpy(audio)[None])[0][:, : len(f0)]
+    mel = LogMel(data)(torch.from_numpy(audio)[None])[0][:, : len(f0)]
     pitch, voiced = (torch.from_numpy(track.astype(np.float32)) for track in (fill_unvoiced(f0)[0], uv))
     return vocoder.synthesize(mel, pitch, voiced).float().cpu().numpy()

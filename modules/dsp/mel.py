@@ -7,17 +7,13 @@ and neither shifts the key.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.common.errors import ConfigError
+from modules.config import DataConfig
 from modules.dsp.mel_basis import mel_basis
-
-if TYPE_CHECKING:
-    from modules.config import DataConfig
 
 FLOOR = 1e-5  # magnitude; ln gives -11.5, the value of silence
 _POWER_EPS = 1e-9  # the vocoder's; 1e-6 lifts silence to -10 and quiet bins with it
@@ -30,13 +26,7 @@ class LogMel(nn.Module):
     frames, and at least one.
 
     Args:
-        sampling_rate: Hz.
-        n_fft: FFT size, samples.
-        win_length: Hann window, samples.
-        hop_length: Samples per frame.
-        n_mels: Bands.
-        f_min: Lowest frequency, Hz.
-        f_max: Highest frequency, Hz.
+        data: Sizes of the analysis; None is the published vocoder's.
 
     Raises:
         ConfigError: The window is longer than the FFT.
@@ -45,36 +35,15 @@ class LogMel(nn.Module):
     mel_basis: Tensor
     window: Tensor
 
-    def __init__(
-        self,
-        sampling_rate: int = 44100,
-        n_fft: int = 2048,
-        win_length: int = 2048,
-        hop_length: int = 512,
-        n_mels: int = 128,
-        f_min: float = 40.0,
-        f_max: float = 16000.0,
-    ) -> None:
+    def __init__(self, data: DataConfig | None = None) -> None:
         super().__init__()
-        if win_length > n_fft:
-            raise ConfigError(f"data.win_length {win_length} is above data.filter_length, {n_fft}")
-        self.n_fft, self.win_length, self.hop_length = n_fft, win_length, hop_length
-        basis = mel_basis(sampling_rate, n_fft, n_mels, f_min, f_max)
+        data = data or DataConfig()
+        self.n_fft, self.win_length, self.hop_length = data.n_fft, data.win_length, data.hop_length
+        if self.win_length > self.n_fft:
+            raise ConfigError(f"data.win_length {self.win_length} is above data.filter_length, {self.n_fft}")
+        basis = mel_basis(data.sampling_rate, data.n_fft, data.n_mels, data.f_min, data.f_max)
         self.register_buffer("mel_basis", torch.from_numpy(basis), persistent=False)
-        self.register_buffer("window", torch.hann_window(win_length), persistent=False)
-
-    @classmethod
-    def from_config(cls, data: DataConfig) -> LogMel:
-        """Build the extractor that ``data`` describes."""
-        return cls(
-            sampling_rate=data.sampling_rate,
-            n_fft=data.n_fft,
-            win_length=data.win_length,
-            hop_length=data.hop_length,
-            n_mels=data.n_mels,
-            f_min=data.f_min,
-            f_max=data.f_max,
-        )
+        self.register_buffer("window", torch.hann_window(self.win_length), persistent=False)
 
     def forward(self, audio: Tensor, key_shift: float = 0.0, speed: float = 1.0) -> Tensor:
         """Log-mel (B, M, N) of ``audio`` (B, T).

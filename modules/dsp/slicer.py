@@ -65,6 +65,9 @@ class SliceRule:
         return round(sampling_rate * seconds / self.hop_length(sampling_rate))
 
 
+PUBLISHED = SliceRule()
+
+
 class LoudnessMeter:
     """Loudness curve of a recording that comes in blocks.
 
@@ -77,8 +80,7 @@ class LoudnessMeter:
         rule: Gives the hop.
     """
 
-    def __init__(self, sampling_rate: int, rule: SliceRule | None = None) -> None:
-        rule = rule or SliceRule()
+    def __init__(self, sampling_rate: int, rule: SliceRule = PUBLISHED) -> None:
         self.hop_length = rule.hop_length(sampling_rate)
         self._span = 4 if rule.min_interval >= 4 * rule.hop else 2  # hops per frame
         self._rest = np.zeros(0, np.float32)
@@ -101,7 +103,7 @@ class LoudnessMeter:
         return np.sqrt(windows.sum(axis=1) / (self._span * self.hop_length))
 
 
-def measure(audio: np.ndarray, sampling_rate: int, rule: SliceRule | None = None) -> np.ndarray:
+def measure(audio: np.ndarray, sampling_rate: int, rule: SliceRule = PUBLISHED) -> np.ndarray:
     """Loudness curve (R,) of ``audio`` (T,), see :class:`LoudnessMeter`."""
     meter = LoudnessMeter(sampling_rate, rule)
     meter.feed(audio)
@@ -109,7 +111,7 @@ def measure(audio: np.ndarray, sampling_rate: int, rule: SliceRule | None = None
 
 
 def slice_ranges(
-    rms: np.ndarray, n_samples: int, sampling_rate: int, rule: SliceRule | None = None
+    rms: np.ndarray, n_samples: int, sampling_rate: int, rule: SliceRule = PUBLISHED
 ) -> list[Range]:
     """Cut a song at its silences, as in the published project; the ranges tile it.
 
@@ -124,7 +126,6 @@ def slice_ranges(
         sampling_rate: Hz.
         rule: What to cut at.
     """
-    rule = rule or SliceRule()
     hop = rule.hop_length(sampling_rate)
     silent = rms < 10.0 ** (rule.threshold / 20.0)
     if silent.all() or n_samples <= rule.frames(rule.min_length, sampling_rate) * hop:
@@ -177,7 +178,7 @@ def limit_length(
     ranges: Sequence[Range],
     rms: np.ndarray,
     sampling_rate: int,
-    rule: SliceRule | None = None,
+    rule: SliceRule = PUBLISHED,
     shortest: float = SHORTEST,
     longest: float = LONGEST,
 ) -> list[Range]:
@@ -191,7 +192,7 @@ def limit_length(
         shortest: Least length that a cut leaves, s; at most a third of ``longest``.
         longest: Upper bound of every piece, s. A cut falls in its second half.
     """
-    hop = (rule or SliceRule()).hop_length(sampling_rate)
+    hop = rule.hop_length(sampling_rate)
     most, least = round(longest * sampling_rate), round(shortest * sampling_rate)
     pieces = []
     for piece in ranges:

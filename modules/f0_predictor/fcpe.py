@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.checkpoint import load_weights, read_weights, state_of
+from modules.config import DataConfig
 from modules.dsp.mel import LogMel
 from modules.f0_predictor.isolation import isolated_import
 from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor, spans
@@ -42,7 +43,10 @@ class FcpePredictor(SaliencePredictor):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.network = load_fcpe().to(self.device)
-        self.mel = LogMel(RATE, 1024, 1024, HOP, 128, 0.0, 8000.0).to(self.device)
+        data = DataConfig(
+            sampling_rate=RATE, n_fft=1024, win_length=1024, hop_length=HOP, f_min=0.0, f_max=8000.0
+        )
+        self.mel = LogMel(data).to(self.device)
         self.cents = self.network.cent_table.cpu().double().numpy()
 
     def _salience(self, sound: Tensor) -> Iterator[Tensor]:

@@ -74,7 +74,7 @@ def inputs(built):
     audio = torch.from_numpy(voice(1.0, data.sampling_rate, 220.0))[: N * data.hop_length]
     f0 = 220.0 * 2.0 ** (0.5 + 0.5 * np.sin(np.pi * time))
     uv = time % 0.5 < 0.45
-    mel = LogMel.from_config(data)(audio[None])[0]
+    mel = LogMel(data)(audio[None])[0]
     return mel, torch.from_numpy(f0).float(), torch.from_numpy(uv).float()
 
 

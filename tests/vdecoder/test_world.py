@@ -14,7 +14,7 @@ from vdecoder.world_synthesis import minimum_phase, overlap_add, pulse_train, ru
 
 DATA = DataConfig()
 HOP, RATE = DATA.hop_length, DATA.sampling_rate
-log_mel = LogMel.from_config(DATA)
+log_mel = LogMel(DATA)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_another_grid():
     data = DataConfig(
         sampling_rate=16000, n_fft=1024, win_length=1024, hop_length=200, n_mels=80, f_max=8000.0
     )
-    mel = LogMel.from_config(data)
+    mel = LogMel(data)
     audio = torch.from_numpy(voice(0.4, 16000))[: 30 * 200]
     again = WorldVocoder(data).synthesize(mel(audio[None])[0], *glide(30, 200, 16000))
     assert again.shape == (6000,)

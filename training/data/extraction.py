@@ -86,7 +86,7 @@ class Extractor:
         self.predictor = F0_PREDICTORS.build(
             f0_predictor, sampling_rate=data.sampling_rate, hop_length=data.hop_length, device=device
         )
-        self.mel = LogMel.from_config(data)
+        self.mel = LogMel(data)
 
     def process(self, jobs: Sequence[ExtractionJob]) -> list[str]:
         """Make the missing features of some clips; return for each why that failed, or nothing.

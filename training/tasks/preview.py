@@ -109,7 +109,7 @@ class ValidationPreview:
         tensorboard.audio(f"audio/{index}/generated", audio, rate, step)
         tracker = F0_PREDICTORS.build("pm", sampling_rate=rate, hop_length=hop)
         pitch, voiced = tracker.predict(audio.numpy(), len(f0))
-        heard = LogMel.from_config(self.data)(audio.unsqueeze(0))[0]
+        heard = LogMel(self.data)(audio.unsqueeze(0))[0]
         return {
             "audio_mel_l1": float((heard - true[:, : heard.shape[-1]]).abs().mean()),
             "f0_accuracy": raw_pitch_accuracy((f0 * uv).numpy(), pitch * voiced),

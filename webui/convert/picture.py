@@ -75,10 +75,11 @@ def _mel(
 ) -> None:
     import torch
 
+    from modules.config import DataConfig
     from modules.dsp.mel import LogMel
 
     rate, hop = made.sampling_rate, made.hop_length
-    image = LogMel(sampling_rate=rate, hop_length=hop)(torch.from_numpy(audio)[None])[0].numpy()
+    image = LogMel(DataConfig(sampling_rate=rate, hop_length=hop))(torch.from_numpy(audio)[None])[0].numpy()
     seconds = image.shape[1] * hop / rate
     axis.imshow(
         image, origin="lower", aspect="auto", cmap="magma", vmin=-10, vmax=1, extent=(0, seconds, 0, 1)

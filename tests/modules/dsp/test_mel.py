@@ -75,7 +75,7 @@ def test_silence_is_the_floor_and_one_sample_is_enough():
 
 def test_settings_do_not_leak_between_extractors():
     before = LogMel()(AUDIO)
-    other = LogMel.from_config(DataConfig(sampling_rate=22050, n_mels=64, f_max=8000.0, hop_length=256))
+    other = LogMel(DataConfig(sampling_rate=22050, n_mels=64, f_max=8000.0, hop_length=256))
     other(AUDIO, 3.0)
     assert other(AUDIO).shape == (1, 64, AUDIO.shape[1] // 256)
     assert torch.equal(LogMel()(AUDIO), before)

@@ -76,7 +76,7 @@ def main() -> None:
             made = converter(folder, no_download(file))
             made.convert(song, folder / "out.flac", "voice")
             parts = {
-                "F0 pm": (made._predictor(), "predict"),
+                "F0 pm": (made.f0_predictor, "predict"),
                 "units mfcc": (made.encoder, "encode"),
                 "Glow": (made.model, "infer"),
                 "vocoder world": (made.vocoder, "synthesize"),

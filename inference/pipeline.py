@@ -1,11 +1,11 @@
-"""One song in, the same song in another voice out: slice by slice, whichever program sings.
+"""The conversion of one recording, slice by slice, with PyTorch or without.
 
-A slice is rendered with real sound around it, starts on the song's own frame
-clock and takes its noise by the number of the frame. So neighbours agree where
-they overlap, the result is the same every time, and no more than one slice is
-in memory whatever the length of the song.
+A slice is rendered with real audio around it, starts on the recording's own
+frame clock and takes its noise by frame number. So neighbours agree where they
+overlap, the result is reproducible, and memory holds one slice, whatever the
+length of the recording.
 
-Nothing here needs PyTorch: inference/converter.py sings with it,
+Nothing here needs PyTorch: inference/converter.py synthesizes with it,
 inference/onnx/converter.py without.
 """
 
@@ -38,23 +38,25 @@ from modules.dsp.audio import resample
 from modules.dsp.f0 import transpose
 from modules.dsp.frame_rms import frame_rms
 from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges
+from modules.f0_predictor import F0_PREDICTORS
+from modules.f0_predictor.base import F0Predictor
 
-MIXED = "spk_mix"  # how the result of a mix is called
-Progress = Callable[[float, float], None]  # seconds of the song that are done, and all
+MIXED = "spk_mix"  # target name of a speaker mix, in file names and tags
+Progress = Callable[[float, float], None]  # seconds done, and in total
 Report = Callable[[float], None]  # share of a segment that is done, 0 to 1
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """What is to be sung in one go, on the song's frame clock.
+    """Model inputs for one slice and its context, on the recording's frame clock.
 
     Attributes:
-        first: Number of its first frame; negative before the song begins.
-        units: (D, N), what is sung.
-        f0: (N,), the pitch to sing at, Hz, without gaps.
+        first: Number of its first frame; negative before the recording begins.
+        units: (D, N).
+        f0: (N,), target pitch, Hz, without gaps.
         uv: (N,), 1 where voiced.
-        volume: (N,), loudness of the song, root mean square.
-        speaker: Who sings: an id, or the shares (N, S) of all speakers.
+        volume: (N,), loudness of the source, root mean square.
+        speaker: Target speaker: an id, or the shares (N, S) of all speakers.
     """
 
     first: int
@@ -72,13 +74,13 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class TargetVoice:
-    """Who sings a song: one speaker, perhaps with what is known of their units, or a mix.
+    """Target of a conversion: one speaker, optionally with cluster or index, or a speaker mix.
 
     Attributes:
-        name: As the result is called.
-        speaker_id: Of the one.
-        blender: Moves units towards theirs.
-        mix: Of several.
+        name: Of the speaker, or ``MIXED``.
+        speaker_id: Of the speaker.
+        blender: Moves units towards the speaker's own.
+        mix: Replaces the single speaker.
     """
 
     name: str
@@ -87,22 +89,22 @@ class TargetVoice:
     mix: SpeakerMix | None = None
 
     def shares(self, first: int, n_frames: int, total: int) -> int | np.ndarray:
-        """Return who sings a segment, see :class:`Segment`; ``total`` is the frames of the song."""
+        """:attr:`Segment.speaker` of some frames of a recording of ``total`` frames."""
         return self.speaker_id if self.mix is None else self.mix.shares(first, n_frames, total)
 
 
 @dataclass(frozen=True, eq=False)
 class ConversionResult:
-    """What became of one song.
+    """One converted recording.
 
     Attributes:
         path: The file written.
         seconds: Its duration.
-        real_time_factor: Seconds of work per second of song.
+        real_time_factor: Seconds of computation per second of audio.
         f0: (N,), pitch of the *source*, Hz, 0 where unvoiced; frame i at ``i * hop_length`` samples.
         uv: (N,), 1 where voiced.
-        advice: The key that would fit, if the song lies outside the range of the speaker's training
-            recordings; None if it does not, or the range is unknown.
+        advice: The key that would fit, if the source lies outside the range of the speaker's
+            training recordings; None if it does not, or the range is unknown.
         chunks: The slices it was rendered in.
     """
 
@@ -116,26 +118,24 @@ class ConversionResult:
 
 
 class SongConverter(ABC):
-    """Takes songs apart, has the segments sung, and puts them together again.
+    """Slices a recording, has each slice synthesized, and stitches the results.
 
     Args:
-        config: Of the voice.
-        options: How to convert; may be replaced between songs.
-        model_name: Of the voice's file, for the tag in the result.
+        config: Of the voice model.
+        options: How to convert; may be replaced between conversions.
+        model_name: File name of the voice model, for the tag in the result.
+        device: Where the networks run.
 
     Attributes:
-        device: Where the networks run.
-        encoder: Whose ``sampling_rate`` and ``context_seconds`` say what :meth:`encode` wants.
-        config: Of the voice.
-        options: How to convert.
+        encoder: Speech encoder, with the ``sampling_rate`` and ``context_seconds`` that :meth:`encode` wants.
     """
 
-    device: Any
     encoder: Any
 
-    def __init__(self, config: Config, options: ConvertOptions, model_name: str) -> None:
-        self.config, self.options, self.model_name = config, options, model_name
+    def __init__(self, config: Config, options: ConvertOptions, model_name: str, device: Any) -> None:
+        self.config, self.options, self.model_name, self.device = config, options, model_name, device
         self._blenders: dict[tuple[str, str], Blender] = {}
+        self._predictors: dict[tuple[str, float], F0Predictor] = {}
         check_format(options.wav_format)
 
     @property
@@ -143,17 +143,31 @@ class SongConverter(ABC):
         """Of the results, Hz."""
         return self.config.data.sampling_rate
 
-    @abstractmethod
-    def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Return the units (D, U) of ``audio`` (T,) at the encoder's rate."""
+    @property
+    def f0_predictor(self) -> F0Predictor:
+        """The F0 predictor that the options ask for, built once."""
+        key = (self.options.f0_predictor, self.options.f0_filter_threshold)
+        if key not in self._predictors:
+            self._predictors[key] = F0_PREDICTORS.build(
+                key[0],
+                sampling_rate=self.sampling_rate,
+                hop_length=self.config.data.hop_length,
+                threshold=key[1],
+                device=self.device,
+            )
+        return self._predictors[key]
+
+    def track(self, audio: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """F0 (N,), Hz, without gaps, and uv (N,), 1 where voiced, of ``audio`` (T,)."""
+        return self.f0_predictor.predict(audio, n_frames)
 
     @abstractmethod
-    def track(self, audio: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return F0 (N,), Hz, without gaps, and uv (N,), 1 where voiced, of ``audio`` (T,)."""
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        """Units (D, U) of ``audio`` (T,) at the encoder's rate."""
 
     @abstractmethod
     def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
-        """Return N * hop_length samples; tell ``report`` on the way how much is done."""
+        """Render N * hop_length samples; call ``report`` with the share that is done."""
 
     def convert(
         self,
@@ -163,22 +177,22 @@ class SongConverter(ABC):
         key: float = 0.0,
         progress: Progress | None = None,
     ) -> ConversionResult:
-        """Convert one song and write it, atomically, in the format of the options.
+        """Convert one recording and write it, atomically, in the format of the options.
 
         Args:
             source_path: Any file that libsndfile reads.
             destination: File to write; its folder is made, and also holds the
                 scratch file (10 MB a minute) while this runs.
-            speaker: Name or id of the target voice; not looked at if several sing (-usm).
+            speaker: Name or id of the target speaker; ignored for a speaker mix (-usm).
             key: Semitones to shift the melody by; without effect when the model
                 predicts F0.
-            progress: Called as the song proceeds, at least after each slice.
+            progress: Called at least after each slice.
 
         Raises:
-            AudioError: The song cannot be read, or the result not be written.
-            ConfigError: Unknown speaker, or a rule of the voice mix is broken.
+            AudioError: The source cannot be read, or the result not be written.
+            ConfigError: Unknown speaker, or a rule of the speaker mix is broken.
             CheckpointError: The model gives NaN; the clusters or the index cannot be used.
-            GlowSVCError: The memory does not suffice; says what takes less.
+            GlowSVCError: Out of memory; says what takes less.
         """
         started = time.perf_counter()
         options, destination = self.options, Path(destination)
@@ -193,9 +207,9 @@ class SongConverter(ABC):
         ):
             f0 = np.zeros(source.n_samples // self.config.data.hop_length, np.float32)
             uv = np.zeros_like(f0)
+            chunks = self._plan(source, rule)
             with writing(destination, self.sampling_rate, options.wav_format, tag) as file:
                 stitcher = Stitcher()
-                chunks = self._plan(source, rule)
                 for chunk in chunks:
                     report = self._reporter(source, chunk, progress)
                     if chunk.silent:
@@ -204,7 +218,7 @@ class SongConverter(ABC):
                         audio = self._render(source, chunk, target, key, f0, uv, report)
                     file.write(stitcher.push(chunk, audio))
                     report(1.0)
-        trained = self.config.f0_range.get(target.name)
+        trained = None if options.auto_predict_f0 else self.config.f0_range.get(target.name)
         return ConversionResult(
             path=destination,
             seconds=source.seconds,
@@ -212,13 +226,11 @@ class SongConverter(ABC):
             f0=f0,
             uv=uv,
             chunks=tuple(chunks),
-            advice=None
-            if trained is None or options.auto_predict_f0
-            else key_advice(f0[uv > 0], trained, key),
+            advice=None if trained is None else key_advice(f0[uv > 0], trained, key),
         )
 
     def _target(self, speaker: str | int) -> TargetVoice:
-        """Return who is to sing; what is wrong with it is told before any work."""
+        """Resolve the target, so that its errors are raised before any work."""
         config, options = self.config, self.options
         if options.use_spk_mix:
             mix = SpeakerMix.from_file(options.spk_mix_file, config.spk, config.model.n_speakers)
@@ -230,7 +242,7 @@ class SongConverter(ABC):
         return TargetVoice(name, number, blender)
 
     def _blender(self) -> Blender:
-        """Return what moves the units, as the options ask for, opened once."""
+        """The cluster model or index that the options ask for, opened once."""
         kind, path, model = self.options.blends, self.options.cluster_model_path, self.config.model
         if (kind, path) not in self._blenders:
             self._blenders[kind, path] = load_blender(
@@ -248,7 +260,7 @@ class SongConverter(ABC):
         )
 
     def _reporter(self, source: SourceAudio, chunk: Chunk, progress: Progress | None) -> Report:
-        """Return what turns a share of ``chunk`` into seconds of the song."""
+        """Turn shares of ``chunk`` into seconds of the recording."""
         begin, length = chunk.start + chunk.fade_in, len(chunk) - chunk.fade_in
 
         def report(share: float) -> None:
@@ -267,21 +279,19 @@ class SongConverter(ABC):
         song_uv: np.ndarray,
         report: Report,
     ) -> np.ndarray:
-        """Return the converted samples (len(chunk),); note the slice's pitch in the song's tracks (N,)."""
+        """Convert a slice to (len(chunk),); note its source pitch in ``song_f0`` and ``song_uv`` (N,)."""
         hop = self.config.data.hop_length
         strength = self.options.loudness_envelope_adjustment
-        context = (
-            self.options.pad_seconds if strength == 1 else max(self.options.pad_seconds, ENVELOPE_MARGIN)
-        )
-        pad = round(context * self.sampling_rate)
+        margin = max(self.options.pad_seconds, ENVELOPE_MARGIN if strength < 1 else 0.0)
+        pad = round(margin * self.sampling_rate)
         first = (chunk.start - pad) // hop
         n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
         audio = source.read(first * hop, (first + n_frames) * hop)
         f0, uv = self.track(audio, n_frames)
 
-        mine = slice(chunk.start // hop, min(-(-chunk.end // hop), len(song_f0)))
-        here = slice(mine.start - first, mine.stop - first)
-        song_f0[mine], song_uv[mine] = f0[here] * uv[here], uv[here]
+        inside = slice(chunk.start // hop, min(-(-chunk.end // hop), len(song_f0)))
+        here = slice(inside.start - first, inside.stop - first)
+        song_f0[inside], song_uv[inside] = f0[here] * uv[here], uv[here]
 
         segment = Segment(
             first=first,
@@ -291,20 +301,20 @@ class SongConverter(ABC):
             volume=frame_rms(audio, hop),
             speaker=target.shares(first, n_frames, -(-source.n_samples // hop)),
         )
-        sung = self.synthesize(segment, report)
+        result = self.synthesize(segment, report)
         if strength < 1:
-            sung = sung * envelope_gain(audio, sung, self.sampling_rate, strength)
+            result = result * envelope_gain(audio, result, self.sampling_rate, strength)
         skip = chunk.start - first * hop
-        return sung[skip : skip + len(chunk)] * self._gain(source, chunk)
+        return result[skip : skip + len(chunk)] * self._gate(source, chunk)
 
-    def _gain(self, source: SourceAudio, chunk: Chunk) -> np.ndarray:
-        """Return the gain (len(chunk),) that keeps the song's own digital silence."""
+    def _gate(self, source: SourceAudio, chunk: Chunk) -> np.ndarray:
+        """Gain (len(chunk),) that keeps the digital silence of the source."""
         margin = round(GATE_MARGIN * self.sampling_rate)
         audio = source.read(chunk.start - margin, chunk.end + margin)
         return silence_gate(audio, self.sampling_rate)[margin : margin + len(chunk)]
 
     def _units(self, source: SourceAudio, first: int, n_frames: int, target: TargetVoice) -> np.ndarray:
-        """Return the units (D, N) of N frames, heard with as much of the song as the encoder asks for."""
+        """Units (D, N) of N frames, encoded with as much context as the encoder asks for."""
         data, encoder = self.config.data, self.encoder
         wanted = round(encoder.context_seconds * self.sampling_rate / data.hop_length)
         start, length = expand_window(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
@@ -312,4 +322,5 @@ class SongConverter(ABC):
         units = self.encode(resample(audio, self.sampling_rate, encoder.sampling_rate))
         if target.blender:
             units = target.blender.blend(units, target.name, self.options.cluster_infer_ratio)
-        return align_units(units, length, data.unit_interpolate_mode, first - start, first - start + n_frames)
+        skip = first - start
+        return align_units(units, length, data.unit_interpolate_mode, skip, skip + n_frames)

@@ -1,9 +1,8 @@
-"""A voice that sings without PyTorch: the graphs that onnx_export.py wrote, run by onnxruntime.
+"""Conversion without PyTorch: the graphs that onnx_export.py wrote, run by onnxruntime.
 
 Nothing that is imported here, or by what is imported here, loads PyTorch, so
-the chain starts in a fraction of the time and fits where PyTorch does not. It
-takes the same noise from the same places (inference/noise.py, vdecoder/draws.py)
-and therefore gives the same sound.
+start-up takes a fraction of the time. The random numbers are those of the
+PyTorch chain (inference/noise.py, vdecoder/draws.py), and so is the sound.
 """
 
 from __future__ import annotations
@@ -25,20 +24,22 @@ from modules.config import Config
 from modules.f0_predictor import F0_PREDICTORS
 from modules.onnx.manifest import MELODY, MODEL, VOCODER, Sidecar, read_sidecar
 from modules.onnx.session import open_session, run
-from vdecoder.draws import initial_phase, source_generator
+from vdecoder.draws import N_HARMONICS, initial_phase, source_generator
 from vdecoder.world_synthesis import WorldSynthesis
 from vencoder import ENCODERS
 
 Feed = dict[str, np.ndarray]
+Shapes = dict[str, tuple[int | None, ...]]  # of inputs; None is any length
+_SOURCE: Shapes = {"source_noise": (1, None), "phase": (1, N_HARMONICS)}
 
 
 class OnnxConverter(SongConverter):
-    """A loaded voice of ONNX graphs, with its encoder and its pitch tracker.
+    """A loaded voice model of ONNX graphs, with its encoder and F0 predictor.
 
     Args:
         options: Name the folder of the graphs, ``checkpoints/<name>``, beside which
             ``checkpoints/<name>.json`` lies, and how to convert; may be replaced
-            between songs by others that name the same folder.
+            between conversions by others that name the same folder.
 
     Raises:
         ConfigError: The options ask for what the graphs cannot do, or for what needs PyTorch.
@@ -50,33 +51,24 @@ class OnnxConverter(SongConverter):
         self.folder = Path(options.onnx)
         sidecar = read_sidecar(self.folder)
         config = sidecar.config
-        super().__init__(config, options, self.folder.name)
+        super().__init__(config, options, self.folder.name, options.device or _best_device())
         _check(sidecar, options, self.folder)
-        self.device = options.device or _best_device()
-        self._predictors: dict[str, Any] = {}
-        self._predictor()
+        _ = self.f0_predictor  # its weights may be missing
         tracks = _tracks(config)
-        noise = {"noise": (1, config.data.n_mels, None)}
-        source = {"source_noise": (1, None), "phase": (1, 9)} if sidecar.fused else {}
-        self.fused = sidecar.fused
-        self._model = self._open(MODEL, {**tracks, **noise, **source})
+        noise: Shapes = {"noise": (1, config.data.n_mels, None)}
+        self._model = self._open(MODEL, {**tracks, **noise, **(_SOURCE if sidecar.fused else {})})
         self._melody = self._open(MELODY, tracks) if options.auto_predict_f0 else None
         self._vocoder = self._build_vocoder(sidecar)
         self.encoder = ENCODERS.build(_encoder_name(config), self.device)
         check_encoder(config)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Return the units (D, U) of ``audio`` (T,) at the encoder's rate."""
+        """Units (D, U) of ``audio`` (T,) at the encoder's rate."""
         units: np.ndarray = self.encoder.units(audio)
         return units
 
-    def track(self, audio: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return F0 (N,), Hz, without gaps, and uv (N,), 1 where voiced, of ``audio`` (T,)."""
-        f0, uv = self._predictor().predict(audio, n_frames)
-        return f0, uv
-
     def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
-        """Return N * hop_length samples; tell ``report`` on the way how much is done."""
+        """Render N * hop_length samples; call ``report`` with the share that is done."""
         feed = self._feed(segment)
         if self._melody:
             feed["f0"] = self._run(self._melody, feed, MELODY)
@@ -90,7 +82,7 @@ class OnnxConverter(SongConverter):
         return audio
 
     def _feed(self, segment: Segment) -> Feed:
-        """Return what the graphs are told of a segment, but for noise."""
+        """Inputs of the graphs, but for noise."""
         model = self.config.model
         feed = {"units": segment.units[None], "f0": segment.f0[None], "uv": segment.uv[None]}
         if model.n_speakers > 1:
@@ -104,33 +96,32 @@ class OnnxConverter(SongConverter):
         return {name: np.ascontiguousarray(track, np.float32) for name, track in feed.items()}
 
     def _source(self, n_frames: int) -> Feed:
-        """Return what the sine source inside a fused graph draws."""
+        """Random inputs of the sine source inside a fused graph."""
         generator = source_generator()
         phase = initial_phase(generator)[None].astype(np.float32)
         noise = generator.standard_normal((1, n_frames * self.config.data.hop_length), np.float32)
         return {"phase": phase, "source_noise": noise}
 
     def _run(self, session: onnxruntime.InferenceSession, feed: Feed, file: str) -> np.ndarray:
-        """Return the output of a graph, which must be numbers."""
+        """Run a graph; its output must be finite."""
         path = self.folder / file
         output: np.ndarray = run(session, feed, f"{path} cannot be run")[0]
         if not np.isfinite(output).all():
             raise CheckpointError(f"{path} gives NaN; export an earlier checkpoint")
         return output
 
-    def _open(self, file: str, inputs: Mapping[str, Sequence[int | None]]) -> onnxruntime.InferenceSession:
-        """Return the graph ``file``, which must take these inputs; None is any length."""
+    def _open(self, file: str, wanted: Shapes) -> onnxruntime.InferenceSession:
+        """Open the graph ``file``, which must take these inputs."""
         path = self.folder / file
         session = open_session(path, self.device, f"the graph {file}")
         found = {
             node.name: tuple(n if isinstance(n, int) else None for n in node.shape)
             for node in session.get_inputs()
         }
-        wanted = {name: tuple(shape) for name, shape in inputs.items()}
         if found != wanted:
             raise CheckpointError(
-                f"{path} takes {_shown(found)}, but {self.folder.name}.json speaks of {_shown(wanted)}; "
-                "the two were not exported together. Export the voice again"
+                f"{path} takes {_listed(found)}, but {self.folder.name}.json lists {_listed(wanted)}; "
+                "the two were not exported together. Export the voice model again"
             )
         return session
 
@@ -140,28 +131,12 @@ class OnnxConverter(SongConverter):
             return None
         if sidecar.config.model.vocoder_name == "world":
             return WorldSynthesis(data)
-        inputs = {
-            "mel": (1, data.n_mels, None),
-            "f0": (1, None),
-            "source_noise": (1, None),
-            "phase": (1, 9),
-        }
-        session = self._open(VOCODER, inputs)
+        session = self._open(VOCODER, {"mel": (1, data.n_mels, None), "f0": (1, None), **_SOURCE})
 
         def synthesize(feed: Feed) -> np.ndarray:
             return self._run(session, feed, VOCODER)
 
         return GraphVocoder(synthesize, data.sampling_rate, data.hop_length, sidecar.reach)
-
-    def _predictor(self) -> Any:
-        """Return the pitch tracker that the options ask for, built once."""
-        name = self.options.f0_predictor
-        if name not in self._predictors:
-            data = self.config.data
-            self._predictors[name] = F0_PREDICTORS.build(
-                name, sampling_rate=data.sampling_rate, hop_length=data.hop_length
-            )
-        return self._predictors[name]
 
 
 def _check(sidecar: Sidecar, options: ConvertOptions, folder: Path) -> None:
@@ -175,17 +150,17 @@ def _check(sidecar: Sidecar, options: ConvertOptions, folder: Path) -> None:
             f"onnx_export.py -n {folder.name} -a writes it"
         )
     if options.diffuses:
-        raise ConfigError("-shd and -od need PyTorch; leave --onnx away, or these")
+        raise ConfigError("-shd and -od need PyTorch; remove --onnx, or these")
     if options.blends == "kmeans":
-        raise ConfigError("-cr: k-means files are read with PyTorch; with --onnx take a retrieval index, -fr")
+        raise ConfigError("-cr: k-means files are read with PyTorch; with --onnx use a retrieval index, -fr")
     if options.enhance:
-        raise ConfigError("-eh needs PyTorch; leave --onnx away, or -eh")
+        raise ConfigError("-eh needs PyTorch; remove --onnx, or -eh")
     if options.precision != "fp32":
-        raise ConfigError(f"-pr: graphs have a precision of their own; leave {options.precision} away")
+        raise ConfigError(f"-pr: ONNX graphs have a fixed precision; remove -pr {options.precision}")
 
 
 def _encoder_name(config: Config) -> str:
-    """Return the encoder that gives the voice's units without PyTorch: itself, or its ONNX twin."""
+    """The encoder of the voice model that runs without PyTorch: itself, or its ONNX twin."""
     name = config.model.speech_encoder
     ENCODERS[name]  # raises if there is no such encoder
     for candidate in (name, f"{name}-onnx"):
@@ -193,18 +168,14 @@ def _encoder_name(config: Config) -> str:
             return candidate
     usable = ", ".join(name for name, spec in ENCODERS.items() if spec.without_torch)
     raise ConfigError(
-        f"the speech encoder {name!r} of this voice needs PyTorch; those that do not are: {usable}"
+        f"the speech encoder {name!r} of this voice model needs PyTorch; those that do not are: {usable}"
     )
 
 
-def _tracks(config: Config) -> dict[str, tuple[int | None, ...]]:
-    """Return the shapes of what all graphs of the Glow model take; None is any length."""
+def _tracks(config: Config) -> Shapes:
+    """Inputs that all graphs of the Glow model take."""
     model = config.model
-    tracks: dict[str, tuple[int | None, ...]] = {
-        "units": (1, model.ssl_dim, None),
-        "f0": (1, None),
-        "uv": (1, None),
-    }
+    tracks: Shapes = {"units": (1, model.ssl_dim, None), "f0": (1, None), "uv": (1, None)}
     if model.n_speakers > 1:
         tracks["speaker"] = (1, None, model.n_speakers)
     if model.vol_embedding:
@@ -216,7 +187,7 @@ def _best_device() -> str:
     return "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
 
 
-def _shown(inputs: Mapping[str, tuple[int | None, ...]]) -> str:
+def _listed(inputs: Mapping[str, Sequence[int | None]]) -> str:
     return ", ".join(
         f"{name} [{', '.join('n' if n is None else str(n) for n in shape)}]"
         for name, shape in sorted(inputs.items())

@@ -416,4 +416,4 @@ def test_half_precision_changes_little(tmp_path, song, monkeypatch, vocoder):
 def test_a_cpu_that_is_bad_at_a_precision_is_told_of(tmp_path, monkeypatch, caplog, precision, able, warned):
     monkeypatch.setattr("inference.converter.cpu_has_bf16", lambda: able)
     Converter(options_of(tmp_path / "model", precision=precision))
-    assert ("is slower so" in caplog.text) == warned
+    assert ("and is slower" in caplog.text) == warned

@@ -229,7 +229,7 @@ def test_second_encoding_needs_a_glow_model(options, song, caplog):
     alone = {"only_diffusion": True, "diffusion_speedup": 100}
     plain = convert(options, song, **alone)
     np.testing.assert_array_equal(convert(options, song, second_encoding=True, **alone), plain)
-    assert "no sound of it that -se could encode" in caplog.text
+    assert "no audio that -se could encode" in caplog.text
 
 
 def test_the_enhancer_is_left_out_with_a_word(options, song, caplog):

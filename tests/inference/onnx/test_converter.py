@@ -197,7 +197,7 @@ def test_pytorch_is_not_even_loaded(rich_voice, song, tmp_path):
         ({"shallow_diffusion": True}, "-shd and -od need PyTorch"),
         ({"only_diffusion": True}, "-shd and -od need PyTorch"),
         ({"cluster_infer_ratio": 0.5}, "-cr: k-means files are read with PyTorch; .*-fr"),
-        ({"precision": "bf16"}, "-pr: .*leave bf16 away"),
+        ({"precision": "bf16"}, "-pr: .*remove -pr bf16"),
     ],
     ids=str,
 )
@@ -214,8 +214,8 @@ def test_pitch_is_predicted_only_if_the_graph_was_written(fused_voice):
 @pytest.mark.parametrize(
     ("encoder", "error", "message"),
     [
-        ("whisper-ppg", ConfigError, "'whisper-ppg' of this voice needs PyTorch; .*mfcc"),
-        ("dphubert", ConfigError, "'dphubert' of this voice needs PyTorch"),
+        ("whisper-ppg", ConfigError, "'whisper-ppg' of this voice model needs PyTorch; .*mfcc"),
+        ("dphubert", ConfigError, "'dphubert' of this voice model needs PyTorch"),
         ("hubertsoft", MissingWeightsError, "hubertsoft-onnx"),  # its twin would do
         ("nothing", ConfigError, "unknown speech encoder 'nothing'"),
     ],
@@ -227,7 +227,7 @@ def test_encoders_that_need_pytorch_are_refused(copy, encoder, error, message):
 
 def test_units_of_another_width_are_refused(copy):
     folder = copy(units=13)
-    with pytest.raises(CheckpointError, match=r"takes .*units \[1, 12, n\].* speaks of .*units \[1, 13, n\]"):
+    with pytest.raises(CheckpointError, match=r"takes .*units \[1, 12, n\].* lists .*units \[1, 13, n\]"):
         OnnxConverter(options(folder))
 
 
@@ -235,7 +235,7 @@ def test_units_of_another_width_are_refused(copy):
     "changes", [{"volume": False}, {"fused": True}, {"n_speakers": 1, "speakers": {}}], ids=str
 )
 def test_graphs_and_sidecar_of_two_exports_are_refused(copy, changes):
-    with pytest.raises(CheckpointError, match="not exported together. Export the voice again"):
+    with pytest.raises(CheckpointError, match="not exported together. Export the voice model again"):
         OnnxConverter(options(copy(**changes)))
 
 

@@ -174,7 +174,7 @@ def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, k
         config, picture = converter.config, result.with_suffix(".png")
         mix = SpeakerMix.from_file(converter.options.spk_mix_file, config.spk, config.model.n_speakers)
         write_mix_plot(picture, mix, converted.seconds)
-        print(f"  who sings when: {picture}")
+        print(f"  speaker mix: {picture}")
 
 
 def _advice(advice: KeyAdvice, speaker: str, key: float) -> str:

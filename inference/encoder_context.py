@@ -1,26 +1,24 @@
-"""How much of the song an encoder hears, which may be more than the slice that is rendered.
+"""The context around a slice that its speech encoder gets.
 
-An encoder that measures a voice by its own average is unsure of a slice of two
-seconds. It says so by an attribute ``context_seconds``, and is given more of
-the same song.
+An encoder that normalises by the average of its input is unreliable on a slice
+of two seconds. Its attribute ``context_seconds`` asks for more of the recording.
 """
 
 from __future__ import annotations
 
 
-def expand_window(first: int, n_frames: int, wanted: int, song: int) -> tuple[int, int]:
-    """Return (first frame, number of frames) of a window that holds the given one.
+def expand_window(first: int, n_frames: int, wanted: int, total: int) -> tuple[int, int]:
+    """Expand a window to ``wanted`` frames, evenly to both sides; return (first frame, number of frames).
 
-    It has ``wanted`` frames, or as many as the song has, as evenly to both
-    sides as the song's ends allow. It goes beyond them only where the given one does.
+    The ends of the recording limit it, except where the slice itself lies beyond them.
 
     Args:
-        first: First frame of the slice; negative before the song begins.
+        first: First frame of the slice; negative before the recording begins.
         n_frames: Frames of the slice.
         wanted: Frames that the encoder needs.
-        song: Frames of the song.
+        total: Frames of the recording.
     """
-    lowest, highest = min(first, 0), max(first + n_frames, song)
+    lowest, highest = min(first, 0), max(first + n_frames, total)
     length = max(wanted, n_frames)
     start = first - (length - n_frames) // 2
     start = max(lowest, min(start, highest - length))

@@ -1,10 +1,9 @@
-"""The loudness of the source, laid over the result: its crescendos and its quiet lines.
+"""Loudness envelope of the source, applied to the result.
 
-A model sings at the level of its training clips. As in the published project,
-levels over half a second are compared, blended from one to the next, and a
-strength between 0 and 1 says whose wins. Here the window moves sample by sample,
-so nothing depends on where a slice begins, and the division by the level of a
-rest, which made noise loud, is bounded.
+A model renders at the level of its training clips. As in the published project,
+levels over half a second are compared, and a strength between 0 and 1 weighs
+them. Here the window moves sample by sample, so nothing depends on where a slice
+begins, and the division by the level of silence, which made noise loud, is bounded.
 """
 
 from __future__ import annotations
@@ -12,22 +11,21 @@ from __future__ import annotations
 import numpy as np
 
 WINDOW = 0.5  # s, what a level is measured over: a syllable or two
-ENVELOPE_MARGIN = WINDOW  # s; the sound at this distance decides over a sample, and nothing beyond
-FLOOR = 1e-4  # RMS, -80 dBFS: what is softer counts as this; two silences leave each other alone
+ENVELOPE_MARGIN = WINDOW  # s; audio further away does not change the gain of a sample
+FLOOR = 1e-4  # RMS, -80 dBFS: what is softer counts as this, so two silences have gain 1
 HIGHEST_GAIN = 16.0  # 24 dB, far more than two recordings of one melody differ by
 
 
 def envelope_gain(source: np.ndarray, result: np.ndarray, sampling_rate: int, strength: float) -> np.ndarray:
-    """Return what to multiply ``result`` with so that its loudness follows ``source``.
+    """Gain of ``result`` with which its loudness follows ``source``.
 
     The gain is (level of the source / level of the result) ^ (1 - strength).
-    Both recordings may be parts of a song: the gains are then those of the whole
-    song but for their first and last ``ENVELOPE_MARGIN`` s. Outside of what is given
-    counts as silence.
+    Both may be parts of a recording: the gains are then those of the whole but for
+    the first and last ``ENVELOPE_MARGIN`` s. Outside counts as silence.
 
     Args:
         source: (T,), full scale ±1.
-        result: (T,), the same moments in the other voice.
+        result: (T,), the converted source.
         sampling_rate: Hz, of both.
         strength: 1: the result's own envelope; 0: the source's.
 
@@ -41,10 +39,10 @@ def envelope_gain(source: np.ndarray, result: np.ndarray, sampling_rate: int, st
 
 
 def _level(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Return the RMS (T,) around each sample, ``FLOOR`` or more.
+    """RMS (T,) around each sample, ``FLOOR`` or more.
 
     The mean over half a second of means over half a second: sound then enters
-    the window softly, where a single mean would jump at the end of a rest.
+    the window softly, where a single mean would jump where silence ends.
     """
     half = int(WINDOW / 2 * sampling_rate)
     power = np.pad(np.square(audio, dtype=np.float64), 2 * half)
@@ -52,7 +50,7 @@ def _level(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
 
 
 def _moving_mean(x: np.ndarray, half: int) -> np.ndarray:
-    """Return (T - 2 * half,): the means of ``x`` (T,) over ``2 * half + 1`` values."""
+    """Means (T - 2 * half,) of ``x`` (T,) over ``2 * half + 1`` values."""
     sums = np.concatenate([[0.0], np.cumsum(x)])
     width = 2 * half + 1
     return (sums[width:] - sums[:-width]) / width

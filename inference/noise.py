@@ -1,7 +1,6 @@
-"""Noise that belongs to the song: the same frame always gets the same numbers.
+"""Noise by frame number, so that overlapping slices agree and results are reproducible.
 
-Slices that overlap then agree, a song gives the same result every time, and
-with or without PyTorch.
+The numbers are the same with and without PyTorch.
 """
 
 from __future__ import annotations
@@ -9,18 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 SEED = 1234
-GLOW, DIFFUSION = 0, 1  # streams: no model gets the noise of another
+GLOW, DIFFUSION = 0, 1  # independent streams
 _BLOCK = 64  # frames that share one seed
 
 
 def frame_noise(first: int, n_frames: int, n_mels: int, stream: int = GLOW) -> np.ndarray:
-    """Return standard normal noise (M, N), float32, that depends on the frames' place in the song alone.
+    """Draw standard normal noise (M, N), float32, that depends on the frame numbers alone.
 
     Args:
-        first: Number of the first frame; negative before the song begins.
+        first: Number of the first frame; negative before the recording begins.
         n_frames: N.
         n_mels: M.
-        stream: Which noise.
+        stream: ``GLOW`` or ``DIFFUSION``.
     """
     blocks = range(first // _BLOCK, (first + n_frames - 1) // _BLOCK + 1)
     noise = np.concatenate([_block(block, n_mels, stream) for block in blocks], axis=1)
@@ -29,5 +28,5 @@ def frame_noise(first: int, n_frames: int, n_mels: int, stream: int = GLOW) -> n
 
 
 def _block(block: int, n_mels: int, stream: int) -> np.ndarray:
-    seeds = np.random.SeedSequence([SEED, stream, block % 2**32])  # blocks before the song come last
+    seeds = np.random.SeedSequence([SEED, stream, block % 2**32])  # negative numbers wrap
     return np.random.Generator(np.random.PCG64(seeds)).standard_normal((n_mels, _BLOCK), np.float32)

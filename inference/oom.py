@@ -1,4 +1,4 @@
-"""When the memory is full: one line that says what takes less, and the next song has all of it again."""
+"""Out of memory: one line that says what takes less, and the memory is free for the next conversion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from inference.options import ConvertOptions
 from modules.common.errors import GlowSVCError
 
-# as PyTorch says it of graphics cards and of the machine; it has a class of its own for some of them only
+# PyTorch's messages for GPUs and for the machine; only some of them have an exception class
 _FULL = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED", re.IGNORECASE)
 _MACHINE = re.compile(r"CPUAllocator", re.IGNORECASE)
 
@@ -20,13 +20,13 @@ _MACHINE = re.compile(r"CPUAllocator", re.IGNORECASE)
 def within_memory(
     file: str | Path, device: object, options: ConvertOptions, loading: bool = False
 ) -> Iterator[None]:
-    """Raise GlowSVCError if the memory does not suffice for what the block does with ``file``.
+    """Raise GlowSVCError if the block runs out of memory.
 
     Args:
-        file: A song, or the model that is loaded; begins the message.
+        file: The recording, or the model that is loaded; begins the message.
         device: Where the networks run.
         options: How they run.
-        loading: Whether it is a model.
+        loading: A model is loaded.
     """
     try:
         yield
@@ -34,7 +34,7 @@ def within_memory(
         machine = isinstance(error, MemoryError)
         if not machine and not _FULL.search(str(error)):
             raise
-        traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors
         where = "cpu" if machine or _MACHINE.search(str(error)) else str(device)
         raise GlowSVCError(f"{file}: {where} is out of memory. {_advice(where, options, loading)}") from None
 

@@ -1,4 +1,4 @@
-"""Every setting of a conversion: name, flag, default, range and help, in this one place.
+"""Every setting of a conversion, with its flag, default, range and help.
 
 The command line is generated from :class:`ConvertOptions`; the WebUI and the
 API read the same fields. Nothing heavy is imported here, so ``--help`` is quick.
@@ -7,7 +7,6 @@ API read the same fields. Nothing heavy is imported here, so ``--help`` is quick
 from __future__ import annotations
 
 import argparse
-import types
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args, get_origin, get_type_hints
@@ -19,17 +18,25 @@ from modules.f0_predictor import F0_PREDICTORS
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # names of torch's types
 
 
-def _option(*flags: str, default: Any, help: str, choices: Iterable[str] | None = None) -> Any:
-    """Return a field with what the command line and the WebUI need to know about it."""
-    metadata = {"flags": flags, "help": help, "choices": tuple(choices) if choices else None}
-    return field(default=default, metadata=types.MappingProxyType(metadata))
+def _option(
+    *flags: str,
+    default: Any,
+    help: str,
+    choices: Iterable[str] | None = None,
+    within: tuple[float, float] | None = None,
+) -> Any:
+    """A field with its metadata for the command line and the WebUI."""
+    choices = tuple(choices) if choices else None
+    return field(
+        default=default, metadata={"flags": flags, "help": help, "choices": choices, "within": within}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """What to convert, into whose voice, and how.
+    """What to convert, to which target, and how.
 
-    Every field's ``metadata`` holds its ``flags``, ``help`` and ``choices``.
+    Every field's ``metadata`` holds its ``flags``, ``help``, ``choices`` and ``within``, its range.
 
     Raises:
         ConfigError: A value is out of its range; names the flag.
@@ -44,7 +51,7 @@ class ConvertOptions:
     onnx: str = _option(
         "--onnx",
         default="",
-        help="folder of a voice that onnx_export.py wrote: convert without PyTorch, instead of -m and -c",
+        help="folder of a voice model from onnx_export.py: convert without PyTorch, instead of -m and -c",
     )
     clean_names: tuple[str, ...] = _option(
         "-n",
@@ -53,7 +60,11 @@ class ConvertOptions:
         help="songs: names in raw/, with or without extension, or paths; dry vocals convert best",
     )
     trans: tuple[float, ...] = _option(
-        "-t", "--trans", default=(0.0,), help="key change in semitones, one for all songs or one for each"
+        "-t",
+        "--trans",
+        default=(0.0,),
+        within=(-60, 60),
+        help="key change in semitones, one for all songs or one for each",
     )
     spk_list: tuple[str, ...] = _option(
         "-s",
@@ -65,23 +76,26 @@ class ConvertOptions:
         "-usm",
         "--use_spk_mix",
         default=False,
-        help="let several speakers sing, at every moment as --spk_mix_file says; -s has no effect",
+        help="convert to a speaker mix that --spk_mix_file gives over time; -s has no effect",
     )
     spk_mix_file: str = _option(
-        "--spk_mix_file", default="spkmix.py", help="who sings when: Python literals or JSON, never run"
+        "--spk_mix_file",
+        default="spkmix.py",
+        help="tracks of the speaker mix: Python literals or JSON, never run",
     )
     cluster_infer_ratio: float = _option(
         "-cr",
         "--cluster_infer_ratio",
         default=0.0,
-        help="0 to 1: how far units are moved towards what the target really sang; nearer to the voice, "
-        "less clear. Try 0.3",
+        within=(0, 1),
+        help="0 to 1: how far units are moved towards the target's own; closer to the target, less clear. "
+        "Try 0.3",
     )
     cluster_model_path: str = _option(
         "-cm",
         "--cluster_model_path",
         default="",
-        help="k-means model or retrieval index; not looked at when -cr is 0 (default: those of "
+        help="k-means model or retrieval index, ignored when -cr is 0 (default: those of "
         "cluster/train_cluster.py and train_index.py)",
     )
     feature_retrieval: bool = _option(
@@ -94,12 +108,14 @@ class ConvertOptions:
         "-cl",
         "--clip",
         default=0.0,
+        within=(0, 3600),
         help="length of forced slices, s; 0 cuts at silences only. More than 30 is cut at quiet places",
     )
     linear_gradient: float = _option(
         "-lg",
         "--linear_gradient",
         default=0.0,
+        within=(0, 3600),
         help="cross-fade of two forced slices, s; 0 to --clip. Try 1 if words break at the seams",
     )
     linear_gradient_retain: float = _option(
@@ -109,38 +125,40 @@ class ConvertOptions:
         help="share of the cross-fade that is blended, above 0 to 1",
     )
     f0_predictor: str = _option(
-        "-f0p", "--f0_predictor", default="pm", help="how pitch is tracked", choices=F0_PREDICTORS
+        "-f0p", "--f0_predictor", default="pm", help="pitch tracker", choices=F0_PREDICTORS
     )
     f0_filter_threshold: float = _option(
         "-ft",
         "--f0_filter_threshold",
         default=0.05,
-        help="voicing threshold of crepe, rmvpe and fcpe, 0 to 1; higher hears less as singing",
+        within=(0, 1),
+        help="voicing threshold of crepe, rmvpe and fcpe, 0 to 1; higher leaves more frames unvoiced",
     )
     auto_predict_f0: bool = _option(
         "-a",
         "--auto_predict_f0",
         default=False,
-        help="let the model choose the pitch: for speech only, singing goes out of tune",
+        help="predict the pitch: for speech only, singing goes out of tune",
     )
     enhance: bool = _option(
         "-eh",
         "--enhance",
         default=False,
-        help="sing the result once more through the NSF-HiFiGAN vocoder: helps voices trained on little "
-        "data, may harm good ones",
+        help="enhance the result with the NSF-HiFiGAN vocoder: helps models trained on little data, may "
+        "harm good ones",
     )
     enhancer_adaptive_key: float = _option(
         "-eak",
         "--enhancer_adaptive_key",
         default=0.0,
-        help="semitones, up to 24: the enhancer then reaches notes that much above its own range",
+        within=(-24, 24),
+        help="semitones, up to 24, by which the enhancer's range is extended upwards",
     )
     shallow_diffusion: bool = _option(
         "-shd",
         "--shallow_diffusion",
         default=False,
-        help="refine the result with the diffusion model: the remedy for a metallic sound; slower",
+        help="refine the result with the diffusion model: less metallic, slower",
     )
     diffusion_model_path: str = _option(
         "-dm",
@@ -158,21 +176,21 @@ class ConvertOptions:
         "-ks",
         "--k_step",
         default=100,
-        help="how much of 1000 steps shallow diffusion paints anew: more sounds more like the diffusion "
-        "model alone, and takes longer",
+        help="how many of 1000 steps shallow diffusion denoises again: more is closer to the diffusion model "
+        "alone, and slower",
     )
     only_diffusion: bool = _option(
         "-od",
         "--only_diffusion",
         default=False,
-        help="let the diffusion model sing alone; no Glow model is loaded",
+        help="convert with the diffusion model alone; no Glow model is loaded",
     )
     second_encoding: bool = _option(
         "-se",
         "--second_encoding",
         default=False,
-        help="with -shd: listen to the Glow model's result and refine it by what is heard there; "
-        "sometimes better, sometimes worse",
+        help="with -shd: encode the Glow model's result again and refine it with these units; sometimes "
+        "better, sometimes worse",
     )
     diffusion_method: str = _option(
         "--diffusion_method",
@@ -183,31 +201,35 @@ class ConvertOptions:
     diffusion_speedup: int | None = _option(
         "--diffusion_speedup",
         default=None,
-        help="steps that the sampler takes at once, instead of the configuration's; 1 takes each, slowly",
+        help="steps of the schedule per sampler step, instead of the configuration's; 1 is slowest",
     )
     slice_db: float = _option(
         "-sd",
         "--slice_db",
         default=-40.0,
+        within=(-200, 0),
         help="loudness of silence, dB below 0; -30 for noisy recordings, -50 to keep breaths",
     )
     pad_seconds: float = _option(
         "-p",
         "--pad_seconds",
         default=0.5,
-        help="sound rendered around every slice and dropped again, s, 0 to 10; keeps its ends clean",
+        within=(0, 10),
+        help="audio rendered around every slice and dropped again, s, 0 to 10; keeps its ends clean",
     )
     loudness_envelope_adjustment: float = _option(
         "-lea",
         "--loudness_envelope_adjustment",
         default=1.0,
-        help="whose loudness the result follows: 1 is its own, 0 the song's",
+        within=(0, 1),
+        help="loudness envelope of the result: 1 keeps its own, 0 follows the source",
     )
     noise_scale: float = _option(
         "-ns",
         "--noise_scale",
         "--noice_scale",  # the published spelling
         default=0.4,
+        within=(0, 2),
         help="variety of articulation, 0 to 2; lower is steadier and duller",
     )
     precision: str = _option(
@@ -222,29 +244,34 @@ class ConvertOptions:
         "-wf", "--wav_format", default="flac", help="format of the result: flac, wav, mp3, ogg ..."
     )
     device: str | None = _option(
-        "-d", "--device", default=None, help="cpu, cuda, cuda:1 or mps; default: the best there is"
+        "-d", "--device", default=None, help="cpu, cuda, cuda:1 or mps; default: detected automatically"
     )
 
     def __post_init__(self) -> None:
-        check_clips(self.clip, self.linear_gradient, self.linear_gradient_retain)
+        for option in fields(self):
+            if option.metadata["within"]:
+                low, high = option.metadata["within"]
+                value = getattr(self, option.name)
+                for number in value if isinstance(value, tuple) else (value,):
+                    if not low <= number <= high:  # NaN is refused too
+                        flag = option.metadata["flags"][0]
+                        raise ConfigError(f"{flag} must be between {low:g} and {high:g}, not {number}")
+        if 0 < self.clip < self.linear_gradient:
+            raise ConfigError(
+                f"-lg: a cross-fade of {self.linear_gradient} s does not fit into slices of {self.clip} s; "
+                "shorten it or lengthen --clip"
+            )
+        if not 0 < self.linear_gradient_retain <= 1:
+            raise ConfigError(f"-lgr must be above 0 and at most 1, not {self.linear_gradient_retain}")
         F0_PREDICTORS[self.f0_predictor]  # raises if there is no such predictor
-        _within("-ft", self.f0_filter_threshold, 0.0, 1.0)
-        if self.second_encoding and not (self.shallow_diffusion or self.only_diffusion):
-            raise ConfigError("-se belongs to shallow diffusion; add -shd, or leave it away")
+        if self.second_encoding and not self.diffuses:
+            raise ConfigError("-se belongs to shallow diffusion; add -shd, or remove -se")
         if self.k_step < 1:
             raise ConfigError(f"-ks must be at least 1, not {self.k_step}; without -shd nothing is refined")
         if self.diffusion_speedup is not None and self.diffusion_speedup < 1:
             raise ConfigError(f"--diffusion_speedup must be at least 1, not {self.diffusion_speedup}")
-        _within("-eak", self.enhancer_adaptive_key, -24.0, 24.0)
         if self.precision not in PRECISIONS:
             raise ConfigError(f"-pr must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
-        _within("-sd", self.slice_db, -200.0, 0.0)
-        _within("-p", self.pad_seconds, 0.0, 10.0)
-        _within("-cr", self.cluster_infer_ratio, 0.0, 1.0)
-        _within("-lea", self.loudness_envelope_adjustment, 0.0, 1.0)
-        _within("-ns", self.noise_scale, 0.0, 2.0)
-        for key in self.trans:
-            _within("-t", key, -60.0, 60.0)
 
     @property
     def diffuses(self) -> bool:
@@ -253,23 +280,23 @@ class ConvertOptions:
 
     @property
     def blends(self) -> str:
-        """What units are moved by: "kmeans", "retrieval", or "" for not at all."""
-        if not self.cluster_infer_ratio or self.use_spk_mix:  # of a mix nobody's units are the right ones
+        """What moves the units: "kmeans", "retrieval", or "" for nothing."""
+        if not self.cluster_infer_ratio or self.use_spk_mix:  # both belong to one speaker
             return ""
         return "retrieval" if self.feature_retrieval else "kmeans"
 
     @property
     def enhances(self) -> bool:
-        """Whether the enhancer takes part; it has nothing to add to a refined mel."""
+        """Whether the enhancer takes part; not after a diffusion model."""
         return self.enhance and not self.diffuses
 
     @property
     def mode(self) -> str:
-        """What sings, as the names of results say it."""
+        """The models, as in the names of results."""
         return "diff" if self.only_diffusion else "glowdiff" if self.shallow_diffusion else "glow"
 
     def keys(self, n_songs: int) -> tuple[float, ...]:
-        """Return one key change per song, semitones.
+        """One key change per song, semitones.
 
         Raises:
             ConfigError: There is neither one for all nor one for each.
@@ -281,52 +308,30 @@ class ConvertOptions:
         return self.trans * n_songs if len(self.trans) == 1 else self.trans
 
 
-def check_clips(clip: float, linear_gradient: float, linear_gradient_retain: float) -> None:
-    """Refuse forced slices that cannot be assembled; all in seconds, the last a share.
-
-    Raises:
-        ConfigError: Something is negative, the cross-fade is longer than the
-            slices (0 stands for no forced slices), or its share is not in (0, 1].
-    """
-    _within("-cl", clip, 0.0, 3600.0)
-    _within("-lg", linear_gradient, 0.0, 3600.0)
-    if 0 < clip < linear_gradient:
-        raise ConfigError(
-            f"-lg: a cross-fade of {linear_gradient} s does not fit into slices of {clip} s; "
-            "shorten it or lengthen --clip"
-        )
-    if not 0 < linear_gradient_retain <= 1:
-        raise ConfigError(f"-lgr must be above 0 and at most 1, not {linear_gradient_retain}")
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a flag for every option; :func:`from_arguments` reads them back."""
     kinds = get_type_hints(ConvertOptions)
     for option in fields(ConvertOptions):
-        flags, text = option.metadata["flags"], option.metadata["help"]
-        kind, several = kinds[option.name], get_origin(kinds[option.name]) is tuple
-        settings: dict[str, Any] = {"dest": option.name, "default": option.default, "help": text}
+        flags, choices = option.metadata["flags"], option.metadata["choices"]
+        kind, text = kinds[option.name], option.metadata["help"]
+        default: Any = option.default
+        settings: dict[str, Any] = {"dest": option.name, "default": default, "help": text}
         if kind is bool:
             parser.add_argument(*flags, action="store_true", **settings)
             continue
-        shown = " ".join(
-            f"{value:g}" if isinstance(value, float) else str(value) for value in _all(option.default)
-        )
-        if shown:
+        several = get_origin(kind) is tuple
+        item = next(iter(get_args(kind)), kind)  # of tuple[item, ...] and item | None
+        defaults = default if several else (default,)
+        shown = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in defaults)
+        if shown and default is not None:
             settings["help"] += f" ({shown})"
-        item = get_args(kind)[0] if several or get_origin(kind) is types.UnionType else kind
-        parser.add_argument(
-            *flags,
-            type=item,
-            nargs="+" if several else None,
-            choices=option.metadata["choices"],
-            metavar=None if option.metadata["choices"] else _METAVARS.get(item),
-            **settings,
-        )
+        metavar = None if choices else {float: "NUMBER", str: "NAME"}.get(item)
+        nargs = "+" if several else None
+        parser.add_argument(*flags, type=item, nargs=nargs, choices=choices, metavar=metavar, **settings)
 
 
 def from_arguments(arguments: argparse.Namespace) -> ConvertOptions:
-    """Return the options of a parsed command line.
+    """Options of a parsed command line.
 
     Raises:
         ConfigError: See :class:`ConvertOptions`.
@@ -336,17 +341,3 @@ def from_arguments(arguments: argparse.Namespace) -> ConvertOptions:
         value = getattr(arguments, option.name)
         values[option.name] = tuple(value) if isinstance(value, list) else value
     return ConvertOptions(**values)
-
-
-_METAVARS = {float: "NUMBER", str: "NAME"}
-
-
-def _all(value: Any) -> tuple[Any, ...]:
-    if value is None:
-        return ()
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _within(flag: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # NaN is refused too
-        raise ConfigError(f"{flag} must be between {low:g} and {high:g}, not {value}")

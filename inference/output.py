@@ -1,10 +1,9 @@
-"""The converted song as a file: its name, its format, its peaks and its tag.
+"""The converted file: name, format, peak level and tag.
 
-Samples are kept as they are made, in a scratch file, and encoded when the song
-is whole: only then is its highest peak known. A song that would clip is made
-softer as a whole, since bending its peaks one by one is heard as crackle. Every
-result says in its comment tag that it is a conversion, so formats that have no
-such tag are not offered.
+Samples go to a scratch file and are encoded at the end, when the highest peak
+is known. A result that would clip is attenuated as a whole, since limiting
+single peaks distorts. The comment tag of every result says that it is a
+conversion, so formats without such a tag are not offered.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from modules.dsp.audio import write_error
 
 TAGGED_FORMATS = ("FLAC", "WAV", "MP3", "OGG", "AIFF", "CAF", "RF64", "WAVEX")
 LONGEST_TAG = 200  # characters; libsndfile loses longer ones in some formats, and crashes in one
-LONGEST_NAME = 240  # bytes; file systems allow 255, and while it is written a file is called by some more
-HIGHEST = 0.99  # of full scale, the peak of a song that was made softer
-_BLOCK = 2**18  # samples that are encoded at a time
+LONGEST_NAME = 240  # bytes; file systems allow 255, and temporary names are longer
+HIGHEST = 0.99  # of full scale, peak of an attenuated result
+_BLOCK = 2**18  # samples encoded at a time
 
 logger = logging.getLogger(__name__)
 
 
 def check_format(name: str) -> str:
-    """Return libsndfile's name of the format ``name`` (any case).
+    """Look up libsndfile's name of the format ``name`` (any case).
 
     Raises:
         ConfigError: It cannot be written, or cannot carry the tag; lists those that can.
@@ -48,9 +47,9 @@ def check_format(name: str) -> str:
 
 
 def result_name(stem: str, key: float, speaker: str, options: ConvertOptions) -> str:
-    """Return the published name of a result: <stem>_<key>key|auto_<speaker>[_<cr>]_<mode>_<f0>.<format>.
+    """Published name of a result: <stem>_<key>key|auto_<speaker>[_<cr>]_<mode>_<f0>.<format>.
 
-    A stem that would make it longer than file systems allow is cut short.
+    The stem is cut where the name would be longer than file systems allow.
     """
     change = "auto" if options.auto_predict_f0 else f"{key:g}key"
     blend = f"_{options.cluster_infer_ratio:g}" if options.blends else ""
@@ -62,7 +61,7 @@ def result_name(stem: str, key: float, speaker: str, options: ConvertOptions) ->
 
 
 class SongWriter:
-    """Takes finished samples, in order. Made by :func:`writing`."""
+    """Collects finished samples, in order. Made by :func:`writing`."""
 
     def __init__(self, scratch: IO[bytes]) -> None:
         self._scratch = scratch
@@ -74,7 +73,7 @@ class SongWriter:
         self._scratch.write(np.ascontiguousarray(audio, np.float32).tobytes())
 
     def blocks(self, gain: float) -> Iterator[np.ndarray]:
-        """Yield all that was written, in pieces (T,), times ``gain``."""
+        """Yield the samples in blocks (T,), times ``gain``."""
         self._scratch.seek(0)
         while block := self._scratch.read(4 * _BLOCK):
             yield np.frombuffer(block, np.float32) * np.float32(gain)
@@ -86,23 +85,23 @@ def writing(
 ) -> Iterator[SongWriter]:
     """Open a result for writing; it appears at ``path`` when the block ends well.
 
-    If the highest peak lies above full scale, one gain for the whole song brings
-    it there, and is reported; float formats keep it.
+    If the highest peak lies above full scale, the whole is attenuated, with a
+    warning; float formats keep it.
 
     Args:
         path: Destination; its folder is made.
         sampling_rate: Hz.
         wav_format: See :func:`check_format`.
-        comment: What the tag says, up to 200 characters.
+        comment: The tag, up to 200 characters.
         subtype: libsndfile's sample format; None takes the format's default.
 
     Raises:
         ConfigError: Unknown format.
-        AudioError: The format cannot hold this, or did not keep the tag.
+        AudioError: The format cannot hold this audio, or did not keep the tag.
     """
     form = check_format(wav_format)
     comment = comment[:LONGEST_TAG]
-    if form == "MP3":  # libsndfile stores other letters there as nonsense
+    if form == "MP3":  # libsndfile garbles other characters there
         comment = comment.encode("ascii", "replace").decode()
     with replacing(path) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as scratch:
         writer = SongWriter(scratch)
@@ -126,5 +125,5 @@ def writing(
 def _gain(peak: float, subtype: str, path: str | Path) -> float:
     if peak <= 1.0 or subtype in ("FLOAT", "DOUBLE"):
         return 1.0
-    logger.warning("%s: made %.1f dB softer, so that its peaks fit", path, 20 * math.log10(peak / HIGHEST))
+    logger.warning("%s: attenuated by %.1f dB to avoid clipping", path, 20 * math.log10(peak / HIGHEST))
     return HIGHEST / peak

@@ -1,4 +1,4 @@
-"""The diffusion model inside a conversion: it refines what the Glow model sang, or sings alone."""
+"""The diffusion model of a conversion: it refines the Glow model's mel, or predicts one from noise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Refiner:
     Args:
         config: The configuration saved beside it.
         options: Name its file, the steps and the method.
-        voice: Configuration of the voice that it is to refine, whose ids segments carry.
+        voice: Configuration of the voice model, whose speaker ids segments carry.
         device: Where it runs.
 
     Raises:
@@ -51,14 +51,14 @@ class Refiner:
     def refine(
         self, segment: Segment, units: Tensor, f0: Tensor, mel: Tensor | None, report: Report
     ) -> Tensor:
-        """Return the mel (M, N), natural log.
+        """Refine or predict the mel (M, N), natural log.
 
         Args:
-            segment: What is sung.
-            units: (D, N); those of the segment, or of what was already sung of it.
+            segment: The model inputs.
+            units: (D, N); those of the segment, or of its re-encoded conversion.
             f0: (N,), Hz.
             mel: (M, N), to start from; None starts from noise.
-            report: Told the share that is done.
+            report: Called with the share that is done.
 
         Raises:
             CheckpointError: The model gives NaN.
@@ -66,7 +66,7 @@ class Refiner:
         """
         data, options = self.config.data, self.options
         noise = torch.from_numpy(frame_noise(segment.first, segment.n_frames, data.n_mels, DIFFUSION))
-        # methods that draw on their way do so from the slice's own place in the song
+        # samplers that draw noise: seeded by the slice's place in the recording
         generator = torch.Generator().manual_seed(segment.first % 2**63)
         refined = self.model.infer(
             units.to(self.device)[None],
@@ -86,10 +86,10 @@ class Refiner:
         return refined
 
     def _speaker(self, speaker: int | np.ndarray) -> int | np.ndarray:
-        """Return the id, or the shares (N, S), of the voice's speakers as those of the diffusion model.
+        """Map an id, or shares (N, S), of the voice model's speakers to the diffusion model's.
 
         Raises:
-            ConfigError: It does not know one that sings.
+            ConfigError: It does not know a speaker with a share.
         """
         if isinstance(speaker, int):
             return self._number(speaker)
@@ -106,7 +106,7 @@ class Refiner:
 
 
 def speaker_tensor(speaker: int | np.ndarray) -> Tensor:
-    """Return who sings as the models take it: the id (1,), or shares (1, N, S)."""
+    """The target speaker as the models take it: the id (1,), or shares (1, N, S)."""
     return torch.tensor([speaker]) if isinstance(speaker, int) else torch.from_numpy(speaker)[None]
 
 

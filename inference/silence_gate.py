@@ -1,8 +1,8 @@
-"""Where the song itself is silent, the result is silent too.
+"""Silence gate: the result is silent wherever the source is digitally silent.
 
-Slicing leaves up to 5 s of a rest with the singing beside it, as in the
-published project, and a model that is handed silence still hums. A recording
-holds digital silence only where somebody muted it, so nothing is lost there.
+Slicing leaves up to 5 s of silence beside the singing, as in the published
+project, and a model still hums there. A recording is digitally silent only
+where it was muted, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import numpy as np
 
 THRESHOLD = 1e-4  # RMS, -80 dBFS: above the noise of 16-bit dither (-96), far below any room
 WINDOW = 0.02  # s, what the RMS is taken over: one period of the lowest voice
-SHORTEST = 0.1  # s; a shorter rest may be the gap before a plosive, which the model renders itself
-FADE = 0.01  # s, at both ends of a rest and inside it
-GATE_MARGIN = SHORTEST + FADE  # s; the song at this distance decides over a sample, and nothing beyond
+SHORTEST = 0.1  # s; a shorter gap may precede a plosive, which the model renders itself
+FADE = 0.01  # s, at both ends of a silence, inside it
+GATE_MARGIN = SHORTEST + FADE  # s; audio further away does not change the gain of a sample
 
 
 def silence_gate(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Return the gain of every sample: 0 in the rests of ``audio``, 1 elsewhere, short ramps between.
+    """Gain of every sample: 0 where ``audio`` is silent, 1 elsewhere, short ramps between.
 
-    A rest is a stretch of at least 0.1 s in which every 20 ms have an RMS below
-    -80 dBFS. ``audio`` that is a part of a song gives the gains of the whole
-    song but for its first and last ``GATE_MARGIN`` s, so a song may come in slices.
+    A silence is a stretch of at least 0.1 s in which every 20 ms have an RMS below
+    -80 dBFS. A part of a recording has the gains of the whole but for its first
+    and last ``GATE_MARGIN`` s.
 
     Args:
         audio: (T,), of the source.

@@ -1,8 +1,8 @@
-"""The song that is converted: found by name, and read without ever being held in memory.
+"""The recording to convert: found by name, and read without holding it in memory.
 
-Once, block by block, it becomes mono at the model's rate in a scratch file;
-from then on any part of it can be read. The loudness curve, which slicing
-needs, is measured on the way.
+Block by block, it is written as mono at the model's rate to a scratch file, of
+which any part can then be read. The loudness curve, which slicing needs, is
+measured on the way.
 """
 
 from __future__ import annotations
@@ -30,14 +30,12 @@ _BLOCK = 1 << 16  # samples per channel
 
 
 class SourceAudio:
-    """A song as mono float32 at the model's rate. A context manager: leaving it frees the disk.
+    """A recording as mono float32 at the model's rate. A context manager: leaving it frees the disk.
 
     Args:
         path: Any file that libsndfile reads, with any rate and channel count.
         sampling_rate: Rate to read at, Hz.
-        scratch: Existing folder for the scratch file (4 bytes per sample), which
-            has no name there where the system allows it, and never outlives the
-            program.
+        scratch: Existing folder for the temporary file (4 bytes per sample).
         rule: Gives the resolution of the loudness curve.
 
     Attributes:
@@ -72,7 +70,7 @@ class SourceAudio:
         return self.n_samples / self.sampling_rate
 
     def read(self, start: int, end: int) -> np.ndarray:
-        """Return samples ``start`` to ``end`` (excluded); zeros where the song does not reach."""
+        """Read samples ``start`` to ``end`` (excluded); zeros outside the recording."""
         audio = np.zeros(end - start, np.float32)
         first, last = max(start, 0), min(end, self.n_samples)
         if first < last:
@@ -89,7 +87,7 @@ class SourceAudio:
 
 
 def _blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
-    """Yield the song (T,) in pieces, mono, at ``sampling_rate``."""
+    """Yield blocks (T,), mono, at ``sampling_rate``."""
     with open_audio(path) as file:
         rate = file.samplerate
         resampler = soxr.ResampleStream(rate, sampling_rate, 1, dtype="float32", quality="HQ")
@@ -116,14 +114,11 @@ def _blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
 
 
 def find_songs(names: Sequence[str], folder: str | Path = "raw") -> list[Path]:
-    """Return the file that each name means.
-
-    A name is a file in ``folder`` or a path of its own, with or without the
-    extension of a known sound format.
+    """Find the file of each name: in ``folder`` or as a path, with or without a known extension.
 
     Raises:
-        ConfigError: No name was given; says what ``folder`` holds.
-        AudioError: A name means no file, or several.
+        ConfigError: No name was given; lists what ``folder`` holds.
+        AudioError: A name matches no file, or several.
     """
     if not names:
         there = [path.name for path in find_audio(folder)] if Path(folder).is_dir() else []

@@ -1,9 +1,9 @@
-"""Putting rendered slices together again: sample-exact, free of clicks, in a stream.
+"""Stitching of rendered slices: sample-exact, free of clicks, streamed.
 
-:func:`plan` says which samples each slice renders, :class:`Stitcher` takes the
-renderings in order and hands out what is finished. All lengths are samples of
-the *output*: the published project took them from the input's sampling rate,
-and a 22 050 Hz song came out a tenth too long.
+:func:`plan` gives the samples that each slice renders, :class:`Stitcher` takes
+the rendered slices in order and returns what is finished. All lengths are
+samples of the *output*: the published project took them from the input's
+sampling rate, and results of 22 050 Hz files came out a tenth too long.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.options import check_clips
 from modules.dsp.slicer import LONGEST, Range
 
-JOIN = 0.02  # s; fade between slices that nobody asked for: one period of the lowest voice
+JOIN = 0.02  # s; cross-fade at cuts other than forced ones: one period of the lowest voice
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """One slice to render: samples ``start`` to ``end`` (excluded) of the song.
+    """One slice to render: samples ``start`` to ``end`` (excluded) of the recording.
 
     Attributes:
         start: First sample.
         end: Where it ends.
-        silent: Nothing to render: it is digital silence.
-        fade_in: How many of its first samples it shares with the chunk before.
-        fade_out: How many of its last samples it shares with the chunk after.
+        silent: Digital silence, with nothing to render.
+        fade_in: Samples shared with the chunk before.
+        fade_out: Samples shared with the chunk after.
     """
 
     start: int
@@ -48,25 +47,21 @@ def plan(
     linear_gradient: float = 0.0,
     linear_gradient_retain: float = 0.75,
 ) -> list[Chunk]:
-    """Return the chunks that tile the song, in order, each with its overlaps.
+    """Plan the chunks that tile the recording, in order, each with its overlaps.
 
     A forced clip of the published project renders ``linear_gradient`` s of its
     predecessor as well; the middle ``linear_gradient_retain`` of that is
     blended and the rest is dropped. Here the dropped part is not rendered, since
-    every chunk is rendered with real sound around it. Where silence, or a cut
-    that nobody asked for, meets singing, they blend over 20 ms of the singing.
+    every chunk has real audio around it. Silences and other cuts cross-fade over
+    20 ms of the singing.
 
     Args:
-        ranges: Tiles of the song, from modules/dsp/slicer.py.
+        ranges: Tiles of the recording, from modules/dsp/slicer.py.
         sampling_rate: Of the output, Hz.
-        clip: Singing is cut every so many seconds; 0 leaves the ranges whole.
+        clip: Length of forced clips, s; 0 leaves the ranges whole.
         linear_gradient: Cross-fade of two forced clips, s.
-        linear_gradient_retain: Share of it that is blended.
-
-    Raises:
-        ConfigError: See :func:`inference.options.check_clips`.
+        linear_gradient_retain: Share of the cross-fade that is blended.
     """
-    check_clips(clip, linear_gradient, linear_gradient_retain)
     overlap = int(linear_gradient * sampling_rate) if clip else 0
     blended = int(overlap * linear_gradient_retain)
     begin = (overlap - blended) // 2 - overlap  # of the blend, seen from the cut
@@ -74,12 +69,12 @@ def plan(
     tiles, forced = _cut_ranges(ranges, round(LONGEST * sampling_rate), int(clip * sampling_rate))
 
     def shared(left: Range, right: Range) -> range:
-        """Return the samples that both neighbours render."""
+        """Samples that both neighbours render."""
         cut = left.end
         if cut in forced:
             return range(cut, cut) if left.silent else range(cut + begin, cut + begin + blended)
-        sung = right if left.silent else left
-        free = sung.end - sung.start - (overlap if sung.end in forced else 0)
+        voiced = right if left.silent else left
+        free = voiced.end - voiced.start - (overlap if voiced.end in forced else 0)
         short = max(0, min(fade, free // 2))  # the other end may need as much
         return range(cut, cut + short) if left.silent else range(cut - short, cut)
 
@@ -92,7 +87,7 @@ def plan(
 
 
 def _cut_ranges(ranges: Sequence[Range], longest_silence: int, clip: int) -> tuple[list[Range], set[int]]:
-    """Return ``ranges`` cut to the given lengths (0: not at all), and where they were cut."""
+    """Cut ``ranges`` to the given lengths (0: not at all); return them and the cuts."""
     tiles: list[Range] = []
     forced: set[int] = set()
     for piece in ranges:
@@ -105,13 +100,13 @@ def _cut_ranges(ranges: Sequence[Range], longest_silence: int, clip: int) -> tup
 
 
 class Stitcher:
-    """Joins rendered chunks; holds no more than one cross-fade."""
+    """Cross-fades rendered chunks; holds no more than one cross-fade."""
 
     def __init__(self) -> None:
         self._held = np.zeros(0, np.float32)
 
     def push(self, chunk: Chunk, audio: np.ndarray) -> np.ndarray:
-        """Return the samples (T,) that ``audio`` (len(chunk),), the next chunk, completes.
+        """Add ``audio`` (len(chunk),), the next chunk; return the samples (T,) that are finished.
 
         Raises:
             ValueError: ``audio`` has another length than its chunk, or does not

@@ -1,8 +1,7 @@
-"""vocoder.onnx, fed in pieces: a slice of any length then takes the same memory.
+"""vocoder.onnx, run in pieces, so that memory does not grow with the slice.
 
-A piece carries as many of its neighbours' frames as its own depend on, and its
-sines begin at the phase that the frames before have come to, so the pieces
-join without a trace.
+A piece includes the neighbouring frames that its own depend on, and its sines
+begin at the phase where the frames before end, so the pieces join seamlessly.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ class GraphVocoder:
         synthesize: Runs the graph: inputs by name to audio (1, T).
         sampling_rate: Hz.
         hop_length: Samples per frame.
-        reach: Frames on either side that a frame's sound depends on.
-        piece: Frames to make at a time; the result does not depend on it but for rounding.
+        reach: Frames on either side that a frame's audio depends on.
+        piece: Frames at a time; changes the result by rounding only.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class GraphVocoder:
         self.reach, self.piece = reach, piece
 
     def __call__(self, mel: np.ndarray, f0: np.ndarray, uv: np.ndarray) -> np.ndarray:
-        """Return the sound (N * hop_length,), float32, of mel (M, N), F0 (N,) in Hz and uv (N,)."""
+        """Synthesize (N * hop_length,), float32, from mel (M, N), F0 (N,) in Hz and uv (N,)."""
         hop, n_frames = self.hop_length, len(f0)
         voiced = np.where(uv > 0.5, f0, 0).clip(0).astype(np.float32)
         generator = source_generator()

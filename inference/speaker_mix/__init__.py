@@ -1,8 +1,8 @@
-"""Who sings when: the tracks of a dynamic voice mix, checked, and as shares of each frame.
+"""Speaker mix: tracks of speaker weights over time, checked, as shares of each frame.
 
-Each rule that a track breaks has a sentence of its own: a mix that is silently
-bent into shape is heard, but not understood. Times are shares of the song and
-become frames of the *result*, so the rate of the recording has no say in them.
+Each rule that a track breaks has its own message; nothing is corrected
+silently. Times are shares of the song and become frames of the *result*, so
+the sampling rate of the source does not matter.
 """
 
 from __future__ import annotations
@@ -17,32 +17,31 @@ import numpy as np
 from inference.speaker_mix.file import SEGMENT, read_mix_file
 from modules.common.errors import ConfigError
 
-_SAME = 1e-6  # times that differ by less are the same, however they were rounded
+_SAME = 1e-6  # times that differ by less are equal
 _SILENT = "[[0., 1., 0., 0.]]"
 
 
 class SpeakerMix:
-    """The shares of all speakers at every moment of a song.
+    """The shares of all speakers in every frame of a song.
 
     Args:
         tracks: Segments (start, end, value at start, value at end) for each
             speaker, by id or name; times are shares of the song, 0 to 1.
         spk: Ids by name, as in config.json; empty: the speakers have no names.
         n_speakers: S of the model; None: as many as ``spk`` needs. Speakers
-            that the model has room for, but no name, never sing.
-        source: Where the tracks are from, for messages.
+            without a name get no share.
+        source: File of the tracks, for messages.
 
     Attributes:
         names: Of the speakers, by id.
         n_speakers: S.
 
     Raises:
-        ConfigError: A rule is broken: a speaker is unknown, missing or listed
-            twice; a track has no segments; a segment is no list of four finite
-            numbers, has a time outside 0 to 1, does not end after it starts, or
-            has a value below 0; the first does not start at 0, the last not end
-            at 1, or one not start where the one before ends. Names the speaker
-            and the segment.
+        ConfigError: A speaker is unknown, missing or listed twice; a track has no
+            segments; a segment is not a list of four finite numbers, has a time
+            outside 0 to 1, does not end after it starts, or has a value below 0;
+            the first does not start at 0, the last not end at 1, or one not start
+            where the one before ends. Names the speaker and the segment.
     """
 
     def __init__(
@@ -66,8 +65,8 @@ class SpeakerMix:
             self._tracks[number] = _checked(segments, where)
         for number in sorted(self.names.keys() - self._tracks.keys()):
             raise ConfigError(
-                f"{source}: {self._called(number)} is not listed; every speaker of the model is, one that "
-                f"does not sing as {number}: {_SILENT}"
+                f"{source}: {self._called(number)} is not listed; every speaker of the model must be, one "
+                f"without a share as {number}: {_SILENT}"
             )
 
     @classmethod
@@ -80,11 +79,11 @@ class SpeakerMix:
         return cls(read_mix_file(path), spk, n_speakers, path)
 
     def shares(self, first_frame: int, n_frames: int, total_frames: int) -> np.ndarray:
-        """Return how much of each speaker is heard in a part of the song.
+        """Shares of the speakers in a part of the song.
 
         Args:
             first_frame: Number of the first frame, on the clock of the result.
-                Frames before the song are as its first, those behind it as its last.
+                Frames before the song repeat its first, those after it its last.
             n_frames: N.
             total_frames: Of the whole song.
 
@@ -124,11 +123,11 @@ class SpeakerMix:
 
 
 def _checked(segments: Any, where: str) -> np.ndarray:
-    """Return a track as (K, 4), float64; raises ConfigError that names the segment and the rule."""
+    """Check a track and return it as (K, 4), float64; raises ConfigError for the segment and rule."""
     if not isinstance(segments, list | tuple) or any(not isinstance(s, list | tuple) for s in segments):
         raise ConfigError(f"{where}: a track is a list of segments, each {SEGMENT}, not {_short(segments)}")
     if not segments:
-        raise ConfigError(f"{where} has no segments; one that does not sing has {_SILENT}")
+        raise ConfigError(f"{where} has no segments; a speaker without a share has {_SILENT}")
     before = 0.0
     for i, segment in enumerate(segments, 1):
         place = f"{where}, segment {i}"
@@ -164,7 +163,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    """Return ``value`` as the user wrote it, or its beginning."""
+    """``value`` as the user wrote it, or its beginning."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits; lists in lists

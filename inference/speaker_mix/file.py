@@ -1,6 +1,6 @@
-"""The file that says who sings when: Python to look at, data to read.
+"""The file of a speaker mix: Python syntax, read as data.
 
-spkmix.py is edited by users and passed on by strangers. It is parsed and never
+spkmix.py is edited by users and shared between them. It is parsed and never
 run: whatever is not a table of numbers, names and lists is refused.
 """
 
@@ -16,13 +16,13 @@ from modules.common.errors import ConfigError
 
 NAME = "spk_mix_map"
 SEGMENT = "[start, end, value at start, value at end]"
-_LARGEST = 1_000_000  # bytes of a file that somebody wrote by hand
+_LARGEST = 1_000_000  # bytes; such files are written by hand
 
 
 def read_mix_file(path: str | Path) -> list[tuple[Any, Any]]:
-    """Return what a mix file lists: speaker and track, not checked; a speaker may be there twice.
+    """Read (speaker, track) pairs, unchecked and perhaps with duplicates.
 
-    The file is ``spk_mix_map = {...}``, as spkmix.py has it, the table alone, or JSON.
+    The file is ``spk_mix_map = {...}``, as in spkmix.py, the table alone, or JSON.
 
     Raises:
         ConfigError: The file is missing, unreadable or too large, or holds
@@ -31,7 +31,7 @@ def read_mix_file(path: str | Path) -> list[tuple[Any, Any]]:
     text = _text(Path(path))
     try:
         content = json.loads(text, object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError):  # no JSON: then it is Python
+    except (ValueError, RecursionError):  # not JSON: Python
         return _parse_literal(text, path)
     if not isinstance(content, _Pairs):
         raise ConfigError(f"{path} must list a track for each speaker: {{speaker: [{SEGMENT}, ...], ...}}")
@@ -39,22 +39,22 @@ def read_mix_file(path: str | Path) -> list[tuple[Any, Any]]:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object with all that it lists, a key twice too."""
+    """A JSON object with its duplicate keys."""
 
 
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _LARGEST:
-            raise ConfigError(f"{path} is too large for the tracks of a voice mix")
+            raise ConfigError(f"{path} is too large for the tracks of a speaker mix")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
-            f"{path} does not exist; give the tracks of the voice mix with --spk_mix_file, or copy spkmix.py"
+            f"{path} does not exist; give the tracks of the mix with --spk_mix_file, or copy spkmix.py"
         ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise ConfigError(f"{path} is no text; save it as UTF-8") from None
+        raise ConfigError(f"{path} is not text; save it as UTF-8") from None
 
 
 def _parse_literal(text: str, path: str | Path) -> list[tuple[Any, Any]]:
@@ -79,7 +79,7 @@ def _parse_literal(text: str, path: str | Path) -> list[tuple[Any, Any]]:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} may hold numbers, names and lists only: {reason}") from None
     except (RecursionError, MemoryError):
-        raise ConfigError(f"{path} holds lists in lists without end") from None
+        raise ConfigError(f"{path} nests lists too deeply") from None
 
 
 def _is_comment(statement: ast.stmt) -> bool:
@@ -91,13 +91,13 @@ def _is_comment(statement: ast.stmt) -> bool:
 
 
 def _map_of(statement: ast.stmt, path: str | Path) -> ast.Dict:
-    """Return the table in ``statement``; raises ConfigError if it is anything else."""
+    """The table in ``statement``; raises ConfigError if it is anything else."""
     value: ast.AST = statement
     if isinstance(statement, ast.Expr):
         value = statement.value
     elif isinstance(statement, ast.Assign) and _names(statement.targets) == [NAME]:
         value = statement.value
-    if not isinstance(value, ast.Dict) or None in value.keys:  # None: **, another table unfolded
+    if not isinstance(value, ast.Dict) or None in value.keys:  # None: ** unpacking
         raise ConfigError(
             f"{path}, line {statement.lineno}: it may hold nothing but {NAME} = {{...}}, with numbers, names "
             "and lists; the file is read as data and never run"

@@ -1,4 +1,4 @@
-"""A voice mix as a picture: who sings when, as areas that fill the song."""
+"""Plot of a speaker mix: stacked shares over time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from modules.common.files import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_POINTS = 2000  # along the song: more than the picture has pixels
-_LONGEST_LEGEND = 12  # speakers, those that sing most
-_LONGEST_NAME = 24  # letters
-# fonts with Chinese, Japanese or Korean letters, as systems and people call them
+_POINTS = 2000  # in time: more than the picture has pixels
+_LONGEST_LEGEND = 12  # speakers, those with the largest shares
+_LONGEST_NAME = 24  # characters
+# parts of the names of fonts with Chinese, Japanese or Korean characters
 _EAST_ASIAN = (
     "cjk",
     "wenquanyi",
@@ -32,24 +32,24 @@ _EAST_ASIAN = (
     "malgun",
     "unicode",
 )
-_BOXES = "Last Resort High-Efficiency"  # comes with matplotlib: a box for every letter there is
+_BOXES = "Last Resort High-Efficiency"  # comes with matplotlib: a box for every character
 
 
 def write_mix_plot(
     path: str | Path,
     mix: SpeakerMix,
     seconds: float,
-    labels: tuple[str, str] = ("seconds", "share of the voice"),
+    labels: tuple[str, str] = ("seconds", "speaker share"),
 ) -> None:
-    """Draw the shares of all speakers that sing.
+    """Plot the shares of all speakers that have one.
 
-    A letter that no font on this machine has is drawn as "?".
+    A character that no installed font has is drawn as "?".
 
     Args:
         path: The PNG to write.
-        mix: Who sings when.
+        mix: The speaker mix.
         seconds: Length of the song.
-        labels: Of its axes, to the right and upwards.
+        labels: Of the horizontal and the vertical axis.
     """
     from matplotlib.figure import Figure
 
@@ -63,7 +63,7 @@ def write_mix_plot(
     axis.set(xlim=(0, seconds), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
     shown = [(number, area) for number, area in zip(singing, areas, strict=True) if number in most]
     axis.legend(
-        [area for _, area in reversed(shown)],  # from above, as they lie upon each other
+        [area for _, area in reversed(shown)],  # in the order of the stack, from above
         [_label(mix.names[number], letters) for number, _ in reversed(shown)],
         bbox_to_anchor=(1.01, 1),
         loc="upper left",
@@ -76,14 +76,14 @@ def write_mix_plot(
 
 def _label(name: str, letters: set[str]) -> str:
     name = "".join(letter if letter in letters else "?" for letter in name[:_LONGEST_NAME])
-    return name.replace("$", r"\$")  # or matplotlib takes what lies between two for a formula
+    return name.replace("$", r"\$")  # or matplotlib reads a formula between two
 
 
 def use_fonts(figure: Figure) -> None:
-    """Give all that is written in a figure fonts that have its letters, as far as there are any here."""
+    """Choose fonts that have the characters of a figure, as far as such are installed."""
     from matplotlib.text import Text
 
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that one is medium is no news
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # font weights
     written = figure.findobj(Text)
     families, _ = fonts("".join(text.get_text() for text in written))
     for text in written:
@@ -91,7 +91,7 @@ def use_fonts(figure: Figure) -> None:
 
 
 def fonts(text: str) -> tuple[list[str], set[str]]:
-    """Return families of fonts that together have the letters of ``text``, and those that they do have."""
+    """Font families that together have the characters of ``text``, and the characters found."""
     from matplotlib.font_manager import fontManager, get_font
 
     wanted, found = set(text), set[str]()
@@ -104,7 +104,7 @@ def fonts(text: str) -> tuple[list[str], set[str]]:
     for entry in sorted(fontManager.ttflist, key=lambda entry: usefulness(entry.name)):
         if families and wanted <= found:
             break
-        # WenQuanYi Zen Hei calls itself medium
+        # 500: WenQuanYi Zen Hei
         upright = entry.style == "normal" and entry.weight in range(400, 501)
         if entry.name in (*families, _BOXES) or not upright:
             continue

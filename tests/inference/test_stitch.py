@@ -135,8 +135,6 @@ def test_no_ranges_no_chunks():
 )
 def test_impossible_clips_are_refused(clip, gradient, retain, message):
     with pytest.raises(ConfigError, match=message):
-        plan([Range(0, RATE, False)], RATE, clip, gradient, retain)
-    with pytest.raises(ConfigError, match=message):
         ConvertOptions(clip=clip, linear_gradient=gradient, linear_gradient_retain=retain)
 
 

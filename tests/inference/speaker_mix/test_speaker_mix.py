@@ -189,10 +189,10 @@ def test_the_file_in_the_root_is_a_mix_of_two():
         ("# nothing", "it is not there"),
         ("spk_mix_map = {0: [[0, 1, 1, 1]", "line 1: "),
         ("[[0, 1, 1, 1]]", "must list a track for each speaker"),
-        ("(" * 5000, "line 1|without end"),
-        ("{0: " + "-" * 100_000 + "1}", "without end|line 1"),
-        ("[" * 100_000, "line 1|without end"),
-        ('{"0": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 1|without end"),
+        ("(" * 5000, "line 1|too deeply"),
+        ("{0: " + "-" * 100_000 + "1}", "too deeply|line 1"),
+        ("[" * 100_000, "line 1|too deeply"),
+        ('{"0": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 1|too deeply"),
         ("x" * 1_000_001, "too large"),
         ('{"0": [[0, 1, 1, 1]], "anna": [[0, 1, 0, 0]]}', "listed twice"),
         ('{"0": [[0, 1, 1, 1]], "0": [[0, 1, 0, 0]]}', "listed twice"),
@@ -216,7 +216,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read(tmp_path)
     (tmp_path / "a.py").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="no text"):
+    with pytest.raises(ConfigError, match="not text"):
         read(tmp_path / "a.py")
     (tmp_path / "b.py").write_bytes(b"spk_mix_map\0")
     with pytest.raises(ConfigError, match=r"b\.py"):

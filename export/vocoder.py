@@ -66,7 +66,7 @@ def _synthesize(vocoder: NeuralVocoder, mel: Tensor, f0: Tensor, feed: Mapping[s
     draws: Any = _GivenDraws(feed["phase"], feed["source_noise"])
     network = vocoder.network
     excitation = network.m_source(f0, vocoder.hop_length, vocoder.sampling_rate, draws)
-    return network(vocoder.scaled(mel), excitation)
+    return network(mel * vocoder.mel_scale, excitation)
 
 
 class _GivenDraws:
@@ -116,8 +116,7 @@ class VocoderGraph(nn.Module):
     def __init__(self, vocoder: NeuralVocoder) -> None:
         super().__init__()
         self.sampling_rate, self.hop_length = vocoder.sampling_rate, vocoder.hop_length
-        # of (1, 1, N): the scale of the mel that the network was trained on
-        self.scale = float(vocoder.scaled(torch.ones(1)))
+        self.mel_scale = vocoder.mel_scale
         self.network: Any = copy.deepcopy(vocoder.network)
         self.network.ups = nn.ModuleList(map(_transposed, vocoder.network.ups))
         self.network.noise_convs = nn.ModuleList(map(_strided, vocoder.network.noise_convs))
@@ -136,7 +135,7 @@ class VocoderGraph(nn.Module):
         sines = frame_sines(frame_phase(step, hop), step, hop, phase.double())
         voiced = (f0 > 0).repeat_interleave(hop, 1)
         excitation = network.m_source.mix(sines, voiced, source_noise)[:, None, None]
-        x = network.enter(mel * self.scale, None)
+        x = network.enter(mel * self.mel_scale, None)
         for stage, (up, inject) in enumerate(zip(network.ups, network.noise_convs, strict=True)):
             x = network.refine(stage, up(network.activate(stage, x)) + inject(excitation))
         return network.conv_post(network.activate(len(network.ups), x)).tanh()

@@ -40,8 +40,9 @@ VOCODERS: Registry[VocoderSpec] = Registry(
     "vocoder",
     {
         "nsf-hifigan": VocoderSpec("vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan"),
+        # trained on decadic logarithms: log10(e), to the digits of the published project
         "nsf-hifigan-log10": VocoderSpec(
-            "vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan", kwargs={"log10": True}
+            "vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan", kwargs={"mel_scale": 0.434294}
         ),
         "nsf-snake-hifigan": VocoderSpec("vdecoder.nsf_snake_hifigan:NsfSnakeHifigan", "nsf-snake-hifigan"),
         "world": VocoderSpec("vdecoder.world:WorldVocoder"),

@@ -43,11 +43,11 @@ class NeuralVocoder(Vocoder):
 
     Attributes:
         network: With weight norm folded, in ``dtype``, without gradients.
-        log10: The network was trained on mels in decadic logarithm.
+        mel_scale: From natural log to the logarithm that the network was trained on.
     """
 
     network: Generator
-    log10 = False
+    mel_scale = 1.0
 
     def _install(self, network: Generator, state: dict[str, Tensor], source: Path) -> None:
         """Fill ``network`` with published tensors and make it ready to run.
@@ -67,13 +67,8 @@ class NeuralVocoder(Vocoder):
             excitation = self.network.m_source(
                 voiced.unsqueeze(0), self.hop_length, self.sampling_rate, source_generator()
             )
-            sound = self.network(self.scaled(mel).to(self.device).unsqueeze(0), excitation.to(self.device))
-            return audio.copy_(sound[0])
-
-    def scaled(self, mel: Tensor) -> Tensor:
-        """Convert a natural-log mel to the logarithm that the network was trained on."""
-        # log10(e), to the digits of the published project
-        return mel * 0.434294 if self.log10 else mel
+            mel = (mel * self.mel_scale).to(self.device).unsqueeze(0)
+            return audio.copy_(self.network(mel, excitation.to(self.device))[0])
 
 
 class NsfHifigan(NeuralVocoder):
@@ -84,7 +79,7 @@ class NsfHifigan(NeuralVocoder):
         device: Where the network runs and the audio is put.
         weights: The model file; None takes pretrain/nsf_hifigan/model.
         dtype: Precision of the convolutions. bfloat16 pays on processors that have it.
-        log10: The model was trained on mels in decadic logarithm.
+        mel_scale: See :class:`NeuralVocoder`.
 
     Raises:
         MissingWeightsError: The model or its config.json is not there.
@@ -98,10 +93,10 @@ class NsfHifigan(NeuralVocoder):
         device: torch.device | str = "cpu",
         weights: Path | None = None,
         dtype: torch.dtype = torch.float32,
-        log10: bool = False,
+        mel_scale: float = 1.0,
     ) -> None:
         super().__init__(data_config, device, weights, dtype)
-        self.log10 = log10
+        self.mel_scale = mel_scale
         path = Path(weights) if weights is not None else weights_path("nsf-hifigan")
         file, values = side_config(path)
         compare_analysis(file, values, ANALYSIS, data_config)

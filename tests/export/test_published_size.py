@@ -41,7 +41,7 @@ def test_the_vocoder(tmp_path):
         sampling_rate=44100,
         hop_length=512,
         n_mels=128,
-        scaled=lambda mel: mel,
+        mel_scale=1.0,
     )
     graph = vocoder_graph(vocoder)
     path = write(graph, tmp_path, {})

@@ -18,7 +18,7 @@ from vdecoder.nsf_snake_hifigan import NsfSnakeHifigan
 CASES = {
     "natural": ("nsf_hifigan", NsfHifigan),
     "resblock 2": ("nsf_hifigan_resblock2", NsfHifigan),
-    "log10": ("nsf_hifigan", partial(NsfHifigan, log10=True)),
+    "log10": ("nsf_hifigan", partial(NsfHifigan, mel_scale=0.434294)),
     "snake": ("nsf_snake_hifigan", NsfSnakeHifigan),
 }
 

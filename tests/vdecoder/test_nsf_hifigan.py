@@ -10,6 +10,7 @@ from modules.common.errors import CheckpointError, ConfigError, MissingWeightsEr
 from tests.support.golden_cases import load_case, signal
 from tests.support.published import write_vocoder
 from tests.vdecoder.test_contract import reduced_data
+from vdecoder import VOCODERS
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import fold_all
 from vdecoder.nsf_hifigan import NsfHifigan
@@ -49,10 +50,10 @@ def test_parity_with_its_source(tmp_path, case_name):
     np.testing.assert_allclose(network(mel, excitation), case["wave_no_noise"][:, 0], rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["natural", "log10"])
-def test_parity_of_the_mel_scale(tmp_path, name):
+@pytest.mark.parametrize(("vocoder", "name"), [("nsf-hifigan", "natural"), ("nsf-hifigan-log10", "log10")])
+def test_parity_of_the_mel_scale(tmp_path, vocoder, name):
     case = load_case("nsf_hifigan_log10")
-    vocoder = build(tmp_path, log10=name == "log10")
+    vocoder = build(tmp_path, **VOCODERS[vocoder].kwargs)
     seen = []
 
     def forward(mel, excitation):

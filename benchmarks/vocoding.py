@@ -131,7 +131,7 @@ def fastest(works: dict[str, Callable[[], object]]) -> dict[str, float]:
 def network(dtype: torch.dtype, plain: bool = False) -> Generator:
     """Return the published vocoder if it is here, else one of its size."""
     path: Path | None = find_weights("nsf-hifigan")
-    config = GeneratorConfig.read(side_config(path)[1], path) if path else PUBLISHED
+    config = GeneratorConfig.read(side_config(path), path) if path else PUBLISHED
     made = Generator(config).eval()
     if path:
         from modules.checkpoint import load_weights, read_weights, state_of

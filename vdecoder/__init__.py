@@ -1,4 +1,4 @@
-"""The vocoders: what turns a log-mel and F0 into sound.
+"""Vocoders: from log-mel and F0 to audio.
 
 A vocoder is built as ``VOCODERS.build(name, data_config, device)``, with
 ``weights`` (a file; None takes the published one) and ``dtype`` as keywords,
@@ -6,10 +6,10 @@ and has one method::
 
     synthesize(mel, f0, uv) -> audio
 
-with mel (M, N) as :class:`modules.dsp.mel.LogMel` makes it, f0 (N,) in Hz without
+with mel (M, N) from :class:`modules.dsp.mel.LogMel`, f0 (N,) in Hz without
 gaps, uv (N,) 1 where voiced, and audio (N * hop_length,), all float32 tensors.
 A new one is one file here with a subclass of :class:`vdecoder.base.Vocoder`, and
-one line in the table; the tests in tests/vdecoder/test_contract.py then hold for
+one line in the table; the tests in tests/vdecoder/test_contract.py then apply to
 it too.
 """
 
@@ -51,15 +51,15 @@ VOCODERS: Registry[VocoderSpec] = Registry(
 
 
 def published_file(vocoder: str) -> str:
-    """Return where a vocoder's published file lies, as configurations name it; "" for one without a file."""
+    """Path of a vocoder's published file, as configurations name it; "" for one without a file."""
     key = VOCODERS[vocoder].weights
     return f"pretrain/{WEIGHTS[key].file}" if key else ""
 
 
 def own_file(vocoder: str, ckpt: str) -> Path | None:
-    """Return the file that ``vocoder.ckpt`` of a diffusion.yaml names, or None for the published one.
+    """The file that ``vocoder.ckpt`` of a diffusion.yaml names, or None for the published one.
 
-    One that is not there is announced: what the published one makes may sound different.
+    A warning is logged if it does not exist: the published one may sound different.
     """
     published = published_file(vocoder)
     if not published or not ckpt:
@@ -68,5 +68,5 @@ def own_file(vocoder: str, ckpt: str) -> Path | None:
     if path.is_file():
         return path
     if path != Path(published):
-        logger.warning("vocoder.ckpt: there is no %s; the published %s is taken instead", ckpt, vocoder)
+        logger.warning("vocoder.ckpt: %s does not exist; using the published %s instead", ckpt, vocoder)
     return None

@@ -1,4 +1,4 @@
-"""What every vocoder promises, kept in one place so that each need only synthesise."""
+"""The interface of all vocoders, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Vocoder(ABC):
-    """Turns a log-mel and F0 into sound; equal inputs give equal sound.
+    """Synthesizes audio from a log-mel and F0; equal inputs give equal audio.
 
     Args:
         data_config: The analysis settings of the mel.
-        device: Where the audio is put, and the work is done where that is possible.
-        weights: Its file; None takes the published one under pretrain/.
+        device: Where the audio is returned, and computed if the vocoder supports it.
+        weights: The model file; None: the published one under pretrain/.
         dtype: Precision of the convolutions, where there are any. The audio is
-            float32 whatever it is.
+            always float32.
 
     Attributes:
         sampling_rate: Of the audio, Hz.
@@ -45,21 +45,21 @@ class Vocoder(ABC):
 
     @torch.no_grad()
     def synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
-        """Return the sound (N * hop_length,), float32, on the vocoder's device.
+        """Audio (N * hop_length,), float32, on the vocoder's device.
 
         Args:
             mel: (M, N), natural log.
-            f0: (N,), Hz; 0 means unvoiced whatever ``uv`` says.
+            f0: (N,), Hz; 0 is unvoiced, even where ``uv`` is 1.
             uv: (N,), 1 = voiced.
 
         Raises:
-            FeatureError: The shapes do not fit, or there is a NaN or an infinity.
+            FeatureError: The shapes do not match, or there is NaN or infinity.
         """
         if mel.ndim != 2 or mel.shape[0] != self.n_mels or not mel.shape[1]:
             raise FeatureError(f"the vocoder needs a mel of ({self.n_mels}, N), not {tuple(mel.shape)}")
         if f0.shape != mel.shape[1:] or uv.shape != mel.shape[1:]:
             raise FeatureError(
-                f"mel, f0 and uv must have equally many frames, not {mel.shape[1]}, {tuple(f0.shape)} "
+                f"mel, f0 and uv must have the same number of frames, not {mel.shape[1]}, {tuple(f0.shape)} "
                 f"and {tuple(uv.shape)}"
             )
         for name, track in (("mel", mel), ("f0", f0), ("uv", uv)):
@@ -72,4 +72,4 @@ class Vocoder(ABC):
 
     @abstractmethod
     def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
-        """Return the sound of inputs that fit each other and are finite."""
+        """Audio of checked inputs."""

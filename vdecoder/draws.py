@@ -1,4 +1,4 @@
-"""The random numbers of the sine source: the same ones in every run, with or without PyTorch."""
+"""Random numbers of the sine source: the same in every run, with or without PyTorch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _SEED = 0
 
 
 def source_generator() -> np.random.Generator:
-    """Return where the vocoders draw from, from its start: equal inputs give equal sound."""
+    """A freshly seeded generator for one synthesis, so that equal inputs give equal audio."""
     return np.random.default_rng(_SEED)
 
 
 def initial_phase(generator: np.random.Generator | None) -> np.ndarray:
-    """Return the phase (9,) of each harmonic before the first sample, cycles; the fundamental's is 0."""
+    """Phase (9,) of each harmonic before the first sample, cycles; the fundamental's is 0."""
     phase = np.zeros(N_HARMONICS)
     if generator is not None:
         phase[1:] = generator.random(N_HARMONICS - 1)

@@ -1,9 +1,8 @@
-"""The enhancer: sings finished audio once more through a vocoder.
+"""The enhancer: resynthesis of converted audio by a vocoder.
 
-Where the voice that was converted to has gaps, the vocoder, trained on many
-hours of others, fills them in. It knows pitches beyond its own range too if it
-is told that the recording was made at another speed: with the adaptive key the
-audio is stretched on the way in, and back on the way out.
+The vocoder was trained on many hours of many voices, and repairs artifacts of a
+voice model that was not. The adaptive key extends its range: the audio is
+resampled, so that its pitch is lower for the vocoder, and resampled back after.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
     from modules.config import DataConfig
 
 _GRID = 100  # Hz, the published rounding of the adaptive rate
-_LARGEST_KEY = 24.0  # semitones; beyond, nothing of the voice is left
+_LARGEST_KEY = 24.0  # semitones; beyond, the voice is lost
 
 
 class Enhancer:
-    """Re-synthesis of audio by a vocoder.
+    """Resynthesis of audio by a vocoder.
 
     Args:
-        vocoder: Natural-log mel to sound.
+        vocoder: From natural-log mel to audio.
         data_config: The analysis settings that the vocoder was built with.
     """
 
@@ -49,10 +48,10 @@ class Enhancer:
         adaptive_key: float = 0.0,
         silence_front: float = 0.0,
     ) -> Tensor:
-        """Return the audio sung once more, float32 on the vocoder's device, at the vocoder's rate.
+        """The resynthesized audio, float32 on the vocoder's device, at the vocoder's rate.
 
-        It is as long as the audio: T samples at the same rate. (The published
-        enhancer loses up to a hop, and changes the caller's F0.)
+        It has the duration of the input: T samples at the same rate. (The
+        published enhancer loses up to a hop, and changes the caller's F0.)
 
         Args:
             audio: (T,).
@@ -60,13 +59,13 @@ class Enhancer:
                 Frames of 0 are unvoiced; an F0 without gaps is voiced throughout.
             hop_length: Samples of ``audio`` per frame of ``f0``.
             sampling_rate: Of the audio, Hz; None is the vocoder's own.
-            adaptive_key: Semitones by which the vocoder is to sing lower, so that
-                high notes come into its range. What is returned is not shifted.
-            silence_front: Seconds of silence at the beginning, which are left silent.
+            adaptive_key: Semitones by which the vocoder works lower, so that high
+                notes are in its range. The result is not shifted.
+            silence_front: Seconds of silence at the beginning, which stay silent.
 
         Raises:
             ConfigError: The key is beyond ±24.
-            FeatureError: There is no audio or no F0, or a NaN or an infinity in one.
+            FeatureError: Audio or F0 is empty, or holds NaN or infinity.
         """
         if not abs(adaptive_key) <= _LARGEST_KEY:
             raise ConfigError(f"the enhancer's adaptive key must be within ±24 semitones, not {adaptive_key}")
@@ -94,32 +93,32 @@ class Enhancer:
         return torch.from_numpy(np.pad(sound, (begin, end))).to(self.vocoder.device)
 
     def _track(self, f0: np.ndarray, frame: float, n_samples: int, rate: int) -> tuple[Tensor, Tensor]:
-        """Return F0 (N,) and voicing (N,) for the vocoder's frames of audio at ``rate`` Hz.
+        """F0 (N,) and voicing (N,) for the vocoder's frames of audio at ``rate`` Hz.
 
-        The vocoder takes the audio for one at its own rate, so all it hears is
+        The vocoder treats the audio as one at its own rate, so everything is
         slower and lower by the ratio of the two.
 
         Args:
             f0: (N',), Hz, one every ``frame`` seconds.
             frame: Seconds.
-            n_samples: Of the audio that the vocoder hears.
-            rate: Hz, what that audio truly has.
+            n_samples: Of the vocoder's input.
+            rate: True rate of that input, Hz.
         """
         filled, voiced = fill_unvoiced(f0)
         times = np.arange(-(-n_samples // self.hop_length)) * (self.hop_length / rate)
-        theirs = np.arange(len(f0)) * frame
-        pitch = np.interp(times, theirs, filled) * (self.sampling_rate / rate)
-        voicing = np.interp(times, theirs, voiced) >= 0.5
+        given = np.arange(len(f0)) * frame
+        pitch = np.interp(times, given, filled) * (self.sampling_rate / rate)
+        voicing = np.interp(times, given, voiced) >= 0.5
         return torch.from_numpy(pitch).float(), torch.from_numpy(voicing).float()
 
     def _vocode(self, audio: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
-        """Return the sound of audio (T,) as the vocoder would sing it: whole hops, at least T samples."""
+        """Resynthesize audio (T,): whole hops, at least T samples."""
         padded = torch.nn.functional.pad(audio, (0, len(f0) * self.hop_length - len(audio)))
         return self.vocoder.synthesize(self.log_mel(padded.unsqueeze(0))[0], f0, uv)
 
 
 def adaptive_rate(sampling_rate: int, key: float) -> int:
-    """Return the rate (Hz) at which audio sounds ``key`` semitones lower when taken for ``sampling_rate``."""
+    """Rate (Hz) of audio that is ``key`` semitones lower when played at ``sampling_rate``."""
     if key == 0:
         return sampling_rate
     return _GRID * round(sampling_rate * 2.0 ** (key / 12) / _GRID)

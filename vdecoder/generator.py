@@ -1,9 +1,9 @@
-"""The HiFi-GAN network that turns mel and excitation into sound, in pieces of any length.
+"""The HiFi-GAN network: from mel and excitation to audio, in pieces of any length.
 
 Names of modules and tensors are the published ones: they are the file format.
-A song is synthesised in pieces, so that its length costs no memory. Each piece
-carries as much of its neighbours as the layers ahead can see, and sheds it on
-the way, so that the pieces join without a trace.
+A song is synthesized in pieces, so that memory does not grow with its length.
+Each piece includes as much of its neighbours as the remaining layers depend on,
+which is cropped layer by layer, so that pieces join exactly.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class GeneratorConfig:
     resblock: str
     resblock_kernel_sizes: tuple[int, ...]
     resblock_dilation_sizes: tuple[tuple[int, ...], ...]
-    gin_channels: int = 0  # of a speaker's embedding; 0: none
+    gin_channels: int = 0  # of a speaker embedding; 0: none
 
     @classmethod
     def read(cls, values: Mapping[str, Any], source: object) -> GeneratorConfig:
         """Take the fields from a published configuration.
 
         Args:
-            values: The file's content; what is not a size of the network is left alone.
+            values: The file's content; other entries are ignored.
             source: The file, for messages.
 
         Raises:
@@ -74,7 +74,7 @@ class GeneratorConfig:
             if not isinstance(sizes, tuple) or not sizes or not all(map(_is_size, sizes)):
                 return f"{name} is {sizes!r}"
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
-            return "upsample_rates and upsample_kernel_sizes are not equally many"
+            return "upsample_rates and upsample_kernel_sizes differ in length"
         pairs = zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True)
         if any(size < rate or (size - rate) % 2 for rate, size in pairs):
             return "an upsampling kernel must be as long as its rate, or an even number longer"
@@ -112,7 +112,7 @@ class ResBlock1(nn.Module):
         self.reach = sum(conv.reach for conv in (*self.convs1, *self.convs2))  # samples, on either side
 
     def forward(self, x: Tensor, activated: Tensor) -> Tensor:
-        """Return a tensor of its own from ``x`` (B, C, 1, T) and its leaky_relu, which the blocks share."""
+        """A new tensor from ``x`` (B, C, 1, T) and its leaky_relu, which the blocks share."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
             y = plain(F.leaky_relu_(dilated(activated), SLOPE))
             x = y.add_(x)
@@ -131,7 +131,7 @@ class ResBlock2(nn.Module):
         self.reach = sum(conv.reach for conv in convs)
 
     def forward(self, x: Tensor, activated: Tensor) -> Tensor:
-        """Do as :meth:`ResBlock1.forward`."""
+        """See :meth:`ResBlock1.forward`."""
         for conv in self.convs:
             x = conv(activated).add_(x)
             if conv is not self.convs[-1]:
@@ -142,7 +142,7 @@ class ResBlock2(nn.Module):
 class Generator(nn.Module):
     """NSF-HiFiGAN (Kong, Kim and Bae 2020, with a sine source); use it after :func:`fold_all`."""
 
-    activation_reach = 0  # samples on either side that an activation sees
+    activation_reach = 0  # samples on either side that an activation depends on
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -163,15 +163,15 @@ class Generator(nn.Module):
         self.conv_post = ToSound(channels, 7)
 
     def resblock(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> nn.Module:
-        """Return one residual block."""
+        """One residual block."""
         block = ResBlock1 if self.config.resblock == "1" else ResBlock2
         return block(channels, kernel_size, dilations)
 
     def in_precision(self, dtype: torch.dtype) -> Generator:
-        """Put the convolutions into ``dtype``, but those next to the mel and the sound; return the network.
+        """Convert the convolutions to ``dtype``, except the first and last; return the network.
 
-        Both ends cost next to nothing, and bfloat16 has three digits: a mel of
-        -8.03 would become -8.0, and the sound would have a noise floor of -54 dB.
+        Both ends are cheap, and bfloat16 has three digits: a mel of -8.03 would
+        become -8.0, and the audio would have a noise floor of -54 dB.
         """
         self.to(dtype)
         for end in (self.m_source, self.conv_pre, self.conv_post):
@@ -179,14 +179,14 @@ class Generator(nn.Module):
         return self
 
     def activate(self, stage: int, x: Tensor) -> Tensor:
-        """Return the activation before a stage; the last one, before conv_post, is the number of stages.
+        """Activation before a stage, or before conv_post if ``stage`` is the number of stages.
 
-        ``x`` is no longer needed and may be overwritten.
+        ``x`` may be overwritten.
         """
         return F.leaky_relu_(x, SLOPE if stage < len(self.ups) else 0.01)
 
     def refine(self, stage: int, x: Tensor) -> Tensor:
-        """Return the mean of a stage's residual blocks on ``x`` (B, C, 1, T)."""
+        """Mean of a stage's residual blocks for ``x`` (B, C, 1, T)."""
         blocks, activated = self._blocks(stage), F.leaky_relu(x, SLOPE)
         total = blocks[0](x, activated)
         for block in blocks[1:]:
@@ -198,7 +198,7 @@ class Generator(nn.Module):
         return list(self.resblocks[stage * n_blocks : (stage + 1) * n_blocks])
 
     def enter(self, mel: Tensor, speaker: Tensor | None) -> Tensor:
-        """Return the first features (B, C, 1, N) of mel (B, M, N)."""
+        """First features (B, C, 1, N) of mel (B, M, N)."""
         return self.conv_pre(mel.mT.contiguous().mT.unsqueeze(2))
 
     def forward(
@@ -208,13 +208,13 @@ class Generator(nn.Module):
         speaker: Tensor | None = None,
         piece: int = _PIECE,
     ) -> Tensor:
-        """Return the sound (B, N * hop_length), float32.
+        """Audio (B, N * hop_length), float32.
 
         Args:
             mel: (B, M, N), natural log.
             excitation: (B, N * hop_length), from :class:`SineSource`.
             speaker: (B, C), only for networks with ``gin_channels``.
-            piece: Frames to do at a time; the result does not depend on it but for rounding.
+            piece: Frames computed at a time; it changes the result by rounding only.
         """
         n_frames = mel.shape[2]
         audio = torch.empty(len(mel), n_frames * self.config.hop_length, device=mel.device)
@@ -227,7 +227,7 @@ class Generator(nn.Module):
     def logits(
         self, mel: Tensor, excitation: Tensor, speaker: Tensor | None, first: int, last: int
     ) -> Tensor:
-        """Return the output before tanh (B, T) of the frames ``first`` to ``last`` alone."""
+        """Output before tanh (B, T) of the frames ``first`` to ``last``."""
         n_frames, reaches = mel.shape[2], self.reaches()
         context = reaches[0] + self.conv_pre.reach
         start, stop = max(0, first - context), min(n_frames, last + context)
@@ -236,16 +236,16 @@ class Generator(nn.Module):
         for stage, (up, inject) in enumerate(zip(self.ups, self.noise_convs, strict=True)):
             assert isinstance(up, Upsample)
             reach = reaches[stage]
-            x, start, stop = _shed(x, start, stop, first * rate - reach, last * rate + reach)
+            x, start, stop = _crop(x, start, stop, first * rate - reach, last * rate + reach)
             x = up(self.activate(stage, x))
             rate, start, stop = rate * up.stride, start * up.stride, stop * up.stride
             x = self.refine(stage, x.add_(inject(excitation, start, stop)))
-        x, start, stop = _shed(x, start, stop, first * rate - reaches[-1], last * rate + reaches[-1])
+        x, start, stop = _crop(x, start, stop, first * rate - reaches[-1], last * rate + reaches[-1])
         x = self.conv_post(self.activate(len(self.ups), x))
-        return _shed(x, start, stop, first * rate, last * rate)[0]
+        return _crop(x, start, stop, first * rate, last * rate)[0]
 
     def reaches(self) -> list[int]:
-        """Return how many samples on either side must be right at each stage's entry, and at conv_post's."""
+        """Samples needed on either side at the input of each stage, and of conv_post."""
         reaches = [self.conv_post.reach + self.activation_reach]
         for stage in reversed(range(len(self.ups))):
             seen = reaches[0] + max(block.reach for block in self._blocks(stage))
@@ -254,7 +254,7 @@ class Generator(nn.Module):
         return reaches
 
 
-def _shed(x: Tensor, start: int, stop: int, wanted_start: int, wanted_stop: int) -> tuple[Tensor, int, int]:
-    """Cut ``x`` (B, C, 1, T), which covers ``start`` to ``stop``, down to what is still wanted."""
+def _crop(x: Tensor, start: int, stop: int, wanted_start: int, wanted_stop: int) -> tuple[Tensor, int, int]:
+    """Crop ``x`` (B, C, 1, T), which covers ``start`` to ``stop``, to what is still needed."""
     new_start, new_stop = max(start, wanted_start), min(stop, wanted_stop)
     return x[..., new_start - start : new_stop - start], new_start, new_stop

@@ -1,8 +1,8 @@
 """Convolutions of the neural vocoders: published weights, laid out for speed.
 
-Sound is kept as (B, C, 1, T) with the channels innermost in memory (torch's
-channels_last). One-dimensional convolutions of torch keep time innermost, and
-on a CPU spend a third of the time on moving numbers between the two layouts.
+Tensors are (B, C, 1, T) with the channels innermost in memory (torch's
+channels_last). torch's one-dimensional convolutions keep time innermost, and on
+a CPU spend a third of their time on converting between the two layouts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LAST = torch.channels_last
 
 
 class _WeightNorm(nn.Module):
-    """A direction ``weight_v`` (A, B, K) times a length ``weight_g`` (A, 1, 1), until they are folded."""
+    """Weight norm: a direction ``weight_v`` (A, B, K) times a length ``weight_g`` (A, 1, 1), to be folded."""
 
     bias: nn.Parameter
     weight: Tensor
@@ -29,7 +29,7 @@ class _WeightNorm(nn.Module):
         self.weight_v = nn.Parameter(torch.empty(shape), requires_grad=False)
 
     def fold(self) -> None:
-        """Replace the pair by the weight that it stands for."""
+        """Replace the pair by its product, the weight."""
         length = torch.linalg.vector_norm(self.weight_v, dim=(1, 2), keepdim=True)
         weight = self._arranged(self.weight_v * (self.weight_g / length))
         del self.weight_g, self.weight_v
@@ -40,24 +40,24 @@ class _WeightNorm(nn.Module):
 
 
 class Conv(_WeightNorm):
-    """A convolution that keeps the length; use it after :meth:`fold`."""
+    """A convolution that keeps the length; for use after :meth:`fold`."""
 
     def __init__(self, n_in: int, n_out: int, kernel_size: int, dilation: int = 1) -> None:
         super().__init__((n_out, n_in, kernel_size), n_out)
         self.dilation = dilation
-        self.reach = (kernel_size - 1) * dilation // 2  # samples seen on either side
+        self.reach = (kernel_size - 1) * dilation // 2  # samples on either side
 
     def _arranged(self, weight: Tensor) -> Tensor:
         return weight.unsqueeze(2).contiguous(memory_format=_LAST)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C_in, 1, T) to (B, C_out, 1, T)."""
-        x = x.to(self.weight.dtype)  # the first and the last of a network may be more precise than the rest
+        x = x.to(self.weight.dtype)  # the first and last layers of a network may have another precision
         return F.conv2d(x, self.weight, self.bias, padding=(0, self.reach), dilation=(1, self.dilation))
 
 
 class ToSound(Conv):
-    """The convolution down to one channel: a product for each tap. Convolution routines are slow at it."""
+    """A convolution to one channel, one product per tap; convolution routines are slow for it."""
 
     def __init__(self, n_in: int, kernel_size: int) -> None:
         super().__init__(n_in, 1, kernel_size)
@@ -73,9 +73,9 @@ class ToSound(Conv):
 
 
 class Upsample(_WeightNorm):
-    """A transposed convolution, done as one matrix product with ``stride`` times the channels.
+    """A transposed convolution as one matrix product with ``stride`` times the channels.
 
-    With the channels innermost, (T, stride * C) is (T * stride, C) already.
+    With the channels innermost, (T, stride * C) is the same as (T * stride, C).
     """
 
     def __init__(self, n_in: int, n_out: int, kernel_size: int, stride: int, padding: int) -> None:
@@ -101,7 +101,7 @@ class Upsample(_WeightNorm):
 
 
 class Inject(nn.Module):
-    """Brings the excitation down to a stage's rate and channels: a strided convolution, no weight norm."""
+    """Strided convolution of the excitation to a stage's rate and channels, without weight norm."""
 
     def __init__(self, n_out: int, stride: int, padding: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Inject(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_out), requires_grad=False)
 
     def forward(self, excitation: Tensor, start: int, stop: int) -> Tensor:
-        """Return outputs ``start`` to ``stop`` as (B, C, 1, stop - start), of excitation (B, T), whole."""
+        """Outputs ``start`` to ``stop``, (B, C, 1, stop - start), of the whole excitation (B, T)."""
         first = start * self.stride - self.padding
         last = (stop - 1) * self.stride - self.padding + self.kernel_size
         n_samples = excitation.shape[1]

@@ -1,13 +1,14 @@
 """NSF-HiFiGAN from its published files, in natural log and in log10.
 
-A vocoder only knows the mel it was trained on. Its config.json says which that
-was, and is compared with the voice's own settings before a sound is made:
-a mismatch would still sound, and nobody would know why so badly.
+A vocoder needs the mel that it was trained on. Its config.json says which, and
+is compared with the voice model's settings: a mismatch would degrade the audio
+without an error.
 """
 
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from modules.config import DataConfig
 
 # field of config.json -> of DataConfig
-ANALYSIS = {
+_ANALYSIS = {
     "sampling_rate": "sampling_rate",
     "n_fft": "n_fft",
     "win_size": "win_length",
@@ -39,53 +40,25 @@ ANALYSIS = {
 
 
 class NeuralVocoder(Vocoder):
-    """A network between a sine source and the sound; what the neural vocoders share.
-
-    Attributes:
-        network: With weight norm folded, in ``dtype``, without gradients.
-        mel_scale: From natural log to the logarithm that the network was trained on.
-    """
-
-    network: Generator
-    mel_scale = 1.0
-
-    def _install(self, network: Generator, state: dict[str, Tensor], source: Path) -> None:
-        """Fill ``network`` with published tensors and make it ready to run.
-
-        Raises:
-            CheckpointError: The tensors do not fit.
-        """
-        load_weights(network, state, source)
-        fold_all(network)
-        self.network = network.in_precision(self.dtype).eval().requires_grad_(False).to(self.device)
-
-    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
-        """Return the sound, within ±1."""
-        audio = torch.empty(mel.shape[1] * self.hop_length, device=self.device)
-        with torch.inference_mode():
-            voiced = torch.where(uv > 0.5, f0, 0.0).clamp(min=0)
-            excitation = self.network.m_source(
-                voiced.unsqueeze(0), self.hop_length, self.sampling_rate, source_generator()
-            )
-            mel = (mel * self.mel_scale).to(self.device).unsqueeze(0)
-            return audio.copy_(self.network(mel, excitation.to(self.device))[0])
-
-
-class NsfHifigan(NeuralVocoder):
-    """NSF-HiFiGAN as openvpi publishes it: ``{"generator": tensors}`` and a config.json beside it.
+    """A network with a sine source, and a config.json in the folder of its file; base of the neural vocoders.
 
     Args:
         data_config: The analysis settings of the mel.
-        device: Where the network runs and the audio is put.
-        weights: The model file; None takes pretrain/nsf_hifigan/model.
-        dtype: Precision of the convolutions. bfloat16 pays on processors that have it.
-        mel_scale: See :class:`NeuralVocoder`.
+        device: Where the audio is computed and returned.
+        weights: The model file; None: the published one under pretrain/.
+        dtype: Precision of the convolutions. bfloat16 is faster on processors with support for it.
+        mel_scale: From natural log to the logarithm that the network was trained on.
+
+    Attributes:
+        network: With weight norm folded, in ``dtype``, without gradients.
 
     Raises:
-        MissingWeightsError: The model or its config.json is not there.
+        MissingWeightsError: The model or its config.json is missing.
         ConfigError: The vocoder was trained with other analysis settings, or its config.json is broken.
         CheckpointError: The model cannot be read, or does not fit its config.json.
     """
+
+    _published: str  # key in modules/pretrained/weights.py
 
     def __init__(
         self,
@@ -97,59 +70,88 @@ class NsfHifigan(NeuralVocoder):
     ) -> None:
         super().__init__(data_config, device, weights, dtype)
         self.mel_scale = mel_scale
-        path = Path(weights) if weights is not None else weights_path("nsf-hifigan")
-        file, values = side_config(path)
-        compare_analysis(file, values, ANALYSIS, data_config)
-        config = GeneratorConfig.read(values, file)
-        check_hop(file, config, data_config)
-        state = state_of(read_weights(path, keep=("generator",)), path, "generator")
-        self._install(Generator(config), state, path)
+        path = Path(weights) if weights is not None else weights_path(self._published)
+        file, values = path.with_name("config.json"), side_config(path)
+        compare_analysis(file, self._analysis(values), data_config)
+        network = self._build(values, file)
+        if network.config.hop_length != self.hop_length:
+            raise ConfigError(
+                f"{file}: upsample_rates {list(network.config.upsample_rates)} are "
+                f"{network.config.hop_length} samples per frame, but data.hop_length is {self.hop_length}"
+            )
+        load_weights(network, self._state(path, network), path)
+        fold_all(network)
+        self.network = network.in_precision(dtype).eval().requires_grad_(False).to(self.device)
+
+    @abstractmethod
+    def _build(self, values: dict[str, Any], file: Path) -> Generator:
+        """The network that the content of ``file`` describes; raises ConfigError."""
+
+    @abstractmethod
+    def _state(self, path: Path, network: Generator) -> dict[str, Tensor]:
+        """Tensors of the model file, under the network's names; raises CheckpointError."""
+
+    def _analysis(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The analysis settings in a config.json."""
+        return values
+
+    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+        """Audio within ±1."""
+        audio = torch.empty(mel.shape[1] * self.hop_length, device=self.device)
+        with torch.inference_mode():
+            voiced = torch.where(uv > 0.5, f0, 0.0).clamp(min=0)
+            excitation = self.network.m_source(
+                voiced.unsqueeze(0), self.hop_length, self.sampling_rate, source_generator()
+            )
+            mel = (mel * self.mel_scale).to(self.device).unsqueeze(0)
+            return audio.copy_(self.network(mel, excitation.to(self.device))[0])
 
 
-def side_config(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the config.json that belongs to a model file, and its content.
+class NsfHifigan(NeuralVocoder):
+    """NSF-HiFiGAN as published by openvpi: ``{"generator": tensors}``."""
+
+    _published = "nsf-hifigan"
+
+    def _build(self, values: dict[str, Any], file: Path) -> Generator:
+        return Generator(GeneratorConfig.read(values, file))
+
+    def _state(self, path: Path, network: Generator) -> dict[str, Tensor]:
+        return state_of(read_weights(path, keep=("generator",)), path, "generator")
+
+
+def side_config(path: Path) -> dict[str, Any]:
+    """Content of the config.json in the folder of a model file.
 
     Raises:
-        MissingWeightsError: It is not there.
+        MissingWeightsError: It does not exist.
         ConfigError: It is not a JSON object.
     """
-    file = path.parent / "config.json"
+    file = path.with_name("config.json")
     if not file.is_file():
         raise MissingWeightsError(
             f"{file} is missing: {path.name} cannot be used without the config.json it was published with. "
-            "Put it into the same folder."
+            "Put it in the same folder."
         )
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read as JSON: {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{file} holds no JSON object: it is not the configuration of a vocoder")
-    return file, values
+        raise ConfigError(f"{file} is not a JSON object, so not the configuration of a vocoder")
+    return values
 
 
-def compare_analysis(
-    file: Path, values: Mapping[str, Any], names: Mapping[str, str], data_config: DataConfig
-) -> None:
-    """Raise ConfigError if the vocoder's analysis settings differ from the voice's; name them all."""
+def compare_analysis(file: Path, values: Mapping[str, Any], data_config: DataConfig) -> None:
+    """Raise ConfigError if analysis settings differ from the voice model's; names all that do."""
     other = [
         f"{theirs} {values[theirs]!r} (data.{ours} {getattr(data_config, ours)!r})"
-        for theirs, ours in names.items()
+        for theirs, ours in _ANALYSIS.items()
         if theirs in values and not _equal(values[theirs], getattr(data_config, ours))
     ]
     if other:
         raise ConfigError(
             f"{file}: this vocoder was trained with {', '.join(other)}. "
-            "Use the vocoder that the voice's data settings were made for."
-        )
-
-
-def check_hop(file: Path, config: GeneratorConfig, data_config: DataConfig) -> None:
-    """Raise ConfigError if the network does not make one hop of sound per frame."""
-    if config.hop_length != data_config.hop_length:
-        raise ConfigError(
-            f"{file}: upsample_rates {list(config.upsample_rates)} make {config.hop_length} samples a frame, "
-            f"but data.hop_length is {data_config.hop_length}"
+            "Use the vocoder that the voice model's data settings were made for."
         )
 
 

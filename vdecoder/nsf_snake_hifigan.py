@@ -1,15 +1,15 @@
 """NSF-HiFiGAN with snake activations: the decoder of so-vits-svc's VITS models.
 
-It is no model of its own but the part ``dec.`` of a ``G_*.pth``, and it turns
-that model's latents into sound. A voice of this project makes mels; only a
-decoder that was trained on mels as wide as its latents can serve it.
+It is the part ``dec.`` of a ``G_*.pth``, and its input are that model's latents.
+Voice models of this project output mels, so only a decoder that was trained on
+mels can be used with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +17,10 @@ from torch.nn import functional as F
 
 from modules.checkpoint import read_weights, state_of
 from modules.common.errors import CheckpointError, ConfigError
-from modules.pretrained.weights import weights_path
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import Conv
-from vdecoder.nsf_hifigan import ANALYSIS, NeuralVocoder, check_hop, compare_analysis, side_config
+from vdecoder.nsf_hifigan import NeuralVocoder
 from vdecoder.snake import Snake
-
-if TYPE_CHECKING:
-    from modules.config import DataConfig
 
 _PREFIX = "dec."
 _FILTERS = ".filter"
@@ -41,7 +37,7 @@ class SnakeBlock(nn.Module):
         self.reach = sum(module.reach for module in (*self.convs1, *self.convs2, *self.activations))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a tensor of its own from ``x`` (B, C, 1, T)."""
+        """A new tensor from ``x`` (B, C, 1, T)."""
         for dilated, plain, first, second in zip(
             self.convs1, self.convs2, self.activations[::2], self.activations[1::2], strict=True
         ):
@@ -50,7 +46,7 @@ class SnakeBlock(nn.Module):
 
 
 class SnakeGenerator(Generator):
-    """The generator with a snake in place of every leaky_relu, and a speaker's embedding if there is one."""
+    """The generator with snakes instead of leaky_relu, and with a speaker embedding if the model has one."""
 
     activation_reach = Snake.reach
 
@@ -63,11 +59,11 @@ class SnakeGenerator(Generator):
             self.cond = nn.utils.skip_init(nn.Conv1d, config.gin_channels, channels[0], 1)
 
     def resblock(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> nn.Module:
-        """Return one residual block."""
+        """One residual block."""
         return SnakeBlock(channels, kernel_size, dilations)
 
     def in_precision(self, dtype: torch.dtype) -> Generator:
-        """Do as the generator does, and keep the snakes precise too: their frequencies are exponentials."""
+        """As the generator does, with the snakes in float32 too: their frequencies are exponentials."""
         super().in_precision(dtype)
         for module in self.modules():
             if isinstance(module, Snake):
@@ -75,11 +71,11 @@ class SnakeGenerator(Generator):
         return self
 
     def activate(self, stage: int, x: Tensor) -> Tensor:
-        """Return the activation before a stage, or before conv_post."""
+        """Activation before a stage, or before conv_post."""
         return self.snakes[stage](x) if stage < len(self.snakes) else self.snake_post(x)
 
     def refine(self, stage: int, x: Tensor) -> Tensor:
-        """Return the mean of a stage's residual blocks on ``x`` (B, C, 1, T)."""
+        """Mean of a stage's residual blocks for ``x`` (B, C, 1, T)."""
         blocks = self._blocks(stage)
         total = blocks[0](x)
         for block in blocks[1:]:
@@ -87,7 +83,7 @@ class SnakeGenerator(Generator):
         return total.div_(len(blocks))
 
     def enter(self, mel: Tensor, speaker: Tensor | None) -> Tensor:
-        """Return the first features (B, C, 1, N); ``speaker`` is (B, G), (B, G, 1), or None for no one."""
+        """First features (B, C, 1, N); ``speaker`` is (B, G), (B, G, 1), or None: zeros."""
         x = super().enter(mel, speaker)
         if not self.config.gin_channels:
             return x
@@ -98,47 +94,33 @@ class SnakeGenerator(Generator):
 
 
 class NsfSnakeHifigan(NeuralVocoder):
-    """The decoder of a ``G_*.pth`` (or ``{"generator": tensors}``) with its config.json beside it.
+    """The decoder of a ``G_*.pth``, or ``{"generator": tensors}``; see :class:`NeuralVocoder`."""
 
-    Args:
-        data_config: The analysis settings of the mel.
-        device: Where the network runs and the audio is put.
-        weights: The model file; None takes pretrain/nsf_snake_hifigan/model.
-        dtype: Precision of the convolutions.
+    _published = "nsf-snake-hifigan"
 
-    Raises:
-        MissingWeightsError: The model or its config.json is not there.
-        ConfigError: It was made for other settings, for the latents of a VITS
-            model, or its config.json is broken.
-        CheckpointError: The model cannot be read, or does not fit its config.json.
-    """
-
-    def __init__(
-        self,
-        data_config: DataConfig,
-        device: torch.device | str = "cpu",
-        weights: Path | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(data_config, device, weights, dtype)
-        path = Path(weights) if weights is not None else weights_path("nsf-snake-hifigan")
-        file, values = side_config(path)
+    def _build(self, values: dict[str, Any], file: Path) -> Generator:
         config = snake_config(file, values)
-        compare_analysis(file, _analysis(values), ANALYSIS, data_config)
-        check_hop(file, config, data_config)
-        if config.num_mels != data_config.n_mels:
+        if config.num_mels != self.n_mels:
             raise ConfigError(
-                f"{file}: inter_channels {config.num_mels} is not data.n_mels {data_config.n_mels}. This "
-                "decoder turns the latents of a VITS model into sound, not mels; use the vocoder nsf-hifigan."
+                f"{file}: inter_channels {config.num_mels} is not data.n_mels {self.n_mels}. This decoder "
+                "is for latents of a VITS model, not for mels; use the vocoder nsf-hifigan."
             )
-        network = SnakeGenerator(config)
+        return SnakeGenerator(config)
+
+    def _state(self, path: Path, network: Generator) -> dict[str, Tensor]:
+        # the filters are constants of the design, which some files leave out
         filters = {name: value for name, value in network.state_dict().items() if name.endswith(_FILTERS)}
-        # the filters are constants of the design: files that leave them out mean these
-        self._install(network, {**filters, **decoder_state(path)}, path)
+        return {**filters, **decoder_state(path)}
+
+    def _analysis(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Sampling rate and hop; the model's spectrum settings do not concern the decoder."""
+        names = {"sampling_rate": "sampling_rate", "hop_length": "hop_size", "hop_size": "hop_size"}
+        found = {**values, **_section(values, "data")}
+        return {names[name]: found[name] for name in names if name in found}
 
 
 def snake_config(file: Path, values: dict[str, Any]) -> GeneratorConfig:
-    """Return the sizes from a config.json, whose ``model`` section they are in if it has one.
+    """Sizes from a config.json: of its ``model`` section, if it has one.
 
     Raises:
         ConfigError: See :meth:`GeneratorConfig.read`; also for residual blocks of another kind.
@@ -148,14 +130,12 @@ def snake_config(file: Path, values: dict[str, Any]) -> GeneratorConfig:
         model = {**model, "num_mels": model["inter_channels"]}
     config = GeneratorConfig.read(model, file)
     if config.resblock != "1":
-        raise ConfigError(
-            f"{file}: resblock {config.resblock!r} has never been published with snakes; use '1'"
-        )
+        raise ConfigError(f"{file}: resblock {config.resblock!r} is not supported with snakes; use '1'")
     return config
 
 
 def decoder_state(path: Path) -> dict[str, Tensor]:
-    """Return the decoder's tensors from a file of its own or from a whole VITS model.
+    """The decoder's tensors, from a file of the decoder or of a whole VITS model.
 
     Raises:
         CheckpointError: The file cannot be read, or has no decoder.
@@ -166,17 +146,10 @@ def decoder_state(path: Path) -> dict[str, Tensor]:
         return state
     decoder = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}
     if not decoder:
-        raise CheckpointError(f"{path} has no tensors named {_PREFIX}…: it is no VITS model")
+        raise CheckpointError(f"{path} has no tensors named {_PREFIX}…: it is not a VITS model")
     return decoder
 
 
 def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
     section = values.get(name)
     return section if isinstance(section, dict) else {}
-
-
-def _analysis(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of the model's clock; its spectrum is another matter, which no decoder sees."""
-    names = {"sampling_rate": "sampling_rate", "hop_length": "hop_size", "hop_size": "hop_size"}
-    found = {**values, **_section(values, "data")}
-    return {names[name]: found[name] for name in names if name in found}

@@ -1,14 +1,15 @@
 """SnakeBeta without aliasing: a periodic activation between two halfband filters.
 
-x + sin²(ax)/b (Ziyin, Hartwig and Ueda 2020) makes harmonics that the sampling
-rate may not carry. BigVGAN (Lee et al. 2022) therefore applies it at twice the
-rate and filters on the way up and down. The filters are buffers in the state
-dict, and the ones that were loaded are the ones that are used.
+x + sin²(ax)/b (Ziyin, Hartwig and Ueda 2020) creates harmonics that may alias.
+BigVGAN (Lee et al. 2022) therefore applies it at twice the rate, with filters
+before and after. The filters are buffers in the state dict, and those of the
+file are used.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ N_TAPS = 12
 
 
 def halfband() -> Tensor:
-    """Return the filter (1, 1, 12) of published models: a Kaiser-windowed sinc that sums to 1."""
+    """The filter (1, 1, 12) of published models: a Kaiser-windowed sinc that sums to 1."""
     attenuation = 2.285 * (N_TAPS // 2 - 1) * math.pi * 4 * 0.3 + 7.95  # dB; for a half width of 0.3
     beta = 0.1102 * (attenuation - 8.7)  # Kaiser's rule above 50 dB
     window = torch.kaiser_window(N_TAPS, periodic=False, beta=beta, dtype=torch.float64)
@@ -34,8 +35,8 @@ class _Upsample(nn.Module):
         self.register_buffer("filter", halfband())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, C, 1, 2T): each of the two phases sees six samples, the second half a sample later."""
-        taps = 2 * self.filter.flip(2)  # twice, since every other sample in between is missing
+        """(B, C, 1, 2T): each of the two phases depends on six samples, the second half a sample later."""
+        taps = 2 * self.filter.flip(2)  # twice, since every other sample is 0
         padded = F.pad(x, (3, 3, 0, 0), mode="replicate")
         even = _per_channel(padded[..., :-1], taps[..., 0::2])
         odd = _per_channel(padded[..., 1:], taps[..., 1::2])
@@ -50,17 +51,8 @@ class _LowPass(nn.Module):
         self.register_buffer("filter", halfband())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return every other sample (B, C, 1, T) of the filtered (B, C, 1, 2T)."""
+        """Every other sample (B, C, 1, T) of the filtered (B, C, 1, 2T)."""
         return _per_channel(F.pad(x, (5, 6, 0, 0), mode="replicate"), self.filter, stride=2)
-
-
-class _Downsample(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lowpass = _LowPass()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.lowpass(x)
 
 
 class _SnakeBeta(nn.Module):
@@ -77,12 +69,13 @@ class _SnakeBeta(nn.Module):
 class Snake(nn.Module):
     """The activation, with the published names ``act``, ``upsample`` and ``downsample.lowpass``."""
 
-    reach = 6  # samples, on either side
+    reach = 6  # samples on either side
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.act = _SnakeBeta(channels)
-        self.upsample, self.downsample = _Upsample(), _Downsample()
+        self.upsample = _Upsample()
+        self.downsample = nn.Sequential(OrderedDict(lowpass=_LowPass()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, 1, T) to the same shape."""

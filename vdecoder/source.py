@@ -1,9 +1,9 @@
-"""The sine source of the NSF vocoders: harmonics of F0, noise where there is none.
+"""The sine source of the NSF vocoders: harmonics of F0, and noise where there is no F0.
 
-A neural source filter (Wang, Takaki and Yamagishi 2019) is told the pitch by a
-sum of sines. Phase is kept in float64 from the first frame to the last: in
-float32 the upper harmonics of a long note leave their places. The source is made
-on the CPU, so that every device starts from the same sound.
+The input of a neural source filter (Wang, Takaki and Yamagishi 2019). Phase is
+kept in float64 from the first frame to the last: in float32 the upper harmonics
+of a long note drift. The source is computed on the CPU, so that it is the same
+on every device.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from torch import Tensor, nn
 from vdecoder.draws import N_HARMONICS, initial_phase
 
 AMPLITUDE = 0.1
-NOISE = 0.003  # deviation beside the sines; where there are none it is a third of their amplitude
-_BLOCK = 512  # frames made at a time; fixed, for the noise must not depend on anything else
+NOISE = 0.003  # standard deviation in voiced frames; in unvoiced ones a third of AMPLITUDE
+_BLOCK = 512  # frames computed at a time; constant, since the noise depends on it
 
 
 class SineSource(nn.Module):
-    """F0 to excitation; one learned weight per harmonic, published as ``m_source.l_linear``."""
+    """From F0 to excitation; one trained weight per harmonic, published as ``m_source.l_linear``."""
 
     def __init__(self) -> None:
         super().__init__()
-        # without torch's random initialisation: the global generator belongs to the caller
+        # no random initialization: the global generator belongs to the caller
         self.l_linear = nn.utils.skip_init(nn.Linear, N_HARMONICS, 1)
 
     def forward(
         self, f0: Tensor, hop_length: int, sampling_rate: int, generator: np.random.Generator | None = None
     ) -> Tensor:
-        """Return the excitation (B, N * hop_length), float32, on the CPU.
+        """Excitation (B, N * hop_length), float32, on the CPU.
 
         The published source adds noise to each harmonic before they are
-        weighted and summed. The sum of such noises is one noise, whose deviation
-        is the norm of the weights: a ninth of the random numbers does.
+        weighted and summed. Their sum is one noise, whose standard deviation is
+        the norm of the weights: a ninth of the random numbers is enough.
 
         Args:
-            f0: (B, N), Hz, 0 where unvoiced; held for the whole hop, as the
-                published vocoders were trained.
+            f0: (B, N), Hz, 0 where unvoiced; constant within a hop, as in the
+                training of the published vocoders.
             hop_length: Samples per frame.
             sampling_rate: Hz.
-            generator: Draws the harmonics' initial phases and the noise; None
-                draws nothing (both are 0).
+            generator: For the harmonics' initial phases and the noise; None:
+                both are 0.
         """
         initial = torch.from_numpy(initial_phase(generator))
         frames = f0.detach().cpu().double()
@@ -72,8 +72,8 @@ def harmonics(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield blocks of frames, and their sines (B, T of the block, 9), float32.
 
-    The first sample is one sample's advance past the initial phase. Where F0 is
-    0 there is silence, and the phase stands still.
+    The first sample is one step past the initial phase. Where F0 is 0 the sines
+    are 0, and the phase is constant.
 
     Args:
         f0: (B, N), Hz, float64.

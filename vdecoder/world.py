@@ -1,4 +1,4 @@
-"""The vocoder that needs no training, as a part like the others; world_synthesis.py does the work."""
+"""The vocoder without training, with the interface of the others; see world_synthesis.py."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class WorldVocoder(Vocoder):
 
     Args:
         data_config: The analysis settings of the mel.
-        device: Where the audio is put. The work is done on the CPU, where it
-            takes about a fiftieth of the sound's duration.
-        weights: Must be None; there is nothing to load.
-        dtype: Of no effect; the work is done in float32 and float64.
+        device: Where the audio is returned. It is computed on the CPU, in about a
+            fiftieth of its duration.
+        weights: Must be None.
+        dtype: No effect; computed in float32 and float64.
 
     Raises:
         ConfigError: The window is not as long as the FFT, or weights are given.
@@ -43,6 +43,6 @@ class WorldVocoder(Vocoder):
         self._synthesis = WorldSynthesis(data_config)
 
     def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
-        """Return the sound; loud mels give peaks beyond ±1."""
+        """Audio; loud mels give peaks beyond ±1."""
         audio = self._synthesis(*(track.detach().float().cpu().numpy() for track in (mel, f0, uv)))
         return torch.from_numpy(audio).to(self.device)

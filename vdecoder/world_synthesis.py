@@ -1,11 +1,12 @@
-"""WORLD's model of a voice, driven by a log-mel: the synthesis, on arrays.
+"""Synthesis with WORLD's model of a voice from a log-mel, in NumPy.
 
 WORLD (Morise, Yokomori and Ozawa 2016) describes a voice by its F0, a smooth
-spectral envelope and the share of noise at each frequency. F0 is given, the
-envelope is read off the mel and the share of noise is a fixed guess. Pulses and
-noise then pass through minimum-phase filters on the mel's own frames, and one
-correction brings the result closer to the mel. WORLD's synthesis filters every
-pulse instead: it scores the same, but its cost grows with the pitch.
+spectral envelope and the aperiodicity of each frequency. F0 is given, the
+envelope is derived from the mel, and the aperiodicity is constant. Pulses and
+noise are filtered by minimum-phase filters on the mel's frames, and one
+correction reduces the difference to the mel. pyworld's synthesize filters every
+pulse instead: its scores are the same, but its cost grows with the pitch, and it
+cannot be corrected on the mel's frames.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 _FLOOR = 1e-5  # magnitude of silence in a mel, see modules/dsp/mel.py
-_LOUDEST = 10.0  # ln; far above any recording, and exp() of it is still harmless
-_UNVOICED_WIDTH = 60.0  # Hz, smoothing where there is no F0
-_ROLL_OFF = 0.7e-3  # ln per Hz, fall of the envelope above the last mel band
-_STRONGEST_CORRECTION = 1.0  # ln, 9 dB; more is no better, and worse where F0 is wrong
-_SEED = 0  # of the noise: equal inputs give equal sound
+_LOUDEST = 10.0  # ln; far above any recording, and its exp() does not overflow
+_UNVOICED_WIDTH = 60.0  # Hz, smoothing in unvoiced frames
+_ROLL_OFF = 0.7e-3  # ln per Hz, slope of the envelope above the last mel band
+_MAX_CORRECTION = 1.0  # ln, 9 dB; more does not help, and is worse where F0 is wrong
+_SEED = 0  # of the noise: equal inputs give equal audio
 
 
 class WorldSynthesis:
@@ -63,25 +64,25 @@ class WorldSynthesis:
         hertz = bins * (self.sampling_rate / self.n_fft)
         roll_off = -_ROLL_OFF * (hertz - hertz[-1] * (centres[-1] / bins[-1])).clip(0)
         self._roll_off = roll_off.astype(np.float32)
-        # share of noise in the amplitude of a voiced frame: nearly none below 3 kHz, 3/4 from 12 kHz on
-        noisiness = 0.02 + 0.75 / (1 + np.exp((7500.0 - hertz) / 1500.0))
-        self._noisiness = noisiness.astype(np.float32)
+        # aperiodicity of voiced frames: nearly 0 below 3 kHz, 3/4 from 12 kHz on
+        aperiodicity = 0.02 + 0.75 / (1 + np.exp((7500.0 - hertz) / 1500.0))
+        self._aperiodicity = aperiodicity.astype(np.float32)
 
     def __call__(self, mel: Array, f0: Array, uv: Array) -> NDArray[np.float32]:
-        """Return the sound (N * hop_length,); loud mels give peaks beyond ±1.
+        """Audio (N * hop_length,); loud mels give peaks beyond ±1.
 
         Args:
             mel: (M, N), natural log.
-            f0: (N,), Hz; 0 means unvoiced whatever ``uv`` says.
+            f0: (N,), Hz; 0 is unvoiced, even where ``uv`` is 1.
             uv: (N,), 1 = voiced.
         """
         target, pitch, voicing = self._tracks(mel, f0, uv)
-        between = (pitch + np.append(pitch[1:], pitch[-1])) / 2  # mel frames lie between F0 frames
+        between = (pitch + np.append(pitch[1:], pitch[-1])) / 2  # mel frames are between F0 frames
         voiced = voicing + np.append(voicing[1:], voicing[-1]) >= 1
         smoothing = np.where(voiced, between, _UNVOICED_WIDTH) * (self.n_fft / self.sampling_rate)
 
         magnitude = np.exp((target - self._areas) @ self._spread + self._roll_off)
-        # one F0 wide: low bands are narrow enough to show single harmonics, this removes them
+        # one F0 wide: low mel bands resolve single harmonics, this removes them
         envelope = running_mean(magnitude, smoothing)
         spectrum = self._excitation(pitch, voicing)
         spectrum *= minimum_phase(envelope)
@@ -89,44 +90,44 @@ class WorldSynthesis:
 
         spectrum = self._forward(audio, "reflect" if len(audio) > self.n_fft // 2 else "constant")
         got = np.log((np.abs(spectrum) @ self.basis.T).clip(_FLOOR))
-        missing = (target - got).clip(-_STRONGEST_CORRECTION, _STRONGEST_CORRECTION) @ self._spread
-        # averaged over one F0 as well, so that valleys between harmonics are not stamped onto peaks
+        missing = (target - got).clip(-_MAX_CORRECTION, _MAX_CORRECTION) @ self._spread
+        # averaged over one F0 as well, so that valleys between harmonics do not attenuate peaks
         gain = running_mean(missing * magnitude, smoothing) / envelope
         spectrum *= np.exp(gain)
         return self._inverse(spectrum)
 
     def _tracks(self, mel: Array, f0: Array, uv: Array) -> tuple[Array, Array, Array]:
-        """Return mel (N, M) within bounds, f0 (N,) without gaps in Hz, and voicing (N,)."""
+        """Bounded mel (N, M), f0 (N,) without gaps in Hz, and voicing (N,)."""
         filled, has_pitch = fill_unvoiced(f0.astype(np.float64))
-        lowest = self.sampling_rate / self.n_fft  # one period per window: below it there is no harmonic
+        lowest = self.sampling_rate / self.n_fft  # one period per window
         pitch = np.clip(filled.astype(np.float64), lowest, self.sampling_rate / 4)
         target = np.ascontiguousarray(mel.T, np.float32).clip(math.log(_FLOOR), _LOUDEST)
         return target, pitch, has_pitch * (uv > 0.5)
 
     def _excitation(self, pitch: Array, voicing: Array) -> Array:
-        """Return the spectra (N, K) of the source, flat as the mel's mean magnitude sees it.
+        """Spectra (N, K) of the source, with a mean magnitude of 1.
 
-        A harmonic of amplitude A fills n_fft / 2 * A of magnitude, spread over
-        one F0: pulses of height 1 have mean magnitude 1. White noise of variance
-        s2 has Rayleigh magnitudes with mean square 3 pi / 32 * n_fft * s2.
+        A harmonic of amplitude A has n_fft / 2 * A of magnitude, spread over one
+        F0: pulses of height 1 have mean magnitude 1. White noise of variance s2
+        has Rayleigh magnitudes with mean square 3 pi / 32 * n_fft * s2.
         """
         n_samples = len(pitch) * self.hop_length
         clock = np.arange(n_samples) / self.hop_length
         frames = np.arange(len(pitch))
-        # frame i owns the half hop on either side; a fade over a third of a hop between owners
+        # frame i covers half a hop on either side; a fade over a third of a hop between frames
         gate = np.clip(3 * np.interp(clock, frames, voicing) - 1, 0, 1)
         pulses = (pulse_train(np.interp(clock, frames, pitch) / self.sampling_rate) * gate).astype(np.float32)
         noise = np.random.default_rng(_SEED).standard_normal(n_samples, np.float32)
         noise *= np.float32(math.sqrt(32 / (3 * math.pi * self.n_fft)))
         voiced_noise = noise * gate.astype(np.float32)
         spectrum = self._forward(pulses)
-        spectrum *= np.sqrt(1 - np.square(self._noisiness))
-        spectrum += self._forward(voiced_noise) * self._noisiness
+        spectrum *= np.sqrt(1 - np.square(self._aperiodicity))
+        spectrum += self._forward(voiced_noise) * self._aperiodicity
         spectrum += self._forward(noise - voiced_noise)
         return spectrum
 
     def _forward(self, audio: Array, padding: Any = "constant") -> Array:
-        """Return the spectra (N, K) of audio (N * hop_length,) on the mel's frames."""
+        """Spectra (N, K) of audio (N * hop_length,) on the mel's frames."""
         pad = (self.n_fft - self.hop_length) // 2
         padded = np.pad(audio, (pad, self.n_fft - self.hop_length - pad), mode=padding)
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
@@ -134,7 +135,7 @@ class WorldSynthesis:
         return spectrum
 
     def _inverse(self, spectrum: Array) -> NDArray[np.float32]:
-        """Return the audio (N * hop_length,) whose spectra are closest to (N, K)."""
+        """Audio (N * hop_length,) whose spectra are closest to (N, K), by least squares."""
         n_samples = len(spectrum) * self.hop_length
         frames = scipy.fft.irfft(spectrum)
         frames *= self.window
@@ -146,13 +147,13 @@ class WorldSynthesis:
 
 
 def _interpolation(centres: Array, n_bins: int) -> NDArray[np.float32]:
-    """Return (M, K) that draws straight lines between values at ``centres``, flat outside."""
+    """Matrix (M, K) of linear interpolation between values at ``centres``, constant outside."""
     eye = np.eye(len(centres))
     return np.stack([np.interp(np.arange(n_bins), centres, row) for row in eye]).astype(np.float32)
 
 
 def overlap_add(frames: Array, hop_length: int) -> Array:
-    """Return the sum (T,) of frames (N, L), each ``hop_length`` samples after the last."""
+    """Sum (T,) of frames (N, L), each ``hop_length`` samples after the one before."""
     n_frames, length = frames.shape
     n_hops = -(-length // hop_length)
     total = np.zeros((n_frames + n_hops - 1, hop_length), frames.dtype)
@@ -163,12 +164,12 @@ def overlap_add(frames: Array, hop_length: int) -> Array:
 
 
 def running_mean(values: Array, width: Array) -> NDArray[np.float32]:
-    """Return the mean of (N, K) over ``width`` (N,) columns around each, mirrored at the ends."""
+    """Mean of (N, K) over ``width`` (N,) columns around each, mirrored at the ends."""
     n_columns = values.shape[1]
     half = width.astype(np.float64).clip(1, n_columns / 2) / 2
     pad = int(half.max()) + 2
     mirrored = np.pad(values, ((0, 0), (pad, pad)), mode="reflect")
-    # float64: quiet columns must survive the difference of two large sums
+    # float64: quiet columns are differences of large sums
     sums = np.zeros((len(values), mirrored.shape[1] + 1))
     np.cumsum(mirrored, axis=1, dtype=np.float64, out=sums[:, 1:])
     views = np.lib.stride_tricks.sliding_window_view(sums, n_columns + 1, axis=1)
@@ -190,7 +191,7 @@ def running_mean(values: Array, width: Array) -> NDArray[np.float32]:
 
 
 def minimum_phase(magnitude: Array) -> Array:
-    """Return the spectra (N, K) of these positive magnitudes whose energy comes earliest."""
+    """Minimum-phase spectra (N, K) of positive magnitudes (N, K), by the cepstrum."""
     cepstrum = scipy.fft.irfft(np.log(magnitude))
     half = cepstrum.shape[1] // 2
     cepstrum[:, 1:half] *= 2
@@ -203,10 +204,10 @@ def minimum_phase(magnitude: Array) -> Array:
 
 
 def pulse_train(rate: Array) -> Array:
-    """Return band-limited unit pulses (T,), ``rate`` (T,) of them per sample.
+    """Band-limited unit pulses (T,), ``rate`` (T,) of them per sample.
 
-    Pulses lie between samples, where the phase (float64: a long song must not
-    drift) passes a whole number; rounding them to samples would roughen the tone.
+    Pulses are between samples, where the phase (float64, to avoid drift) passes
+    an integer; rounding them to samples would make the tone rough.
     """
     phase = np.cumsum(rate)
     cycles = np.floor(phase)

@@ -134,7 +134,7 @@ def test_other_analysis_settings_are_refused_by_name(tmp_path, field, value, our
     ("changes", "complaint"),
     [
         ({"upsample_rates": [8, 4, 4]}, "128 samples"),
-        ({"upsample_rates": [8, 8]}, "equally many"),
+        ({"upsample_rates": [8, 8]}, "differ in length"),
         ({"upsample_rates": "8,4,2"}, "upsample_rates"),
         ({"upsample_kernel_sizes": [16, 8, 1]}, "upsampling kernel"),
         ({"upsample_initial_channel": 1 << 40}, "upsample_initial_channel"),

@@ -36,29 +36,22 @@ def network(tmp_path):
     return NsfSnakeHifigan(DATA, "cpu", weights=write_vocoder("nsf_snake_hifigan", tmp_path)).network
 
 
-def test_parity_of_the_network(network):
+def test_parity_of_the_network_with_and_without_its_source(network):
     wanted = CASE["pre_tanh_given_excitation"][:, 0]
     got = network.logits(X, EXCITATION, SPEAKER, 0, 12).numpy()
     assert np.abs(got - wanted).max() < 1e-4 * wanted.std()
     for piece in (1, 5, 12):
         audio = network(X, EXCITATION, SPEAKER, piece=piece)
         np.testing.assert_allclose(audio, CASE["wave_given_excitation"][:, 0], rtol=0, atol=1e-4)
-
-
-def test_parity_with_its_source(network):
-    excitation = network.m_source(torch.from_numpy(CASE["f0"]), 64, 44100)
-    audio = network(X, excitation, SPEAKER)
+    audio = network(X, network.m_source(torch.from_numpy(CASE["f0"]), 64, 44100), SPEAKER)
     np.testing.assert_allclose(audio, CASE["wave_no_noise"][:, 0], rtol=0, atol=1e-4)
 
 
-def test_parity_of_the_snake(network):
+def test_parity_of_the_snake_and_its_filters(network):
     snake, x = network.snakes[1], torch.from_numpy(CASE["snake_in"]).unsqueeze(2)
     up = snake.upsample(x)
     for got, name in ((up, "up"), (snake.act(up), "act"), (snake(x), "out")):
         np.testing.assert_allclose(got[:, :, 0], CASE[f"snake_{name}"], rtol=0, atol=1e-5)
-
-
-def test_parity_of_the_filters():
     for name in ("filter_up", "filter_down"):
         np.testing.assert_allclose(halfband().flatten(), CASE[name], rtol=0, atol=1e-6)
 
@@ -89,8 +82,8 @@ def test_filters_of_the_file_reach_the_network(tmp_path):
     torch.testing.assert_close(network.snakes[1].upsample.filter, halfband())
 
 
-def test_the_snake_keeps_what_it_should():
-    """Oracle: with a tall, slow wave the activation is nearly straight, and the filters must not be heard."""
+def test_the_filters_are_transparent():
+    """Oracle: with a low frequency the activation is nearly linear, and the filters are transparent."""
     snake = Snake(1)
     snake.act.alpha.fill_(-10.0)
     time = torch.arange(200.0)
@@ -111,25 +104,15 @@ def test_speakers(network):
     assert torch.equal(network(X, EXCITATION), network(X, EXCITATION, torch.zeros(2, 8)))
 
 
-def test_latents_are_no_mels(tmp_path):
+def test_unusable_models_are_refused(tmp_path):
     path = write_vits(tmp_path)
     with pytest.raises(ConfigError, match=r"16 is not data\.n_mels 128.*latents of a VITS.*nsf-hifigan"):
         NsfSnakeHifigan(replace(DATA, n_mels=128), "cpu", weights=path)
-
-
-def test_another_clock_is_refused(tmp_path):
-    path = write_vits(tmp_path)
     with pytest.raises(ConfigError, match="hop_size 64"):
         NsfSnakeHifigan(replace(DATA, hop_length=128), "cpu", weights=path)
-
-
-def test_blocks_that_were_never_published_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="resblock '2'"):
         NsfSnakeHifigan(DATA, "cpu", weights=write_vits(tmp_path, resblock="2"))
-
-
-def test_a_model_without_a_decoder_is_refused(tmp_path):
-    path = write_vits(tmp_path)
+    write_vits(tmp_path)
     torch.save({"model": {"enc_p.proj.weight": torch.zeros(1)}}, path)
     with pytest.raises(CheckpointError, match=r"dec\."):
         NsfSnakeHifigan(DATA, "cpu", weights=path)

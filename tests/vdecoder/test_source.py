@@ -22,23 +22,18 @@ def source(weights=1.0, bias=0.0):
 
 
 @pytest.mark.parametrize("name", ["nsf_hifigan", "nsf_snake_hifigan"])
-def test_parity_sines(name):
+def test_parity_without_drift(name):
+    """The published sums drift over twenty seconds, so the probe has the exact phase."""
     case = load_case(name)
     got = sines(torch.from_numpy(case["f0"]), 64)
     np.testing.assert_allclose(got, case["sines_no_noise"], rtol=0, atol=2e-5)
-
-
-@pytest.mark.parametrize("name", ["nsf_hifigan", "nsf_snake_hifigan"])
-def test_parity_twenty_seconds_without_drift(name):
-    """The published sums drift, so the probe is of the exact phase."""
-    case = load_case(name)
     got = sines(torch.from_numpy(case["long_f0"])[None], 512)[0].numpy()
     probe = case["long_probe_index"].astype(int)
     np.testing.assert_allclose(got[probe], case["long_sines_exact_probe"], rtol=0, atol=1e-5)
 
 
 def test_two_minutes_without_drift():
-    """441.3 Hz for two minutes: the worst harmonic is where arithmetic says it is."""
+    """441.3 Hz for two minutes: the highest harmonic has its exact phase."""
     n_frames, hop = 10400, 512
     *_, (block, last) = harmonics(torch.full((1, n_frames), 441.3, dtype=torch.float64), hop, 44100, NO_PHASE)
     sample = np.arange(block.start * hop, n_frames * hop) + 1
@@ -56,7 +51,7 @@ def test_the_initial_phase_is_added_once():
     torch.testing.assert_close(first[:, 1].double(), wanted, rtol=0, atol=1e-6)
 
 
-def test_phase_stands_still_where_nothing_is_voiced():
+def test_phase_is_constant_in_unvoiced_frames():
     f0 = torch.full((1, 10), 100.0)
     f0[:, 4:7] = 0
     got = sines(f0, 441)[0, :, 0]  # a cycle a frame
@@ -85,7 +80,7 @@ def test_noise_has_the_published_deviation():
     assert abs(float((rest.atanh() - clean).std()) / (NOISE * norm) - 1) < 0.02
 
 
-def test_without_a_generator_there_are_no_draws():
+def test_parity_without_random_numbers():
     case = load_case("nsf_hifigan")
     made = SineSource()
     state = case.state_dict()

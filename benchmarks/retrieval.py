@@ -216,7 +216,6 @@ def _build(root: str, path: str, reduce: str) -> dict[str, Any]:
 
 def _idle() -> int:
     """Import what the work needs; return the memory of that, bytes."""
-    import sklearn.cluster  # noqa: F401
     import torch  # noqa: F401
 
     from cluster.search import load_faiss

@@ -23,7 +23,7 @@ from cluster.kmeans import MOST_FRAMES, N_CENTRES, fit_centres
 from cluster.search import load_faiss
 from cluster.unit_reader import ArrayFrames, Frames, sample
 from modules.common.files import replacing
-from modules.common.progress import progress_bar
+from modules.common.progress import progress_bar, stage
 
 MOST_VECTORS = 200_000  # of a speaker; beyond, centres stand for the frames
 RECALL = 0.95
@@ -146,20 +146,17 @@ def _write_lists(
 
 def _make_centroids(vectors: np.ndarray, n_lists: int) -> np.ndarray:
     """Return the centroids (L, D) of ``n_lists`` lists, by k-means on vectors (n, D)."""
-    faiss = load_faiss()
-    centroids: Any = None
-    for step in progress_bar(range(_STEPS), desc=f"{n_lists} lists", unit="step"):
-        kmeans = faiss.Kmeans(
-            vectors.shape[1],
-            n_lists,
-            niter=1,
-            seed=step + 1,
-            min_points_per_centroid=1,
-            max_points_per_centroid=len(vectors),
-        )
-        kmeans.train(vectors, init_centroids=centroids)
-        centroids = kmeans.centroids
-    return centroids
+    kmeans = load_faiss().Kmeans(
+        vectors.shape[1],
+        n_lists,
+        niter=_STEPS,
+        seed=1,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(vectors),
+    )
+    with stage(f"making {n_lists} lists"):
+        kmeans.train(vectors)
+    return kmeans.centroids
 
 
 def _hold_out(frames: Frames) -> tuple[np.ndarray, np.ndarray]:

@@ -35,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--dataset", default="./dataset/44k", help="the data set, after step 3 (%(default)s)")
     add("--output", default="logs/44k", help="folder of kmeans_10000.pt (%(default)s)")
-    add("--gpu", action="store_true", help="compute on the GPU, by torch (default: scikit-learn)")
+    add("--gpu", action="store_true", help="compute on the GPU")
     add(
         "--n_centres",
         type=int,

@@ -1,8 +1,8 @@
-"""Make a trained model small: without optimizer and progress, a third of its size, to keep or to give away.
+"""Make a trained model small: without optimizer and progress, a third of its size, to keep or to share.
 
-It converts, and serves as the start of another training, as before; only the
-run that it is from cannot go on from it. Voice models and diffusion models are
-told apart by their content.
+It converts, and can be the base model of another training; only its own training
+cannot continue from it. Voice models and diffusion models are recognised by
+their content.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ examples:
   python compress_model.py -i logs/44k/G_20000.pth -o anna.safetensors       config.json beside it
   python compress_model.py -i logs/44k/diffusion/model_20000.pt -hf          half the size again
 
-Half precision runs wherever the whole one does, CPU or GPU: it is a way to store, and is
-widened when the model is loaded. You are told how far it moves the mel of a made-up song.
-Give config.json away as well: a model is of no use without it.
+Half precision is only how the file is stored: it is converted to float32 when loaded, so it
+runs on any CPU or GPU. The change of the mel of a synthetic song is printed.
+Share config.json as well: a model is of no use without it.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add(
         "-c",
         "--config",
         metavar="FILE",
-        help="its config.json, or config.yaml of a diffusion model, to see that it fits (default: the one "
+        help="its config.json, or config.yaml of a diffusion model, to check that it fits (default: the one "
         "beside the model, if there is one)",
     )
     add("-i", "--input", required=True, metavar="FILE", help="a checkpoint: G_*.pth or model_*.pt")
@@ -42,7 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
         "-o",
         "--output",
         metavar="FILE",
-        help="where to; .safetensors is possible too (default: <input>_release beside it)",
+        help="file to write, .pth, .pt or .safetensors (default: <input>_release beside it)",
     )
     add("-hf", "--half", action="store_true", help="store half precision, which is half the size again")
     return parser
@@ -68,12 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done.config_path:
         print(f"it fits {done.config_path}")
     else:
-        print("no configuration beside it: nothing says that it fits one; name it with -c")
+        print("no configuration beside it, so none was checked; name one with -c")
     if done.mel_change:
         mean, largest = done.mel_change
         print(
             f"half precision moves the mel by {_decibels(mean):.3f} dB, at most {_decibels(largest):.2f} dB "
-            "(a made-up song; 1 dB is about what can be heard)"
+            "(a synthetic song; about 1 dB is audible)"
         )
     return 0
 
@@ -83,7 +83,7 @@ def _size(n_bytes: int) -> str:
 
 
 def _decibels(change: float) -> float:
-    """Return a difference of natural logarithms of a magnitude in dB."""
+    """Difference of natural logarithms of a magnitude, in dB."""
     return 8.686 * change
 
 

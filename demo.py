@@ -1,7 +1,7 @@
 """From a folder of recordings to a converted song: all numbered steps, one command.
 
-Without arguments it makes its own recordings with a synthetic singer. Everything
-happens in demo/<dataset>, with the same commands that you would type.
+Without arguments it makes its own recordings with a synthetic voice. Everything
+is in demo/<dataset>, made by the same commands that you would type.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 F0_PREDICTOR = "pm"
 RATE = 44100  # Hz
-TARGET, GUEST = "sofia", "tomas"  # the synthetic voice that is learnt, and the one that sings the song
+TARGET, SOURCE = "sofia", "tomas"  # the synthetic target voice, and the source singer
 DATASET_SECONDS, SONG_SECONDS = 150.0, 20.0
-MAX_JUDGED_SECONDS = 120
+MAX_MEASURED_SECONDS = 120
 ORIGIN = "origin.txt"  # in the workspace: what it was made of
 
 EPILOG = """\
@@ -45,16 +45,16 @@ Run it again to continue where it stopped; delete demo/<dataset> to start over.
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     parser.add_argument("--dataset", type=Path, help="recordings of the target voice(s); default: synthetic")
     parser.add_argument("--song", type=Path, help="the song to convert; default: synthetic")
     parser.add_argument(
-        "--key", type=int, help="semitones; default: what brings the song into the voice's range"
+        "--key", type=int, help="semitones; default: the one that brings the song into the voice's range"
     )
     parser.add_argument("--speaker", help="target speaker; default: the first one")
     parser.add_argument(
-        "--minutes", type=float, default=6.5, help="longest training time (%(default)s); more sounds better"
+        "--minutes", type=float, default=6.5, help="longest training time (%(default)s); longer sounds better"
     )
     parser.add_argument(
         "--workspace", type=Path, default=ROOT / "demo", help="folder for everything it makes (demo)"
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     began = time.monotonic()
 
-    # every mistake is told now, not after the training
+    # mistakes are reported now, not after the training
     dataset = args.dataset.resolve() if args.dataset else None
     one_speaker = dataset is not None and _is_one_speaker(dataset)
     if args.song:
@@ -78,11 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     workspace = args.workspace.resolve() / (dataset.name if dataset else "synthetic")
     _claim(workspace, dataset)
     if dataset is None:
-        in_dir = _sing_dataset(workspace)
+        in_dir = _synthesize_dataset(workspace)
     else:
         in_dir = _linked(dataset, workspace) if one_speaker else dataset
     with stage("reading the song"):
-        song = Song.read(args.song.resolve() if args.song else _sing_song(workspace), workspace)
+        song = DemoSong.read(args.song.resolve() if args.song else _synthesize_song(workspace), workspace)
 
     code = _run(["resample.py", "--in_dir", str(in_dir), "--slice"], workspace) or _run(
         ["preprocess_flist_config.py", "--speech_encoder", _encoder(), "--vocoder", "world", "--tiny"],
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _encoder() -> str:
-    """Return the starter encoder if its weights can be used, else mfcc, and say why."""
+    """The starter encoder if its weights can be used, else mfcc, after printing why."""
     from modules.common.errors import GlowSVCError
     from vencoder import ENCODERS
 
@@ -129,8 +129,8 @@ def _encoder() -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Song:
-    """What is judged of a song: its first two minutes.
+class DemoSong:
+    """A song, and the melody of its first two minutes.
 
     Attributes:
         path: The file.
@@ -147,25 +147,25 @@ class Song:
     uv: np.ndarray
 
     @classmethod
-    def read(cls, path: Path, scratch: Path) -> Song:
+    def read(cls, path: Path, scratch: Path) -> DemoSong:
         """Read a song; raises AudioError if that is impossible."""
         from inference.source import SourceAudio
         from modules.f0_predictor import F0_PREDICTORS
 
         with SourceAudio(path, RATE, scratch) as source:
-            audio = source.read(0, min(source.n_samples, MAX_JUDGED_SECONDS * RATE))
+            audio = source.read(0, min(source.n_samples, MAX_MEASURED_SECONDS * RATE))
             n_samples = source.n_samples
         f0, uv = F0_PREDICTORS.build(F0_PREDICTOR, sampling_rate=RATE).predict(audio)
         return cls(path, n_samples, audio, f0, uv)
 
 
 def _is_one_speaker(dataset: Path) -> bool:
-    """Tell whether a folder holds recordings itself, and not only in its folders."""
+    """Whether a folder holds recordings itself, and not only in its folders."""
     from modules.common.errors import AudioError
     from modules.dsp.audio import find_audio
 
     if not dataset.is_dir():
-        raise AudioError(f"{dataset} is no folder; give a folder of recordings")
+        raise AudioError(f"{dataset} is not a folder; give a folder of recordings")
     if find_audio(dataset):
         return True
     if not any(find_audio(folder) for folder in dataset.iterdir() if folder.is_dir()):
@@ -203,7 +203,7 @@ def _link(workspace: Path) -> Path:
 
 
 def _linked(dataset: Path, workspace: Path) -> Path:
-    """Return a folder in which the data set, of one speaker, is the folder of that speaker."""
+    """Folder in which the data set, of one speaker, is the folder of that speaker."""
     speaker = _link(workspace)
     speaker.parent.mkdir(exist_ok=True)
     if not speaker.is_symlink():
@@ -214,26 +214,26 @@ def _linked(dataset: Path, workspace: Path) -> Path:
     return speaker.parent
 
 
-def _sing_dataset(workspace: Path) -> Path:
+def _synthesize_dataset(workspace: Path) -> Path:
     from modules.common.progress import progress_bar
     from synthetic_voice import write_dataset
 
     folder = workspace / "dataset_raw"
     if not (folder / ".complete").exists():
         clips = write_dataset(folder, [TARGET], DATASET_SECONDS, seed=1)
-        for _ in progress_bar(clips, desc="singing the dataset", unit="clip"):
+        for _ in progress_bar(clips, desc="synthesizing the data set", unit="clip"):
             pass
         (folder / ".complete").touch()
     return folder
 
 
-def _sing_song(workspace: Path) -> Path:
+def _synthesize_song(workspace: Path) -> Path:
     from modules.dsp.audio import write_audio
     from synthetic_voice import SINGERS, compose, sing
 
     path = workspace / "raw" / "song.wav"
     if not path.exists():
-        singer = SINGERS[GUEST]
+        singer = SINGERS[SOURCE]
         audio = sing(compose(singer, SONG_SECONDS, 7), singer, seed=7).audio
         write_audio(path, audio, RATE, "PCM_24")
     return path
@@ -251,7 +251,7 @@ def _run(command: list[str], workspace: Path) -> int:
         raise
 
 
-def _suggested_key(song: Song, config: Config, speaker: str) -> int:
+def _suggested_key(song: DemoSong, config: Config, speaker: str) -> int:
     from inference.key import suggest_key
 
     trained = config.f0_range.get(speaker)
@@ -264,7 +264,7 @@ def _suggested_key(song: Song, config: Config, speaker: str) -> int:
 
 
 def _newest_model(workspace: Path) -> Path:
-    """Return the newest model that can be read, as training does when it continues."""
+    """The newest readable model, as training chooses it when it continues."""
     from modules.common.errors import CheckpointError
     from training.progress import CheckpointFolder
 
@@ -274,7 +274,7 @@ def _newest_model(workspace: Path) -> Path:
     return found[0]
 
 
-def _report(song: Song, key: int, speaker: str, workspace: Path) -> str:
+def _report(song: DemoSong, key: int, speaker: str, workspace: Path) -> str:
     """Draw the picture; text of where everything is and how well the melody was kept."""
     from evaluation.conversions import SourceSong
     from evaluation.evaluators.pitch import pitch_score
@@ -285,7 +285,7 @@ def _report(song: Song, key: int, speaker: str, workspace: Path) -> str:
 
     options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
     name = result_name(song.path.stem, key, speaker, options)
-    result = Song.read(workspace / "results" / name, workspace)
+    result = DemoSong.read(workspace / "results" / name, workspace)
     score = pitch_score(SourceSong(name, song.audio, RATE, song.f0, song.uv, key), result.audio)
     difference = result.n_samples - song.n_samples
     picture = result.path.with_suffix(".png")

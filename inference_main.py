@@ -2,7 +2,7 @@
 
 Songs lie in raw/ (or are given as paths), results go to results/. Use vocals
 without accompaniment and without reverb; stereo, any sampling rate and any
-length will do.
+length are fine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inference.pipeline import SongConverter
     from modules.config import Config
 
-Job = tuple[Path, str, float]  # song, speaker, key
+ConversionJob = tuple[Path, str, float]  # song, speaker, key
 EPILOG = """\
 examples:
   python inference_main.py -m logs/44k/G_20000.pth -n song -s anna
@@ -31,15 +31,15 @@ examples:
   python inference_main.py -n "C:/music/my song.mp3" -s 0 -wf mp3 -f0p crepe
 
 A man's song in a woman's voice usually wants -t 12, the reverse -t -12; both stay
-in key with the accompaniment. You are told when a song lies outside the range that
-the voice was trained on.
+in key with the accompaniment. A song outside the range that the
+voice was trained on is pointed out, with a key that fits better.
 Result: results/<song>_<key>key_<speaker>_<glow|glowdiff|diff>_<f0>.<format>; the file's comment tag
 says that it is a conversion.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     from inference.options import add_arguments
 
     parser = make_parser(__doc__, EPILOG)
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _voice(options: ConvertOptions) -> Config:
-    """Return the settings of the voice that the options name."""
+    """Configuration of the voice that the options name."""
     if options.onnx:
         from modules.onnx.manifest import read_sidecar
 
@@ -109,18 +109,18 @@ def _converter(options: ConvertOptions) -> SongConverter:
     return Converter(options)
 
 
-def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dict[Path, Job]:
-    """Return what to convert, by the file it becomes."""
+def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dict[Path, ConversionJob]:
+    """Conversions by the path of their result."""
     from inference.output import check_format, result_name
     from modules.common.errors import ConfigError
 
     check_format(options.wav_format)
     speakers = _speakers(options, config)
-    jobs: dict[str, tuple[Path, Job]] = {}
+    jobs: dict[str, tuple[Path, ConversionJob]] = {}
     for song, key in zip(songs, options.keys(len(songs)), strict=True):
         for speaker in speakers:
             name = result_name(song.stem, key, speaker, options)
-            # some systems take names that differ in case for one
+            # some file systems ignore case
             result, job = jobs.setdefault(name.casefold(), (Path("results") / name, (song, speaker, key)))
             if job != (song, speaker, key):
                 raise ConfigError(f"{job[0]} and {song} would both become {result}; rename one of them")
@@ -128,16 +128,15 @@ def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dic
 
 
 def _speakers(options: ConvertOptions, config: Config) -> list[str]:
-    """Return whose voices are asked for, by name."""
+    """Names of the target speakers."""
     from modules.common.errors import ConfigError
 
     if options.use_spk_mix:
         from inference.pipeline import MIXED
         from inference.speaker_mix import SpeakerMix
 
-        SpeakerMix.from_file(
-            options.spk_mix_file, config.spk, config.model.n_speakers
-        )  # told before any work
+        # refused before any work
+        SpeakerMix.from_file(options.spk_mix_file, config.spk, config.model.n_speakers)
         if options.spk_list:
             print("-usm lets several speakers sing: -s has no effect", file=sys.stderr)
         return [MIXED]
@@ -159,7 +158,7 @@ def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
 
 
 def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, key: float) -> None:
-    """Convert one song under a progress bar and say what came of it."""
+    """Convert one song under a progress bar and print the result."""
     from modules.common.progress import seconds_bar
 
     with seconds_bar(song.name) as show:

@@ -1,7 +1,7 @@
-"""Mix voices for good: several trained models become one, whose voice lies between theirs.
+"""Merge voices: several trained models become one, whose voice lies between theirs.
 
 Made for models of one speaker each. With several, their numbers must agree, and
-speakers of equal id are mixed. The models must be of one build: the same model
+speakers of equal id are mixed. The models must have the same architecture: the same model
 section in their config.json. For a mix that changes along a song see
 inference_main.py -usm.
 """
@@ -21,13 +21,13 @@ examples:
   python mix_models.py -m a/G_1.pth b/G_1.pth c/G_1.pth -r 100 50 0 -o trained/abc/G_0.pth --copy_config
 
 What the ratios, in percent, become: by default the softmax of ratio / 100, so 100 and 0 are
-73 % and 27 %, and no voice is ever wholly gone; with --linear ratio / 100 as it is, which
-wants a sum of 100. Any of the config.json fits the result; a cluster model does not.
+73 % and 27 %, so no voice is ever removed; with --linear ratio / 100 as it is, which
+needs a sum of 100. Any of the config.json fits the result; a cluster model does not.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("-m", "--models", nargs="+", required=True, metavar="FILE", help="two or more trained voice models")
@@ -53,12 +53,12 @@ def get_parser() -> argparse.ArgumentParser:
         "--output",
         default="output.pth",
         metavar="FILE",
-        help="where to; .safetensors is possible too (output.pth)",
+        help="file to write, .pth or .safetensors (output.pth)",
     )
     add(
         "--copy_config",
         action="store_true",
-        help="put the first model's config.json beside the result, which is then complete",
+        help="copy the first model's config.json beside the result",
     )
     return parser
 
@@ -79,9 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     mix_weights(len(args.models), args.ratios, not args.linear)  # refused before anything is loaded
     beside = Path(args.output).with_name("config.json")
     if args.copy_config and beside.exists():
-        raise ConfigError(
-            f"{beside} is there already; choose another folder with -o, or leave --copy_config away"
-        )
+        raise ConfigError(f"{beside} exists already; choose another folder with -o, or remove --copy_config")
     with progress_bar(total=len(args.models), desc="mixing", unit="model") as bar:
         mixed = mix_models(
             args.models,

@@ -2,8 +2,8 @@
 
 A voice is checkpoints/<name>/model.pth and config.json (and diffusion.pt and
 diffusion.yaml, if it has a diffusion model). It becomes model.onnx, units and
-pitch to a mel, and vocoder.onnx, mel to sound, beside them; checkpoints/<name>.json
-says how they fit. An encoder takes 16 kHz audio of any length, "source" [1, 1,
+pitch to a mel, and vocoder.onnx, mel to audio, beside them; checkpoints/<name>.json
+describes them. An encoder takes 16 kHz audio of any length, "source" [1, 1,
 samples], and gives its units, "embed" [1, units, channels]. Every file is compared
 with PyTorch before it is put in its place. See docs/onnx.md.
 """
@@ -25,7 +25,7 @@ EPILOG = """\
 examples:
   python onnx_export.py -n anna                  checkpoints/anna/model.pth, config.json
   python onnx_export.py -n anna --check          compare at many lengths, with the speed of each
-  python onnx_export.py -n anna --fuse           one file, from units to sound
+  python onnx_export.py -n anna --fuse           one file, from units to audio
   python onnx_export.py --encoder vec768l12 hubertsoft
   python onnx_export.py --encoder vec256l9 --weights D:/models/hubert_base.pt -o D:/onnx
 
@@ -40,7 +40,7 @@ CHECKPOINTS = "checkpoints"
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     from export import exportable
 
     parser = make_parser(__doc__, EPILOG)
@@ -56,7 +56,7 @@ def get_parser() -> argparse.ArgumentParser:
     voice.add_argument(
         "--fuse",
         action="store_true",
-        help="put the vocoder inside: model.onnx then gives sound, and there is no vocoder.onnx",
+        help="include the vocoder: model.onnx then gives audio, without a vocoder.onnx",
     )
     voice.add_argument(
         "-a",
@@ -72,14 +72,14 @@ def get_parser() -> argparse.ArgumentParser:
     encoder = parser.add_argument_group("of an encoder")
     encoder.add_argument("-o", "--output", metavar="FOLDER", help="where to (default: pretrain/)")
     encoder.add_argument(
-        "--weights", metavar="FILE", help="the encoder's weights, if they are not where downloads are put"
+        "--weights", metavar="FILE", help="the encoder's weights, if they are not in the folder of downloads"
     )
     return parser
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the voice, or the encoders that are not there yet; return the exit code."""
+    """Export the voice, or the encoders that do not exist yet; return the exit code."""
     args = get_parser().parse_args(argv)
 
     from modules.common.errors import ConfigError
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
-    """Write the voice in ``folder``, and say so."""
+    """Export the voice in ``folder``, and list the files."""
     from modules.common.progress import stage
 
     with stage(f"reading the models in {folder}"):
@@ -113,7 +113,7 @@ def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
 
 
 def _check(graph: Graph, path: Path) -> None:
-    """Print what onnxruntime and PyTorch make of inputs of several lengths."""
+    """Print how onnxruntime and PyTorch differ at several lengths."""
     from export.check import compare
     from modules.common.progress import stage
 
@@ -131,7 +131,7 @@ def _check(graph: Graph, path: Path) -> None:
 
 
 def _export_encoders(names: Sequence[str], output_folder: str | None, weights: str | None) -> None:
-    """Write the encoders that are not there yet."""
+    """Export the encoders that do not exist yet."""
     from export import file_name
     from modules.common.errors import ConfigError
     from modules.pretrained.weights import folder, weights_path
@@ -142,7 +142,7 @@ def _export_encoders(names: Sequence[str], output_folder: str | None, weights: s
     if weights and len(results) > 1:
         raise ConfigError("--weights is the file of one encoder; name only that one after --encoder")
     missing = {name: path for name, path in results.items() if not path.exists()}
-    for name in missing:  # before anything is spent on the first
+    for name in missing:  # refused before the first is exported
         key = ENCODERS[name].weights
         if key and not weights:
             weights_path(key)
@@ -150,11 +150,11 @@ def _export_encoders(names: Sequence[str], output_folder: str | None, weights: s
         if name in missing:
             _export(name, path, weights)
         else:
-            print(f"{name}: {path} is there already; delete it to have it written anew")
+            print(f"{name}: {path} exists already; delete it to export it again")
 
 
 def _export(name: str, path: Path, weights: str | None) -> None:
-    """Write the encoder ``name`` to ``path``, and say so."""
+    """Export the encoder ``name`` to ``path``."""
     from modules.common.progress import stage
 
     with stage(f"{name}: reading the weights"):

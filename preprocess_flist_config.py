@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("--train_list", default="./filelists/train.txt", help="list of training clips (%(default)s)")
@@ -63,8 +63,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def usable(clips: Sequence[Path]) -> dict[Path, float]:
-    """Return the length in s of each clip that can be used; the others are named in a warning."""
+def usable_clips(clips: Sequence[Path]) -> dict[Path, float]:
+    """Length in s of each usable clip; a warning names each of the others."""
     from modules.common.errors import AudioError
     from modules.common.progress import progress_bar
     from modules.dataset.layout import LONGEST_NAME
@@ -89,10 +89,10 @@ def usable(clips: Sequence[Path]) -> dict[Path, float]:
 
 
 def split(clips: Sequence[Path], speaker: str) -> tuple[list[Path], list[Path]]:
-    """Return sorted (training, validation) clips of one speaker; training is never empty.
+    """Sorted (training, validation) clips of one speaker; training is never empty.
 
     Two clips are for validation, one if there are two in all. A single clip is
-    learnt from and measured on: its validation loss says nothing about new songs.
+    used for both: its validation loss says nothing about new songs.
     """
     if len(clips) <= N_VALIDATION:
         logger.warning(
@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     spk: dict[str, int] = {}
     seconds: dict[Path, float] = {}
     for speaker, files in find_clips(args.source_dir).items():
-        found = usable(files)
+        found = usable_clips(files)
         if not found:
             logger.warning("speaker %s has no usable clip and is left out", speaker)
             continue
@@ -231,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{window} s: train_diff.py will leave them out unless you lower it"
         )
     print(
-        f"{len(spk)} speakers, {len(training)} clips to learn from, {len(validation)} to measure on; "
+        f"{len(spk)} speakers, {len(training)} training and {len(validation)} validation clips; "
         f"{args.speech_encoder} units, {args.vocoder} vocoder\n"
         f"written: {args.train_list}, {args.val_list}, {config_dir}/config.json, {config_dir}/diffusion.yaml"
     )

@@ -1,4 +1,4 @@
-"""Step 3: compute what the models learn from: units, F0, mel and volume of every clip.
+"""Step 3: compute the features of every clip: units, F0, mel and volume.
 
 Reads dataset/44k/<speaker>/*.wav and configs/config.json; writes the features
 beside each clip. Nothing needs a vocoder.
@@ -11,10 +11,11 @@ import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.common.cli import entry_point, make_parser
+from modules.common.cli import add_device, entry_point, make_parser
 from modules.f0_predictor import F0_PREDICTORS
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ Next step:  python train.py, and with --use_diff python train_diff.py
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("-c", "--config", default="configs/config.json", help="configuration, from step 2 (%(default)s)")
@@ -47,9 +48,11 @@ def get_parser() -> argparse.ArgumentParser:
         default="dio",
         help=f"{', '.join(F0_PREDICTORS)}; crepe is slow, and best where it is noisy (default: %(default)s)",
     )
-    add("--use_diff", action="store_true", help="also what train_diff.py needs: volume, and shifted mels")
+    add(
+        "--use_diff", action="store_true", help="also the features of train_diff.py: volume, and shifted mels"
+    )
     add("--num_processes", type=int, default=1, help="clips at a time; 0: one per core (%(default)s)")
-    add("-d", "--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
+    add_device(parser)
     return parser
 
 
@@ -64,7 +67,7 @@ def _set_up(*args: Any) -> None:
 
 
 def _process(jobs: Sequence[ExtractionJob]) -> list[tuple[Path, str]]:
-    """Return the clips, and for each why it could not be used, or nothing."""
+    """Clips, each with the reason why it could not be used, or an empty text."""
     return [(job.wav, reason) for job, reason in zip(jobs, _extractor.process(jobs), strict=True)]
 
 
@@ -97,14 +100,14 @@ def plan(
 
 
 def announce(reasons: Mapping[str, Mapping[str, int]]) -> None:
-    """Say in a line per reason what is going to be computed."""
+    """Print a line for each reason to compute something."""
     for reason, kinds in reasons.items():
         names = ", ".join(kind.replace("_", " ") for kind in kinds)
         print(f"{reason}: making {names} of {max(kinds.values())} clips")
 
 
 def make_report(clips: Mapping[str, Sequence[Path]], skipped: Mapping[Path, str]) -> dict[str, Any]:
-    """Return what the data set holds, see modules/dataset/report.py."""
+    """Contents of the data set, see modules/dataset/report.py."""
     from modules.dataset.feature_record import FeatureRecord
     from modules.dataset.features import f0_ranges, load_f0
     from modules.dataset.report import summarize
@@ -131,11 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from training.distributed import DistributedContext
 
     config = load_config(args.config)
-    context = DistributedContext(resolve_device(args.device))
-    try:
+    with closing(DistributedContext(resolve_device(args.device))) as context:
         return _preprocess(args, config, context)
-    finally:
-        context.close()
 
 
 def _preprocess(args: argparse.Namespace, config: Config, context: DistributedContext) -> int:
@@ -181,7 +181,7 @@ def _preprocess(args: argparse.Namespace, config: Config, context: DistributedCo
 def _make(
     args: argparse.Namespace, config: Config, context: DistributedContext, jobs: Sequence[ExtractionJob]
 ) -> list[tuple[Path, str]]:
-    """Make the features of this process's clips; return those that could not be used, and why."""
+    """Make the features of this process's clips; return the unusable ones, each with its reason."""
     from modules.common.parallel import run
     from modules.common.progress import progress_bar
     from training.data.extraction import in_batches

@@ -1,4 +1,4 @@
-"""Step 1: make a data set of recordings: mono, trimmed, of one rate and level.
+"""Step 1: make a data set of recordings: mono, trimmed, at one rate and level.
 
 Reads dataset_raw/<speaker>/*, any format, rate and channel count, and writes
 dataset/44k/<speaker>/*.wav with 16 bits. Recordings that cannot be used are
@@ -33,9 +33,9 @@ folder are read, not those in folders within it.
 Next step:  python preprocess_flist_config.py
 """
 JOURNAL = ".resample.jsonl"  # in the output folder: one line for each recording that is done
-FACTS = {"seconds", "lufs", "clipped", "bytes"}  # what a line tells of each clip
+FACTS = {"seconds", "lufs", "clipped", "bytes"}  # in a line, of each clip
 VERSION = 2  # counts up when the processing changes; older outputs are then made again
-SILENCE = 1e-3  # a recording whose highest peak is below -60 dBFS holds nothing to learn from
+SILENCE = 1e-3  # a recording whose highest peak is below -60 dBFS is silent
 SHORTEST, LONGEST = 5.0, 15.0  # s, of the clips that --slice cuts
 USELESS = 0.3  # s; shorter cuttings are dropped, step 2 would skip them
 LONGEST_STEM = 200  # bytes; what is added to it stays below modules/dataset/layout.py:LONGEST_NAME
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("--sr2", type=int, default=44100, help="sampling rate to write, Hz (%(default)s)")
@@ -64,8 +64,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What decides how an output sounds."""
+class ResampleSettings:
+    """Everything that an output depends on, besides the recording."""
 
     sampling_rate: int
     loudnorm: str  # peak, lufs or none
@@ -74,17 +74,17 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One recording: where it lies, where its clips go (without suffix)."""
+class ResampleJob:
+    """A recording, and the path of its clips without number and suffix."""
 
     source: Path
     target: Path
-    settings: Settings
+    settings: ResampleSettings
 
 
 @dataclass
-class Done:
-    """One line of the journal: a finished recording, and the clips that were made of it."""
+class JournalEntry:
+    """Line of the journal: a finished recording, and the clips that were made of it."""
 
     source: str  # <speaker>/<file>
     target: str  # name of its clips, without number and suffix
@@ -94,8 +94,8 @@ class Done:
     clips: dict[str, dict[str, Any]] = field(default_factory=dict)  # facts by file name
     skipped: str = ""
 
-    def holds(self, job: Job, folder: Path) -> bool:
-        """Tell whether ``job`` would only make again what lies in ``folder``."""
+    def holds(self, job: ResampleJob, folder: Path) -> bool:
+        """Whether ``folder`` already contains the output of ``job``."""
         status = job.source.stat()
         return (
             not self.skipped
@@ -106,14 +106,14 @@ class Done:
         )
 
 
-def convert(job: Job) -> Done:
+def convert(job: ResampleJob) -> JournalEntry:
     """Make the clips of one recording; a bad one is reported, not raised."""
     from modules.common.errors import AudioError
     from modules.common.parallel import failure
 
     status = job.source.stat()
     name = f"{job.source.parent.name}/{job.source.name}"
-    done = Done(name, job.target.name, status.st_size, status.st_mtime_ns, asdict(job.settings))
+    done = JournalEntry(name, job.target.name, status.st_size, status.st_mtime_ns, asdict(job.settings))
     try:
         _make_clips(job, done)
     except AudioError as error:
@@ -123,8 +123,8 @@ def convert(job: Job) -> Done:
     return done
 
 
-def _make_clips(job: Job, done: Done) -> None:
-    """Write the clips of one recording, and enter each."""
+def _make_clips(job: ResampleJob, done: JournalEntry) -> None:
+    """Write the clips of one recording, and list them in ``done``."""
     from modules.common.errors import AudioError
     from modules.dataset.report import is_clipped, measure
     from modules.dsp.audio import check_length, read_audio, resample, resampled_length, write_audio
@@ -152,7 +152,7 @@ def _make_clips(job: Job, done: Done) -> None:
 
 
 def cut(audio: np.ndarray, rate: int) -> list[np.ndarray]:
-    """Return the pieces of ``audio`` (T,) between its silences, none longer than 15 s.
+    """Pieces of ``audio`` (T,) between its silences, none longer than 15 s.
 
     Silence is what lies 40 dB below the recording's own peak. Singers leave
     shorter gaps than speakers do, hence the interval of 0.1 s. A recording of
@@ -170,8 +170,8 @@ def cut(audio: np.ndarray, rate: int) -> list[np.ndarray]:
     return [piece for piece in pieces if len(piece) >= USELESS * rate] or [audio]
 
 
-def plan(clips: dict[str, list[Path]], out_dir: Path, settings: Settings) -> list[Job]:
-    """Return the jobs for all recordings; no two write to the same name.
+def plan(clips: dict[str, list[Path]], out_dir: Path, settings: ResampleSettings) -> list[ResampleJob]:
+    """Jobs of all recordings; no two write to the same name.
 
     Of recordings that differ only in suffix the wav keeps its name, the others
     get the suffix into theirs: ``song.wav`` and ``song.flac`` give ``song.wav``
@@ -187,12 +187,12 @@ def plan(clips: dict[str, list[Path]], out_dir: Path, settings: Settings) -> lis
             while stem.casefold() in taken:
                 stem += "_2"
             taken.add(stem.casefold())
-            jobs.append(Job(source, out_dir / speaker / stem, settings))
+            jobs.append(ResampleJob(source, out_dir / speaker / stem, settings))
     return jobs
 
 
 def _shortened(stem: str) -> str:
-    """Return ``stem``, or a beginning of it that a digest keeps apart from others with the same."""
+    """Beginning of ``stem``, made unique by a digest; a short one stays as it is."""
     content = stem.encode()
     if len(content) <= LONGEST_STEM:
         return stem
@@ -204,31 +204,31 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
 
-def _read_journal(path: Path) -> dict[str, Done]:
+def _read_journal(path: Path) -> dict[str, JournalEntry]:
     entries = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                entry = Done(**json.loads(line))
+                entry = JournalEntry(**json.loads(line))
                 whole = all(FACTS <= facts.keys() for facts in entry.clips.values())
             except (ValueError, TypeError, AttributeError):
                 continue  # cut short by a kill
-            if not all(map(_is_clip_name, entry.clips)):  # data sets come from strangers too
-                logger.warning("ignored: a line of %s names files that are no clips of this data set", path)
+            if not all(map(_is_clip_name, entry.clips)):  # data sets come from anyone
+                logger.warning("ignored: a line of %s names files that are not clips of this data set", path)
             elif whole:
                 entries[str(entry.source)] = entry
     return entries
 
 
 def _is_clip_name(name: str) -> bool:
-    """Tell whether ``name`` is <speaker>/<clip>.wav, and nothing that leads elsewhere."""
+    """Whether ``name`` is <speaker>/<clip>.wav, and does not lead elsewhere."""
     parts = name.split("/")
     plain = all(part not in ("", "..") and Path(part).name == part for part in parts)
     return plain and len(parts) == 2 and name.endswith(".wav")
 
 
-def _remove_clips(done: Done, folder: Path) -> None:
-    """Remove what an earlier run made of a recording, unless somebody has changed it since."""
+def _remove_clips(done: JournalEntry, folder: Path) -> None:
+    """Remove what an earlier run made of a recording, unless it has changed since."""
     for name, facts in done.clips.items():
         if _size(folder / name) == facts["bytes"]:
             (folder / name).unlink()
@@ -236,7 +236,7 @@ def _remove_clips(done: Done, folder: Path) -> None:
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert what is not converted yet; return the exit code."""
+    """Convert new and changed recordings; return the exit code."""
     args = get_parser().parse_args(argv)
 
     from modules.common.errors import AudioError, ConfigError
@@ -252,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if Path(args.in_dir).resolve() == Path(args.out_dir2).resolve():
         raise ConfigError("--out_dir2 is --in_dir: clips would overwrite the recordings; name another folder")
-    settings = Settings(args.sr2, "none" if args.skip_loudnorm else args.loudnorm, args.slice)
+    settings = ResampleSettings(args.sr2, "none" if args.skip_loudnorm else args.loudnorm, args.slice)
     out_dir = Path(args.out_dir2)
     jobs = plan(find_clips(args.in_dir), out_dir, settings)
     journal = out_dir / JOURNAL
@@ -262,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = [job for name, job in names.items() if name not in kept]
     if kept:
         print(f"{len(kept)} of {len(jobs)} recordings are done already and kept")
-    for name in names.keys() & entries.keys() - kept:  # else other settings' clips would be learnt from too
+    for name in names.keys() & entries.keys() - kept:  # clips of other settings
         _remove_clips(entries.pop(name), out_dir)
 
     # one line per entry again; then lines are added, so a killed run loses none
@@ -283,8 +283,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if old:
         shown = ", ".join(old[:5]) + " ..." * (len(old) > 5)
         print(
-            f"{out_dir} still holds {len(old)} clips of recordings that are not in {args.in_dir} any more, "
-            f"and they will be learnt from: {shown}. Delete what you do not want"
+            f"{out_dir} still holds {len(old)} clips of recordings that are no longer in {args.in_dir}, "
+            f"and training will use them: {shown}. Delete what you do not want"
         )
     made: dict[str, list[dict[str, Any]]] = {}
     for name, job in names.items():
@@ -293,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(as_text(report))
     print(f"report: {save_report(out_dir, 'resample', report)}")
     if not report["speakers"]:
-        raise AudioError(f"not one recording in {args.in_dir} could be used; the reasons are listed above")
+        raise AudioError(f"no recording in {args.in_dir} could be used; the reasons are listed above")
     return 0
 
 

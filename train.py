@@ -10,10 +10,11 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point, make_parser
+from modules.common.cli import add_device, entry_point, make_parser
 
 if TYPE_CHECKING:
     from modules.config import Config, TrainConfig
@@ -36,21 +37,21 @@ Next step:   python inference_main.py -m logs/44k/G_<step>.pth -n <song> -s <spe
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     parser.add_argument("-c", "--config", default="configs/config.json", help="configuration (%(default)s)")
     parser.add_argument("-m", "--model", default="44k", help="name of the run: logs/<model> (%(default)s)")
-    parser.add_argument("-d", "--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
+    add_device(parser)
     parser.add_argument(
         "--max_minutes",
         type=float,
         default=0.0,
-        help="stop when the run has taken this long, its earlier parts included; 0: no limit",
+        help="stop when the run has taken this long, all sessions included; 0: no limit",
     )
     parser.add_argument(
         "--base",
         metavar="FILE",
-        help="model that a new run starts from; starter: the one that comes along, for --tiny with "
+        help="model that a new run starts from; starter: the included one, for --tiny with "
         "ppg-starter; auto: that one where it fits (default: logs/<model>/G_0.pth, if it is there)",
     )
     return parser
@@ -70,15 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = resolve_device(args.device)
     if (count := wanted_processes(device)) > 1:
         return launch(__file__, sys.argv[1:] if argv is None else argv, count, config.train.port)
-    context = DistributedContext(device)
-    try:
+    with closing(DistributedContext(device)) as context:
         return _train(args, config, context)
-    finally:
-        context.close()
 
 
 def _train(args: argparse.Namespace, config: Config, context: DistributedContext) -> int:
     from modules.common.files import write_json
+    from modules.common.progress import progress_bar
     from modules.config import read_json
     from modules.dataset.feature_record import recipe
     from modules.dataset.features import f0_ranges
@@ -99,8 +98,14 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
         )
     trainer = Trainer(task, config.train, folder, context, args.max_minutes, base)
     if context.is_main:
-        # only now is it sure that the configuration fits the checkpoints that are there
-        write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_ranges(training)})
+        # only now is it certain that the configuration fits the checkpoints
+        write_json(
+            folder / "config.json",
+            {
+                **read_json(args.config),
+                "f0_range": f0_ranges(progress_bar(training, desc="F0 range", unit="clip")),
+            },
+        )
         n_parameters = sum(p.numel() for p in task.model.parameters())
         processes = f" in each of {context.size} processes" if context.size > 1 else ""
         print(
@@ -123,10 +128,10 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
 
 
 def _scorer(train: TrainConfig) -> AudioScorer:
-    """Return who scores the sound of validations.
+    """Evaluator of the sound of validations.
 
     Raises:
-        ConfigError: The number that counts cannot be had.
+        ConfigError: The number that decides cannot be computed.
     """
     from evaluation.validation import build_scorer
     from modules.common.errors import ConfigError

@@ -11,10 +11,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import entry_point, make_parser
+from modules.common.cli import add_device, entry_point, make_parser
 
 if TYPE_CHECKING:
     from diffusion.config import DiffusionConfig
@@ -36,19 +37,17 @@ Next step:   python inference_main.py -shd -dm logs/44k/diffusion/model_<step>.p
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     parser.add_argument(
         "-c", "--config", default="configs/diffusion.yaml", help="configuration (%(default)s)"
     )
-    parser.add_argument(
-        "-d", "--device", help="cpu, cuda, cuda:1, mps; default: the configuration's, else the best there is"
-    )
+    add_device(parser, "the configuration's, else detected automatically")
     parser.add_argument(
         "--max_minutes",
         type=float,
         default=0.0,
-        help="stop when the run has taken this long, its earlier parts included; 0: no limit",
+        help="stop when the run has taken this long, all sessions included; 0: no limit",
     )
     return parser
 
@@ -66,15 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = _device(args.device, config)
     if (count := wanted_processes(device)) > 1:
         return launch(__file__, sys.argv[1:] if argv is None else argv, count, config.train.port)
-    context = DistributedContext(device)
-    try:
+    with closing(DistributedContext(device)) as context:
         return _train(args, config, context)
-    finally:
-        context.close()
 
 
 def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch is imported late
-    """Return the device of the command line, else of the configuration, else the best."""
+    """Device of the command line, else of the configuration, else detected automatically."""
     from modules.common.device import resolve_device
     from modules.common.errors import ConfigError
 
@@ -103,7 +99,7 @@ def _train(args: argparse.Namespace, config: DiffusionConfig, context: Distribut
     task = DiffusionTask(config, training, validation, context.device)
     trainer = Trainer(task, engine_config(config.train, context.device), folder, context, args.max_minutes)
     if context.is_main:
-        # only now is it sure that the configuration fits the checkpoints that are there
+        # only now is it certain that the configuration fits the checkpoints
         write_text(folder / "config.yaml", text)
         n_parameters = sum(p.numel() for p in task.model.parameters())
         processes = f" in each of {context.size} processes" if context.size > 1 else ""

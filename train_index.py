@@ -22,13 +22,13 @@ examples:
   python train_index.py -c configs/config.json --root_dir dataset/44k --output_dir logs/44k
 
 Then:  python inference_main.py -n song.wav -s speaker -fr -cr 0.5
-The file keeps its published name, but is no pickle: nothing in it can run. What it costs,
+The file keeps its published name, but is not a pickle: nothing in it can run. What it costs,
 and when python cluster/train_cluster.py is the better choice: docs/retrieval.md
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("-c", "--config", default="configs/config.json", help="configuration, from step 2 (%(default)s)")
@@ -47,7 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.95,
         metavar="SHARE",
-        help="of the true 8 neighbours, how many a search is to find (%(default)s)",
+        help="share of the exact 8 neighbours that a search finds (%(default)s)",
     )
     add("--gpu", action="store_true", help="compute those centres on the GPU")
     return parser
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from cluster.index_builder import build_index
     from cluster.unit_reader import SpeakerUnits
+    from modules.common.device import find_gpu
     from modules.common.errors import ConfigError, FeatureError
     from modules.config import load_config
 
@@ -70,11 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--recall must be above 0 and at most 1, not {args.recall}")
     if args.max_frames < 0:
         raise ConfigError(f"--max_frames must be 0 or more, not {args.max_frames}")
-    device = None
-    if args.gpu:
-        from modules.common.device import gpu
-
-        device = gpu()
+    device = find_gpu() if args.gpu else None
     speakers = {}
     for name in config.spk:
         units = SpeakerUnits(Path(args.root_dir) / name)

@@ -1,7 +1,7 @@
 """The page in the browser: from a folder of recordings to a finished song, without typing commands.
 
-It opens at http://127.0.0.1:7860 and is for this machine alone unless you say
-otherwise. Trainings that it starts go on when it is closed.
+It opens at http://127.0.0.1:7860, for this machine alone unless --listen or --share
+is given. Trainings that it starts continue when it is closed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ chosen in Settings at the page's lower end.
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     parser.add_argument("-m", "--model_path", default="", help="load this voice at the start")
     parser.add_argument("-c", "--config_path", default="", help="its configuration (the one beside it)")
@@ -35,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
         const="0.0.0.0",  # noqa: S104 - asked for
         default="127.0.0.1",
         metavar="HOST",
-        help="let other machines in: at every address of this one, or at HOST (this machine only)",
+        help="accept other machines: at every address of this one, or at HOST (this machine only)",
     )
     parser.add_argument("--port", type=int, default=0, metavar="NUMBER", help="(7860, or the next free one)")
     parser.add_argument(
@@ -46,9 +46,11 @@ def get_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME:PASSWORD",
-        help="who may enter; several by repeating it (everybody who reaches the page)",
+        help="login of a user; repeat it for several (without it: everyone who reaches the page)",
     )
-    parser.add_argument("-d", "--device", default=None, help="where the voice of -m runs (the best there is)")
+    parser.add_argument(
+        "-d", "--device", default=None, help="where the voice of -m runs (detected automatically)"
+    )
     parser.add_argument("--inbrowser", action="store_true", help="open the page in a browser")
     parser.add_argument("--debug", action="store_true", help="show where unexpected errors arise")
     return parser
@@ -96,8 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     others = [] if args.listen in ("127.0.0.1", "localhost", "::1") else ["reaches this machine"]
     others += ["has the public link"] if args.share else []
     if others and not logins:
-        who = f"everybody who {' or '.join(others)}"
-        print(f"{who} can use the page; --auth NAME:PASSWORD asks who it is", flush=True)
+        who = f"everyone who {' or '.join(others)}"
+        print(f"{who} can use the page; --auth NAME:PASSWORD asks for a login", flush=True)
     if args.inbrowser:
         import webbrowser
 

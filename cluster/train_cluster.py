@@ -30,7 +30,7 @@ tells which to use when.
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
     add = parser.add_argument
     add("--dataset", default="./dataset/44k", help="the data set, after step 3 (%(default)s)")
@@ -54,15 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from cluster.kmeans import MOST_FRAMES, fit_centres
     from cluster.kmeans_file import write_centres
     from cluster.unit_reader import SpeakerUnits, check_same, sample, speaker_folders
+    from modules.common.device import find_gpu
     from modules.common.errors import ConfigError
 
     if args.n_centres < 1:
         raise ConfigError(f"--n_centres must be above 0, not {args.n_centres}")
-    device = None
-    if args.gpu:
-        from modules.common.device import gpu
-
-        device = gpu()
+    device = find_gpu() if args.gpu else None
     speakers = [SpeakerUnits(folder) for folder in speaker_folders(Path(args.dataset))]
     check_same(speakers)
     centres = {}

@@ -34,6 +34,11 @@ def make_parser(description: str | None, epilog: str, **options: Any) -> argpars
     )
 
 
+def add_device(parser: argparse.ArgumentParser, default: str = "detected automatically") -> None:
+    """Add ``--device``, which :func:`modules.common.device.resolve_device` reads."""
+    parser.add_argument("-d", "--device", help=f"cpu, cuda, cuda:1, mps (default: {default})")
+
+
 class _LogHandler(logging.StreamHandler):
     """Writes records to stderr, above the progress bars that are drawn there."""
 

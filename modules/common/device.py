@@ -1,4 +1,4 @@
-"""The one place where a device name becomes a torch device, and where what it is good at is known."""
+"""Devices by name, and what they are good at."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ logger = logging.getLogger(__name__)
 
 
 def resolve_device(name: str | None = None) -> torch.device:
-    """Return the device called ``name``, or the best one there is (CUDA, MPS, CPU).
+    """Device called ``name``; without one CUDA, MPS or the CPU, the first that is available.
 
     Raises:
-        ConfigError: ``name`` is no device, or this machine does not have it.
+        ConfigError: ``name`` is not a device, or this machine does not have it.
     """
     if not name:
         if torch.cuda.is_available():
@@ -28,14 +28,14 @@ def resolve_device(name: str | None = None) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise ConfigError(f"device {name!r} is not supported; use cpu, cuda, cuda:<number> or mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device {name!r} is not there: {torch.cuda.device_count()} CUDA devices found")
+        raise ConfigError(f"device {name!r} is not available: {torch.cuda.device_count()} CUDA devices found")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device 'mps' is not there")
+        raise ConfigError("device 'mps' is not available")
     return device
 
 
-def gpu() -> torch.device | None:
-    """Return the GPU of this machine; without one say so, and return None."""
+def find_gpu() -> torch.device | None:
+    """GPU of this machine; None, after a warning, if there is none."""
     device = resolve_device()
     if device.type == "cpu":
         logger.warning("--gpu: this machine has no GPU that torch can use; computing on the CPU")
@@ -44,7 +44,7 @@ def gpu() -> torch.device | None:
 
 
 def cpu_has_bf16() -> bool:
-    """Tell whether this processor multiplies bfloat16 faster than float32."""
+    """Whether this processor multiplies bfloat16 faster than float32."""
     capabilities = torch.backends.cpu.get_cpu_capability()
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return capabilities.startswith("AVX512") and bool(supported and supported())

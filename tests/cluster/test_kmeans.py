@@ -55,7 +55,7 @@ def test_the_file_is_plain_and_in_the_published_layout(tmp_path):
 def test_published_files_are_read(tmp_path):
     """Whatever their type and order; in full size, all of which is the pickle."""
     small = {
-        f"{dtype} {order}": np.asarray(draw(30), dtype, order=order)
+        f"{dtype} {order}": draw(30).astype(dtype, order=order)  # type: ignore[call-overload]
         for dtype in ("f4", "f8", "f2")
         for order in "CF"
     }

@@ -66,8 +66,8 @@ def test_mistakes_are_one_line_and_leave_nothing(run, tmp_path):
     (tmp_path / "text.wav").write_text("words")
     record(tmp_path / "anna/1.wav", "sofia", 2.0, 1)
     for args, message in [
-        (("--dataset", tmp_path / "nowhere"), "nowhere is no folder; give a folder of recordings"),
-        (("--dataset", tmp_path / "text.wav"), "text.wav is no folder"),
+        (("--dataset", tmp_path / "nowhere"), "nowhere is not a folder; give a folder of recordings"),
+        (("--dataset", tmp_path / "text.wav"), "text.wav is not a folder"),
         (("--dataset", tmp_path / "empty"), "empty holds no audio, and neither do the folders in it"),
         (("--dataset", tmp_path / "anna", "--song", tmp_path / "none.wav"), "none.wav does not exist"),
         (("--dataset", tmp_path / "anna", "--song", tmp_path / "text.wav"), "text.wav cannot be read"),
@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path):
 
 
 def test_a_voice_of_unknown_range_gets_key_zero(tmp_path, capsys):
-    song = demo.Song.read(record(tmp_path / "song.wav", "bruno", 2.0, 1), tmp_path)
+    song = demo.DemoSong.read(record(tmp_path / "song.wav", "bruno", 2.0, 1), tmp_path)
     config = Config(spk={"anna": 0})
     assert demo._suggested_key(song, config, "anna") == 0
     assert "no recording of anna holds a sung note" in capsys.readouterr().out

@@ -217,7 +217,7 @@ def test_a_complete_voice_in_a_folder_of_its_own(script):
     )
     load_model(GlowSVC(load_config(folder / "config.json").model), folder / "v.safetensors")
     code, printed = script(*args, "--copy_config")
-    assert code == 2 and "config.json is there already" in printed.err
+    assert code == 2 and "config.json exists already" in printed.err
 
 
 TWO = ("-m", "a/G_8.pth", "b/G_8.pth")

@@ -177,7 +177,7 @@ def test_the_script_says_what_it_does_and_where_the_file_is(
     assert "2.5e-06" in printed.out and str(path) in printed.out
     before = path.stat().st_mtime_ns
     code, printed = script("--encoder", SOFT, "--weights", torch_file)
-    assert code == 0 and "is there already" in printed.out and path.stat().st_mtime_ns == before
+    assert code == 0 and "exists already" in printed.out and path.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("width", ["same", "other"])

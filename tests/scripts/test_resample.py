@@ -163,7 +163,7 @@ def test_nothing_usable_is_an_error_in_one_line(run):
     put("a/silent.wav", np.zeros(4410))
     code, printed = run()
     assert code == 2
-    assert printed.err.splitlines()[-1].startswith("resample.py: not one recording")
+    assert printed.err.splitlines()[-1].startswith("resample.py: no recording")
 
 
 def test_recordings_are_never_written_over(run):
@@ -211,7 +211,7 @@ def test_clips_of_recordings_that_are_gone_are_named_and_stay(run):
     assert "still holds" not in printed.out
     os.rename("dataset_raw/a/y.wav", "dataset_raw/a/z.wav")
     _, printed = run()
-    assert "still holds 1 clips" in printed.out and "learnt from: a/y.wav. Delete" in printed.out
+    assert "still holds 1 clips" in printed.out and "training will use them: a/y.wav. Delete" in printed.out
     assert sorted(os.listdir("dataset/44k/a")) == ["x.wav", "y.wav", "z.wav"]
 
 

@@ -59,9 +59,9 @@ def served(monkeypatch, tmp_path, capsys):
     ],
 )
 def test_an_open_door_is_told(served, arguments, words):
-    assert f"everybody who {words}; --auth NAME:PASSWORD asks who it is" in served(*arguments).out
-    assert "everybody" not in served(*arguments, "--auth", "anna:secret").out
-    assert "everybody" not in served().out
+    assert f"everyone who {words}; --auth NAME:PASSWORD asks for a login" in served(*arguments).out
+    assert "everyone" not in served(*arguments, "--auth", "anna:secret").out
+    assert "everyone" not in served().out
 
 
 @pytest.mark.parametrize("arguments", [["-c", "config.json"], ["-d", "cpu"]])

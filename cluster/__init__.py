@@ -1,11 +1,11 @@
-"""Units moved towards those that the target singer really sang: less of the source's timbre gets through.
+"""Units moved towards those of the target speaker: less of the source's timbre remains.
 
 Two ways, one interface. k-means keeps some thousand centres of a speaker's
 units; a unit moves towards the nearest. Retrieval keeps the units themselves; a
 unit moves towards the mean of its nearest 8. Each unit frame moves by itself,
-so it makes no difference whether units are moved before they are stretched to
-mel frames, or after. Nothing here imports torch until a k-means file, or an
-index of the published project, is read.
+so units may be moved before or after they are stretched to mel frames. Nothing
+here imports torch until a k-means file, or an index of the published project,
+is read.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def load_blender(
         kind: "kmeans" or "retrieval".
         path: The file, ours or of the published project; empty is the default place.
         speakers: Ids by name, as the model has them.
-        encoder: Of the units that are going to be moved.
+        encoder: Of the units to move.
         ssl_dim: D, channels of those units.
 
     Raises:
-        ConfigError: There is no such kind.
+        ConfigError: The kind is unknown.
         CheckpointError: The file is missing (says what makes it), cannot be read, is of the other kind,
             or was made with another encoder or units of another width.
     """

@@ -1,4 +1,4 @@
-"""Moving units towards a singer's own: by the nearest centre, or by the nearest 8 of all units."""
+"""Moving units towards a speaker's: to the nearest centre, or the nearest 8 of all units."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ N_NEIGHBOURS = 8
 
 
 class Blender(ABC):
-    """Moves units towards what a speaker sang; made by :func:`cluster.load_blender`.
+    """Moves units towards those of a speaker; made by :func:`cluster.load_blender`.
 
     Attributes:
-        path: The file that knows what was sung.
+        path: The file of the speakers' units or centres.
         ssl_dim: D, channels of the units.
     """
 
@@ -37,12 +37,12 @@ class Blender(ABC):
         self._names = {number: name for name, number in speakers.items()}
 
     def blend(self, units: np.ndarray, speaker: str | int, ratio: float) -> np.ndarray:
-        """Return units (D, U), float32, moved by ``ratio``.
+        """Units (D, U), float32, moved by ``ratio``.
 
         Args:
             units: (D, U), on the clock of their encoder or any other.
-            speaker: Whose; name or id.
-            ratio: From 0, units as they are, to 1, nothing but the speaker's own.
+            speaker: Name or id.
+            ratio: From 0, units as they are, to 1, the speaker's alone.
 
         Raises:
             ConfigError: The ratio is out of range.
@@ -62,36 +62,36 @@ class Blender(ABC):
         return np.ascontiguousarray(((1.0 - ratio) * queries + ratio * targets).T, np.float32)
 
     def prepare(self, speaker: str | int) -> None:
-        """Load what is known of a speaker now, rather than when it is first needed.
+        """Load the data of a speaker now, rather than when it is first needed.
 
         Raises:
-            CheckpointError: The speaker is not in the file, or what is there cannot be used.
+            CheckpointError: The speaker is not in the file, or its data cannot be used.
         """
         self._vectors(speaker)
 
     @abstractmethod
     def _vectors(self, speaker: str | int) -> Vectors:
-        """Return what the units of a speaker are moved towards."""
+        """Vectors that the units of a speaker move towards."""
 
     @abstractmethod
     def _targets(self, queries: np.ndarray, vectors: Vectors) -> np.ndarray:
-        """Return what each of ``queries`` (U, D) is moved towards."""
+        """Targets (U, D) of ``queries`` (U, D)."""
 
     def _name(self, speaker: str | int) -> str:
-        """Return the name that a name or an id stands for."""
+        """Name of the speaker with this name or id."""
         if speaker in self._ids or not str(speaker).isdecimal():
             return str(speaker)
         return self._names.get(int(speaker), str(speaker))
 
     def _id(self, speaker: str | int) -> int:
-        """Return the id that a name or an id stands for; -1 for none."""
+        """Id of the speaker with this name or id; -1 if unknown."""
         return self._ids.get(str(speaker), int(speaker) if str(speaker).isdecimal() else -1)
 
     def _lacks(self, speaker: str | int, there: Iterable[str | int]) -> CheckpointError:
-        known = ", ".join(map(str, there)) or "nobody"
+        known = ", ".join(map(str, there)) or "no speaker"
         return CheckpointError(
-            f"{self.path} does not know the speaker {self._name(speaker)!r}; it knows {known}. "
-            f"Make it anew with: {MAKERS[self.kind]}"
+            f"{self.path} has no speaker {self._name(speaker)!r}; it has {known}. "
+            f"Make it again with: {MAKERS[self.kind]}"
         )
 
 
@@ -151,11 +151,11 @@ class RetrievalBlender(Blender):
 
 
 def neighbour_weights(scores: np.ndarray) -> np.ndarray:
-    """Return the weights (U, k) of neighbours at the squared distances ``scores`` (U, k): 1 / score², sum 1.
+    """Weights (U, k) of neighbours at the squared distances ``scores`` (U, k): 1 / score², sum 1.
 
     Only their ratios count, so the nearest is taken as the unit: nothing can
     overflow, and a neighbour at distance 0 has all the weight, or shares it with
-    others there. An infinite score is no neighbour.
+    others there. An infinite score has no weight.
     """
     nearest = scores.min(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):

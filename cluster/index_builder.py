@@ -1,4 +1,4 @@
-"""Building a retrieval index, of more units than fit in memory if need be.
+"""Building a retrieval index, even of more units than fit in memory.
 
 A speaker's units are read from the disk in batches, several times: to draw the
 sample that the lists are made from; to find each vector's list; to write it in
@@ -35,12 +35,12 @@ _HELD_OUT = 500  # frames, 10 s, in one piece: the frames around a query would m
 
 
 @dataclass(frozen=True)
-class Built:
-    """What became of one speaker.
+class BuiltIndex:
+    """Index of one speaker.
 
     Attributes:
-        n_frames: Units there are.
-        n_vectors: Kept, of the frames or centres of them.
+        n_frames: Units of the speaker.
+        n_vectors: Vectors kept, frames or centres of them.
         n_lists: 0 if all vectors are compared.
         nprobe: Lists searched for each unit.
         recall: Share of the exact 8 nearest that are found; 1 without lists.
@@ -54,7 +54,7 @@ class Built:
 
 
 def list_count(n: int) -> int:
-    """Return the published number of lists for ``n`` vectors; 0 for none."""
+    """Published number of lists for ``n`` vectors; 0 for none."""
     return min(int(16 * n**0.5), n // _LEAST_PER_LIST)
 
 
@@ -67,7 +67,7 @@ def build_index(
     max_frames: int = MOST_VECTORS,
     recall: float = RECALL,
     device: Any = None,
-) -> dict[str, Built]:
+) -> dict[str, BuiltIndex]:
     """Write the index of some speakers, atomically.
 
     Args:
@@ -77,16 +77,16 @@ def build_index(
         encoder: That made the units.
         max_frames: Speakers with more are reduced to 10 000 centres; 0: none is.
         recall: Wanted share of the exact nearest 8.
-        device: A torch.device for the reduction; None is the processor.
+        device: A torch.device for the reduction; None is the CPU.
 
     Returns:
-        What became of each speaker.
+        The index of each speaker, by name.
 
     Raises:
         OSError: It cannot be written.
     """
     kept = {
-        name: _reduced(frames, device) if 0 < max_frames < frames.n_frames else frames
+        name: _reduce(frames, device) if 0 < max_frames < frames.n_frames else frames
         for name, frames in speakers.items()
     }
     layout: dict[str, tuple[str, tuple[int, ...]]] = {}
@@ -108,11 +108,11 @@ def build_index(
                 for begin, batch in frames.batches():
                     writer.put(f"{ids[name]}.vectors", batch, begin)
                 nprobe, found = 0, 1.0
-            built[name] = Built(speakers[name].n_frames, n, list_count(n), nprobe, found)
+            built[name] = BuiltIndex(speakers[name].n_frames, n, list_count(n), nprobe, found)
     return built
 
 
-def _reduced(frames: Frames, device: Any) -> Frames:
+def _reduce(frames: Frames, device: Any) -> Frames:
     return ArrayFrames(fit_centres(sample(frames, MOST_FRAMES), N_CENTRES, device))
 
 
@@ -124,17 +124,17 @@ def _write_lists(
     centroids = _make_centroids(sample(frames, _SAMPLE_PER_LIST * list_count(n)), list_count(n))
     if frames is whole:
         held, queries = _hold_out(frames)
-    else:  # centres; the frames themselves are what is asked for
+    else:  # centres; the queries are frames
         held, queries = np.zeros(n, bool), sample(whole, _N_QUERIES, seed=1)
     labels, neighbours = _assign(frames, centroids, queries, held)
     sizes = np.bincount(labels, minlength=len(centroids))
-    nprobe, found = _tuned(queries, centroids, labels[neighbours], recall)
+    nprobe, found = _tune_nprobe(queries, centroids, labels[neighbours], recall)
     writer.put(f"{speaker}.centroids", centroids)
     writer.put(f"{speaker}.sizes", sizes)
     writer.put(f"{speaker}.nprobe", np.array([nprobe]))
 
     places = np.cumsum(sizes) - sizes  # where the next vector of each list goes
-    for begin, batch in _shown(frames, "writing"):
+    for begin, batch in _batches(frames, "writing"):
         own = labels[begin : begin + len(batch)]
         order = np.argsort(own, kind="stable")
         numbers, begins = np.unique(own[order], return_index=True)
@@ -145,7 +145,7 @@ def _write_lists(
 
 
 def _make_centroids(vectors: np.ndarray, n_lists: int) -> np.ndarray:
-    """Return the centroids (L, D) of ``n_lists`` lists, by k-means on vectors (n, D)."""
+    """Centroids (L, D) of ``n_lists`` lists, by k-means on vectors (n, D)."""
     kmeans = load_faiss().Kmeans(
         vectors.shape[1],
         n_lists,
@@ -160,7 +160,7 @@ def _make_centroids(vectors: np.ndarray, n_lists: int) -> np.ndarray:
 
 
 def _hold_out(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
-    """Return which frames (n,) are held out while neighbours are looked for, and some of them (q, D)."""
+    """Mask (n,) of the frames held out from the search of neighbours, and some of these frames (q, D)."""
     n = frames.n_frames
     rng = np.random.default_rng(1)
     length = max(1, min(_HELD_OUT, n // 20))
@@ -175,12 +175,12 @@ def _hold_out(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
 def _assign(
     frames: Frames, centroids: np.ndarray, queries: np.ndarray, held: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the list of each vector (n,), and the exact neighbours (q, k) of the queries by number."""
+    """List of each vector (n,), and indices (q, k) of the exact neighbours of the queries."""
     faiss = load_faiss()
     labels = np.empty(frames.n_frames, np.int64)
     distances = np.full((len(queries), 0), np.inf, np.float32)
     neighbours = np.zeros((len(queries), 0), np.int64)
-    for begin, batch in _shown(frames, "sorting"):
+    for begin, batch in _batches(frames, "sorting"):
         labels[begin : begin + len(batch)] = faiss.knn(batch, centroids, 1)[1][:, 0]
         numbers = np.flatnonzero(~held[begin : begin + len(batch)])
         if not len(numbers):
@@ -194,10 +194,10 @@ def _assign(
     return labels, neighbours
 
 
-def _tuned(
+def _tune_nprobe(
     queries: np.ndarray, centroids: np.ndarray, wanted: np.ndarray, recall: float
 ) -> tuple[int, float]:
-    """Return the fewest lists that must be searched for a recall, and what it then is.
+    """Fewest lists to search for a recall, and the recall that they give.
 
     Args:
         queries: (q, D).
@@ -213,7 +213,7 @@ def _tuned(
     return nprobe, float((ranks < nprobe).mean())
 
 
-def _shown(frames: Frames, what: str) -> Iterator[tuple[int, np.ndarray]]:
+def _batches(frames: Frames, what: str) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the batches of some frames, with a progress bar."""
     with progress_bar(total=frames.n_frames, desc=what, unit="frame") as bar:
         for begin, batch in frames.batches():

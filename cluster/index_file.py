@@ -1,11 +1,11 @@
-"""feature_and_index.pkl as we write it: plain numbers in safetensors, which can run nothing.
+"""feature_and_index.pkl as we write it: plain numbers in safetensors, which cannot run code.
 
-The name is the published one; the content is told by its first bytes. For each
+The name is the published one; the first bytes tell the content. For each
 speaker id i there are ``i.vectors`` (n, D) in the order of their lists,
 ``i.centroids`` (L, D) and ``i.sizes`` (L,), how many vectors lie in each list,
 and ``i.nprobe`` (1,), how many lists to search. Without lists there are only
-vectors. faiss puts its index together from these: its own format is not safe to
-read from strangers.
+vectors. faiss builds its index from these, since its own format is not safe to
+read from untrusted files.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FeatureIndex(Protocol):
     ssl_dim: int
 
     def load(self, speaker: int) -> Vectors:
-        """Return the vectors of a speaker id."""
+        """Vectors of a speaker id."""
 
 
 def open_index(path: Path) -> FeatureIndex:
@@ -58,7 +58,7 @@ class IndexWriter:
 
     Args:
         file: Open for writing, empty.
-        layout: All arrays that are going to be put.
+        layout: Arrays to write.
         encoder: That made the units.
         names: Speaker ids by name.
     """
@@ -114,7 +114,7 @@ class OwnIndex:
         except (ValueError, RecursionError):
             raise self._broken("its header is damaged") from None
         if about.get("format") != _FORMAT:
-            raise CheckpointError(f"{path} is no retrieval index; make one with: python train_index.py")
+            raise CheckpointError(f"{path} is not a retrieval index; make one with: python train_index.py")
         self.encoder = about.get("speech_encoder", "")
         numbers = list(names.values()) if isinstance(names, dict) else []
         own = [shapes.get(f"{number}.vectors", ()) for number in numbers]
@@ -128,10 +128,10 @@ class OwnIndex:
         self._shapes = shapes
 
     def load(self, speaker: int) -> Vectors:
-        """Return the vectors of a speaker id; raises CheckpointError when they are damaged."""
+        """Vectors of a speaker id; raises CheckpointError when they are damaged."""
         n, dims = self._shapes[f"{speaker}.vectors"]
         if not n:
-            raise self._broken(f"it holds no units of speaker {speaker}")
+            raise self._broken(f"it has no units of speaker {speaker}")
         if f"{speaker}.centroids" not in self._shapes:
             return Vectors.flat(np.concatenate(list(self._rows(speaker, np.array([n])))))
         centroids, sizes, nprobe = (
@@ -159,8 +159,8 @@ class OwnIndex:
     def _array(
         self, name: str, kind: str, n_dims: int, begin: int | None = None, end: int | None = None
     ) -> np.ndarray:
-        """Return an array, or the rows from ``begin`` to ``end`` of it."""
-        with self._opened() as file:  # anew for each piece: what has been read goes out of memory
+        """An array, or its rows from ``begin`` to ``end`` of it."""
+        with self._opened() as file:  # again for each piece, so that pages already read leave the memory
             part = file.get_slice(name)
             if part.get_dtype() != kind or len(part.get_shape()) != n_dims:
                 raise self._broken(f"its {name} is of another kind")
@@ -181,5 +181,5 @@ class OwnIndex:
 
     def _broken(self, reason: str) -> CheckpointError:
         return CheckpointError(
-            f"{self.path} cannot be read: {reason}. Make it anew with: python train_index.py"
+            f"{self.path} cannot be read: {reason}. Make it again with: python train_index.py"
         )

@@ -19,7 +19,7 @@ from modules.common.errors import CheckpointError
 
 
 def write_centres(path: Path, centres: Mapping[str, np.ndarray], encoder: str) -> None:
-    """Write the centres (K, D) of each speaker's name, atomically; raises OSError."""
+    """Write the centres (K, D) by speaker name, atomically; raises OSError."""
     content = {
         name: {
             "n_features_in_": values.shape[1],
@@ -33,10 +33,10 @@ def write_centres(path: Path, centres: Mapping[str, np.ndarray], encoder: str) -
 
 
 def read_centres(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """Return the centres (K, D), float32, of each speaker's name, and the encoder, or "" if not known.
+    """Centres (K, D), float32, by speaker name, and the encoder, or "" if not known.
 
     Raises:
-        CheckpointError: It cannot be read, is no such file, or asks for something that could run code.
+        CheckpointError: It cannot be read, is another kind of file, or could run code.
     """
     centres = {}
     encoder = ""
@@ -44,12 +44,12 @@ def read_centres(path: Path) -> tuple[dict[str, np.ndarray], str]:
         values = entry.get("cluster_centers_") if isinstance(entry, dict) else None
         if not isinstance(values, torch.Tensor) or values.ndim != 2 or not values.numel():
             raise CheckpointError(
-                f"{path} is no k-means file; make one with: python cluster/train_cluster.py"
+                f"{path} is not a k-means file; make one with: python cluster/train_cluster.py"
             )
         centres[str(name)] = values.float().numpy()
         if not np.isfinite(centres[str(name)]).all():
             raise CheckpointError(f"{path} cannot be used: the centres of {name!r} hold NaN or infinity")
         encoder = str(entry.get("speech_encoder") or encoder)
     if not centres:
-        raise CheckpointError(f"{path} holds no speaker; make it anew with: python cluster/train_cluster.py")
+        raise CheckpointError(f"{path} has no speaker; make it again with: python cluster/train_cluster.py")
     return centres, encoder

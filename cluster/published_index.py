@@ -2,8 +2,8 @@
 
 It is the pickle of a dict from speaker ids to faiss indexes, and each index is
 the bytes that faiss writes. The pickle goes through modules/checkpoint/unpickler.py, which
-knows no more names than faiss and numpy need. The bytes are taken apart here:
-faiss itself believes the sizes that such bytes claim. The published project
+knows no more names than faiss and numpy need. The bytes are parsed here, since
+faiss itself trusts the sizes in them. The published project
 writes two kinds of index, of which only the vectors and the lists count.
 """
 
@@ -31,7 +31,7 @@ class _WrongError(Exception):
 
 
 @dataclass(frozen=True)
-class _Lists:
+class _ParsedIndex:
     """An index as it was written: vectors (n, D) in lists; one list and no centroids if it is flat."""
 
     centroids: np.ndarray | None  # (L, D)
@@ -61,13 +61,13 @@ class PublishedIndex:
 
         content = _read_pickle(path)
         if not isinstance(content, dict) or not content:
-            raise CheckpointError(f"{path} is no index of features by speaker id")
-        self._indexes: dict[int, _Lists] = {}
+            raise CheckpointError(f"{path} is not an index of features by speaker id")
+        self._indexes: dict[int, _ParsedIndex] = {}
         for speaker, index in content.items():
             data: Any = index.get("this") if isinstance(index, dict) else None
             values = data.values if isinstance(data, Array) else data
             if not isinstance(speaker, int) or not isinstance(values, bytes | np.ndarray):
-                raise CheckpointError(f"{path} is no index of features by speaker id")
+                raise CheckpointError(f"{path} is not an index of features by speaker id")
             try:
                 self._indexes[speaker] = _parse(values)
             except (_WrongError, ValueError, TypeError) as error:
@@ -79,10 +79,10 @@ class PublishedIndex:
             raise CheckpointError(f"{path} cannot be read: its speakers have units of different widths")
 
     def load(self, speaker: int) -> Vectors:
-        """Return the vectors of a speaker id; raises CheckpointError when they are no numbers, or none."""
+        """Vectors of a speaker id; raises CheckpointError if there are none, or they are not finite."""
         found = self._indexes[speaker]
         if not any(map(len, found.vectors)):
-            raise CheckpointError(f"{self.path} holds no units of speaker {speaker}")
+            raise CheckpointError(f"{self.path} has no units of speaker {speaker}")
         arrays = [*found.vectors, *([] if found.centroids is None else [found.centroids])]
         if not all(np.isfinite(array).all() for array in arrays):
             raise CheckpointError(f"{self.path} cannot be read: it holds NaN or infinite values")
@@ -105,8 +105,8 @@ def _read_pickle(path: Path) -> Any:
         return Unpickler(PickleStream(file, path.stat().st_size, arrays=True), outside, strict=True).load()
 
 
-class _Bytes:
-    """Bytes, taken one piece after the other."""
+class _ByteReader:
+    """Bytes, read one piece after the other."""
 
     def __init__(self, data: Any) -> None:
         self._data = memoryview(data).cast("B")
@@ -126,19 +126,19 @@ class _Bytes:
         return np.frombuffer(self.take(n * np.dtype(dtype).itemsize), dtype)
 
 
-def _parse(data: bytes | np.ndarray) -> _Lists:
-    """Take apart what faiss wrote of an index.
+def _parse(data: bytes | np.ndarray) -> _ParsedIndex:
+    """Parse an index as faiss writes it.
 
     Raises:
         _WrongError: It is of another kind than the two, damaged, or cut short.
     """
-    file = _Bytes(data)
+    file = _ByteReader(data)
     kind = bytes(file.take(4))
     if kind in _FLAT:
         dims, vectors = _flat(file)
-        return _Lists(None, [vectors], 1, dims)
+        return _ParsedIndex(None, [vectors], 1, dims)
     if kind != b"IwFl":
-        raise _WrongError(f"an index of the kind {kind!r} is not read; make it anew with train_index.py")
+        raise _WrongError(f"an index of the kind {kind!r} is not read; make it again with train_index.py")
     dims, _ = _header(file)
     n_lists, nprobe = file.number("Q"), file.number("Q")
     if bytes(file.take(4)) not in _FLAT:
@@ -149,11 +149,11 @@ def _parse(data: bytes | np.ndarray) -> _Lists:
     if file.number("B"):
         raise _WrongError("it has a map of its vectors, which train_index.py never writes")
     file.take(8 * file.number("Q"))  # that map, empty
-    return _Lists(centroids, list(_lists(file, dims, n_lists)), nprobe, dims)
+    return _ParsedIndex(centroids, list(_lists(file, dims, n_lists)), nprobe, dims)
 
 
-def _header(file: _Bytes) -> tuple[int, int]:
-    """Return D and the number of vectors, from what all indexes begin with."""
+def _header(file: _ByteReader) -> tuple[int, int]:
+    """D and the number of vectors, from the header of every index."""
     dims, n, _, _, _, metric = (file.number(layout) for layout in ("i", "q", "q", "q", "?", "i"))
     if not 0 < dims <= _WIDEST or n < 0:
         raise _WrongError("its index is damaged")
@@ -162,7 +162,7 @@ def _header(file: _Bytes) -> tuple[int, int]:
     return dims, n
 
 
-def _flat(file: _Bytes) -> tuple[int, np.ndarray]:
+def _flat(file: _ByteReader) -> tuple[int, np.ndarray]:
     dims, n = _header(file)
     n_values = file.number("Q")
     if n_values != n * dims:
@@ -170,7 +170,7 @@ def _flat(file: _Bytes) -> tuple[int, np.ndarray]:
     return dims, file.array("<f4", n_values).reshape(n, dims)
 
 
-def _lists(file: _Bytes, dims: int, n_lists: int) -> Iterator[np.ndarray]:
+def _lists(file: _ByteReader, dims: int, n_lists: int) -> Iterator[np.ndarray]:
     if bytes(file.take(4)) != b"ilar":
         raise _WrongError("its vectors are not in it")
     if (file.number("Q"), file.number("Q")) != (n_lists, 4 * dims):
@@ -180,7 +180,7 @@ def _lists(file: _Bytes, dims: int, n_lists: int) -> Iterator[np.ndarray]:
     if layout == b"full":
         sizes = counts
     elif layout == b"sprs" and len(counts) % 2 == 0 and all(at < n_lists for at in counts[::2]):
-        sizes = [0] * n_lists  # n_lists centroids have been read, so it is no claim
+        sizes = [0] * n_lists  # n_lists centroids have been read, so the number is true
         for number, size in zip(counts[::2], counts[1::2], strict=True):
             sizes[number] = size
     else:

@@ -42,7 +42,7 @@ class Vectors:
 
     @classmethod
     def flat(cls, vectors: np.ndarray) -> Vectors:
-        """Return vectors (n, D) that are all compared: exact, and fast enough up to some ten thousand."""
+        """Vectors (n, D) that are all compared: exact, and fast enough up to some ten thousand."""
         index = load_faiss().IndexFlatL2(vectors.shape[1])
         index.add(np.ascontiguousarray(vectors, np.float32))
         return cls(index)
@@ -51,7 +51,7 @@ class Vectors:
     def in_lists(
         cls, centroids: np.ndarray, sizes: np.ndarray, lists: Iterable[np.ndarray], nprobe: int
     ) -> Vectors:
-        """Return vectors of which only those in the ``nprobe`` lists nearest to a query are compared.
+        """Vectors of which only those in the ``nprobe`` lists nearest to a query are compared.
 
         Args:
             centroids: (L, D).
@@ -82,7 +82,7 @@ class Vectors:
         return self._index.ntotal
 
     def nearest(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the squared distances (U, k) and the vectors (U, k, D) nearest to ``queries`` (U, D).
+        """Squared distances (U, k) and the vectors (U, k, D) nearest to ``queries`` (U, D).
 
         Where fewer than k are found, the others are at infinite distance, and zero.
         """

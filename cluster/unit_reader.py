@@ -28,7 +28,7 @@ class Frames(Protocol):
         """Yield all frames in their order, as (number of the first, frames (m, D))."""
 
     def pick(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the frames (m, D) of ascending ``numbers``."""
+        """Frames (m, D) of ascending ``numbers``."""
 
 
 class ArrayFrames:
@@ -50,22 +50,21 @@ class ArrayFrames:
 
 
 class SpeakerUnits:
-    """The units of one speaker's clips, read from the disk each time they are wanted.
+    """The units of one speaker's clips, read from disk each time they are used.
 
     The perturbed copies that some encoders have beside a clip are left out: they
-    are the clip in other voices, and moving units towards those is the opposite
-    of what this is for. Clips that step 3 could make nothing of are left out too.
+    are the clip in other voices. Clips that step 3 could not use are left out too.
 
     Args:
         folder: Of the speaker, with clips and their features.
 
     Attributes:
         name: Of the speaker, which is the folder's.
-        encoder: That made the units, if all the clips' records tell; else empty.
+        encoder: That made the units, if all the clips' records name it; else empty.
         ssl_dim: D.
 
     Raises:
-        FeatureError: The folder is not there or holds no usable clip, units are missing or broken, or
+        FeatureError: The folder is missing or holds no usable clip, units are missing or broken, or
             not all are of one encoder.
     """
 
@@ -115,14 +114,14 @@ class SpeakerUnits:
 
 
 def sample(frames: Frames, n: int, seed: int = 0) -> np.ndarray:
-    """Return ``n`` of the frames, or all, drawn evenly; in their order."""
+    """``n`` of the frames, or all, drawn evenly; in their order."""
     total = frames.n_frames
     numbers = np.arange(total) if n >= total else np.random.default_rng(seed).choice(total, n, False)
     return frames.pick(np.sort(numbers))
 
 
 def speaker_folders(root: Path) -> list[Path]:
-    """Return the speakers' folders of a data set, sorted; raises FeatureError if there are none."""
+    """Speakers' folders of a data set, sorted; raises FeatureError if there are none."""
     if not root.is_dir():
         raise FeatureError(f"there is no folder {root}; resample.py makes it")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))

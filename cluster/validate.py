@@ -1,4 +1,4 @@
-"""What a k-means file and a retrieval index have in common: telling them apart, and whether they fit."""
+"""Checks of k-means files and retrieval indexes: of which kind they are, and whether they fit the model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_kind(path: Path, kind: str) -> None:
     elif head[8:9] == b"{" or (head[:1] == b"\x80" and b"swig" in _beginning(path)):
         found = "retrieval"
     if found and found != kind:
-        advice = "add -fr" if found == "retrieval" else "leave out -fr"
+        advice = "add -fr" if found == "retrieval" else "remove -fr"
         raise CheckpointError(f"{path} is {_NAMES[found]}, not {_NAMES[kind]}; {advice} or name another file")
 
 
@@ -33,7 +33,7 @@ def check_origin(path: Path, kind: str, made_with: str, encoder: str, found: int
     """Refuse a file that was made with other units.
 
     An encoder on onnxruntime gives the units of its namesake. Published files
-    do not tell their encoder: ``made_with`` is empty.
+    do not name their encoder: ``made_with`` is empty.
 
     Raises:
         CheckpointError: It is of another encoder, or of units of another width.
@@ -41,10 +41,10 @@ def check_origin(path: Path, kind: str, made_with: str, encoder: str, found: int
     if made_with and made_with.removesuffix("-onnx") != encoder.removesuffix("-onnx"):
         raise CheckpointError(
             f"{path} was made with the encoder {made_with!r}, but the model uses {encoder!r}; "
-            f"make it anew with: {MAKERS[kind]}"
+            f"make it again with: {MAKERS[kind]}"
         )
     if found != wanted:
         raise CheckpointError(
             f"{path} holds units of {found} channels, but the encoder {encoder!r} gives {wanted}; "
-            f"make it anew with: {MAKERS[kind]}"
+            f"make it again with: {MAKERS[kind]}"
         )

@@ -1,8 +1,8 @@
-"""A trained model without what only training needs: the file to keep, and to give away.
+"""A trained model without the state that only training needs: the file to keep, and to share.
 
 An optimizer is two thirds of a checkpoint, and a run with a running mean saves
-its weights twice. What is left has the published form, so it converts, and
-starts another training, as before.
+its weights twice. The rest has the published form, so it converts, and can be
+the base of another training.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 
 GLOW, DIFFUSION = "voice model", "diffusion model"
-_KINDS = {"a voice of Glow-SVC": GLOW, "a diffusion model": DIFFUSION}  # by what their tensors say
-# what the published loaders ask for beside "model"
+_KINDS = {"a voice of Glow-SVC": GLOW, "a diffusion model": DIFFUSION}  # as identify() calls them
+# entries that published loaders require beside "model"
 _ENTRIES: dict[str, dict[str, Any]] = {
     GLOW: {"iteration": 0, "optimizer": None, "learning_rate": 0.0},
     DIFFUSION: {"global_step": 0},
 }
-_CONFIGS = {GLOW: "config.json", DIFFUSION: "config.yaml"}  # as training leaves them beside its checkpoints
-_SMALLEST = 1024  # values; smaller tensors stay whole: few bytes, which act on whole channels
-_K_STEP = 100  # steps of shallow diffusion that are compared, as conversion has it
-_FRAMES = 100  # of the made-up song that a model in half precision is compared on
+_CONFIGS = {GLOW: "config.json", DIFFUSION: "config.yaml"}  # beside the checkpoints of a training
+_SMALLEST = 1024  # values; smaller tensors stay float32: few bytes, which scale whole channels
+_K_STEP = 100  # steps of shallow diffusion as in conversion
+_FRAMES = 100  # of the synthetic song
 
 
 @dataclass(frozen=True)
-class Compressed:
-    """What became of a checkpoint.
+class CompressedModel:
+    """A compressed checkpoint.
 
     Attributes:
         path: The file written.
         kind: "voice model" or "diffusion model".
         before: Bytes of the checkpoint.
         after: Bytes of the result.
-        mel_change: How far half precision moves the mel of the made-up song,
+        mel_change: Change of the mel of a synthetic song by half precision,
             natural log: (mean, largest). None without half precision, or
             without a configuration to build the model by.
-        config_path: The configuration that the model was held against; None: there was none.
+        config_path: The configuration that the model was checked with; None: there was none.
     """
 
     path: Path
@@ -61,19 +61,19 @@ class Compressed:
 
 def compress_model(
     source: str | Path, output: str | Path, config_path: str | Path | None = None, half: bool = False
-) -> Compressed:
+) -> CompressedModel:
     """Write ``source`` again without optimizer, progress and whatever else only training needs.
 
     Args:
         source: A published or own ``G_*.pth`` or ``model_*.pt``, or a compressed
-            one; which of them is told by its content.
-        output: Where to; a name that ends in .safetensors makes it such a file.
+            one; recognised by its content.
+        output: File to write; .safetensors makes it such a file.
         config_path: Its config.json or config.yaml; None: the one beside
-            ``source``, if it is there.
+            ``source``, if it exists.
         half: Store the large tensors as float16.
 
     Raises:
-        CheckpointError: The file cannot be read, is no model, or does not fit
+        CheckpointError: The file cannot be read, is not a model, or does not fit
             its configuration.
         ConfigError: The configuration is missing or wrong; ``output`` is ``source``.
         OSError: The result cannot be written.
@@ -86,7 +86,7 @@ def compress_model(
     found = identify(state) if isinstance(state, dict) else None
     if found not in _KINDS:
         seems = f"; it seems to be {found}" if found else ""
-        raise CheckpointError(f"{source} is no voice of Glow-SVC and no diffusion model{seems}")
+        raise CheckpointError(f"{source} is neither a voice model of Glow-SVC nor a diffusion model{seems}")
     kind = _KINDS[found]
     path = Path(config_path) if config_path else source.with_name(_CONFIGS[kind])
     model = _load(kind, state, source, path) if config_path or path.is_file() else None
@@ -94,7 +94,7 @@ def compress_model(
     state = _slim(state, half)
     known = {name: content[name] for name in _ENTRIES[kind] if _is_number(content.get(name))}
     write_checkpoint(output, {"model": state, **_ENTRIES[kind], **known})
-    return Compressed(
+    return CompressedModel(
         path=output,
         kind=kind,
         before=source.stat().st_size,
@@ -105,7 +105,7 @@ def compress_model(
 
 
 def _load(kind: str, state: dict[str, Tensor], source: Path, config_path: Path) -> nn.Module:
-    """Return the model that the configuration describes, with these weights; raises CheckpointError."""
+    """Build the model of the configuration with these weights; raises CheckpointError."""
     model: nn.Module
     if kind == GLOW:
         model = GlowSVC(load_config(config_path).model)
@@ -116,7 +116,7 @@ def _load(kind: str, state: dict[str, Tensor], source: Path, config_path: Path) 
 
 
 def _slim(state: dict[str, Tensor], half: bool) -> dict[str, Tensor]:
-    """Return the tensors in memory of their own; two names of one tensor stay so."""
+    """Tensors with their own storage; two names of one tensor stay so."""
     done: dict[object, Tensor] = {}
     slim = {}
     for name, tensor in state.items():
@@ -128,7 +128,7 @@ def _slim(state: dict[str, Tensor], half: bool) -> dict[str, Tensor]:
 
 
 def _halved(tensor: Tensor) -> Tensor:
-    """Return ``tensor`` as float16, unless little would be won or a value would become infinite."""
+    """``tensor`` as float16, unless it is small or a value would become infinite."""
     if not tensor.is_floating_point() or tensor.dim() < 2 or tensor.numel() < _SMALLEST:
         return tensor
     halved = tensor.half()
@@ -137,26 +137,26 @@ def _halved(tensor: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _mel_change(model: nn.Module, state: dict[str, Tensor], source: Path) -> tuple[float, float]:
-    """Return by how much, mean and largest, the mel of a made-up song changes with the weights ``state``."""
-    before = _sing(model)
+    """Mean and largest change of the mel of a synthetic song with the weights ``state``."""
+    before = _synthetic_mel(model)
     load_weights(model, state, source)
-    change = (_sing(model) - before).abs()
+    change = (_synthetic_mel(model) - before).abs()
     return float(change.mean()), float(change.max())
 
 
-def _sing(model: nn.Module) -> Tensor:
-    """Return the mel (1, M, N), natural log, of a glide over an octave, the same at every call."""
-    chance = torch.Generator().manual_seed(0)
+def _synthetic_mel(model: nn.Module) -> Tensor:
+    """Mel (1, M, N), natural log, of a glide over an octave, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
     f0 = 220.0 * 2.0 ** torch.linspace(0, 1, _FRAMES)[None]
     uv, volume, speaker = torch.ones_like(f0), torch.full_like(f0, 0.1), torch.zeros(1, dtype=torch.long)
     if isinstance(model, GlowSVC):
-        units = torch.randn(1, model.config.ssl_dim, _FRAMES, generator=chance)
+        units = torch.randn(1, model.config.ssl_dim, _FRAMES, generator=generator)
         return model.infer(units, f0, uv, speaker, volume)[0]
     assert isinstance(model, Unit2Mel)
     config = model.config.model
-    units = torch.randn(1, model.config.data.ssl_dim, _FRAMES, generator=chance)
+    units = torch.randn(1, model.config.data.ssl_dim, _FRAMES, generator=generator)
     if config.use_speaker_encoder:
-        speaker = torch.randn(1, config.speaker_encoder_out_channels, generator=chance)
+        speaker = torch.randn(1, config.speaker_encoder_out_channels, generator=generator)
     mel = torch.full((1, model.config.data.n_mels, _FRAMES), -5.0)
     return model.infer(units, f0, volume, speaker, mel=mel, k_step=min(_K_STEP, config.max_steps))
 

@@ -1,8 +1,8 @@
-"""Several voices in one model: the mean of their weights, each counting as much as asked for.
+"""Several voices in one model: the weighted mean of their weights.
 
-Unlike a mix that changes along the song, this makes a new voice once and for
-all, and of models that know only one speaker each. It works between models that
-were trained from the same base, whose weights stand for the same things.
+Unlike a mix that changes along the song, this makes a new voice
+permanently, from models of one speaker each. It works between models that
+were trained from the same base, whose weights correspond.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from modules.checkpoint import load_model, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config, load_config
 
-# of the data section, what says what a mel is
+# settings of the data section that define a mel
 _MEL = ("sampling_rate", "n_fft", "hop_length", "win_length", "n_mels", "f_min", "f_max")
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """What became of several models.
+class MixedModel:
+    """A mix of several models.
 
     Attributes:
         path: The file written.
-        weights: How much each model counts in it.
+        weights: Of each model in the mix.
         config_path: The first model's configuration, which fits the result, as any of the others does.
-        advice: A sentence if the result may not be what was wanted.
+        advice: A sentence if the result is probably not usable.
     """
 
     path: Path
@@ -50,7 +50,7 @@ def mix_models(
     convex: bool = True,
     configs: Sequence[str | Path] | None = None,
     progress: Callable[[int, int], Any] | None = None,
-) -> Mixed:
+) -> MixedModel:
     """Write the combination of several Glow models: embeddings, speaker by speaker, and all the rest.
 
     Two models are in memory at a time, and the sum so far in float64.
@@ -58,7 +58,7 @@ def mix_models(
     Args:
         models: Checkpoints, two or more; their speakers of equal id are mixed.
         ratios: How much of each, percent, 0 to 100.
-        output: Where to; a name that ends in .safetensors makes it such a file.
+        output: File to write; .safetensors makes it such a file.
         convex: Weights are the softmax of ratio / 100, and so have a sum of 1.
             Otherwise (linear) they are ratio / 100 as it is. As published.
         configs: The config.json of each model; None: those beside them.
@@ -66,7 +66,7 @@ def mix_models(
 
     Raises:
         ConfigError: The ratios are not one for each model, outside 0 to 100 or
-            all 0; a configuration is missing; the models differ in build,
+            all 0; a configuration is missing; the models differ in architecture,
             speakers or mels, which is named; ``output`` is one of the models.
         CheckpointError: A model cannot be read, does not fit its configuration,
             or holds NaN.
@@ -100,11 +100,11 @@ def mix_models(
             "learning_rate": config.train.learning_rate,
         },
     )
-    return Mixed(output, weights, config_paths[0], _advice(weights))
+    return MixedModel(output, weights, config_paths[0], _advice(weights))
 
 
 def mix_weights(n_models: int, ratios: Sequence[float], convex: bool = True) -> tuple[float, ...]:
-    """Return how much each model counts; arguments and errors as of :func:`mix_models`."""
+    """Weight of each model; arguments and errors as of :func:`mix_models`."""
     if n_models < 2:
         raise ConfigError("name two models or more to mix")
     if len(ratios) != n_models:
@@ -112,7 +112,7 @@ def mix_weights(n_models: int, ratios: Sequence[float], convex: bool = True) -> 
     for ratio in ratios:
         if not 0 <= ratio <= 100:  # NaN is refused too
             raise ConfigError(
-                f"a ratio must be 0 to 100 %, not {ratio:g}: beyond it, what comes out is unpredictable"
+                f"a ratio must be 0 to 100 %, not {ratio:g}: beyond it, the result is unpredictable"
             )
     if not convex:
         if not any(ratios):
@@ -127,7 +127,7 @@ def _advice(weights: Sequence[float]) -> str | None:
         return None
     return (
         f"the ratios have a sum of {100 * sum(weights):g} %, so all weights are scaled by it, which a model "
-        "rarely survives; a linear mix wants 100"
+        "rarely survives; a linear mix needs 100"
     )
 
 
@@ -139,12 +139,12 @@ def _config_paths(models: Sequence[Path], configs: Sequence[str | Path] | None) 
     paths = [Path(path) for path in configs or [model.with_name("config.json") for model in models]]
     for path, model in zip(paths, models, strict=True):
         if not path.is_file():
-            raise ConfigError(f"there is no {path}, the configuration of {model}; name it with -c")
+            raise ConfigError(f"{path}, the configuration of {model}, does not exist; name one with -c")
     return paths
 
 
 def _common_config(paths: Sequence[Path]) -> Config:
-    """Return the first configuration; raises ConfigError if another one is of another kind of model."""
+    """The first configuration; raises ConfigError if another one describes another kind of model."""
     first, *others = (load_config(path) for path in paths)
     for path, other in zip(paths[1:], others, strict=True):
         pair = f"{paths[0]} and {path}"
@@ -152,19 +152,18 @@ def _common_config(paths: Sequence[Path]) -> Config:
         for ours, theirs in zip(*counts, strict=True):
             if ours != theirs:
                 raise ConfigError(
-                    f"{pair}: {ours} and {theirs} speakers cannot be mixed, since it is speakers of equal id "
-                    "that are; their numbers must agree"
+                    f"{pair}: {ours} and {theirs} speakers cannot be mixed; speakers of equal id are, "
+                    "so their numbers must agree"
                 )
         if differing := _differing(asdict(first.model), asdict(other.model)):
             raise ConfigError(
-                f"{pair}: only models of one build can be mixed, with equal model sections; they differ in "
-                + differing
+                f"{pair}: only models with equal model sections can be mixed; they differ in " + differing
             )
         mels = [
             {name: value for name, value in asdict(c.data).items() if name in _MEL} for c in (first, other)
         ]
         if differing := _differing(*mels):
-            raise ConfigError(f"{pair}: the models know different kinds of mel; they differ in {differing}")
+            raise ConfigError(f"{pair}: the models have different kinds of mel; they differ in {differing}")
     return first
 
 

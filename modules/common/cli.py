@@ -49,7 +49,7 @@ class _LogHandler(logging.StreamHandler):
 
 
 class _LogFormatter(logging.Formatter):
-    """Progress and decisions as they are, problems behind the name of their level."""
+    """Progress and decisions as they are, problems with the name of their level before them."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
@@ -81,11 +81,11 @@ def entry_point(main: Main) -> Main:
 
     @wraps(main)
     def wrapper(argv: Sequence[str] | None = None) -> int:
-        for stream in (sys.stdout, sys.stderr):  # a code page may lack the letters of a file's name
+        for stream in (sys.stdout, sys.stderr):  # a code page may lack letters of a file name
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         program = Path(sys.argv[0]).name if argv is None else Path(main.__globals__["__file__"]).name
-        if program == "__main__.py":  # of a package: as it was called
+        if program == "__main__.py":  # of a package
             program = f"python -m {Path(main.__globals__['__file__']).parent.name}"
         configure_logging()
         try:
@@ -100,7 +100,7 @@ def entry_point(main: Main) -> Main:
             )
             return 130
         except OSError as error:
-            path = error.filename2 or error.filename  # of a move, where it went to
+            path = error.filename2 or error.filename  # of a move, its destination
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 message = (
                     f"no space left on the disk while writing {path or 'a file'}. "

@@ -1,4 +1,4 @@
-"""The one tree of errors that a user may see, each as a single line.
+"""Errors that a user may see, each as a single line.
 
 Scripts turn any of them into one line on stderr and exit code 2; anything else
 that escapes is a bug and keeps its traceback.
@@ -6,10 +6,10 @@ that escapes is a bug and keeps its traceback.
 GlowSVCError
 ├── ConfigError          a setting, flag or configuration file is wrong
 ├── CheckpointError      a model file cannot be read, or does not fit
-├── AudioError           a recording cannot be read, or holds nothing usable
+├── AudioError           a recording cannot be read, or contains nothing usable
 ├── FeatureError         a cached feature is missing, broken or stale
-├── TrainingError        a run cannot go on
-└── MissingWeightsError  a file that must be downloaded is not there
+├── TrainingError        a run cannot continue
+└── MissingWeightsError  a file that must be downloaded is missing
 """
 
 
@@ -26,7 +26,7 @@ class CheckpointError(GlowSVCError):
 
 
 class AudioError(GlowSVCError):
-    """A recording cannot be read, or holds nothing usable."""
+    """A recording cannot be read, or contains nothing usable."""
 
 
 class FeatureError(GlowSVCError):
@@ -34,8 +34,8 @@ class FeatureError(GlowSVCError):
 
 
 class TrainingError(GlowSVCError):
-    """A training run cannot go on."""
+    """A training run cannot continue."""
 
 
 class MissingWeightsError(GlowSVCError):
-    """A file that must be downloaded is not there."""
+    """A file that must be downloaded is missing."""

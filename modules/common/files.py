@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one.
+"""Writing files so that a crash, a full disk or Ctrl-C never leaves a partial one.
 
 Everything is written beside its destination and moved into place at the end;
 the move is atomic, so a reader sees the old file or the new one.
@@ -35,7 +35,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             error.filename, error.filename2 = str(path), None
         raise
     finally:
-        with suppress(OSError):  # what went wrong before is what matters
+        with suppress(OSError):  # the first error is the one to report
             temporary.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""One clip after another, or several at a time in processes of their own.
+"""Work on clips one after another, or in several processes.
 
 Processes are spawned, not forked, so that it works alike on every system and
 with CUDA. Each gets one thread: as many processes as cores use the machine
@@ -24,14 +24,14 @@ Result = TypeVar("Result")
 
 
 def process_count(wanted: int, n_items: int) -> int:
-    """Return how many processes to use for ``n_items``; ``wanted`` 0 means one per core that may be used."""
+    """Number of processes to use for ``n_items``; ``wanted`` 0 means one per core that may be used."""
     free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     most = 61 if sys.platform == "win32" else n_items  # what Windows can wait for at once
     return max(1, min(n_items, most, wanted if wanted > 0 else free))
 
 
 def failure(item: object, error: OSError) -> str:
-    """Return why ``item`` could not be read or written, for a run that goes on without it.
+    """Message that ``item`` could not be read or written, for a run that goes on without it.
 
     Raises:
         OSError: The disk is full, so every other item would fail too.
@@ -50,13 +50,13 @@ def run(
 ) -> Iterator[Result]:
     """Yield ``work(item)`` for every item, in the order in which they are finished.
 
-    When the caller stops early (Ctrl-C, an error), items in work are finished
+    When the caller stops early (Ctrl-C, an error), items under way are finished
     and the rest is dropped.
 
     Args:
         work: A function at the top level of its module.
-        items: What it is called with.
-        num_processes: 1 works here, in order; 0 uses every core.
+        items: Its arguments, one call each.
+        num_processes: 1 is this process, in order; 0 uses every core.
         setup: Called once in each process before any work.
         setup_args: Its arguments.
 
@@ -75,7 +75,7 @@ def run(
             yield future.result()
     except BrokenProcessPool:
         raise GlowSVCError(
-            "a worker process died, most likely for want of memory; what was finished is kept. "
+            "a worker process died, most likely because memory ran out; what was finished is kept. "
             "Run the same command with a smaller --num_processes"
         ) from None
     finally:

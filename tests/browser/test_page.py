@@ -171,7 +171,7 @@ def test_models_that_do_not_fit_are_a_toast(page, project):
         choose(page, "Models", f"trained/{name}")
     page.keyboard.press("Escape")
     button(page, "Mix").click()
-    toast(page, "only models of one build can be mixed")
+    toast(page, "only models with equal model sections can be mixed")
 
 
 def test_tracks_are_edited_and_saved(page, project):

@@ -77,7 +77,7 @@ def test_large_speakers_are_reduced_to_centres(tmp_path, monkeypatch):
 def test_a_failed_build_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "i.pkl"
     path.write_text("old")
-    monkeypatch.setattr("cluster.index_builder._tuned", lambda *_: 1 / 0)
+    monkeypatch.setattr("cluster.index_builder._tune_nprobe", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_index(path, {"a": ArrayFrames(draw(90))}, {"a": 0}, "mfcc")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -78,14 +78,14 @@ def test_the_whole_file_that_the_broken_ones_are_made_from(tmp_path):
 @pytest.mark.parametrize(
     ("values", "about", "message"),
     [
-        ({}, {"format": "another"}, "is no retrieval index; make one with"),
+        ({}, {"format": "another"}, "is not a retrieval index; make one with"),
         ({}, {"speakers": "{"}, "its header is damaged"),
         ({}, {"speakers": "[" * 100_000}, "its header is damaged"),
         ({}, {"speakers": "[0]"}, "its list of speakers is damaged"),
         ({}, {"speakers": '{"anna": 3}'}, "its list of speakers is damaged"),
         ({}, {"speakers": '{"anna": [0]}'}, "its list of speakers is damaged"),
         ({"vectors": draw(80)[0]}, {}, "its list of speakers is damaged"),
-        ({"vectors": draw(0)}, {}, "holds no units of speaker 0"),
+        ({"vectors": draw(0)}, {}, "has no units of speaker 0"),
         ({"vectors": draw(80).astype(np.float64)}, {}, "its 0.vectors is of another kind"),
         ({"vectors": np.full((80, DIMS), np.nan, np.float32)}, {}, "NaN or infinite"),
         ({"centroids": np.full((2, DIMS), np.inf, np.float32)}, {}, "NaN or infinite"),

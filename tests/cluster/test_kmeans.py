@@ -85,11 +85,11 @@ def test_malicious_files_are_refused(tmp_path, name, container):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, "holds no speaker"),
-        ({"model": {"weight": torch.ones(2)}}, "is no k-means file; make one with"),
-        ({"anna": {"cluster_centers_": torch.ones(2)}}, "is no k-means file"),
-        ({"anna": {"cluster_centers_": torch.ones(0, 2)}}, "is no k-means file"),
-        ({"anna": {"cluster_centers_": None}}, "is no k-means file"),
+        ({}, "has no speaker"),
+        ({"model": {"weight": torch.ones(2)}}, "is not a k-means file; make one with"),
+        ({"anna": {"cluster_centers_": torch.ones(2)}}, "is not a k-means file"),
+        ({"anna": {"cluster_centers_": torch.ones(0, 2)}}, "is not a k-means file"),
+        ({"anna": {"cluster_centers_": None}}, "is not a k-means file"),
         ({"anna": {"cluster_centers_": torch.full((2, 2), torch.nan)}}, "'anna' hold NaN"),
         ({"anna": {"cluster_centers_": np.array([[None]])}}, "a numpy type that is not a number"),
     ],

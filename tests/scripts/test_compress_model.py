@@ -253,13 +253,15 @@ def test_models_of_other_kinds_are_named(tmp_path):
     write_checkpoint(
         tmp_path / "sovits.pth", {"model": {"enc_q.a": torch.ones(1), "flow.flows.0.b": torch.ones(1)}}
     )
-    with pytest.raises(CheckpointError, match=r"sovits.pth is no voice of Glow-SVC.*so-vits-svc"):
+    with pytest.raises(
+        CheckpointError, match=r"sovits.pth is neither a voice model of Glow-SVC.*so-vits-svc"
+    ):
         compress(tmp_path / "sovits.pth", tmp_path / "out.pth")
     write_checkpoint(tmp_path / "a.pth", {"model": {"w": torch.ones(1)}})
-    with pytest.raises(CheckpointError, match="no diffusion model$"):
+    with pytest.raises(CheckpointError, match="nor a diffusion model$"):
         compress(tmp_path / "a.pth", tmp_path / "out.pth")
     write_checkpoint(tmp_path / "b.pth", {"model": 1})
-    with pytest.raises(CheckpointError, match="no diffusion model$"):
+    with pytest.raises(CheckpointError, match="nor a diffusion model$"):
         compress(tmp_path / "b.pth", tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
 

@@ -118,7 +118,7 @@ def test_names_of_speakers_may_differ_but_not_their_number(models, tmp_path):
     [
         (
             {"hidden_channels": 32},
-            r"one build.*equal model sections; they differ in hidden_channels \(16 and 32\)",
+            r"equal model sections can be mixed; they differ in hidden_channels \(16 and 32\)",
         ),
         ({"n_speakers": 3}, "2 and 3 speakers cannot be mixed"),
         ({"speech_encoder": "mfcc", "ssl_dim": 24}, r"ssl_dim \(12 and 24\)"),
@@ -235,7 +235,7 @@ TWO = ("-m", "a/G_8.pth", "b/G_8.pth")
         ((*TWO, "-r", 50, 50, "-c", "a/config.json"), "2 models and 1 configurations"),
         (
             (*TWO, "-r", 50, 50, "-c", "a/config.json", "x.json"),
-            "there is no x.json, the configuration of b/G_8.pth",
+            "x.json, the configuration of b/G_8.pth, does not exist",
         ),
         ((*TWO, "-r", 50, 50, "-o", "b/G_8.pth"), "b/G_8.pth is one of the models"),
         (("-m", "a/G_8.pth", "a/G_9.pth", "-r", 50, 50), "a/G_9.pth does not exist"),

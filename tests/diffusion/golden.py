@@ -11,20 +11,20 @@ CASES = ["diffusion_1spk", "diffusion_3spk", "diffusion_kmax50", "diffusion_dsvc
 
 
 def config_of(values, **model):
-    """Return the configuration that a manifest's constructor arguments stand for."""
+    """Configuration from a manifest's constructor arguments."""
     sizes = {k: v for k, v in values.items() if k not in ("input_channel", "out_dims")}
     data = {"encoder_out_channels": values["input_channel"], "n_mels": values["out_dims"]}
     return parse_diffusion_config({"data": data, "model": sizes | model})
 
 
 def published_state(case, config):
-    """Return the filled tensors with the tables that the published module computes itself."""
+    """Filled tensors with the tables that the published module computes itself."""
     own = Unit2Mel(config).state_dict()
     return case.state_dict() | {name: own[name] for name in case.manifest["state_dict_computed"]}
 
 
 def load_golden(name, folder, **model):
-    """Return the case and its model, read from a file in the published container."""
+    """A case and its model, read from a file in the published container."""
     case = load_case(name)
     config = config_of(case.manifest["config"], **model)
     path = folder / "model_1000.pt"
@@ -37,17 +37,17 @@ def tensor(case, name):
 
 
 def channels_first(case, name):
-    """Return a published (B, T, C) array as (B, C, N)."""
+    """A published (B, T, C) array as (B, C, N)."""
     return tensor(case, name).transpose(1, 2)
 
 
 def plain(case, name):
-    """Return a published (B, 1, M, T) array as (B, M, N)."""
+    """A published (B, 1, M, T) array as (B, M, N)."""
     return tensor(case, name).squeeze(1)
 
 
 def inputs(case, items=2):
-    """Return units, f0, volume and speaker ids from 0, of so many items."""
+    """Units, f0, volume and speaker ids from 0 of the first items."""
     if "spk_id" in case.arrays:
         first = 1 if case.manifest["case"] == "diffusion_dsvc" else 0  # Diffusion-SVC counts from 1
         speaker = tensor(case, "spk_id").squeeze(1).long() - first

@@ -7,7 +7,7 @@ from diffusion.schedule import NoiseSchedule, StraightPath
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 100, 1000])
-def test_linear_betas_whatever_the_count(n_steps):
+def test_linear_betas(n_steps):
     schedule = NoiseSchedule.linear(n_steps)
     assert schedule.n_steps == n_steps and schedule.betas[0] == 1e-4
     assert n_steps == 1 or schedule.betas[-1] == 0.02

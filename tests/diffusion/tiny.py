@@ -1,4 +1,4 @@
-"""Small diffusion models of random weights, and made-up songs for them."""
+"""Small diffusion models of random weights, and random songs for them."""
 
 import torch
 
@@ -14,7 +14,7 @@ def tiny_config(**model):
 
 
 def tiny(seed=0, **model):
-    """Return a model in eval mode whose network answers something from the start."""
+    """A model in eval mode whose network does not predict 0."""
     torch.manual_seed(seed)
     unit2mel = Unit2Mel(tiny_config(**model)).eval()
     torch.nn.init.normal_(unit2mel.decoder.network.output_projection.weight, std=0.3)
@@ -22,7 +22,7 @@ def tiny(seed=0, **model):
 
 
 def song(size=2, n_frames=11, dtype=torch.float32):
-    """Return units, f0, volume and speaker ids; the speakers differ."""
+    """Units, f0, volume and speaker ids; the speakers differ."""
     generator = torch.Generator().manual_seed(1)
     return (
         torch.randn(size, UNITS, n_frames, generator=generator).to(dtype),
@@ -33,5 +33,5 @@ def song(size=2, n_frames=11, dtype=torch.float32):
 
 
 def mels(size=2, n_frames=11, dtype=torch.float32):
-    """Return mels (B, M, N) in the usual range."""
+    """Mels (B, M, N) in the usual range."""
     return (torch.randn(size, MELS, n_frames, generator=torch.Generator().manual_seed(2)) - 5).to(dtype)

@@ -114,7 +114,7 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
             f"{processes}; "
             f"{trainer.epochs.n_steps} steps per epoch, {trainer.epochs.padding():.1%} padding"
         )
-        if trainer.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:
+        if trainer.state.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:
             print(f"training from scratch; made with --tiny, it could start with --base {STARTER_NAME}")
     progress = trainer.run()
     if context.is_main:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -20,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 def find_base(name: str) -> Path:
-    """Return the file that ``--base`` means.
+    """File of ``--base``.
 
     Args:
         name: A path, or "starter": the one in the repository, for ``--tiny``
             with the encoder ppg-starter.
 
     Raises:
-        ConfigError: It is not there.
+        ConfigError: It does not exist.
     """
     path = STARTER if name == STARTER_NAME else Path(name)
     if not path.is_file():
@@ -61,33 +62,42 @@ def find_fitting_base(
     return path
 
 
-def fit_speakers(
-    module: nn.Module, state: dict[str, Tensor], tables: Collection[str]
-) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """Return the tensors of a base model of other speakers, made fit for ``module``.
+class FittedBase(NamedTuple):
+    """A base model, made to fit.
+
+    Attributes:
+        tensors: By name.
+        averaged: Names of speaker tables that were averaged.
+        new: Names of speaker tables that are the module's own.
+    """
+
+    tensors: dict[str, Tensor]
+    averaged: list[str]
+    new: list[str]
+
+
+def fit_speakers(module: nn.Module, state: dict[str, Tensor], tables: Collection[str]) -> FittedBase:
+    """Make a base model of other speakers fit ``module``.
 
     With another number of speakers, each new one is the average of the base's:
     a voice like none of them, which is near to any. A base without speakers, or
-    one that knows them by an embedding from elsewhere, has no table, or one of
-    another width: the module keeps its own. A table for which the module has no
-    use is left out.
+    with embeddings from a speaker encoder, has no table, or one of another
+    width: the module keeps its own. A table that the module does not have is
+    left out.
 
     Args:
         module: What is going to be trained.
         state: The base model's tensors by name.
-        tables: Names of those that know the speakers, a row for each.
-
-    Returns:
-        The tensors; which of them are averages; which are the module's own.
+        tables: Names of the speaker tables, with a row for each speaker.
     """
     own = module.state_dict()
     fit = {name: value for name, value in state.items() if name in own or name not in tables}
-    average, new = [], []
+    averaged, new = [], []
     for name in [name for name in tables if name in own]:
         if name not in state or not state[name].numel() or state[name].shape[1:] != own[name].shape[1:]:
             fit[name] = own[name]
             new.append(name)
         elif len(state[name]) != len(own[name]):
             fit[name] = state[name].float().mean(0, keepdim=True).expand_as(own[name])
-            average.append(name)
-    return fit, average, new
+            averaged.append(name)
+    return FittedBase(fit, averaged, new)

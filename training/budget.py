@@ -1,4 +1,4 @@
-"""How long a run goes on: steps, epochs and minutes, whichever are used up first."""
+"""The limits of a run: steps, epochs and minutes, whichever is reached first."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from training.progress import Progress
 
 
 class Budget:
-    """What a run may use, and the clock that counts its time into ``progress``.
+    """The limits of a run, and the clock that counts its time into ``progress``.
 
     All time between :meth:`start` and :meth:`tick` counts, whatever it was spent
-    on, and so does that of the runs before which ``progress`` remembers.
+    on, and so does that of earlier runs, which ``progress`` has.
 
     Args:
         config: ``max_steps`` and ``epochs`` are read.
@@ -43,22 +43,18 @@ class Budget:
         """Bring ``progress.seconds`` up to date."""
         self.progress.seconds = self._earlier + perf_counter() - self._began
 
-    def share(self) -> float:
-        """Return how much of the run is done, 0–1: of its steps or its time, whichever is further."""
-        return max(self.steps_share(), self.time_share())
-
-    def steps_share(self) -> float:
-        """Return how much of the steps and epochs is done, 0–1; every process of a run knows it."""
+    def fraction_of_steps(self) -> float:
+        """How much of the steps and epochs is done, 0–1; the same in every process."""
         epochs = self.progress.epoch + (self.progress.position >= self.n_items)
         steps = self.progress.step / self.config.max_steps if self.config.max_steps else 0.0
         return 1.0 if epochs >= self.config.epochs else min(1.0, steps)
 
-    def time_share(self) -> float:
-        """Return how much of the time is used, 0–1; the clock of one process counts for all."""
+    def fraction_of_time(self) -> float:
+        """How much of the time is used, 0–1, by this process's clock."""
         return min(1.0, self.progress.seconds / self.max_seconds) if self.max_seconds else 0.0
 
     def expected_steps(self) -> int | None:
-        """Return at which step the run will end, at the pace so far; None as long as there is no pace."""
+        """Step at which the run will end, at the pace so far; None before the first step."""
         steps = self.config.epochs * self.n_steps
         steps = min(self.config.max_steps or steps, steps)
         if not self.max_seconds:
@@ -70,8 +66,8 @@ class Budget:
         pace = (self.progress.seconds - self._earlier) / taken
         return min(steps, self.progress.step + round(left / pace)) if pace else steps
 
-    def used_up(self) -> str:
-        """Return what ended the run, in words."""
+    def stop_reason(self) -> str:
+        """What ended the run, for people."""
         if self.max_seconds and self.progress.seconds >= self.max_seconds:
             return f"the time is used up ({self.max_seconds / 60:g} minutes)"
         if self.config.max_steps and self.progress.step >= self.config.max_steps:

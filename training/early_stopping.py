@@ -23,28 +23,22 @@ _WARN_AFTER = 5  # validations without a new best
 
 
 class BestTracker:
-    """Keeps ``metrics.csv``, knows the best step, and says when to stop.
+    """Writes ``metrics.csv``, knows the best step, and says when to stop.
 
     Args:
         path: The table, a row per validation.
-        best_by: Name of the number that counts.
+        best_by: Name of the metric that counts, see modules/common/metrics.py.
         patience: Validations without a new best after which the run should end; 0: never.
-        state: What :meth:`state` returned when the run was saved.
-        step: Where the run goes on; later rows are of steps that will be repeated.
     """
 
-    def __init__(
-        self, path: Path, best_by: str, patience: int, state: Mapping[str, Any] | None = None, step: int = 0
-    ) -> None:
+    def __init__(self, path: Path, best_by: str, patience: int) -> None:
         self.path, self.best_by, self.patience = path, best_by, patience
-        same = state if state and state.get("best_by") == best_by else {}
-        self.best: float | None = same.get("best")
-        self.best_step: int = same.get("best_step", 0)
-        self.since: int = same.get("since", 0)  # validations since the best
-        self._rows = [row for row in _read(path) if int(row["step"]) <= step]
+        self.best: float | None = None
+        self.best_step = self.since = 0  # since: validations since the best
+        self._rows: list[dict[str, str]] = []
 
     def state(self) -> dict[str, Any]:
-        """Return what to save with the run."""
+        """What :meth:`resume` needs; saved with the run."""
         return {
             "best_by": self.best_by,
             "best": self.best,
@@ -52,17 +46,29 @@ class BestTracker:
             "since": self.since,
         }
 
-    def update(self, step: int, numbers: Mapping[str, float]) -> bool:
-        """Enter one validation; return whether it is the best so far.
+    def resume(self, state: Mapping[str, Any] | None, step: int) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            state: What :meth:`state` returned when it was saved; of another metric, or None: no best yet.
+            step: Of the checkpoint; later rows of the table are of steps that will be repeated.
+        """
+        if state and state.get("best_by") == self.best_by:
+            self.best = state.get("best")
+            self.best_step, self.since = state.get("best_step", 0), state.get("since", 0)
+        self._rows = [row for row in _read(self.path) if int(row["step"]) <= step]
+
+    def update(self, step: int, row: Mapping[str, float]) -> bool:
+        """Add the row of one validation; return whether it is the best so far.
 
         Args:
             step: Optimizer steps done.
-            numbers: A row of the table; among them the one that counts, which a
-                validation may lack (no vocoder, no accuracy) or find to be NaN.
+            row: Values by column. The metric that counts may be missing (without
+                a vocoder there is no accuracy) or NaN.
         """
-        self._rows.append({"step": str(step), **{name: f"{value:.6g}" for name, value in numbers.items()}})
+        self._rows.append({"step": str(step), **{name: f"{value:.6g}" for name, value in row.items()}})
         self._write()
-        value = numbers.get(self.best_by, math.nan)
+        value = row.get(self.best_by, math.nan)
         sign = -1 if METRICS[self.best_by].better == "higher" else 1
         if math.isfinite(value) and (self.best is None or sign * value < sign * self.best):
             self.best, self.best_step, self.since = value, step, 0
@@ -81,8 +87,15 @@ class BestTracker:
 
     @property
     def finished(self) -> bool:
-        """Whether the run should end."""
+        """Whether the patience is used up."""
         return bool(self.patience) and self.since >= self.patience
+
+    def stop_reason(self) -> str:
+        """Why a run that :attr:`finished` ended early."""
+        return (
+            f"{self.best_by} has not improved in {self.patience} validations; the best was step "
+            f"{self.best_step}"
+        )
 
     def _write(self) -> None:
         names = list(dict.fromkeys(name for row in self._rows for name in row))
@@ -97,7 +110,7 @@ class BestTracker:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table; a damaged one counts as empty."""
+    """Rows of a table; a damaged one counts as empty."""
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         return [{k: v for k, v in row.items() if k and v} for row in rows if row["step"].isdecimal()]

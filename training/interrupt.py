@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run after the step at hand, so that what is saved is whole."""
+"""Ctrl-C ends a run after the current step, so that every checkpoint is complete."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ class StopRequest:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+
+
+def ignore_interrupts(worker: int) -> None:
+    """Let a worker that reads clips live through Ctrl-C: the last step still needs its batch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

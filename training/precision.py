@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Precision:
-    """One autocast context and one gradient scaler for the whole run.
+    """The number format of a run, as an autocast context and a gradient scaler.
 
     Half precision is what the configuration asks for, where the device is good
     at it: fp16 needs a GPU, and bf16 on a CPU needs instructions for it
@@ -35,11 +35,14 @@ class Precision:
             if best != self.dtype:
                 logger.warning("%s is slow on this CPU; training in %s", _name(self.dtype), _name(best))
             self.dtype = best
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     def autocast(self) -> AbstractContextManager:
         """Return the context in which the forward pass runs."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def grad_scaler(self) -> torch.amp.GradScaler:
+        """A scaler of the loss; it does nothing unless the format is fp16."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
     @property
     def name(self) -> str:

@@ -1,136 +1,201 @@
-"""Saving a run and going on with it: weights, optimizer, schedule, chance, and what validation found."""
+"""Saving and resuming a run: weights, optimizer, gradient scale, random state, validation results."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError
+from modules.config import TrainConfig
 from training.base_model import fit_speakers
-from training.progress import BASE_STEP, progress_of
-
-if TYPE_CHECKING:
-    from training.loop import Trainer
+from training.distributed import DistributedContext
+from training.early_stopping import BestTracker
+from training.progress import BASE_STEP, CheckpointFolder, Progress, progress_of
+from training.tasks.base import Task
 
 logger = logging.getLogger(__name__)
 
 
-class RunState:
-    """Writes and reads the checkpoints of one run.
-
-    Args:
-        trainer: Whose.
+@dataclass
+class TrainingState:
+    """What changes while a run trains.
 
     Attributes:
-        verdict: What the checkpoint that was resumed from knew of validations.
+        model: What is trained.
+        mean_model: Running mean of its weights; None without ``train.ema_decay``.
+        optimizer: Of ``model``, one group of parameters.
+        scaler: Scales the loss of fp16 training.
+        tracker: What validation found.
+        progress: Steps, epochs and time.
+        fresh: The weights are random: no checkpoint or base model was loaded.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-        self.tracker: dict[str, Any] | None = None
+    model: nn.Module
+    mean_model: nn.Module | None
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    tracker: BestTracker
+    progress: Progress = field(default_factory=Progress)
+    fresh: bool = True
 
-    # -- saving ------------------------------------------------------------------------------------
+    @property
+    def validated_model(self) -> nn.Module:
+        """The model that is validated and saved for conversion: the mean, if there is one."""
+        return self.model if self.mean_model is None else self.mean_model
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the last step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def reset_mean(self) -> None:
+        """Set the running mean to the weights as they are."""
+        if self.mean_model is not None:
+            self.mean_model.load_state_dict(self.model.state_dict())
+
+    def update_mean(self, decay: float) -> None:
+        """Move the running mean towards the weights; in the first steps with a smaller ``decay``."""
+        if self.mean_model is None:
+            return
+        step = self.progress.step
+        decay = min(decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            mean: list[Tensor] = [*self.mean_model.parameters()]
+            torch._foreach_lerp_(mean, [*self.model.parameters()], 1 - decay)
+
+
+class Checkpointer:
+    """Writes the checkpoints of one run and resumes from them.
+
+    Args:
+        state: What is saved and restored.
+        task: Names the published entries of a checkpoint.
+        config: ``save_opt``, ``keep_ckpts``, ``force_save_interval`` and ``seed`` are read.
+        folder: Where the checkpoints lie.
+        context: The run's processes.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        task: Task,
+        config: TrainConfig,
+        folder: CheckpointFolder,
+        context: DistributedContext,
+    ) -> None:
+        self.state, self.task, self.config, self.folder, self.context = state, task, config, folder, context
 
     def save(self) -> None:
-        """Write the checkpoint of this step, unless the run has not begun, and drop old ones.
+        """Write the checkpoint of this step and drop old ones; nothing before the first step.
 
-        Every process must call it: rank 0 writes what all of them know.
+        Every process must call it: rank 0 writes the random state of all.
         """
-        run = self.trainer
-        states = run.context.all_gather(rng_state(run.context.device))
-        if run.progress.step == BASE_STEP or run.fresh or not run.context.is_main:
+        state = self.state
+        rng_states = self.context.all_gather(rng_state(self.context.device))
+        step = state.progress.step
+        if step == BASE_STEP or state.fresh or not self.context.is_main:
             return
         content = {
             **self._published(),
-            "progress": run.progress.state(),
-            "scaler": run.precision.scaler.state_dict(),
-            "rng": states,
-            "verdict": run.tracker.state(),
+            "progress": state.progress.state(),
+            "scaler": state.scaler.state_dict(),
+            "rng": rng_states,
+            "verdict": state.tracker.state(),
         }
-        if run.config.save_opt:
-            content["optimizer"] = run.optimizer.state_dict()
-        if run.mean_model is not None:
-            content["training_model"] = run.task.model.state_dict()
-        write_checkpoint(run.checkpoints.path(run.progress.step), content)
-        run.checkpoints.prune(run.config.keep_ckpts, run.progress.step, run.config.force_save_interval)
+        if self.config.save_opt:
+            content["optimizer"] = state.optimizer.state_dict()
+        if state.mean_model is not None:
+            content["training_model"] = state.model.state_dict()
+        write_checkpoint(self.folder.path(step), content)
+        self.folder.prune(self.config.keep_ckpts, step, self.config.force_save_interval)
 
     def save_best(self) -> None:
-        """Write the checkpoint called best: for conversion; a run never goes on from it."""
-        run = self.trainer
-        write_checkpoint(run.checkpoints.best, {**self._published(), "step": run.progress.step})
+        """Write the best checkpoint: for conversion, no run resumes from it."""
+        write_checkpoint(self.folder.best, {**self._published(), "step": self.state.progress.step})
 
     def _published(self) -> dict[str, Any]:
-        """Return the entries that a published checkpoint has, without an optimizer."""
-        run = self.trainer
+        """Entries of a published checkpoint, without the optimizer."""
+        progress = self.state.progress
         return {
-            "model": (run.mean_model or run.task.model).state_dict(),
-            **run.task.entries(run.progress.step, run.progress.epoch),
+            "model": self.state.validated_model.state_dict(),
+            **self.task.entries(progress.step, progress.epoch),
         }
 
-    # -- resuming ----------------------------------------------------------------------------------
+    def resume(self, base: Path | None = None) -> None:
+        """Load the newest checkpoint of the run, else the base model, else nothing.
 
-    def resume(self) -> bool:
-        """Load the newest checkpoint, if there is one; say whether the model is trained already."""
-        run = self.trainer
-        first = run.context.is_main
-        torch.manual_seed(run.config.seed + run.context.rank)  # dropout differs between processes
-        found = run.checkpoints.newest()
-        base = found is None or found[0] == run.checkpoints.path(BASE_STEP)
-        if base and run.base is not None:
-            found = run.base, read_checkpoint(run.base)
-        if found is None:
-            return False
-        path, content = found
-        model = content.get("model")
-        if not isinstance(model, dict):
-            raise CheckpointError(f"{path} holds no 'model'; it is no checkpoint of this trainer")
-        advice = f"Use the {run.task.config_name} saved beside the checkpoint."
-        average: list[str] = []
-        new: list[str] = []
-        if base:
-            model, average, new = fit_speakers(run.task.model, model, run.task.speaker_tables)
-        load_weights(run.task.model, model if base else content.get("training_model", model), path, advice)
-        if run.mean_model is not None:
-            load_weights(run.mean_model, model, path, advice)
-        if base:
-            if first:
-                parts = [f"{' and '.join(average)} from the average of its speakers"] if average else []
-                parts += [f"{' and '.join(new)} from scratch"] if new else []
-                logger.info("starting from the base model %s", "; ".join([str(path), *parts]))
-            return True
-        run.progress = progress_of(path, content)
-        resume_optimizer(run.optimizer, content.get("optimizer"), path)
+        Args:
+            base: Base model; None: the one in the folder, if there is one.
+
+        Raises:
+            CheckpointError: The file does not fit, or none of the run's checkpoints can be read.
+        """
+        torch.manual_seed(self.config.seed + self.context.rank)  # dropout differs between processes
+        found = self.folder.newest()
+        if found is not None and found[0] != self.folder.path(BASE_STEP):
+            self._load_run(*found)
+        elif base is not None:
+            self._load_base(base, read_checkpoint(base))
+        elif found is not None:
+            self._load_base(*found)
+
+    def _load_base(self, path: Path, content: dict[str, Any]) -> None:
+        fit = fit_speakers(self.state.model, _model_entry(path, content), self.task.speaker_tables)
+        self._load_weights(path, fit.tensors, fit.tensors)
+        if self.context.is_main:
+            parts = [f"{' and '.join(fit.averaged)} from the average of its speakers"] if fit.averaged else []
+            parts += [f"{' and '.join(fit.new)} from scratch"] if fit.new else []
+            logger.info("starting from the base model %s", "; ".join([str(path), *parts]))
+
+    def _load_run(self, path: Path, content: dict[str, Any]) -> None:
+        state, context = self.state, self.context
+        model = _model_entry(path, content)
+        self._load_weights(path, content.get("training_model", model), model)
+        state.progress = progress_of(path, content)
+        state.tracker.resume(content.get("verdict"), state.progress.step)
+        resume_optimizer(state.optimizer, content.get("optimizer"), path)
         if content.get("scaler"):
-            run.precision.scaler.load_state_dict(content["scaler"])
+            state.scaler.load_state_dict(content["scaler"])
         states = content.get("rng")
         states = [states] if isinstance(states, dict) else states  # of one process, by an earlier version
-        if states and len(states) == run.context.size:
-            set_rng_state(run.context.device, states[run.context.rank])
-        elif first:
+        if states and len(states) == context.size:
+            set_rng_state(context.device, states[context.rank])
+        elif context.is_main:
             logger.warning(
-                "%s: no RNG state in this checkpoint for %d processes; reseeding", path, run.context.size
+                "%s: no RNG state in this checkpoint for %d processes; reseeding", path, context.size
             )
-        self.tracker = content.get("verdict")
-        if first:
+        if context.is_main:
             logger.info("continuing from %s", path)
-        return True
+
+    def _load_weights(self, path: Path, trained: dict[str, Tensor], mean: dict[str, Tensor]) -> None:
+        advice = f"Use the {self.task.config_name} saved beside the checkpoint."
+        load_weights(self.state.model, trained, path, advice)
+        if self.state.mean_model is not None:
+            load_weights(self.state.mean_model, mean, path, advice)
+        self.state.fresh = False
+
+
+def _model_entry(path: Path, content: dict[str, Any]) -> dict[str, Tensor]:
+    model = content.get("model")
+    if not isinstance(model, dict):
+        raise CheckpointError(f"{path} has no entry 'model'; it is not a checkpoint of this trainer")
+    return model
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path) -> None:
-    """Give ``optimizer``, of one group of parameters, the moments that ``path`` holds.
+    """Load the moments of a saved ``optimizer`` state; settings stay as configured.
 
-    Its settings stay: the configuration rules, not what was saved. Without
-    moments, or with those of another model, it starts fresh, with a warning.
+    Without moments, or with those of another model, they are reset, with a warning.
     """
     if not isinstance(state, dict) or not state.get("state"):
         logger.warning(
-            "%s holds no optimizer state (compressed, or train.save_opt is off); its moments are reset",
-            path,
+            "%s holds no optimizer state (compressed, or train.save_opt is off); its moments are reset", path
         )
         return
     parameters = optimizer.param_groups[0]["params"]
@@ -146,7 +211,7 @@ def resume_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path) -
 
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the state of the random generators that a step draws from."""
+    """State of the random generators that a step draws from."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -154,7 +219,7 @@ def rng_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_state(device: torch.device, state: dict[str, Tensor]) -> None:
-    """Set what :func:`rng_state` returned."""
+    """Restore what :func:`rng_state` returned."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)

@@ -101,7 +101,7 @@ def loop_step(
     """Return a step as training/loop.py takes it."""
     model = Unit2Mel(config).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), fused=device.type in ("cpu", "cuda"))
-    scaler = precision.scaler
+    scaler = precision.grad_scaler()
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)

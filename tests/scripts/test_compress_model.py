@@ -237,7 +237,7 @@ def test_it_is_a_start_for_training(tmp_path, suffix, half):
     (tmp_path / f"start{suffix}").rename(folder / "G_0.pth")
     task = GlowTask(config, clips, clips[:1], CPU)
     run = Trainer(task, config.train, folder, DistributedContext(CPU))
-    assert not run.fresh and run.progress.step == 0
+    assert not run.state.fresh and run.progress.step == 0
     for name, tensor in task.model.state_dict().items():
         # half precision has 11 bits
         torch.testing.assert_close(tensor, base[name], rtol=1e-3 if half else 0, atol=1e-6 if half else 0)

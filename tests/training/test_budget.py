@@ -17,19 +17,18 @@ def test_the_first_limit_counts(clock):
     config = TrainConfig(max_steps=100, epochs=3, batch_size=2)
     progress = Progress()
     budget = Budget(config, n_items=10, n_steps=5, progress=progress, max_minutes=2)
-    assert budget.share() == 0
+    assert budget.fraction_of_steps() == budget.fraction_of_time() == 0
     progress.step = 20
-    assert budget.share() == 0.2
     clock[0] += 60  # loading and validation count like steps: only the clock is asked
     budget.tick()
-    assert budget.share() == 0.5
+    assert (budget.fraction_of_steps(), budget.fraction_of_time()) == (0.2, 0.5)
     progress.epoch, progress.position = 2, 10
-    assert budget.share() == 1.0 and "all epochs are done (3)" in budget.used_up()
+    assert budget.fraction_of_steps() == 1 and "all epochs are done (3)" in budget.stop_reason()
     progress.step = 100
-    assert "all steps are done (100)" in budget.used_up()
+    assert "all steps are done (100)" in budget.stop_reason()
     clock[0] += 61
     budget.tick()
-    assert budget.share() == 1.0 and "2 minutes" in budget.used_up()
+    assert budget.fraction_of_time() == 1 and "2 minutes" in budget.stop_reason()
 
 
 def test_time_goes_on_where_an_earlier_run_stopped(clock):
@@ -38,7 +37,7 @@ def test_time_goes_on_where_an_earlier_run_stopped(clock):
     clock[0] += 15
     budget.tick()
     budget.tick()
-    assert progress.seconds == 105 and budget.share() == 105 / 120
+    assert progress.seconds == 105 and budget.fraction_of_time() == 105 / 120
 
 
 def test_expected_steps_follow_the_pace_when_time_ends_first(clock):

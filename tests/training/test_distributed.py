@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from modules.checkpoint import read_checkpoint
-from tests.training.clips import make_clips
-from tests.training.ranks import gradients, make
+from tests.training.clips import make_clips, with_train
+from tests.training.runs import gradients, trainer
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,14 +41,14 @@ def torchrun(count, what, folder, clips):
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_two_processes_give_the_gradients_of_the_joint_batch(clips, tmp_path, accumulate):
     folder = tmp_path / "run"
-    made = make(folder, clips, max_steps=10, batch_size=4)
-    made.run()  # a start that both go on from
+    trainer(clips, folder, with_train(max_steps=10, batch_size=4)).run()  # a start that both go on from
     (folder / "G_best.pth").unlink()
     (folder / "G_10.pth").rename(folder / "G_0.pth")
     (folder / "metrics.csv").unlink()
     done = torchrun(2, "gradients", folder, clips)
     assert done.returncode == 0, done.stderr
-    joint = gradients(make(folder, clips, batch_size=4 // accumulate, accumulate_steps=accumulate))
+    config = with_train(batch_size=4 // accumulate, accumulate_steps=accumulate)
+    joint = gradients(trainer(clips, folder, config))
     split = read_checkpoint(folder / "gradients.pt")
     assert split.keys() == joint.keys()
     scale = max(float(value.abs().max()) for value in joint.values())

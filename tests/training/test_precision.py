@@ -15,7 +15,7 @@ def test_half_precision_on_a_cpu_is_what_it_is_good_at_and_is_announced(
     monkeypatch.setattr("training.precision.cpu_has_bf16", lambda: has_bf16)
     precision = Precision(TrainConfig(fp16_run=True, half_type=half_type), CPU)
     assert precision.dtype == (torch.bfloat16 if has_bf16 else torch.float32)
-    assert not precision.scaler.is_enabled()  # neither format needs one
+    assert not precision.grad_scaler().is_enabled()  # neither format needs one
     asked = "float16" if half_type == "fp16" else "bfloat16"
     announced = (
         [] if asked == precision.name else [f"{asked} is slow on this CPU; training in {precision.name}"]
@@ -36,7 +36,7 @@ def test_the_forward_pass_runs_in_the_format_that_is_named(changes):
 @pytest.mark.parametrize(("half_type", "scaled"), [("fp16", True), ("bf16", False)])
 def test_a_gpu_takes_what_is_asked_for(half_type, scaled):
     precision = Precision(TrainConfig(fp16_run=True, half_type=half_type), torch.device("cuda"))
-    assert precision.scaler.is_enabled() == scaled
+    assert precision.grad_scaler().is_enabled() == scaled
     assert precision.name == ("float16" if scaled else "bfloat16")
 
 
@@ -45,5 +45,7 @@ def test_a_numbered_gpu_is_known_by_its_kind(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "autocast", lambda kind, *args, **settings: asked.append(kind))
     monkeypatch.setattr(torch.amp, "GradScaler", lambda kind, **settings: asked.append(kind))
-    Precision(TrainConfig(fp16_run=True), torch.device("cuda:1")).autocast()
+    precision = Precision(TrainConfig(fp16_run=True), torch.device("cuda:1"))
+    precision.autocast()
+    precision.grad_scaler()
     assert asked == ["cuda", "cuda"]

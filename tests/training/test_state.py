@@ -1,10 +1,18 @@
+import errno
+import os
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from modules.checkpoint import read_checkpoint, write_checkpoint
+from modules.common.errors import CheckpointError
+from modules.common.files import replacing
+from tests.training.clips import CONFIG, with_train
+from tests.training.runs import CPU, same, trainer
 from training.state import resume_optimizer, rng_state, set_rng_state
-
-CPU = torch.device("cpu")
+from training.tasks.glow import GlowTask
 
 
 def trained(fused: bool, shape=(3,)) -> torch.optim.Adam:
@@ -36,11 +44,14 @@ def test_moments_come_from_the_file_and_settings_from_the_configuration():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_the_count_of_steps_goes_to_the_gpu_with_its_parameters():
+def test_the_step_count_is_on_the_gpu_with_its_parameters():
     optimizer = torch.optim.Adam([nn.Parameter(torch.ones(3, device="cuda"))], fused=True)
     resume_optimizer(optimizer, trained(fused=False).state_dict(), "G_1.pth")
     (state,) = optimizer.state.values()
     assert state["step"].device.type == "cuda"
+
+
+MOMENTS = {0: {"exp_avg": torch.ones(3)}}
 
 
 @pytest.mark.parametrize(
@@ -49,22 +60,94 @@ def test_the_count_of_steps_goes_to_the_gpu_with_its_parameters():
         (None, "compressed"),
         ({"state": {}, "param_groups": [{"params": [0]}]}, "compressed"),
         (trained(True, shape=(4,)).state_dict(), "of another model"),
-        ({"state": {7: {"exp_avg": torch.ones(3)}}, "param_groups": [{"params": [0]}]}, "of another model"),
-        (
-            {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"params": [0, 1]}]},
-            "of another model",
-        ),
-        ({"state": {0: {"exp_avg": torch.ones(3)}}}, "of another model"),
+        ({"state": {7: MOMENTS[0]}, "param_groups": [{"params": [0]}]}, "of another model"),
+        ({"state": MOMENTS, "param_groups": [{"params": [0, 1]}]}, "of another model"),
+        ({"state": MOMENTS}, "of another model"),
     ],
 )
-def test_moments_that_do_not_fit_start_anew_and_that_is_said(caplog, state, words):
+def test_moments_that_do_not_fit_are_reset_with_a_warning(caplog, state, words):
     optimizer = fresh()
     resume_optimizer(optimizer, state, "G_1.pth")
     assert not optimizer.state and "G_1.pth" in caplog.text and words in caplog.text
 
 
-def test_chance_goes_on_where_it_was():
+def test_random_numbers_continue():
     state = rng_state(CPU)
     drawn = torch.rand(4)
     set_rng_state(CPU, state)
     assert torch.equal(torch.rand(4), drawn)
+
+
+@pytest.mark.parametrize("name", ["G_0.pth", "G_0.safetensors"])
+def test_a_run_starts_from_a_base_model_and_leaves_it(clips, tmp_path, name):
+    trainer(clips, tmp_path / "base", with_train(max_steps=3)).run()
+    base, folder = read_checkpoint(tmp_path / "base" / "G_3.pth")["model"], tmp_path / "run"
+    write_checkpoint(folder / name, {"model": base, "optimizer": None, "iteration": 0})
+    before = (folder / name).read_bytes()
+    run = trainer(clips, folder, with_train(max_steps=20, keep_ckpts=1))
+    assert run.progress.step == 0 and not run.state.fresh
+    assert same(run.state.model.state_dict(), base)
+    run.run()
+    assert run.checkpoints.steps() == [0, 20]
+    assert (folder / name).read_bytes() == before
+
+
+def test_a_named_base_model_has_priority_over_the_folders_but_not_over_the_run(clips, tmp_path):
+    trainer(clips, tmp_path / "base", with_train(max_steps=3)).run()
+    named, config, folder = tmp_path / "base" / "G_3.pth", with_train(max_steps=2), tmp_path / "run"
+    write_checkpoint(folder / "G_0.pth", {"model": GlowTask(config, clips, clips, CPU).model.state_dict()})
+    run = trainer(clips, folder, config, base=named)
+    assert run.progress.step == 0 and same(run.state.model.state_dict(), read_checkpoint(named)["model"])
+    run.run()
+    assert trainer(clips, folder, config, base=named).progress.step == 2
+
+
+def test_a_base_model_may_have_other_speakers_and_a_checkpoint_may_not(clips, tmp_path, caplog):
+    """Published base models know hundreds of speakers."""
+    known = replace(CONFIG, model=replace(CONFIG.model, n_speakers=7))
+    base = GlowTask(known, clips, clips[:1], CPU).model.state_dict()
+    write_checkpoint(tmp_path / "G_0.pth", {"model": base, "optimizer": None, "iteration": 0})
+    run = trainer(clips, tmp_path, with_train(max_steps=2, ema_decay=0.5))
+    message = "emb_g.weight and spk_emb.weight from the average of its speakers"
+    assert sum(message in line for line in caplog.messages) == 1
+    for name, value in run.state.model.state_dict().items():
+        table = name in ("emb_g.weight", "spk_emb.weight")
+        assert torch.equal(value, base[name].mean(0, keepdim=True).expand_as(value) if table else base[name])
+    assert same(run.state.model.state_dict(), run.state.mean_model.state_dict())
+    run.run()
+    with pytest.raises(CheckpointError, match="emb_g.weight"):  # trained weights are never dropped
+        trainer(clips, tmp_path, known)
+
+
+def test_a_compressed_or_published_checkpoint_is_a_valid_start(clips, tmp_path):
+    model = GlowTask(CONFIG, clips, clips[:1], CPU).model.state_dict()
+    write_checkpoint(
+        tmp_path / "G_10.pth", {"model": model, "iteration": 1, "optimizer": None, "learning_rate": 0.7}
+    )
+    run = trainer(clips, tmp_path)
+    assert run.progress.step == 11 and not run.state.optimizer.state and not run.state.fresh
+
+
+def test_another_model_size_is_refused_and_nothing_is_lost(clips, tmp_path):
+    trainer(clips, tmp_path, with_train(max_steps=3)).run()
+    before = (tmp_path / "G_3.pth").read_bytes()
+    other = replace(CONFIG, model=replace(CONFIG.model, hidden_channels=32))
+    with pytest.raises(CheckpointError, match=r"G_3\.pth does not fit"):
+        trainer(clips, tmp_path, other)
+    assert (tmp_path / "G_3.pth").read_bytes() == before
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(clips, tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full, a disk that is always full")
+    run = trainer(clips, tmp_path)
+    with replacing(run.checkpoints.path(20)) as temporary:  # learn its name
+        temporary.touch()
+    run.checkpoints.path(20).unlink()
+    temporary.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="G_20.pth") as caught:
+        run.run()
+    assert caught.value.errno == errno.ENOSPC
+    assert run.checkpoints.steps() == [10]
+    assert not list(tmp_path.glob(".*tmp*"))
+    assert run.checkpoints.newest()[1]["progress"]["step"] == 10

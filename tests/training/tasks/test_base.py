@@ -6,7 +6,7 @@ from training.distributed import DistributedContext
 from training.loop import Trainer
 
 
-class Line:
+class StraightLine:
     """A task that has nothing to do with voices: y = w · x."""
 
     checkpoints = ("model", ".pt")
@@ -14,6 +14,7 @@ class Line:
     advice = {"memory": "", "nan": ""}
     speaker_tables = ()
     d_model = 1
+    coefficients = {"square": 1.0}
 
     def __init__(self):
         torch.manual_seed(0)
@@ -21,15 +22,13 @@ class Line:
         self.training_set = Points()
 
     def collate(self, items):
-        return Point(torch.stack(items))
+        return PointBatch(torch.stack(items))
 
     def initialise(self, batch):
         pass
 
     def entries(self, step, epoch):
         return {"taken": step}
-
-    coefficients = {"square": 1.0}
 
     def weights(self, batch):
         return {"square": torch.tensor(float(len(batch)))}
@@ -38,7 +37,7 @@ class Line:
         return {"square": (network(batch.x) - 3 * batch.x).square().mean()}
 
     def prepare(self):
-        self.prepared = True
+        pass
 
     def validate(self, model, tensorboard, step):
         return {"val_loss": abs(3 - model.weight.item())}
@@ -54,7 +53,7 @@ class Points(torch.utils.data.Dataset):
         return torch.tensor([float(item[1])])
 
 
-class Point:
+class PointBatch:
     def __init__(self, x):
         self.x = x
 
@@ -66,12 +65,13 @@ class Point:
 
 
 def test_any_task_can_be_trained(tmp_path):
-    config = with_train(max_steps=100, eval_interval=50, learning_rate=0.3, warmup_steps=1, keep_ckpts=1)
-    run = Trainer(Line(), config.train, tmp_path, DistributedContext(torch.device("cpu")))
+    def trainer():
+        config = with_train(max_steps=100, eval_interval=50, learning_rate=0.3, warmup_steps=1, keep_ckpts=1)
+        return Trainer(StraightLine(), config.train, tmp_path, DistributedContext(torch.device("cpu")))
+
+    run = trainer()
     run.run()
     assert abs(run.task.model.weight.item() - 3) < 0.1
     assert {path.name for path in tmp_path.glob("*.pt")} == {"model_100.pt", "model_best.pt"}
     assert read_checkpoint(tmp_path / "model_100.pt")["taken"] == 100
-    assert (
-        Trainer(Line(), config.train, tmp_path, DistributedContext(torch.device("cpu"))).progress.step == 100
-    )
+    assert trainer().progress.step == 100

@@ -1,6 +1,4 @@
-import logging
-import os
-import signal
+import csv
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from tests.training.clips import make_clips
 from tests.training.events import Events
+from tests.training.runs import after_each_step, same, stop_at
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
@@ -67,10 +66,6 @@ def trainer(clips, folder, config=None) -> Trainer:
     return Trainer(task, engine_config(config.train, CPU), folder, DistributedContext(CPU))
 
 
-def same(one, two) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
 KINDS = [{}, {"k_step_max": 30}, {"type": "ReFlow"}, {"type": "ReFlow", "k_step_max": 30}]
 
 
@@ -78,10 +73,9 @@ KINDS = [{}, {"k_step_max": 30}, {"type": "ReFlow"}, {"type": "ReFlow", "k_step_
 def test_the_loss_falls_and_validation_is_written(clips, tmp_path, model):
     """All kinds by the same code; PITFALL 35: those that can only refine are measured too."""
     torch.set_num_threads(1)
+    taken: list[dict[str, torch.Tensor]] = []
     run = trainer(clips, tmp_path, configured(model, max_steps=60, interval_val=20))
-    step, taken = run._step, []
-    run._step = lambda *args: taken.append(step(*args)) or taken[-1]
-    run.run()
+    after_each_step(run, taken.append).run()
     totals = [float(value["total"]) for value in taken]
     assert sum(totals[-10:]) < sum(totals[:10])
     events = Events(tmp_path)
@@ -152,35 +146,25 @@ def test_a_cache_on_a_gpu_that_is_not_used_is_announced(clips, caplog):
 
 def test_the_rate_decays_after_exactly_so_many_steps(clips, tmp_path):
     run = trainer(clips, tmp_path, configured(decay_step=4, gamma=0.5, max_steps=10))
-    take, rates = run._step, []
-    run._step = lambda *args: (take(*args), rates.append(run._rate))[0]
-    run.run()
+    rates = []
+    after_each_step(run, lambda _: rates.append(run.state.learning_rate)).run()
     assert rates == [2e-3] * 4 + [1e-3] * 4 + [5e-4] * 2
 
 
-def _stop_at(run, step):
-    take = run._step
-
-    def once(*args):
-        values = take(*args)
-        if run.progress.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return values
-
-    run._step = once
-    with pytest.raises(KeyboardInterrupt):
-        run.run()
-
-
 @pytest.mark.parametrize(
-    "changes", [{}, {"ema_decay": 0.9}, {"amp_dtype": "bf16"}, {"cache_all_data": False}], ids=str
+    ("model", "changes"),
+    [
+        ({}, {}),
+        ({}, {"ema_decay": 0.9, "cache_all_data": False}),
+        ({"type": "ReFlow"}, {"amp_dtype": "bf16"}),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("model", [{}, {"type": "ReFlow"}], ids=str)
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(clips, tmp_path, monkeypatch, changes, model):
+def test_an_interrupted_run_resumes_exactly(clips, tmp_path, monkeypatch, changes, model):
     monkeypatch.setattr("training.precision.cpu_has_bf16", lambda: True)  # slow or not, it is used
     config = configured(model, interval_val=20, **changes)
     trainer(clips, tmp_path / "straight", config).run()
-    _stop_at(trainer(clips, tmp_path / "stopped", config), 7)  # in the middle of an epoch
+    stop_at(trainer(clips, tmp_path / "stopped", config), 7)  # in the middle of an epoch
     trainer(clips, tmp_path / "stopped", config).run()
     straight, resumed = (read_checkpoint(tmp_path / n / "model_20.pt") for n in ("straight", "stopped"))
     assert same(straight["model"], resumed["model"])
@@ -202,7 +186,7 @@ def test_without_save_opt_there_is_no_optimizer_and_going_on_says_so(clips, tmp_
     trainer(clips, tmp_path, configured(max_steps=10, save_opt=False)).run()
     assert "optimizer" not in read_checkpoint(tmp_path / "model_10.pt")
     run = trainer(clips, tmp_path, configured(max_steps=12))
-    assert run.progress.step == 10 and not run.optimizer.state
+    assert run.progress.step == 10 and not run.state.optimizer.state
     assert any("train.save_opt is off" in line for line in caplog.messages)
 
 
@@ -212,7 +196,7 @@ def test_a_published_checkpoint_is_a_valid_start(clips, tmp_path):
     run = trainer(clips, tmp_path, configured(max_steps=4002, decay_step=4001))
     assert run.progress.step == 4000 and same(run.task.model.state_dict(), state)
     assert run.run().step == 4002
-    assert run._rate == pytest.approx(1e-3)  # the schedule goes on from where the file is
+    assert run.state.learning_rate == pytest.approx(1e-3)  # the schedule goes on from where the file is
 
 
 BASES = {
@@ -235,7 +219,7 @@ def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, ca
     used = clips[:2] if n_spk == 1 else clips
     own = DiffusionTask(config, used, clips[:1], CPU).model.state_dict()
     run = trainer(used, folder, config)
-    assert run.progress.step == 0 and not run.fresh
+    assert run.progress.step == 0 and not run.state.fresh
     expected = {**state, **{name: own[name] for name in own if name == "spk_embed.weight"}}
     if base == "of seven" and n_spk > 1:
         expected["spk_embed.weight"] = state["spk_embed.weight"].mean(0, keepdim=True).expand(n_spk, -1)
@@ -267,7 +251,8 @@ def test_forced_checkpoints_stay_and_of_the_others_the_newest(clips, tmp_path):
     run.task.validate = lambda *args: {"val_loss": 1.0}
     run.run()
     assert run.checkpoints.steps() == [10, 20, 30, 32, 36, 40]
-    assert [int(row["step"]) for row in run.tracker._rows] == list(range(4, 41, 4))  # saved, not measured
+    rows = csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines())
+    assert [int(row["step"]) for row in rows] == list(range(4, 41, 4))  # saved, not measured
 
 
 def test_a_model_with_a_speaker_encoder_is_not_trained(clips):
@@ -281,11 +266,6 @@ def test_what_is_wanted_follows_the_configuration():
     assert wanted["units"]["encoder"] == "mfcc" and wanted["mel"]["n_mels"] == 128
     assert "f_max" not in wanted["mel"]  # diffusion.yaml does not know it
     assert wanted_features(configured({"use_pitch_aug": False})).keys() == {"units", "f0", "mel", "volume"}
-
-
-@pytest.fixture(autouse=True)
-def _told(caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.WARNING)
 
 
 def test_the_recording_and_two_voices_are_heard(clips, tmp_path):

@@ -11,7 +11,7 @@ from modules.dsp.audio import write_audio
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.inference.tiny import write_vocoder
 from tests.support.golden_cases import voice
-from tests.training.clips import CONFIG, make_clips
+from tests.training.clips import CONFIG
 from tests.training.events import Events
 from training.distributed import DistributedContext
 from training.loop import Trainer
@@ -20,11 +20,6 @@ from training.tensorboard import TensorBoardLogger
 from vdecoder import VOCODERS, VocoderSpec
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def clips(tmp_path):
-    return make_clips(tmp_path / "dataset", {"a": [40, 50], "b": [60]})
 
 
 def make_task(clips, config=CONFIG) -> GlowTask:

@@ -1,0 +1,127 @@
+"""One optimizer step: gradients over all batches and processes, clipping, the running mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from modules.common.errors import TrainingError
+from training.distributed import DistributedContext
+from training.precision import Precision
+from training.state import TrainingState
+from training.tasks.base import Task, TrainingBatch
+
+_MAX_GRAD_NORM = 5.0
+
+
+class OptimizerStep:
+    """Takes the steps of one run.
+
+    Args:
+        task: The losses.
+        state: What a step changes.
+        network: ``state.model``, wrapped for several processes.
+        precision: Number format of the forward pass.
+        context: The run's processes.
+        ema_decay: Of the running mean of the weights.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        state: TrainingState,
+        network: nn.Module,
+        precision: Precision,
+        context: DistributedContext,
+        ema_decay: float = 0.0,
+    ) -> None:
+        self.task, self.state, self.network, self.context = task, state, network, context
+        self.precision, self.ema_decay = precision, ema_decay
+        self._skipped = torch.zeros((), device=context.device)
+
+    def take(
+        self, batches: Sequence[TrainingBatch], learning_rate: float, reduce: Callable[[Tensor], Tensor]
+    ) -> dict[str, Tensor]:
+        """Take one step, without waiting for the device.
+
+        Args:
+            batches: This process's.
+            learning_rate: Of this step.
+            reduce: Sum of a tensor (K,) over all processes.
+
+        Returns:
+            This process's share of each loss, of their "total", and of "grad_norm".
+
+        Raises:
+            TrainingError: The device is out of memory.
+        """
+        state = self.state
+        state.model.train()
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate
+        state.optimizer.zero_grad(set_to_none=True)
+        try:
+            values = self.backward(batches, reduce)
+        except torch.OutOfMemoryError:
+            raise TrainingError(
+                f"{self.context.device} is out of memory. {self.task.advice['memory']}"
+            ) from None
+        state.scaler.unscale_(state.optimizer)  # clip true gradients, not scaled ones
+        norm = nn.utils.clip_grad_norm_(state.model.parameters(), _MAX_GRAD_NORM)
+        self._skip_unless_finite(norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.update_mean(self.ema_decay)
+        state.progress.step += 1
+        return {**values, "grad_norm": norm / self.context.size}
+
+    def backward(
+        self, batches: Sequence[TrainingBatch], reduce: Callable[[Tensor], Tensor]
+    ) -> dict[str, Tensor]:
+        """Add the gradients of a step; return this process's share of the losses.
+
+        A loss is a mean over what a batch holds of its kind: frames, or voiced
+        frames. The step's is the mean over all that its batches hold together,
+        in all processes, so it does not matter how they are cut.
+        """
+        task, context = self.task, self.context
+        weights = [task.weights(batch) for batch in batches]
+        names = list(weights[0])
+        sums = reduce(torch.stack([torch.stack([w[name] for name in names]) for w in weights]).sum(0))
+        totals = dict(zip(names, sums.clamp(min=1), strict=True))
+        values: dict[str, Tensor] = {}
+        for number, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
+            last = number == len(batches) - 1
+            with nullcontext() if last or context.size == 1 else self.network.no_sync():  # type: ignore[operator]
+                with self.precision.autocast():
+                    parts = task.losses(self.network, batch)
+                shares = {name: part * weight[name] / totals[name] for name, part in parts.items()}
+                total = torch.stack([task.coefficients[name] * s for name, s in shares.items()]).sum()
+                # the processes' gradients are averaged, but what belongs to a step is their sum
+                self.state.scaler.scale(total * context.size).backward()
+            for name, share in {**shares, "total": total}.items():
+                values[name] = values[name] + share.detach() if name in values else share.detach()
+        return values
+
+    def count_skipped(self) -> float:
+        """Steps skipped for non-finite gradients since the last call."""
+        skipped = float(self._skipped)
+        self._skipped.zero_()
+        return skipped
+
+    def _skip_unless_finite(self, norm: Tensor) -> None:
+        """Make the optimizer step a no-op if the norm of the gradients is not finite.
+
+        Clipping would spread a single infinity over all weights, for good. The
+        fused optimizer reads the flag on its device, so nothing waits for it.
+        """
+        optimizer = self.state.optimizer
+        bad = (~torch.isfinite(norm)).float()
+        self._skipped += bad
+        if optimizer.param_groups[0]["fused"]:
+            optimizer.found_inf = bad  # type: ignore[attr-defined] # as GradScaler does
+        elif bad:
+            optimizer.zero_grad(set_to_none=True)

@@ -266,7 +266,7 @@ class GlowSVC(nn.Module):
         g, shift = self.embed_speaker(speaker)
         x = self.embed(units, uv, shift, volume)
         if predict_f0:
-            f0 = self._predict_f0(x, f0, uv, mask, g)
+            f0 = self.decode_f0(x, f0, uv, mask, g)
         m_p, logs_p = self.enc_p(x, f0, mask)
         z = m_p + noise * logs_p.float().exp()
         frames = z.size(2)
@@ -274,7 +274,7 @@ class GlowSVC(nn.Module):
         z, mask = (F.pad(track, padding, mode="replicate") for track in (z, mask))
         return self.flow.inverse(z, mask, g)[:, :, :frames], f0
 
-    def _predict_f0(self, x: Tensor, f0: Tensor, uv: Tensor, mask: Tensor, g: Tensor) -> Tensor:
+    def decode_f0(self, x: Tensor, f0: Tensor, uv: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """F0 (B, N) in Hz for every frame, unvoiced ones included, within the range of the bins."""
         if self.f0_decoder is None:
             raise ConfigError("this model cannot predict F0 (use_automatic_f0_prediction is off)")

@@ -158,14 +158,15 @@ def _export(name: str, path: Path, weights: str | None) -> None:
     from modules.common.progress import stage
 
     with stage(f"{name}: reading the weights"):
-        from export.encoder import TOLERANCE, export_encoder
+        from export.check import TOLERANCE
+        from export.encoder import export_encoder
         from vencoder import ENCODERS
 
         encoder = ENCODERS.build(name, "cpu", weights=weights and Path(weights))
-    done = export_encoder(encoder, path)
+    difference = export_encoder(encoder, path)
     print(
-        f"{name}: largest difference {done.difference:.1e} of the largest unit (allowed: {TOLERANCE:.0e}); "
-        f"wrote {done.path}, {done.path.stat().st_size / 1e6:.1f} MB"
+        f"{name}: largest difference {difference:.1e} of the largest unit (allowed: {TOLERANCE:.0e}); "
+        f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB"
     )
 
 

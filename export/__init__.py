@@ -1,7 +1,6 @@
-"""Models as ONNX graphs, for programs without PyTorch.
+"""Export of models to ONNX graphs, for programs without PyTorch.
 
-Names only, so that listing them loads nothing heavy; the work is in
-export/encoder.py and export/graph.py.
+This file holds names only, so that listing them loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from modules.common.errors import ConfigError
 from modules.pretrained.weights import WEIGHTS
 from vencoder import ENCODERS
 
-# by the module that an encoder is in, since what stands in the way is the same for all of them
+# by the module of an encoder
 _REASONS = {
     "vencoder.whisper": (
-        "Whisper hears windows of 30 s, which are cut and joined outside of its network; "
-        "a graph has to take a wave of any length"
+        "Whisper takes windows of 30 s, which are cut and joined outside of its network; "
+        "a graph has to take audio of any length"
     ),
     "vencoder.onnx": "it is an ONNX graph already",
     "vencoder.mfcc": "it has no network",
@@ -22,12 +21,12 @@ _REASONS = {
 
 
 def exportable() -> list[str]:
-    """Return the names of the speech encoders that can be written as ONNX."""
+    """Names of the speech encoders that can be exported."""
     return [name for name in ENCODERS if _reason(name) is None]
 
 
 def file_name(name: str) -> str:
-    """Return what the file of the encoder ``name`` is called: as its -onnx twin wants it, if there is one.
+    """File name of the encoder ``name``: that of its -onnx twin, if it has one.
 
     Raises:
         ConfigError: There is no such encoder, or it cannot be exported; says why.

@@ -1,4 +1,4 @@
-"""Graphs with what they must agree with: PyTorch's own answer to the same inputs."""
+"""ONNX graphs, each compared with PyTorch before its file takes its place."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export.graph import Shape, write_graph
+from export.graph import TRACED, Shape, write_graph
 from modules.common.errors import CheckpointError
 from modules.common.files import replacing
 from modules.dsp.f0 import f0_to_coarse
 from modules.onnx.session import open_session, run
 
-FRAMES, SAMPLES = "n_frames", "n_samples"  # the lengths that are free
+FRAMES, SAMPLES = "n_frames", "n_samples"  # names of the free lengths
 TOLERANCE = 1e-3  # of the largest value, or of 1; float32 in another order differs by 1e-5
 QUICK = (1, 2, 37)  # frames; every export is compared at these
-LENGTHS = (1, 2, 3, 86, 501, 1292)  # and at these if asked to: up to 15 s
-_TRACED = 50  # frames; any number but 0 and 1, which the tracer takes for constants
+LENGTHS = (1, 2, 3, 86, 501, 1292)  # and with --check at these: up to 15 s
 
 Reference = Callable[[Mapping[str, Tensor]], Tensor]
 
@@ -34,10 +33,10 @@ class Graph:
 
     Attributes:
         file: Its name.
-        module: What is traced, with arguments called as the inputs.
+        module: To be traced; its arguments are named as the inputs.
         inputs: Shapes by name, in the order of the arguments.
-        output: Name and shape of what it gives.
-        reference: The same from the parts that PyTorch's chain uses.
+        output: Name and shape.
+        reference: The output as the PyTorch chain computes it.
         hop_length: Samples per frame.
     """
 
@@ -51,14 +50,14 @@ class Graph:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What onnxruntime and PyTorch made of one input.
+    """Outputs of onnxruntime and PyTorch for one input.
 
     Attributes:
         n_frames: Its length.
-        difference: The largest, of any number.
-        largest: The largest number that PyTorch gives.
-        torch_seconds: Time that PyTorch took.
-        onnx_seconds: Time that onnxruntime took.
+        difference: The largest, of any value.
+        largest: The largest value of PyTorch.
+        torch_seconds: Time of PyTorch.
+        onnx_seconds: Time of onnxruntime.
     """
 
     n_frames: int
@@ -69,26 +68,26 @@ class Comparison:
 
 
 def write(graph: Graph, folder: Path, facts: Mapping[str, str]) -> Path:
-    """Write ``graph`` into ``folder`` and compare it; the file takes its place if the two agree.
+    """Write ``graph`` into ``folder``; the file takes its place if it agrees with PyTorch.
 
     Args:
         graph: What to write.
-        folder: Where to.
-        facts: What the file says of itself.
+        folder: Destination.
+        facts: Metadata of the file.
 
     Raises:
-        CheckpointError: They do not, or the weights are too large for one file.
+        CheckpointError: It does not agree, or the weights are too large for one file.
         OSError: It cannot be written.
     """
     path = folder / graph.file
-    frames = Dim(FRAMES, min=2)  # one frame is no problem to the graph, only to the tracer
+    frames = Dim(FRAMES, min=2)  # the graph itself takes one frame too
     lengths = {FRAMES: frames, SAMPLES: graph.hop_length * frames}
     name, shape = graph.output
     with replacing(path) as temporary:
         write_graph(
             graph.module,
             temporary,
-            examples=example(graph, _TRACED),
+            examples=example(graph, TRACED),
             dims={
                 name: {axis: lengths[length] for axis, length in enumerate(shape) if isinstance(length, str)}
                 for name, shape in graph.inputs.items()
@@ -102,7 +101,7 @@ def write(graph: Graph, folder: Path, facts: Mapping[str, str]) -> Path:
 
 @torch.inference_mode()
 def compare(graph: Graph, path: Path, lengths: Sequence[int] = LENGTHS) -> list[Comparison]:
-    """Run the file ``path`` and PyTorch side by side at each of ``lengths``, in frames.
+    """Run the file ``path`` and PyTorch on inputs of ``lengths`` frames.
 
     Raises:
         CheckpointError: They differ by more than the tolerance.
@@ -115,22 +114,36 @@ def compare(graph: Graph, path: Path, lengths: Sequence[int] = LENGTHS) -> list[
         wanted, torch_seconds = _timed(lambda: graph.reference(feed).numpy())  # noqa: B023
         where = f"{path} cannot be run on {n_frames} frames"
         found, onnx_seconds = _timed(lambda: run(session, arrays, where)[0])  # noqa: B023
-        if found.shape != wanted.shape:
-            raise CheckpointError(
-                f"{graph.file} gives {list(found.shape)} at {n_frames} frames, PyTorch {list(wanted.shape)}"
-            )
-        difference, largest = float(np.abs(found - wanted).max()), float(np.abs(wanted).max())
-        if not difference <= TOLERANCE * max(1.0, largest):
-            raise CheckpointError(
-                f"{graph.file} is {difference:.1e} off PyTorch at {n_frames} frames, where the largest "
-                f"value is {largest:.1e}; that is more than {TOLERANCE:.0e} of it"
-            )
+        difference, largest = measure(found, wanted, 1.0, f"{graph.file} at {n_frames} frames")
         results.append(Comparison(n_frames, difference, largest, torch_seconds, onnx_seconds))
     return results
 
 
+def measure(found: np.ndarray, wanted: np.ndarray, floor: float, where: str) -> tuple[float, float]:
+    """Largest difference of onnxruntime's output from PyTorch's, and largest value of the latter.
+
+    Args:
+        found: Output of onnxruntime.
+        wanted: Output of PyTorch.
+        floor: The tolerance is relative to the largest value, or to this if that is smaller.
+        where: Begins the message of an error.
+
+    Raises:
+        CheckpointError: The shapes differ, or the values by more than the tolerance.
+    """
+    if found.shape != wanted.shape:
+        raise CheckpointError(f"{where} gives {list(found.shape)}, PyTorch {list(wanted.shape)}")
+    difference, largest = float(np.abs(found - wanted).max()), float(np.abs(wanted).max())
+    if not difference <= TOLERANCE * max(floor, largest):
+        raise CheckpointError(
+            f"{where} is {difference:.1e} off PyTorch, more than {TOLERANCE:.0e} of the largest value, "
+            f"{largest:.1e}"
+        )
+    return difference, largest
+
+
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what ``work`` gives, and the seconds of its second run: the first one warms up."""
+    """Result of ``work``, and the seconds of a second run: the first one warms up."""
     result = work()
     began = time.perf_counter()
     work()
@@ -138,7 +151,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def example(graph: Graph, n_frames: int) -> dict[str, Tensor]:
-    """Return inputs of ``n_frames`` frames that a song could give; the same ones every time."""
+    """Realistic inputs of ``n_frames`` frames, the same ones every time."""
     generator = torch.Generator().manual_seed(n_frames)
     lengths = {FRAMES: n_frames, SAMPLES: n_frames * graph.hop_length}
     return {
@@ -152,7 +165,7 @@ def _track(name: str, shape: Sequence[Any], generator: torch.Generator) -> Tenso
     share = torch.rand(*shape, generator=generator)
     if name == "f0":
         f0 = 80.0 * 10.0**share  # Hz
-        # where the bin hangs on the last digit, no two programs agree
+        # at the edge of a bin the last digit decides, and programs differ
         sure = f0_to_coarse(f0 * (1 - 1e-5)) == f0_to_coarse(f0 * (1 + 1e-5))
         return f0.where(sure & (normal > -1), 220.0)
     tracks = {

@@ -1,7 +1,7 @@
-"""The diffusion model as two ONNX graphs: what is to be sung, and the network that is asked step by step.
+"""The diffusion model as two ONNX graphs: the condition and the denoiser.
 
-The first runs once for a passage, the second at every step of a sampler. The
-samplers stay outside: they are a few sums, and which one is a matter of taste.
+The first runs once for a segment, the second at every step of a sampler. The
+samplers are a few sums and stay outside.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from modules.onnx.manifest import CONDITION, DENOISER, DiffusionSidecar
 
 
 def diffusion_graphs(model: Unit2Mel) -> list[Graph]:
-    """Return both graphs."""
+    """Both graphs."""
     config = model.config
     inputs: dict[str, Shape] = {
         "units": (1, config.data.ssl_dim, FRAMES),
@@ -57,7 +57,7 @@ def diffusion_graphs(model: Unit2Mel) -> list[Graph]:
 
 
 def diffusion_sidecar(model: Unit2Mel) -> DiffusionSidecar:
-    """Return what a sampler has to know."""
+    """Parameters for a sampler."""
     config, decoder = model.config, model.decoder
     betas: tuple[float, ...] = ()
     if isinstance(decoder, GaussianDiffusion):
@@ -82,7 +82,7 @@ class ConditionGraph(nn.Module):
     """Units, F0, volume and speaker to the condition.
 
     Args:
-        model: Is copied.
+        model: To be copied.
     """
 
     def __init__(self, model: Unit2Mel) -> None:
@@ -105,10 +105,10 @@ class ConditionGraph(nn.Module):
 
 
 class DenoiserGraph(nn.Module):
-    """The network that a sampler asks: noise, or the velocity of a rectified flow.
+    """Denoiser of a sampler: predicts noise, or the velocity of a rectified flow.
 
     Args:
-        model: Is copied.
+        model: To be copied.
     """
 
     def __init__(self, model: Unit2Mel) -> None:
@@ -120,7 +120,7 @@ class DenoiserGraph(nn.Module):
 
         Args:
             x: (1, M, N), the noised mel, normalised.
-            t: (1,), the time in steps, whole or not.
+            t: (1,), the time in steps, not only whole ones.
             condition: (1, H, N).
         """
         return self.network(x, t, condition)

@@ -1,9 +1,9 @@
-"""The acoustic model as ONNX graphs: from what is sung, how high and by whom, to a mel.
+"""The acoustic model as ONNX graphs: units, F0 and speaker to a mel.
 
-The graph is the reverse pass alone, with all that only depends on the weights
-done beforehand. A speaker is a row of shares, frame by frame; whatever a
-layer makes of a speaker's vector is linear, so the graph keeps what it makes of
-each speaker, and any mix costs no more than one voice.
+The graph is the inverse flow alone, with everything that depends on weights
+only precomputed. A speaker is a row of shares, frame by frame; layers are
+linear in a speaker's embedding, so the graph keeps their output for each
+speaker, and any mix costs no more than one speaker.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from modules.onnx.manifest import MELODY, MODEL
 
 
 def glow_graph(model: GlowSVC, hop_length: int) -> Graph:
-    """Return the graph that makes the mel."""
+    """Graph that predicts the mel."""
     noise: Shape = (1, model.config.inter_channels, FRAMES)
     inputs = glow_inputs(model)
     return Graph(MODEL, GlowGraph(model), inputs, ("mel", noise), mel_reference(model), hop_length)
 
 
 def melody_graph(model: GlowSVC, hop_length: int) -> Graph:
-    """Return the graph that predicts F0."""
+    """Graph that predicts F0."""
     inputs = {name: shape for name, shape in glow_inputs(model).items() if name != "noise"}
 
     def reference(feed: Mapping[str, Tensor]) -> Tensor:
@@ -42,7 +42,7 @@ def melody_graph(model: GlowSVC, hop_length: int) -> Graph:
 
 
 def glow_inputs(model: GlowSVC) -> dict[str, Shape]:
-    """Return the inputs of the graph that makes the mel, in the order of its arguments."""
+    """Inputs of the graph that predicts the mel, in the order of its arguments."""
     config = model.config
     inputs: dict[str, Shape] = {
         "units": (1, config.ssl_dim, FRAMES),
@@ -58,7 +58,7 @@ def glow_inputs(model: GlowSVC) -> dict[str, Shape]:
 
 
 def mel_reference(model: GlowSVC) -> Reference:
-    """Return PyTorch's own way from the inputs to the mel."""
+    """The mel of the graph's inputs as PyTorch computes it."""
     return lambda feed: _converted(model, feed)[0]
 
 
@@ -68,11 +68,11 @@ def _converted(model: GlowSVC, feed: Mapping[str, Tensor], predict_f0: bool = Fa
     return model.convert(feed["units"], feed["f0"], feed["uv"], speaker, volume, noise, predict_f0)
 
 
-class Embedding(nn.Module):
-    """What the graphs of a model share: everything until the text encoder and the flow.
+class FoldedModel(nn.Module):
+    """A copy of the model with weight norms folded and speaker layers on shares, for both graphs.
 
     Args:
-        model: Is copied.
+        model: To be copied.
     """
 
     def __init__(self, model: GlowSVC) -> None:
@@ -90,14 +90,14 @@ class Embedding(nn.Module):
     def embed(
         self, units: Tensor, uv: Tensor, speaker: Tensor | None, volume: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the embedded units (1, C, N), and the shares (1, S, N or 1) as the layers want them."""
-        if speaker is None:  # of a model of one voice
+        """Embed the units (1, C, N), and transpose the shares (1, S, N or 1)."""
+        if speaker is None:  # a model of one speaker
             speaker = torch.ones(1, 1, 1)
         shift = (speaker @ self.model.spk_emb.weight).transpose(1, 2)
         return self.model.embed(units, uv, shift, volume), speaker.transpose(1, 2)
 
 
-class GlowGraph(Embedding):
+class GlowGraph(FoldedModel):
     """Units, F0 and noise to a mel, of any number of frames."""
 
     def __init__(self, model: GlowSVC) -> None:
@@ -120,7 +120,7 @@ class GlowGraph(Embedding):
             f0: (1, N), Hz, without gaps.
             uv: (1, N), 1 where voiced.
             noise: (1, M, N), standard normal times ``noise_scale``.
-            speaker: (1, N, S), shares of each speaker; for a model of several.
+            speaker: (1, N, S), shares of the speakers; for a model of several.
             volume: (1, N), root mean square; for a model that follows it.
         """
         x, shares = self.embed(units, uv, speaker, volume)
@@ -128,14 +128,14 @@ class GlowGraph(Embedding):
         z = mean + noise * logs.exp()
         n_sqz, frames = self.config.n_sqz, z.size(2)
         whole = (frames + n_sqz - 1) // n_sqz * n_sqz
-        held = torch.arange(whole).clamp(max=frames - 1)  # the last frame fills its group
+        held = torch.arange(whole).clamp(max=frames - 1)  # repeats the last frame to a whole group
         if speaker is not None:
             shares = shares[:, :, held]
         return self.flow(z[:, :, held], shares)[:, :, :frames]
 
 
-class MelodyGraph(Embedding):
-    """Units and F0 to the F0 that the speaker would sing: ``-a``, for speech."""
+class MelodyGraph(FoldedModel):
+    """Units and F0 to predicted F0: ``-a``, for speech."""
 
     def forward(
         self,
@@ -147,14 +147,14 @@ class MelodyGraph(Embedding):
     ) -> Tensor:
         """Return F0 (1, N), Hz; arguments as of :class:`GlowGraph`."""
         x, shares = self.embed(units, uv, speaker, volume)
-        return self.model._predict_f0(x, f0, uv, torch.ones_like(f0).unsqueeze(1), shares)
+        return self.model.decode_f0(x, f0, uv, torch.ones_like(f0).unsqueeze(1), shares)
 
 
 class ReverseFlow(nn.Module):
-    """The flow backwards, each mixing of channels and the scaling after it as one matrix.
+    """The inverse flow, each mixing of channels and the scaling after it as one convolution.
 
     Args:
-        flow: Its couplings are used.
+        flow: Its couplings are shared.
     """
 
     def __init__(self, flow: Flow) -> None:
@@ -166,7 +166,7 @@ class ReverseFlow(nn.Module):
         self.mixes = nn.ModuleList(_unmix(norm, mix) for norm, mix, _ in reversed(blocks))
 
     def forward(self, z: Tensor, shares: Tensor) -> Tensor:
-        """Return the mel (1, M, N) of a latent; N is a multiple of ``n_sqz``, shares are (1, S, N or 1)."""
+        """Map a latent to the mel (1, M, N); N is a multiple of ``n_sqz``, shares are (1, S, N or 1)."""
         x, one = squeeze(z, self.n_sqz), torch.ones(1, 1, 1)
         for coupling, mix in zip(self.couplings, self.mixes, strict=True):
             assert isinstance(coupling, AffineCoupling)
@@ -175,30 +175,27 @@ class ReverseFlow(nn.Module):
 
 
 def _unmix(norm: ActNorm, mix: InvConvNear) -> nn.Conv1d:
-    """Return both steps undone as one convolution; ONNX has no inverse of a matrix."""
+    """The inverse of both steps as one convolution; ONNX has no inverse of a matrix."""
+    norm, mix = copy.deepcopy(norm).double(), copy.deepcopy(mix).double()
     channels = norm.bias.size(1)
     one = torch.ones(1, 1, channels, dtype=torch.float64)
     with torch.no_grad():
-        inverse = torch.linalg.inv(mix.weight.double())
-        matrix = mix._mix(torch.eye(channels, dtype=torch.float64)[None], inverse)
-        norm = copy.deepcopy(norm).double()
+        matrix = mix.inverse(torch.eye(channels, dtype=torch.float64)[None], one, one)
         shift = norm.inverse(torch.zeros(1, channels, 1, dtype=torch.float64), one[..., :1], one)
         matrix = norm.inverse(matrix, one, one) - shift
     return _conv(matrix[0].unsqueeze(2), shift.flatten())
 
 
 def _for_speakers(conv: nn.Conv1d, by_speaker: Tensor) -> nn.Conv1d:
-    """Return a convolution of a speaker's vector (1, G, N) as one of shares (1, S, N)."""
+    """A convolution of speaker embeddings (1, G, N) as one of shares (1, S, N)."""
     assert conv.bias is not None
     weight = conv.weight.detach()[..., 0].double() @ by_speaker.detach().double().T
     return _conv(weight.unsqueeze(2), conv.bias)
 
 
 def _folded(conv: WeightNormConv1d) -> nn.Conv1d:
-    """Return the plain convolution that ``conv`` stands for."""
-    direction = conv.weight_v.detach().double()
-    weight = direction * (conv.weight_g.detach().double() / conv._length(direction))
-    return _conv(weight, conv.bias, conv.groups)
+    """The plain convolution that ``conv`` stands for, computed in float64."""
+    return _conv(copy.deepcopy(conv).double().weight.detach(), conv.bias, conv.groups)
 
 
 def _fold_all(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""One way to turn a torch module into an ONNX file: traced for any length, in one file, without chatter."""
+"""Torch modules to ONNX files: traced for any length, one file each, without noise in the log."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from modules.common.errors import CheckpointError
 
 Shape = Sequence[int | str]  # of an input or output; a name stands for any length
-_LARGEST = 2**31 - 2**24  # bytes; what protobuf allows, less some for the graph itself
-# tell of operators that no model here has, and of optimisations that were not possible
-_TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
+TRACED = 50  # frames or units of the examples; any number but 0 and 1, which are traced as constants
+_LARGEST = 2**31 - 2**24  # bytes; the limit of protobuf, less some for the graph itself
+# they report operators that no model here has, and skipped optimisations
+_NOISY = ("torch.onnx._internal.exporter._registration", "onnxscript.optimizer._constant_folding")
 
 
 def write_graph(
@@ -32,13 +33,11 @@ def write_graph(
 
     Args:
         module: On the CPU.
-        path: Where to.
-        examples: What to trace it with, by the names of the graph's inputs, which are
-            those of the module's arguments.
+        path: Destination.
+        examples: Inputs to trace it with, by the names of the module's arguments.
         dims: For each example, its axes of any length as ``torch.export.Dim``.
-        shapes: That the file states, by the names of inputs and outputs: a
-            number, or a name for any length. What is no example is an output.
-        facts: What the file says of itself.
+        shapes: Of inputs and outputs, by name; what is not in ``examples`` is an output.
+        facts: Metadata of the file.
 
     Raises:
         CheckpointError: The weights are too large for one file.
@@ -80,8 +79,8 @@ def write_graph(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the loggers that tell users nothing from doing so."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    """Silence loggers that tell users nothing."""
+    loggers = [logging.getLogger(name) for name in _NOISY]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

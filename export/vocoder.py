@@ -1,4 +1,4 @@
-"""The neural vocoders as ONNX graphs: mel and F0 to sound, the sine source included.
+"""The neural vocoders as ONNX graphs: mel and F0 to audio, the sine source included.
 
 The graph is the network of vdecoder/ itself, without pieces. Only its
 resampling layers are replaced, since their products over unfolded windows have
@@ -56,7 +56,7 @@ def fused_graph(model: GlowSVC, vocoder: NeuralVocoder) -> Graph:
 
 
 def reach(network: Generator) -> int:
-    """Frames on either side that the sound of a frame depends on."""
+    """Frames on either side that the audio of a frame depends on."""
     # one more: where a stage of a piece begins, its first samples of the source are missing
     return network.reaches()[0] + network.conv_pre.reach + 1
 
@@ -83,7 +83,7 @@ class _GivenDraws:
 
 
 class FusedGraph(nn.Module):
-    """The acoustic model and the vocoder as one: units to sound."""
+    """The acoustic model and the vocoder as one: units to audio."""
 
     def __init__(self, glow: GlowGraph, vocoder: VocoderGraph) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class FusedGraph(nn.Module):
         speaker: Tensor | None = None,
         volume: Tensor | None = None,
     ) -> Tensor:
-        """Return the sound (1, N * hop_length); arguments as of the two."""
+        """Synthesize the audio (1, N * hop_length); arguments as of the two."""
         mel = self.glow(units, f0, uv, noise, speaker, volume)
         return self.vocoder(mel, f0 * (uv > 0.5), source_noise, phase)
 
@@ -121,7 +121,7 @@ class VocoderGraph(nn.Module):
         self.network.noise_convs = nn.ModuleList(map(_strided, vocoder.network.noise_convs))
 
     def forward(self, mel: Tensor, f0: Tensor, source_noise: Tensor, phase: Tensor) -> Tensor:
-        """Return the sound (1, N * hop_length), within ±1.
+        """Synthesize the audio (1, N * hop_length), within ±1.
 
         Args:
             mel: (1, M, N), natural log.

@@ -1,4 +1,4 @@
-"""A trained voice as ONNX: every graph that a conversion needs, and the sidecar that says how they fit.
+"""A voice model as ONNX: the graphs of a conversion, and the sidecar that describes them.
 
 ``checkpoints/<name>/`` holds model.pth and config.json, and perhaps
 diffusion.pt and diffusion.yaml; the graphs are put beside them.
@@ -25,16 +25,16 @@ from modules.onnx.manifest import Sidecar, write_sidecar
 from vdecoder import VOCODERS
 from vdecoder.nsf_hifigan import NeuralVocoder
 
-_NO_NETWORK = "world"  # the vocoder that a graph is not needed for
+_NO_NETWORK = "world"  # the vocoder that needs no graph
 
 
 @dataclass(frozen=True)
 class VoiceExport:
-    """A loaded voice, and what to write of it.
+    """A loaded voice model, ready to be written.
 
     Attributes:
         graphs: To be written.
-        sidecar: What to say of them.
+        sidecar: Describes them.
     """
 
     graphs: tuple[Graph, ...]
@@ -42,30 +42,30 @@ class VoiceExport:
 
 
 def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceExport:
-    """Return what is in ``folder``, ready to be written.
+    """Load the voice model in ``folder``.
 
     Args:
         folder: With model.pth and config.json.
-        fuse: One graph from units to sound.
+        fuse: One graph from units to audio.
         melody: Also the graph that predicts F0.
 
     Raises:
-        ConfigError: Something is missing, or cannot be had; says why.
+        ConfigError: A file is missing, the parts do not fit, or the model has no such graph.
         CheckpointError: A model cannot be read, or does not fit its configuration.
         MissingWeightsError: The vocoder has not been downloaded.
     """
     if not folder.is_dir():
         raise ConfigError(
-            f"there is no folder {folder}; put the voice there, as {folder / 'model.pth'} and "
+            f"there is no folder {folder}; put the voice model there, as {folder / 'model.pth'} and "
             f"{folder / 'config.json'}"
         )
     config = load_config(folder / "config.json")
     check_encoder(config)
     name = config.model.vocoder_name
     if fuse and name == _NO_NETWORK:
-        raise ConfigError(f"--fuse: the vocoder {name!r} of this voice is no network; leave the flag away")
+        raise ConfigError(f"--fuse: the vocoder {name!r} of this voice model is not a network; remove --fuse")
     if melody and not config.model.use_automatic_f0_prediction:
-        raise ConfigError("-a: this model was trained without automatic F0 prediction; leave the flag away")
+        raise ConfigError("-a: this model was trained without automatic F0 prediction; remove -a")
     model = GlowSVC(config.model)
     load_model(model, folder / "model.pth")
     model.eval().requires_grad_(False)
@@ -73,7 +73,7 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceE
     if fuse and diffusion:
         raise ConfigError(
             f"--fuse: the diffusion model in {folder} refines mels, and a fused graph gives none; "
-            "leave the flag away, or take diffusion.pt and diffusion.yaml away"
+            "remove --fuse, or diffusion.pt and diffusion.yaml"
         )
     vocoder = _network(name, config)
     hop = config.data.hop_length
@@ -99,7 +99,7 @@ def export_voice(folder: Path, voice: VoiceExport) -> list[Path]:
     """Write all graphs of ``voice`` into ``folder``, each compared with PyTorch, then the sidecar.
 
     Args:
-        folder: Where to.
+        folder: Destination.
         voice: From :func:`load_voice`.
 
     Raises:
@@ -131,12 +131,12 @@ def _network(name: str, config: Config) -> NeuralVocoder | None:
 
 
 def _diffusion(folder: Path, config: Config) -> Unit2Mel | None:
-    """Return the diffusion model that lies in ``folder`` too, if one does."""
+    """The diffusion model in ``folder``, if there is one."""
     model, settings = folder / "diffusion.pt", folder / "diffusion.yaml"
     if not model.exists() and not settings.exists():
         return None
     if not model.exists():
-        raise CheckpointError(f"{settings} is there, but {model} is not; put it there too, or take both away")
+        raise CheckpointError(f"{settings} is there, but {model} is not; put it there too, or remove both")
     found = load_diffusion_config(settings)
     check_diffusion(found, config, settings)
     return load_unit2mel(model, found)

@@ -41,10 +41,14 @@ class WeightNormConv1d(nn.Module):
     def _length(weight: Tensor) -> Tensor:
         return torch.linalg.vector_norm(weight, dim=(1, 2), keepdim=True)
 
+    @property
+    def weight(self) -> Tensor:
+        """Kernels (out_channels, in_channels / groups, kernel_size)."""
+        return self.weight_v * (self.weight_g / self._length(self.weight_v))
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, out_channels, N) from ``x`` (B, in_channels, N)."""
-        weight = self.weight_v * (self.weight_g / self._length(self.weight_v))
-        return F.conv1d(x, weight, self.bias, padding=self.padding, groups=self.groups)
+        return F.conv1d(x, self.weight, self.bias, padding=self.padding, groups=self.groups)
 
 
 class DepthwiseSeparableConv1d(nn.Module):

@@ -183,7 +183,7 @@ def script(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        ({}, ["--fuse"], "'world' of this voice is no network"),
+        ({}, ["--fuse"], "'world' of this voice model is not a network"),
         ({"use_automatic_f0_prediction": False}, ["-a"], "-a: .*without automatic F0 prediction"),
         ({"vocoder_name": "nsf-hifigan"}, [], "python -m pretrain nsf-hifigan"),
         ({"vocoder_name": "griffin-lim"}, [], "unknown vocoder 'griffin-lim'"),
@@ -201,7 +201,7 @@ def test_what_a_voice_does_not_have_is_refused_before_any_work(script, tmp_path,
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("", "put the voice there, as checkpoints/x/model.pth"),
+        ("", "put the voice model there, as checkpoints/x/model.pth"),
         ("model.pth", "checkpoints/x/model.pth does not exist"),
         ("config.json", "checkpoints/x/config.json does not exist"),
     ],

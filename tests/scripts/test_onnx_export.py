@@ -15,7 +15,8 @@ import export.encoder
 import export.graph
 import onnx_export
 from export import exportable, file_name
-from export.encoder import TOLERANCE, Wave, export_encoder
+from export.check import TOLERANCE
+from export.encoder import WindowedGraph, export_encoder
 from modules.common.errors import CheckpointError
 from modules.common.progress import ProgressEvent
 from modules.pretrained.weights import ROOT, WEIGHTS
@@ -132,7 +133,7 @@ def test_normalisation_is_that_of_the_encoder():
             return Network()
 
     encoder, sound = Encoder("plain", weights=Path("any")), torch.from_numpy(voice(0.7, 16000))
-    found = Wave(encoder)(sound[None, None])[0].T
+    found = WindowedGraph(encoder)(sound[None, None])[0].T
     torch.testing.assert_close(found, encoder.encode(sound), rtol=1e-5, atol=1e-6)
 
 
@@ -187,7 +188,7 @@ def test_a_graph_that_gives_other_units_never_takes_its_place(
     width = soft.ssl_dim if width == "same" else 7
     other_graph(width=width, embed=(1, "u", width))
     code, printed = script("--encoder", SOFT, "--weights", torch_file)
-    assert code == 2 and "nothing is written" in printed.err and len(printed.err.splitlines()) == 1
+    assert code == 2 and "the graph of" in printed.err and "PyTorch" in printed.err and len(printed.err.splitlines()) == 1
     assert list((tmp_path / "pretrain").iterdir()) == []
 
 

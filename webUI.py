@@ -76,17 +76,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
 
     from webui.app import Server, serve
-    from webui.dataset.tab import LINE
+    from webui.dataset.tab import REPORTS
     from webui.session import Session
 
     session = Session()
     if args.model_path:
-        from webui.api import asked_options
+        from webui.api import requested_options
 
         named = {"model_path": args.model_path, "device": args.device}
         if args.config_path:
             named["config_path"] = args.config_path
-        session.load(asked_options(Path.cwd(), session, named)).result()
+        session.load(requested_options(Path.cwd(), session, named)).result()
     elif args.config_path or args.device:
         print("-c and -d are about the voice of -m: without it they have no effect", file=sys.stderr)
     server = Server(args.listen, args.port, args.share, logins)  # type: ignore[arg-type]
@@ -107,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         page.block_thread()
     finally:
-        session.close()
-        LINE.cancel()  # reports of data sets
+        session.queue.cancel()
+        REPORTS.cancel()
     return 0
 
 

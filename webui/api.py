@@ -1,7 +1,7 @@
-"""The page for programs: named endpoints of Gradio, and the routes that VST bridges know.
+"""HTTP API: named endpoints of Gradio, and the published routes that VST bridges use.
 
-The routes are those of the published project, with one change: sound is
-uploaded and sent back, no file of the server is ever named.
+One difference from the published routes: audio is uploaded and sent back, and no
+request names a file of the server.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from inference.options import ConvertOptions
 from modules.common.errors import ConfigError, GlowSVCError
 from webui.context import Context
 from webui.convert.options import read_options
-from webui.convert.tab import plan_takes
-from webui.convert.voice_model import beside
+from webui.convert.tab import plan_conversions
+from webui.convert.voice_model import find_config
 from webui.jobs.queue import Cancelled
-from webui.places import VOICES, find_models
-from webui.session import Made, Session, Take
+from webui.paths import VOICE_MODELS, find_models
+from webui.session import ConversionTask, ConvertedSong, Session
 from webui.toasts import toasts
-from webui.uploads import LARGEST, clean_stem, scratch, within_reach
+from webui.uploads import LARGEST, check_paths, clean_stem, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-RATES = (8000, 384000)  # Hz that a program may ask for
+RATES = (8000, 384000)  # Hz, lowest and highest sampleRate
 _TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg", "ogg": "audio/ogg"}
-# options that name a model, and the configuration that belongs to it
+# options that name a model, with the option and the default of its configuration
 _CONFIGS = {
     "model_path": ("config_path", "config.json"),
     "diffusion_model_path": ("diffusion_config_path", "config.yaml"),
@@ -46,21 +46,21 @@ _CONFIGS = {
 Logins = Sequence[tuple[str, str]]
 
 
-def asked_options(root: Path, session: Session, changes: Mapping[str, Any]) -> ConvertOptions:
-    """Return the options of the loaded voice with ``changes``.
+def requested_options(root: Path, session: Session, changes: Mapping[str, Any]) -> ConvertOptions:
+    """Options of the loaded voice model with ``changes``.
 
-    Of a voice that ``changes`` name instead, they alone count, and the device of
-    the loaded one. A diffusion model that does not sing alone is no voice.
+    If ``changes`` name another voice model, only the device of the loaded one is kept. A
+    diffusion model that refines is not a voice model.
 
     Raises:
-        ConfigError: No voice is loaded and none is named; an option is wrong or leads out of the project.
+        ConfigError: No model is loaded and none is named; an option is wrong or leads out of the project.
     """
     base = session.options
     changes = {name: value for name, value in changes.items() if value or name not in (*_CONFIGS, "onnx")}
     named = {*_CONFIGS, "onnx"} & set(changes)
     if base is None and not named:
         raise ConfigError(
-            "no voice is loaded; load one on the page, with /load, or with webUI.py --model_path"
+            "no voice model is loaded; load one on the page, with /load, or with webUI.py --model_path"
         )
     kept = [option.name for option in fields(ConvertOptions)]
     if named - {"diffusion_model_path"}:
@@ -69,9 +69,9 @@ def asked_options(root: Path, session: Session, changes: Mapping[str, Any]) -> C
         kept = ["device", "only_diffusion"]
     known = {name: getattr(base, name) for name in kept} if base else {}
     for model in named - {"onnx"}:
-        config, usual = _CONFIGS[model]
-        changes.setdefault(config, beside(changes[model], config) or usual)
-    return within_reach(root, read_options({**known, **changes}))
+        config, default = _CONFIGS[model]
+        changes.setdefault(config, find_config(changes[model], config) or default)
+    return check_paths(root, read_options({**known, **changes}))
 
 
 def build_endpoints(context: Context, session: Session) -> None:
@@ -85,30 +85,30 @@ def build_endpoints(context: Context, session: Session) -> None:
     answer, trigger = gr.JSON(visible=False, label="answer"), gr.Button(visible=False)
 
     def models() -> list[str]:
-        return find_models(context.root, VOICES)
+        return find_models(context.root, VOICE_MODELS)
 
     def load(model_path: str, options: dict[str, Any] | None) -> dict[str, Any]:
-        wanted = asked_options(context.root, session, {"model_path": model_path, **(options or {})})
+        wanted = requested_options(context.root, session, {"model_path": model_path, **(options or {})})
         config = session.load(wanted).result()
         return {"model_path": wanted.model_path, "speakers": list(config.spk), "device": session.device}
 
     def convert(
         song: str | None, speaker: str, key: float, options: dict[str, Any] | None
     ) -> Iterator[str | None]:
-        wanted = asked_options(context.root, session, options or {})
+        wanted = requested_options(context.root, session, options or {})
         if speaker:
             wanted = replace(wanted, spk_list=(speaker,))
-        takes = plan_takes([Path(song)] if song else [], replace(wanted, trans=(float(key or 0),)))
-        job = session.convert(wanted, takes)
+        tasks = plan_conversions([Path(song)] if song else [], replace(wanted, trans=(float(key or 0),)))
+        job = session.convert(wanted, tasks)
         try:
-            while not job.finished.wait(0.3):  # a connection that is lost ends this
+            while not job.finished.wait(0.3):  # Gradio closes the generator when the connection is lost
                 yield None
-            made = job.result()[0]
+            converted = job.result()[0]
         finally:
             job.cancel()
-        if isinstance(made, GlowSVCError):
-            raise made
-        yield str(made.take.result)
+        if isinstance(converted, GlowSVCError):
+            raise converted
+        yield str(converted.task.result)
 
     def endpoint(name: str, action: Callable[..., Any], inputs: list[Any], output: Any) -> None:
         trigger.click(toasts(action, context.debug), inputs, output, api_name=name, concurrency_limit=None)
@@ -120,12 +120,12 @@ def build_endpoints(context: Context, session: Session) -> None:
 
 
 def routes(root: Path, session: Session, logins: Logins = ()) -> list[Any]:
-    """Return the published routes: ``POST /voiceChangeModel`` and ``POST /wav2wav``.
+    """Published routes: ``POST /voiceChangeModel`` and ``POST /wav2wav``.
 
     Args:
         root: The project folder.
-        session: Holds the voice.
-        logins: Who may use them, by HTTP basic authentication; empty lets everybody.
+        session: Holds the voice model.
+        logins: Names and passwords for HTTP basic authentication; empty asks for none.
     """
     router = APIRouter()
 
@@ -145,12 +145,12 @@ def routes(root: Path, session: Session, logins: Logins = ()) -> list[Any]:
 async def _answer(
     request: Request, logins: Logins, act: Callable[..., Awaitable[Response]], root: Path, session: Session
 ) -> Response:
-    """Read a form within bounds and let ``act`` answer; a user's mistake is one line."""
+    """Answer of ``act`` to a form of limited size; a user's mistake becomes a one-line error."""
     _check_login(request, logins)
     bounded = Request(request.scope, _bounded(request.receive))
     try:
         async with bounded.form(max_files=1, max_fields=20) as form:
-            with scratch() as folder:
+            with temporary_folder() as folder:
                 return await act(form, bounded, Path(folder), root, session)
     except GlowSVCError as error:
         raise HTTPException(400, str(error)) from None
@@ -161,57 +161,63 @@ async def _answer(
 async def _change(form: FormData, request: Request, folder: Path, root: Path, session: Session) -> Response:
     song = await _save(form, "sample", folder)
     key, rate = _number(form, "fPitchChange", 0.0), round(_number(form, "sampleRate", 0.0))
-    _number(form, "fSafePrefixPadLength", 0.0)  # sound that the caller drops: it comes back like the rest
+    _number(
+        form, "fSafePrefixPadLength", 0.0
+    )  # checked only: padding that the caller drops comes back like the rest
     if rate and not RATES[0] <= rate <= RATES[1]:
         raise ConfigError(f"sampleRate must be between {RATES[0]} and {RATES[1]} Hz, not {rate}")
     speaker = _speaker(form, "sSpeakId", "0")
-    options = asked_options(root, session, {"wav_format": "wav"})
-    made = await _convert(request, session, options, Take(song, folder / "result.wav", speaker, key))
-    content = await asyncio.to_thread(_at_rate, made, rate, folder)
+    options = requested_options(root, session, {"wav_format": "wav"})
+    converted = await _convert(
+        request, session, options, ConversionTask(song, folder / "result.wav", speaker, key)
+    )
+    content = await asyncio.to_thread(_at_rate, converted, rate, folder)
     return _file(content, "result.wav", "wav")
 
 
 async def _wav2wav(form: FormData, request: Request, folder: Path, root: Path, session: Session) -> Response:
     if isinstance(form.get("audio_path"), str):
-        raise ConfigError("audio_path names a file of the server; upload the sound itself as audio")
+        raise ConfigError("audio_path names a file of the server; upload the file itself as audio")
     song = await _save(form, "audio", folder)
-    options = asked_options(root, session, {"wav_format": str(form.get("wav_format") or "wav").lower()})
+    options = requested_options(root, session, {"wav_format": str(form.get("wav_format") or "wav").lower()})
     speaker, key = _speaker(form, "spk", ""), _number(form, "tran", 0.0)
     wanted = replace(options, spk_list=(str(speaker),) if speaker != "" else options.spk_list, trans=(key,))
-    named = plan_takes([song], wanted)[0]
-    take = replace(named, result=folder / f"result.{options.wav_format}")
-    made = await _convert(request, session, options, take)
-    content = await asyncio.to_thread(made.take.result.read_bytes)
+    named = plan_conversions([song], wanted)[0]
+    task = replace(named, result=folder / f"result.{options.wav_format}")
+    converted = await _convert(request, session, options, task)
+    content = await asyncio.to_thread(converted.task.result.read_bytes)
     return _file(content, named.result.name, options.wav_format)
 
 
-async def _convert(request: Request, session: Session, options: ConvertOptions, take: Take) -> Made:
-    """Convert in turn; if the caller goes away, stop."""
-    job = session.convert(options, [take])
+async def _convert(
+    request: Request, session: Session, options: ConvertOptions, task: ConversionTask
+) -> ConvertedSong:
+    """Convert when it is this request's turn; stop if the caller disconnects."""
+    job = session.convert(options, [task])
     try:
         while not job.finished.is_set():
             await asyncio.sleep(0.05)
             if await request.is_disconnected():
                 raise Cancelled
-        made = job.result()[0]
+        converted = job.result()[0]
     finally:
         job.cancel()
-        while not job.finished.is_set():  # the upload is being read
+        while not job.finished.is_set():  # it still reads the upload
             await asyncio.sleep(0.05)
-    if isinstance(made, GlowSVCError):
-        raise made
-    return made
+    if isinstance(converted, GlowSVCError):
+        raise converted
+    return converted
 
 
-def _at_rate(made: Made, rate: int, folder: Path) -> bytes:
-    """Return the result as a WAV file at ``rate``; 0 leaves it at its own."""
+def _at_rate(converted: ConvertedSong, rate: int, folder: Path) -> bytes:
+    """The result as a WAV file at ``rate`` Hz; 0 keeps its own rate."""
     import soundfile
 
     from inference.output import writing
     from modules.dsp.audio import read_audio, resample
 
-    path = made.take.result
-    if rate in (0, made.sampling_rate):
+    path = converted.task.result
+    if rate in (0, converted.sampling_rate):
         return path.read_bytes()
     with soundfile.SoundFile(path) as file:
         comment = file.comment
@@ -248,7 +254,7 @@ def _number(form: FormData, name: str, default: float) -> float:
 
 
 def _speaker(form: FormData, name: str, default: str) -> str | int:
-    """Return a name, or an id: bridges send ids as 1.0 too."""
+    """A speaker's name or id; bridges also send ids as 1.0."""
     value = str(form.get(name) or default)
     with contextlib.suppress(ValueError, OverflowError):
         return int(float(value))
@@ -264,7 +270,7 @@ def _file(content: bytes, name: str, kind: str) -> Response:
 
 
 def _bounded(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
-    """Return ``receive`` that refuses to go on after the largest upload that is allowed."""
+    """``receive`` that raises HTTP error 413 after the largest allowed upload."""
     seen = 0
 
     async def bounded() -> Any:

@@ -1,26 +1,27 @@
-"""The page as a whole: its tabs, its looks, its two languages, and the server behind it."""
+"""The whole page: its tabs, style and texts, and the server behind it."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from webui import texts
 from webui.api import build_endpoints, routes
 from webui.context import Context, Switch
-from webui.convert import tab as convert
+from webui.convert.tab import build_convert_tab
+from webui.dataset.tab import build_dataset_tab
 from webui.footer import build_footer
+from webui.lab.tab import build_lab_tab
 from webui.language import HEAD
 from webui.session import Session
+from webui.texts import TEXTS
+from webui.training.tab import build_training_tab
 from webui.uploads import LARGEST
 
-TABS = ("dataset", "training", "lab")  # modules of this folder, beside the tab Convert
+# beside Convert, by the key of the name
+TABS = {"dataset": build_dataset_tab, "training": build_training_tab, "lab": build_lab_tab}
 CSS = """
 .step { margin-top: .6em } .step p { font-weight: 600; font-size: 1.1em }
 .options .form > * { flex: 1 1 220px !important; min-width: min(220px, 100%) !important }
@@ -50,54 +51,41 @@ class Server:
 
 
 def translations() -> gr.I18n:
-    """Return all texts of webui/texts, in English and Chinese."""
-    english: dict[str, str] = {}
-    chinese: dict[str, str] = {}
-    for module in pkgutil.iter_modules(texts.__path__):
-        for key, (en, zh) in importlib.import_module(f"{texts.__name__}.{module.name}").TEXTS.items():
-            if key in english:
-                raise ValueError(f"two texts are called {key}")
-            english[key], chinese[key] = en, zh
+    """All texts in English and Chinese, for the browser."""
+    english, chinese = ({key: text[i] for key, text in TEXTS.items()} for i in (0, 1))
     return gr.I18n(en=english, zh=chinese, **{"zh-CN": chinese, "zh-TW": chinese})
 
 
 def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks, gr.I18n]:
-    """Return the page and its texts.
+    """Build the page, and its texts for the browser.
 
     Args:
-        root: The project folder, which is the current one.
-        session: Holds the voice.
-        debug: Show where unexpected errors arose; the page can change it.
+        root: The project folder, which is the current directory.
+        session: Holds the voice model.
+        debug: Show tracebacks of unexpected errors; the page can change it.
     """
     words = translations()
     context = Context(root=root, text=words, debug=Switch(debug))
     with gr.Blocks(title="Glow-SVC", analytics_enabled=False, delete_cache=(3600, _DAY)) as page:
-        build_endpoints(context, session)  # first: they choose their names before the tabs
-        with gr.Tabs(overflow_behavior="wrap"):  # folded tabs are not found
+        build_endpoints(context, session)  # before the tabs, whose events would take the names
+        with gr.Tabs(overflow_behavior="wrap"):  # a folded tab is easily overlooked
             with gr.Tab(words("tab.convert"), id="convert"):
-                convert.build(context, session)
-            for name in TABS:
+                build_convert_tab(context, session)
+            for name, build_tab in TABS.items():
                 with gr.Tab(words(f"tab.{name}"), id=name):
-                    importlib.import_module(f"webui.{name}.tab").build(context)
+                    build_tab(context)
         build_footer(context, page)
     return page, words
 
 
 def serve(root: Path, session: Session, server: Server | None = None, debug: bool = False) -> gr.Blocks:
-    """Start the server in the background and return the page; its ``close`` ends it.
+    """Start the server in the background; the returned page's ``close`` ends it.
 
     Raises:
         OSError: The port is taken.
     """
     server = server or Server()
     page, words = build(root, session, debug)
-    looks: dict[str, Any] = {
-        "theme": gr.themes.Soft(font=_FONTS, font_mono=_MONO),
-        "css": CSS,
-        "i18n": words,
-        "head": HEAD,
-        "footer_links": ["api", "settings"],
-    }
     page.queue(default_concurrency_limit=8)
     page.launch(
         server_name=server.listen,
@@ -110,6 +98,10 @@ def serve(root: Path, session: Session, server: Server | None = None, debug: boo
         show_error=True,
         ssr_mode=False,
         quiet=True,
-        **looks,
+        theme=gr.themes.Soft(font=_FONTS, font_mono=_MONO),
+        css=CSS,
+        head=HEAD,
+        i18n=words,
+        footer_links=["api", "settings"],
     )
     return page

@@ -1,4 +1,4 @@
-"""What every tab of the page is given."""
+"""Project and settings that every tab gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Switch:
-    """Something that a page turns on and off while the server runs; true while it is on."""
+    """A setting that is changed while the server runs; true while it is on."""
 
     def __init__(self, on: bool = False) -> None:
         self.on = on
@@ -20,12 +20,12 @@ class Switch:
 
 @dataclass(frozen=True)
 class Context:
-    """The project that a page works on.
+    """Project and settings of a page.
 
     Attributes:
-        root: The project folder; all relative paths are in it, and it is the current directory.
-        text: A text by its key in webui/texts, in the browser's language: for labels, infos and Markdown.
-        debug: Whether unexpected errors show where they arose.
+        root: The project folder, which is the current directory.
+        text: Label, info or Markdown by its key in webui/texts, translated in the browser.
+        debug: Whether unexpected errors show their traceback.
     """
 
     root: Path

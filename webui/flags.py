@@ -1,7 +1,7 @@
-"""Fields of the page made from the flags of a script: its names, defaults, choices and help, told once.
+"""Fields of the page made from the flags of a script.
 
-What this file adds to a parser is only what a command line does not need: a
-label, and the Chinese.
+Names, defaults, choices and English help come from its parser; the page adds labels
+and Chinese texts.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import gradio as gr
 
 from webui.context import Context
 
-_DEFAULT = re.compile(r"[ ;,]*\(?(?:default: )?%\(default\)s\)?")  # the field shows it
+_DEFAULT = re.compile(r"[ ;,]*\(?(?:default: )?%\(default\)s\)?")
 _LIST = re.compile(r"^[\w+-]+(?:, [\w+-]+){2,}(?:; |$)")
 
 Row = tuple[str, str, str]  # English label, Chinese label, Chinese help
 
 
 def parser_of(script: str) -> argparse.ArgumentParser:
-    """Return the parser of a script, by its name as a module."""
+    """Parser of a script, by its module name."""
     return importlib.import_module(script).get_parser()
 
 
 def flag_texts(script: str, rows: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
-    """Return the texts of a script's fields: labels as given, English help as the script has it.
+    """Texts of a script's fields, by key, with the English help of its parser.
 
     Args:
-        script: Its name as a module.
-        rows: By the name that a flag's value has in the parsed arguments.
+        script: Its module name.
+        rows: Labels and Chinese help, by name of the parsed argument.
     """
     actions = _actions(script)
     texts = {}
@@ -43,14 +43,13 @@ def flag_texts(script: str, rows: Mapping[str, Row]) -> dict[str, tuple[str, str
 
 
 class Flags:
-    """Fields for some flags of a script, in the order given.
+    """Fields for some flags of a script.
 
     Args:
-        context: What every tab gets.
-        script: Its name as a module; its texts are those of :func:`flag_texts`.
-        names: Of the flags.
-        choices: Values of flags whose names come from a table.
-        values: What a field shows at first, where it is not the script's default.
+        context: Of the page.
+        script: Its module name; the texts are those of :func:`flag_texts`.
+        names: Of the parsed arguments.
+        choices: For flags whose parser lists none.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Flags:
         script: str,
         names: Sequence[str],
         choices: Mapping[str, Iterable[str]] | None = None,
-        values: Mapping[str, Any] | None = None,
     ) -> None:
         actions = _actions(script)
         self._actions = [actions[name] for name in names]
@@ -67,15 +65,14 @@ class Flags:
         self.fields = []
         for name, action in zip(names, self._actions, strict=True):
             some = (choices or {}).get(name) or action.choices
-            value = (values or {}).get(name, action.default)
             info = context.text(f"{script}.{name}.help")
             shown: dict[str, Any] = {"label": context.text(f"{script}.{name}"), "info": info}
-            self.fields.append(_field(action, some, value, shown))
+            self.fields.append(_field(action, some, shown))
 
     def arguments(self, values: Sequence[Any]) -> list[str]:
-        """Return the command line for the values of the fields; what is a default is left out.
+        """Command line for the values of the fields, without defaults.
 
-        A text that begins with a minus is no other flag: it stands behind "=".
+        Values are joined with "=", since one may begin with a minus.
         """
         words: list[str] = []
         for action, value in zip(self._actions, values, strict=True):
@@ -87,7 +84,7 @@ class Flags:
         return words
 
     def __getitem__(self, name: str) -> Any:
-        """Return the field of a flag."""
+        """Field of a flag."""
         return self.fields[self._names.index(name)]
 
 
@@ -96,11 +93,12 @@ def _actions(script: str) -> dict[str, argparse.Action]:
 
 
 def _help(action: argparse.Action) -> str:
-    """Return the help without what the field shows by itself: its default, and a list of its choices."""
+    """Help of a flag without its default and list of choices, which the field shows."""
     return _LIST.sub("", _DEFAULT.sub("", action.help or "")).strip()
 
 
-def _field(action: argparse.Action, choices: Iterable[str] | None, value: Any, shown: dict[str, Any]) -> Any:
+def _field(action: argparse.Action, choices: Iterable[str] | None, shown: dict[str, Any]) -> Any:
+    value = action.default
     if action.nargs == 0:
         return gr.Checkbox(value=bool(value), min_width=200, **shown)
     if choices is not None:

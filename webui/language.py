@@ -7,8 +7,10 @@ numbers in them are made here, so the page sends its language as a cookie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from webui.texts import TEXTS
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -18,13 +20,13 @@ _COOKIE = "glow_svc_language"
 HEAD = f"""<script>
 (() => {{
   const page = document.documentElement;
-  const tell = () => document.cookie = "{_COOKIE}=" + page.lang + "; path=/; samesite=lax";
-  tell();
-  new MutationObserver(tell).observe(page, {{ attributeFilter: ["lang"] }});
+  const send = () => document.cookie = "{_COOKIE}=" + page.lang + "; path=/; samesite=lax";
+  send();
+  new MutationObserver(send).observe(page, {{ attributeFilter: ["lang"] }});
 }})();
 </script>"""
 
-Texts = Mapping[str, tuple[str, str]]  # (English, Chinese) by key
+Say = Callable[[str], str]  # text of a key, in one language
 
 
 def is_chinese(request: gr.Request | None) -> bool:
@@ -32,7 +34,7 @@ def is_chinese(request: gr.Request | None) -> bool:
     return request is not None and request.cookies.get(_COOKIE, "").startswith("zh")
 
 
-def in_language(texts: Texts, request: gr.Request | None) -> Callable[[str], str]:
-    """Lookup of a text by its key, in the language of the request's page."""
+def in_language(request: gr.Request | None) -> Say:
+    """Lookup of texts in the language of the request's page; English without a request."""
     index = int(is_chinese(request))
-    return lambda key: texts[key][index]
+    return lambda key: TEXTS[key][index]

@@ -1,7 +1,7 @@
-"""Menus of what lies in folders, looked through again whenever they come into sight.
+"""Menus of files, refreshed whenever they become visible.
 
-Not while one is open: the page notes which place of a menu was clicked, and a
-list that grows under the hand gives another model than the one that was read.
+Not while one is open: the page sends the index of the clicked entry, and a list that
+has grown meanwhile has another entry there.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from typing import Any
 
 import gradio as gr
 
-Found = Callable[[], Sequence[str]]  # the entries, as they are now
+Find = Callable[[], Sequence[str]]  # current entries
 
 
-def keep_current(*menus: tuple[gr.Dropdown, Found]) -> None:
-    """Fill the menus anew when the page is opened, and when a tab that they lie in is chosen.
+def keep_current(*menus: tuple[gr.Dropdown, Find]) -> None:
+    """Refresh menus when the page is opened and when a tab around them is selected.
 
-    To be called where the menus are laid out; what is chosen in them stays.
+    To be called where the menus are laid out; the choice in them is kept.
     """
     page = gr.context.Context.root_block
     assert page is not None
 
-    def look() -> Any:
+    def refresh() -> Any:
         found = [gr.Dropdown(choices=list(find())) for _, find in menus]
         return found if len(found) > 1 else found[0]
 
     gr.on(
         [page.load, *(tab.select for tab in _tabs_around(gr.context.Context.block))],
-        look,
+        refresh,
         None,
         [menu for menu, _ in menus],
         show_progress="hidden",
@@ -37,7 +37,7 @@ def keep_current(*menus: tuple[gr.Dropdown, Found]) -> None:
 
 
 def _tabs_around(block: Any) -> Iterator[gr.Tab]:
-    """Yield the tabs that what is laid out now lies in, from the inside."""
+    """Yield the tabs around a block, from the inside."""
     while block is not None:
         if isinstance(block, gr.Tab):
             yield block

@@ -1,8 +1,7 @@
-"""The one voice that a server has loaded, and the songs that it converts, one after the other.
+"""The voice model that a server has loaded, and the conversions with it, one after the other.
 
-Pages and programs share it: two models in the memory of one graphics card are
-often one too many. Whoever asks for other models than those that are loaded
-gets them loaded in their turn.
+All pages and programs share one model: two often do not fit into the memory of
+one graphics card. A conversion with another model loads that one first.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,26 +19,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modules.common.errors import AudioError, ConfigError, GlowSVCError
-from webui.jobs.queue import CONVERTING, DRAWING, LOADING, Job, Line
+from webui.jobs.queue import ANALYSING, CONVERTING, LOADING, BackgroundJob, JobQueue
 
 if TYPE_CHECKING:
+    from inference.key import KeyAdvice
     from inference.options import ConvertOptions
     from inference.pipeline import ConversionResult, SongConverter
     from modules.config import Config
 
-SHOWN = 30.0  # s of a song whose pitch is kept for a picture
-
-logger = logging.getLogger(__name__)
+SHOWN = 30.0  # s of a song that the picture shows
 
 
 @dataclass(frozen=True)
-class Take:
-    """One conversion that is asked for.
+class ConversionTask:
+    """One conversion to do.
 
     Attributes:
         song: The recording.
-        result: The file that it is to become; if that is there when its turn comes, with a number.
-        speaker: Name or id of the voice.
+        result: The file to write; numbered if it exists by then.
+        speaker: Name or id of the target speaker.
         key: Semitones.
     """
 
@@ -51,39 +48,23 @@ class Take:
 
 
 @dataclass(frozen=True, eq=False)
-class Advice:
-    """That a song lies outside the range of its voice.
+class ConvertedSong:
+    """A finished conversion.
 
     Attributes:
-        low: Lower end of the song as it was sung, Hz (5th percentile); ``high`` the upper (95th).
-        trained: The same of the voice's recordings, Hz.
-        key: Semitones that would fit.
-    """
-
-    low: float
-    high: float
-    trained: tuple[float, float]
-    key: int
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """What became of a take.
-
-    Attributes:
-        take: What was asked for.
-        speaker: Name of the voice.
+        task: What was asked for, with the file that was written.
+        speaker: Name of the target speaker.
         seconds: Duration.
         real_time_factor: Seconds of work per second of song.
-        source_f0: (N,), of the song's beginning, Hz, 0 where unvoiced; up to 30 s.
-        result_f0: (N,), heard in the result's beginning.
+        source_f0: (N,), of the first 30 s of the song, Hz, 0 where unvoiced.
+        result_f0: The same of the result.
         sampling_rate: Of the result, Hz.
         hop_length: Samples per F0 frame.
-        slices: Beginning and end of every part that was sung in one go, s.
-        advice: If the song lies outside the voice's range.
+        slices: Start and end of each slice that is not silent, s.
+        advice: Set if the song lies outside the speaker's range.
     """
 
-    take: Take
+    task: ConversionTask
     speaker: str
     seconds: float
     real_time_factor: float
@@ -92,76 +73,66 @@ class Made:
     sampling_rate: int
     hop_length: int
     slices: tuple[tuple[float, float], ...]
-    advice: Advice | None
+    advice: KeyAdvice | None
 
 
 class Session:
-    """The loaded voice of a server.
+    """The loaded voice model of a server.
 
     Attributes:
-        line: Who waits for it.
+        queue: Jobs that use the model.
     """
 
     def __init__(self) -> None:
-        self.line = Line()
+        self.queue = JobQueue()
         self._converter: SongConverter | None = None
         self._loaded: tuple[Any, ...] | None = None
         self._options: ConvertOptions | None = None
 
     @property
     def options(self) -> ConvertOptions | None:
-        """The options that the voice was loaded with; None if none is loaded."""
+        """The options that the model was loaded with; None if none is loaded."""
         return self._options
 
     @property
     def config(self) -> Config | None:
-        """Settings of the loaded voice; None if none is loaded."""
+        """Settings of the loaded model; None if none is loaded."""
         return self._converter.config if self._converter else None
 
     @property
     def device(self) -> str:
-        """Name of the device that the loaded voice runs on; empty if none is loaded."""
+        """Device of the loaded model; empty if none is loaded."""
         return str(getattr(self._converter, "device", ""))
 
-    def load(self, options: ConvertOptions) -> Job:
-        """Start to load the models that ``options`` name; the job's result is their ``Config``."""
+    def load(self, options: ConvertOptions) -> BackgroundJob:
+        """Queue loading the models that ``options`` name; the job's result is their ``Config``."""
 
-        def work(job: Job) -> Config:
-            with self.line.turn(job):
-                config = self._load(options, job).config
-                self._options = options
-                return config
+        def work(job: BackgroundJob) -> Config:
+            config = self._load(options, job).config
+            self._options = options
+            return config
 
-        return Job(work).start()
+        return self.queue.submit(work)
 
     def unload(self) -> None:
-        """Give the memory of the loaded models back.
-
-        Raises:
-            ConfigError: They are being used.
-        """
-        if len(self.line):
-            raise ConfigError("the model is at work; cancel that first, or wait until it is done")
+        """Free the memory of the loaded models; raises ConfigError while they are in use."""
+        if len(self.queue):
+            raise ConfigError("the model is in use; cancel that first, or wait until it is done")
         self._forget()
 
-    def convert(self, options: ConvertOptions, takes: Sequence[Take]) -> Job:
-        """Start to convert songs; the job's result is a list of ``Made`` or GlowSVCError, one for each."""
+    def convert(self, options: ConvertOptions, tasks: Sequence[ConversionTask]) -> BackgroundJob:
+        """Queue conversions; the job's result is a list with a ``ConvertedSong`` or GlowSVCError for each."""
 
-        def work(job: Job) -> list[Made | GlowSVCError]:
-            with self.line.turn(job):
-                converter = self._load(options, job)
-                return [
-                    self._convert(converter, take, job, number / len(takes), 1 / len(takes))
-                    for number, take in enumerate(takes)
-                ]
+        def work(job: BackgroundJob) -> list[ConvertedSong | GlowSVCError]:
+            converter = self._load(options, job)
+            return [
+                self._convert(converter, task, job, number / len(tasks), 1 / len(tasks))
+                for number, task in enumerate(tasks)
+            ]
 
-        return Job(work).start()
+        return self.queue.submit(work)
 
-    def close(self) -> None:
-        """Stop all work."""
-        self.line.cancel()
-
-    def _load(self, options: ConvertOptions, job: Job) -> SongConverter:
+    def _load(self, options: ConvertOptions, job: BackgroundJob) -> SongConverter:
         if self._converter is not None and self._loaded == _models(options):
             self._converter.options = options
             return self._converter
@@ -177,44 +148,44 @@ class Session:
 
                 self._converter = Converter(options)
         except BaseException:
-            _give_back()  # what was loaded before it failed
+            _free_memory()  # what was loaded before the failure
             raise
         self._loaded, self._options = _models(options), options
         return self._converter
 
     def _forget(self) -> None:
         self._converter = self._options = self._loaded = None
-        _give_back()
+        _free_memory()
 
     def _convert(
-        self, converter: SongConverter, take: Take, job: Job, before: float, share: float
-    ) -> Made | GlowSVCError:
-        job.enter(CONVERTING, take.song.name)
-        take = replace(take, result=_unused(take.result))
+        self, converter: SongConverter, task: ConversionTask, job: BackgroundJob, before: float, share: float
+    ) -> ConvertedSong | GlowSVCError:
+        job.enter(CONVERTING, task.song.name)
+        task = replace(task, result=_free_name(task.result))
 
         def progress(done: float, total: float) -> None:
             job.report(before + share * done / max(total, done, 1e-9))
 
         try:
-            result = converter.convert(take.song, take.result, take.speaker, take.key, progress)
-            job.enter(DRAWING, take.song.name)
-            return _made(converter, take, result)
-        except GlowSVCError as error:  # by the name that the song came with, not by where it was laid
-            return type(error)(str(error).replace(str(take.song), take.song.name))
-        except OSError as error:  # no space left, no permission
-            return AudioError(f"{take.result.name}: {error.strerror or error}")
+            result = converter.convert(task.song, task.result, task.speaker, task.key, progress)
+            job.enter(ANALYSING, task.song.name)
+            return _finished(converter, task, result)
+        except GlowSVCError as error:  # without the folder of the upload
+            return type(error)(str(error).replace(str(task.song), task.song.name))
+        except OSError as error:  # as no space left
+            return AudioError(f"{task.result.name}: {error.strerror or error}")
 
 
 def devices() -> list[str]:
-    """Return the names of the devices that networks can run on here."""
+    """Names of the devices of this machine that networks can run on."""
     import torch
 
     found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
-def _unused(path: Path) -> Path:
-    """Return ``path``, numbered if it is taken. It stays free: nobody else has their turn now."""
+def _free_name(path: Path) -> Path:
+    """``path``, numbered if it exists; it stays free because conversions run one at a time."""
     from inference.output import LONGEST_NAME
 
     free, number = path, 1
@@ -227,7 +198,7 @@ def _unused(path: Path) -> Path:
 
 
 def _models(options: ConvertOptions) -> tuple[Any, ...]:
-    """Return what a loaded converter cannot change any more."""
+    """What cannot be changed without loading again."""
     glow = () if options.only_diffusion else (options.model_path, options.config_path)
     diffusion = (
         (
@@ -246,7 +217,9 @@ def _models(options: ConvertOptions) -> tuple[Any, ...]:
     return (
         options.onnx or glow,
         diffusion,
-        tuple(file.stat().st_mtime_ns for file in files if file.is_file()),  # trained on meanwhile
+        tuple(
+            file.stat().st_mtime_ns for file in files if file.is_file()
+        ),  # a training may have replaced them
         options.enhances,
         options.auto_predict_f0,
         options.precision,
@@ -254,7 +227,7 @@ def _models(options: ConvertOptions) -> tuple[Any, ...]:
     )
 
 
-def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Made:
+def _finished(converter: SongConverter, task: ConversionTask, result: ConversionResult) -> ConvertedSong:
     from inference.oom import within_memory
     from inference.source import SourceAudio
     from modules.dsp.slicer import SliceRule
@@ -263,40 +236,31 @@ def _made(converter: SongConverter, take: Take, result: ConversionResult) -> Mad
     rate, hop = converter.sampling_rate, config.data.hop_length
     rule = SliceRule(threshold=options.slice_db)
     n_frames = round(min(SHOWN, result.seconds) * rate) // hop
-    heard = np.zeros(0, np.float32)
+    result_f0 = np.zeros(0, np.float32)
     if n_frames:
         with (
-            within_memory(take.song, converter.device, options),
-            SourceAudio(take.result, rate, take.result.parent, rule) as sung,
+            within_memory(task.song, converter.device, options),
+            SourceAudio(task.result, rate, task.result.parent, rule) as written,
         ):
-            f0, uv = converter.track(sung.read(0, n_frames * hop), n_frames)
-            heard = f0 * uv
-    name = take.speaker if options.use_spk_mix else config.speaker_name(take.speaker)
-    return Made(
-        take=take,
+            f0, uv = converter.track(written.read(0, n_frames * hop), n_frames)
+            result_f0 = f0 * uv
+    name = task.speaker if options.use_spk_mix else config.speaker_name(task.speaker)
+    return ConvertedSong(
+        task=task,
         speaker=str(name),
         seconds=result.seconds,
         real_time_factor=result.real_time_factor,
         source_f0=result.f0[:n_frames].copy(),
-        result_f0=heard,
+        result_f0=result_f0,
         sampling_rate=rate,
         hop_length=hop,
         slices=tuple((chunk.start / rate, chunk.end / rate) for chunk in result.chunks if not chunk.silent),
-        advice=_advice(config, str(name), take.key, result) if result.advice else None,
+        advice=result.advice,
     )
 
 
-def _advice(config: Config, speaker: str, key: float, result: ConversionResult) -> Advice:
-    from inference.key import suggest_key
-    from modules.dsp.f0 import transpose
-
-    trained, voiced = config.f0_range[speaker], result.f0[result.uv > 0]
-    low, high = np.percentile(transpose(voiced, key), [5, 95])
-    return Advice(float(low), float(high), (trained[0], trained[2]), suggest_key(voiced, trained))
-
-
-def _give_back() -> None:
-    """Return memory that nothing uses to the system."""
+def _free_memory() -> None:
+    """Return unused memory to the system."""
     gc.collect()
     if torch := sys.modules.get("torch"):
         if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Errors as toasts: one sentence over a page that stays usable, and the rest in the log."""
+"""Errors as Gradio's toasts: one sentence, with the traceback of unexpected ones in the log."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ logger = logging.getLogger(__name__)
 
 
 def toasts(action: Callable[..., Any], debug: Switch | bool = False) -> Callable[..., Any]:
-    """Wrap what a button does: whatever it raises becomes a toast.
+    """Wrap an event handler so that its exceptions become toasts.
 
     Args:
-        action: A function, or a generator that yields what is shown meanwhile.
-        debug: Show where an unexpected error arose, too; asked when one arises.
+        action: A function or generator function.
+        debug: Whether toasts of unexpected errors include the traceback.
     """
     if inspect.isgeneratorfunction(action):
 
         @wraps(action)
-        def step_by_step(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
             with _as_toast(debug):
                 yield from action(*args, **kwargs)
 
-        return step_by_step
+        return generator
 
     @wraps(action)
-    def at_once(*args: Any, **kwargs: Any) -> Any:
+    def function(*args: Any, **kwargs: Any) -> Any:
         with _as_toast(debug):
             return action(*args, **kwargs)
 
-    return at_once
+    return function
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What comes from outside: how much of it, under which names, and which files a request may name.
+"""Uploads and results: limits, file names, and which paths a request may use.
 
-Files that a page uploads lie in a folder of Gradio's until they are a day old.
-Everything else must lie in the project folder.
+Uploads are kept in Gradio's folder for a day. All other files that a request names
+must be in the project folder.
 """
 
 from __future__ import annotations
@@ -13,47 +13,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.common.errors import ConfigError
-from webui.places import inside
+from webui.paths import inside
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
 
-LARGEST = 2 * 2**30  # bytes of one upload: three hours of stereo, or any published model
-LONGEST_NAME = 100  # bytes of a result's first part; the rest of the name comes on top
-# options that name files, and what to call them in messages
+LARGEST = 2 * 2**30  # bytes of one upload: three hours of stereo audio, or any published model
+LONGEST_NAME = 100  # bytes of the song's name in the name of a result
+# options that name files, with what messages call them
 PATHS = {
     "model_path": "a model",
     "config_path": "a configuration",
-    "onnx": "an ONNX voice",
+    "onnx": "an ONNX model",
     "cluster_model_path": "a cluster model or index",
     "diffusion_model_path": "a diffusion model",
     "diffusion_config_path": "a diffusion configuration",
-    "spk_mix_file": "a file of tracks",
+    "spk_mix_file": "a speaker mix file",
 }
 
 
 def uploads_folder() -> Path:
-    """Return the folder where Gradio keeps what was uploaded."""
+    """Folder in which Gradio keeps uploads."""
     from gradio.utils import get_upload_folder
 
     return Path(get_upload_folder())
 
 
-def within_reach(root: Path, options: ConvertOptions) -> ConvertOptions:
-    """Return ``options`` with the paths that they use seen from the project folder.
+def check_paths(root: Path, options: ConvertOptions) -> ConvertOptions:
+    """``options`` with paths relative to the project folder, or of uploads.
 
     Raises:
-        ConfigError: One leads elsewhere; uploads may be used too.
+        ConfigError: A path leads elsewhere.
     """
     changed: dict[str, Any] = {
-        name: str(_reachable(root, value, what))
+        name: str(_check_path(root, value, what))
         for name, what in PATHS.items()
         if (value := getattr(options, name))
     }
     return replace(options, **changed)
 
 
-def _reachable(root: Path, value: str, what: str) -> Path:
+def _check_path(root: Path, value: str, what: str) -> Path:
     path = Path(value)
     if path.is_absolute() and path.resolve().is_relative_to(uploads_folder().resolve()):
         return path.resolve()
@@ -61,9 +61,9 @@ def _reachable(root: Path, value: str, what: str) -> Path:
 
 
 def clean_stem(name: str) -> str:
-    """Return the first part of a result's name: letters of any script, digits, blanks and ``._-()``.
+    """Name of an uploaded song for its result: letters of any script, digits, spaces and ``._-()``.
 
-    What is left of a hostile name cannot leave its folder, hide, or be too long.
+    It cannot contain a folder, begin with a dot, or be too long.
     """
     stem = Path(name.replace("\\", "/")).name
     stem = Path(stem).stem if Path(stem).suffix else stem
@@ -72,8 +72,8 @@ def clean_stem(name: str) -> str:
     return kept or "song"
 
 
-def different(stems: Iterable[str]) -> list[str]:
-    """Return the names, numbered where one comes again."""
+def unique_names(stems: Iterable[str]) -> list[str]:
+    """The names, with a number where one repeats."""
     used: set[str] = set()
     names = []
     for stem in stems:
@@ -87,11 +87,11 @@ def different(stems: Iterable[str]) -> list[str]:
 
 
 def check_size(path: Path) -> None:
-    """Refuse an upload that holds nothing; raises ConfigError."""
+    """Raise ConfigError for an empty file."""
     if path.stat().st_size == 0:
         raise ConfigError(f"{path.name} is empty (0 bytes); upload it again")
 
 
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder for what is only needed now."""
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Folder that is deleted on leaving the context, as far as the system allows."""
     return tempfile.TemporaryDirectory(prefix="glow_svc_", ignore_cleanup_errors=True)

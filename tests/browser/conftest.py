@@ -41,7 +41,7 @@ def browser():
 
 def settle(page):
     """Wait until the page has all that it asks for when opened; what is chosen earlier is overwritten."""
-    page.get_by_text(re.compile("No voice is loaded|is loaded on|尚未加载|已加载")).first.wait_for()
+    page.get_by_text(re.compile("No voice model is loaded|is loaded on|尚未加载|已加载")).first.wait_for()
     page.wait_for_timeout(500)
     page.wait_for_function(
         "!/\\d+\\.\\ds/.test(document.body.innerText)"

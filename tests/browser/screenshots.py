@@ -57,8 +57,8 @@ def _mix(page: Page) -> None:
 def _tracks(page: Page) -> None:
     tab(page, "Lab", "Mix along the song")
     choose(page, "Voice model", "trained/anna/G_8.pth")
-    page.get_by_text("This mix can be sung").wait_for(timeout=SLOW)
-    button(page, "Cut the last segment in two").click()
+    page.get_by_text("This mix is valid").wait_for(timeout=SLOW)
+    button(page, "Split the last segment").click()
 
 
 def _lab(name: str) -> Callable[[Page], None]:

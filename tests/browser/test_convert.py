@@ -35,7 +35,7 @@ def voice(page):
 
 
 def unloaded(page):
-    """Press until the voice can be unloaded: then nothing is at work."""
+    """Press until the voice can be unloaded: then nothing is in use."""
     end = time.monotonic() + 60
     while not page.get_by_text("The model is unloaded").locator("visible=true").count():
         assert time.monotonic() < end, "the voice is still at work"
@@ -54,7 +54,7 @@ def test_several_songs_at_once_and_those_of_before(page, project):
     button(page, "Convert").click()
     expect(page.get_by_text("Done: 2 file")).to_be_visible(timeout=SLOW)
     choose(page, "Result", "my song")
-    expect(page.get_by_text("s of work per second").locator("visible=true")).to_be_visible()
+    expect(page.get_by_text("real-time factor").locator("visible=true")).to_be_visible()
     expect(page.get_by_role("img").locator("visible=true").first).to_be_visible(timeout=SLOW)
     fold(page, "Earlier results")
     choose(page, "File in results/", "before.wav")
@@ -72,11 +72,11 @@ def test_a_song_that_lies_too_low_has_its_key_a_button(page, project):
     page.keyboard.press("Escape")
     button(page, "Convert").click()
     expect(page.get_by_text("a key of +24 semitones would fit better")).to_be_visible(timeout=SLOW)
-    button(page, "Use the key that fits").click()
+    button(page, "Use the suggested key").click()
     key = page.get_by_label("Key, semitones").locator("visible=true")
     expect(key).to_have_value("24")
     button(page, "Convert").click()
-    expect(button(page, "Use the key that fits")).to_be_hidden(timeout=SLOW)
+    expect(button(page, "Use the suggested key")).to_be_hidden(timeout=SLOW)
     assert (project / "results/low_24key_anna_glow_pm.flac").is_file()
 
 
@@ -110,7 +110,7 @@ def test_closing_the_page_midway_frees_the_job(page, browser, address, project, 
     button(leaving, "Convert").click()
     expect(leaving.get_by_text(re.compile("converting long ten"))).to_be_visible(timeout=SLOW)
     button(page, "Unload").click()
-    page.get_by_test_id("toast-body").filter(has_text="is at work").first.wait_for()
+    page.get_by_test_id("toast-body").filter(has_text="is in use").first.wait_for()
     leaving.close()
     unloaded(page)
     assert not [path.name for path in (project / "results").iterdir() if "long" in path.name]
@@ -119,13 +119,13 @@ def test_closing_the_page_midway_frees_the_job(page, browser, address, project, 
 @pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
 def test_text_becomes_a_song(page, project):
     voice(page)
-    fold(page, "Text to sound")
+    fold(page, "Text to speech")
     page.get_by_label("Text", exact=True).locator("visible=true").fill("Hello from the page")
-    choose(page, "Spoken by", "espeak-ng")
+    choose(page, "Program", "espeak-ng")
     expect(page.get_by_label("Voice", exact=True).locator("visible=true")).to_have_value(
         "en-us", timeout=SLOW
     )
-    button(page, "Speak, and add it to the songs").click()
+    button(page, "Add speech to the songs").click()
     expect(page.locator("#songs").get_by_text(re.compile("Hello from"))).to_be_visible(timeout=SLOW)
     button(page, "Convert").click()
     expect(page.get_by_text("Done: 1 file")).to_be_visible(timeout=SLOW)

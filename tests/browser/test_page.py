@@ -1,4 +1,4 @@
-"""The whole way through the page, as somebody with a browser goes it."""
+"""The whole way through the page, in a browser."""
 
 import json
 import re
@@ -117,8 +117,8 @@ def test_a_training_is_started_found_again_paused_and_stopped(page, project):
     expect(status.filter(has_text="paused")).to_be_visible(timeout=SLOW)
     button(page, "Resume").click()
     expect(status.filter(has_text="running")).to_be_visible(timeout=SLOW)
-    fold(page, "Sounds of the held-out clips")
-    button(page, "Load the newest sounds").click()
+    fold(page, "Audio of the validation clips")
+    button(page, "Load the newest audio").click()
     expect(page.get_by_label("Clip", exact=True).locator("visible=true")).to_have_value("0", timeout=SLOW)
 
     button(page, "Train").click()
@@ -166,7 +166,7 @@ def test_models_that_do_not_fit_are_a_toast(page, project):
 
     write_model(project / "trained/larger", hidden_channels=32)
     tab(page, "Lab")
-    button(page, "Look again").click()
+    button(page, "Refresh").click()
     for name in ("anna", "larger"):
         choose(page, "Models", f"trained/{name}")
     page.keyboard.press("Escape")
@@ -177,8 +177,8 @@ def test_models_that_do_not_fit_are_a_toast(page, project):
 def test_tracks_are_edited_and_saved(page, project):
     tab(page, "Lab", "Mix along the song")
     choose(page, "Voice model", "trained/anna")
-    expect(page.get_by_text("This mix can be sung")).to_be_visible(timeout=SLOW)
-    button(page, "Cut the last segment in two").click()
+    expect(page.get_by_text("This mix is valid")).to_be_visible(timeout=SLOW)
+    button(page, "Split the last segment").click()
     expect(page.get_by_text("0.5", exact=True).locator("visible=true").first).to_be_visible()
     cells = page.get_by_role("grid", name="Tracks").get_by_role("gridcell")
     cells.filter(has_text=re.compile(r"^\s*0\.5\s*$")).first.dblclick()
@@ -186,8 +186,8 @@ def test_tracks_are_edited_and_saved(page, project):
     editor.fill("0.4")
     editor.press("Enter")
     expect(page.get_by_text("it must start at 0.4")).to_be_visible(timeout=SLOW)
-    button(page, "From the first to the last").click()
-    expect(page.get_by_text("This mix can be sung")).to_be_visible(timeout=SLOW)
+    button(page, "Cross-fade").click()
+    expect(page.get_by_text("This mix is valid")).to_be_visible(timeout=SLOW)
     button(page, "Save").click()
     toast(page, "Saved as configs/mixes/mix.json")
     tracks = json.loads((project / "configs/mixes/mix.json").read_text(encoding="utf-8"))
@@ -205,7 +205,7 @@ def test_a_model_is_compressed(page, project):
 
 def test_a_voice_is_exported(page, project):
     tab(page, "Lab", "ONNX")
-    fold(page, "Take a trained model")
+    fold(page, "Import a trained model")
     choose(page, "Model", "trained/anna/G_8.pth")
     page.get_by_label("Name", exact=True).locator("visible=true").fill("anna")
     button(page, "Copy").click()
@@ -220,8 +220,8 @@ def test_a_voice_is_exported(page, project):
 def test_weights_are_listed_and_checked(page):
     tab(page, "Lab", "Weights")
     button(page, "Download").click()
-    toast(page, "choose what to download first")
-    button(page, "Check what is here").click()
+    toast(page, "choose weights to download first")
+    button(page, "Verify downloaded files").click()
     expect(page.locator("b", has_text="done").locator("visible=true")).to_be_visible(timeout=SLOW)
-    fold(page, "What there is")
+    fold(page, "List")
     expect(page.get_by_text("NSF-HiFiGAN, the default vocoder").locator("visible=true").first).to_be_visible()

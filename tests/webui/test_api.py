@@ -23,7 +23,7 @@ from modules.common.errors import ConfigError
 from tests.support.code_execution_payloads import write_payload
 from tests.webui.server import MODEL, RATE, make_project, running, tone
 from webui import uploads
-from webui.api import _bounded, asked_options
+from webui.api import _bounded, requested_options
 
 DOCS = Path(__file__).parents[2] / "docs" / "webui.md"
 
@@ -58,11 +58,11 @@ def wav(seconds=1.0, rate=RATE):
 
 
 def busy(client):
-    """Tell whether the voice is at work: then it cannot be unloaded."""
+    """Tell whether the voice is in use: then it cannot be unloaded."""
     try:
         client.predict(api_name="/unload")
     except AppError as error:
-        assert "is at work" in str(error)
+        assert "is in use" in str(error)
         return True
     return False
 
@@ -90,17 +90,17 @@ ALONE = ConvertOptions(only_diffusion=True, diffusion_config_path="c.yaml", **SU
     ],
 )
 def test_nothing_of_the_voice_of_before_stays(tmp_path, loaded, changes, wanted):
-    found = asked_options(tmp_path, SimpleNamespace(options=loaded), changes)
+    found = requested_options(tmp_path, SimpleNamespace(options=loaded), changes)
     assert found == ConvertOptions(**wanted, device="cpu")
 
 
 def test_the_loaded_voice_gets_what_is_asked_for(tmp_path):
     changes = {"trans": 3, "shallow_diffusion": True, **DIFFUSION, "onnx": "", "model_path": ""}
-    found = asked_options(tmp_path, SimpleNamespace(options=GLOW), changes)
+    found = requested_options(tmp_path, SimpleNamespace(options=GLOW), changes)
     refined = {"shallow_diffusion": True, "diffusion_config_path": "config.yaml", **DIFFUSION}
     assert found == ConvertOptions(**VOICE, **SUNG, **refined, trans=(3.0,))
-    with pytest.raises(ConfigError, match="no voice is loaded"):
-        asked_options(tmp_path, SimpleNamespace(options=None), {"model_path": ""})
+    with pytest.raises(ConfigError, match="no voice model is loaded"):
+        requested_options(tmp_path, SimpleNamespace(options=None), {"model_path": ""})
 
 
 def test_it_listens_on_this_machine_only(url):
@@ -179,8 +179,8 @@ def test_the_diffusion_model_takes_part(loaded):
         ({"cluster_model_path": "/etc/passwd", "cluster_infer_ratio": 1}, "is not in the project folder"),
         ({"spk_mix_file": "~/../../etc/passwd"}, "is not in the project folder"),
         ({"noise_scale": 9}, "-ns must be between 0 and 2"),
-        ({"noise_scale": "much"}, "is not what it can be"),
-        ({"auto_predict_f0": "yes"}, "is not what it can be"),
+        ({"noise_scale": "much"}, "is not a valid value"),
+        ({"auto_predict_f0": "yes"}, "is not a valid value"),
         ({"colour": 1}, "there is no option 'colour'"),
         ({"wav_format": "exe"}, "cannot write 'exe' files"),
         ({"f0_predictor": "ear"}, "ear"),
@@ -266,7 +266,7 @@ def test_a_script_gets_its_format(loaded, url):
         ("voiceChangeModel", {"sample": ("s.wav", wav(0.1))}, {"fPitchChange": "nan"}, "must be a number"),
         ("voiceChangeModel", {"sample": ("s.wav", wav(0.1))}, {"sampleRate": "1"}, "between 8000"),
         ("voiceChangeModel", {"sample": ("s.wav", wav(0.1))}, {"sSpeakId": "7"}, "7"),
-        ("wav2wav", None, {"audio_path": "/etc/passwd"}, "upload the sound itself"),
+        ("wav2wav", None, {"audio_path": "/etc/passwd"}, "upload the file itself"),
         ("wav2wav", {"audio": ("s.wav", wav(0.1))}, {"wav_format": "../x"}, "cannot write"),
         ("wav2wav", {"audio": ("s.wav", wav(0.1))}, {"tran": "99", "spk": "anna"}, "-60 and 60"),
     ],
@@ -280,7 +280,7 @@ def test_a_wrong_form_is_one_line(loaded, url, route, files, form, words):
 def test_without_a_voice_it_says_how_to_load_one(client, url):
     client.predict(api_name="/unload")
     answer = post(url, "voiceChangeModel", {"sample": ("s.wav", wav(0.1))})
-    assert answer.status_code == 400 and "no voice is loaded" in answer.json()["detail"]
+    assert answer.status_code == 400 and "no voice model is loaded" in answer.json()["detail"]
 
 
 def test_an_upload_is_bounded(monkeypatch):
@@ -338,7 +338,7 @@ def _long_song(path, seconds=600):
 def _until(condition, seconds=90.0):  # patience with a busy machine; no measurement
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it takes too long"
+        assert time.monotonic() < end, "it tasks too long"
         time.sleep(0.02)
 
 

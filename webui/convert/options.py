@@ -1,7 +1,7 @@
-"""Fields of the page for every setting of a conversion, made from ``ConvertOptions``.
+"""Fields of the page for all options of a conversion, made from ``ConvertOptions``.
 
-Names, defaults, choices and English help come from there; only labels, the
-Chinese and the order are added here. A test sees to it that none is forgotten.
+Names, defaults, choices and English help come from there; the page adds labels,
+Chinese texts and the order.
 """
 
 from __future__ import annotations
@@ -48,24 +48,23 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "singers": ("use_spk_mix", "spk_mix_file"),
     "output": ("wav_format", "precision"),
 }
-FIRST = ("spk_list", "trans", "f0_predictor")  # seen at once
-VOICE = ("model_path", "config_path", "onnx", "device")  # chosen where a voice is loaded
-SONGS = ("clean_names",)
+MAIN = ("spk_list", "trans", "f0_predictor")  # not folded
+MODEL = ("model_path", "config_path", "onnx", "device")  # in the first step
 
 _FIELDS = {option.name: option for option in fields(ConvertOptions)}
 _KINDS = get_type_hints(ConvertOptions)
 
 
 def default(name: str) -> Any:
-    """Return what an option is if nobody says otherwise."""
+    """Default of an option."""
     return _FIELDS[name].default
 
 
 def option_texts(rows: Mapping[str, tuple[str, str, str]]) -> dict[str, tuple[str, str]]:
-    """Return the texts of the options' fields.
+    """Texts of fields, by key.
 
     Args:
-        rows: By name of the option: English label, Chinese label, Chinese help.
+        rows: English label, Chinese label and Chinese help, by name of the option.
     """
     texts = {}
     for name, (label, label_zh, help_zh) in rows.items():
@@ -75,13 +74,13 @@ def option_texts(rows: Mapping[str, tuple[str, str, str]]) -> dict[str, tuple[st
 
 
 def field(context: Context, name: str, choices: Sequence[Any] | None = None, **settings: Any) -> Any:
-    """Return the component of one option.
+    """Component for one option.
 
     Args:
-        context: What every tab gets.
+        context: Of the page.
         name: Of the option.
-        choices: What it may be, where that is only known here; other values may be typed.
-        settings: For the component, instead of what follows from the option.
+        choices: Suggestions where the option itself lists none; other values may be typed.
+        settings: Arguments for the component that replace those of the option.
     """
     kind, some = _KINDS[name], _FIELDS[name].metadata["choices"]
     shown: dict[str, Any] = {
@@ -105,12 +104,12 @@ def field(context: Context, name: str, choices: Sequence[Any] | None = None, **s
 
 
 def read_options(values: Mapping[str, Any]) -> ConvertOptions:
-    """Return the options that fields, or a program, give by name.
+    """Options from the values of fields, or of a program, by name.
 
-    A number that was left empty is the default; lists become tuples.
+    An empty number becomes the default; lists become tuples.
 
     Raises:
-        ConfigError: There is no such option, or a value is wrong; names it.
+        ConfigError: An option does not exist, or its value is wrong.
     """
     cleaned: dict[str, Any] = {}
     for name, value in values.items():
@@ -139,4 +138,4 @@ def _converted(name: str, value: Any) -> Any:
             raise ValueError
         return plain(value)
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{_FIELDS[name].metadata['flags'][-1]}: {value!r} is not what it can be") from None
+        raise ConfigError(f"{_FIELDS[name].metadata['flags'][-1]}: {value!r} is not a valid value") from None

@@ -1,65 +1,62 @@
-"""A conversion as a picture: what was sung, what came of it, how loud both are, and where it was cut."""
+"""Picture of a conversion: mel and F0 of source and result, loudness of both, and the slices."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from webui.language import in_language
-from webui.session import SHOWN, Made
-from webui.texts.pictures import TEXTS
+from webui.language import Say, in_language
+from webui.session import SHOWN, ConvertedSong
+from webui.texts import TEXTS
 
 if TYPE_CHECKING:
     import gradio as gr
 
-_POINTS = 2000  # of a loudness curve; more are not seen
+_POINTS = 2000  # of a loudness curve
 
 
-def words(request: gr.Request | None) -> Callable[[str], str]:
-    """Return the words in pictures: in the page's language, or in English if no font here has its letters."""
+def picture_texts(request: gr.Request | None) -> Say:
+    """Texts for pictures: in the page's language, or in English if no installed font has its letters."""
     from inference.speaker_mix.plot import fonts
 
-    say = in_language(TEXTS, request)
-    letters = "".join(map(say, TEXTS))
-    return say if fonts(letters)[1] >= set(letters) else in_language(TEXTS, None)
+    say = in_language(request)
+    letters = "".join(say(key) for key in TEXTS if key.startswith("picture."))
+    return say if fonts(letters)[1] >= set(letters) else in_language(None)
 
 
-def draw(made: Made, request: gr.Request | None = None) -> bytes:
-    """Return a PNG of both mels with their F0, and of the loudness with the slices.
-
-    The mels show the first 30 s, the loudness all of the song.
+def draw_conversion(converted: ConvertedSong, request: gr.Request | None = None) -> bytes:
+    """Draw both mels with their F0 over the first 30 s, and the loudness of the whole song, as PNG.
 
     Raises:
-        AudioError: One of the recordings is not there any more.
+        AudioError: One of the recordings no longer exists.
     """
     from matplotlib.figure import Figure
 
     from inference.source import SourceAudio
     from inference.speaker_mix.plot import use_fonts
-    from webui.uploads import scratch
+    from webui.uploads import temporary_folder
 
-    say, rate, hop = words(request), made.sampling_rate, made.hop_length
+    say, rate, hop = picture_texts(request), converted.sampling_rate, converted.hop_length
     figure = Figure(figsize=(11, 8), layout="constrained")
     axes = figure.subplots(3, 1)
-    paths = {"source": made.take.song, "result": made.take.result}
-    tracks = {"source": made.source_f0, "result": made.result_f0}
+    paths = {"source": converted.task.song, "result": converted.task.result}
+    tracks = {"source": converted.source_f0, "result": converted.result_f0}
     colours = {"source": "tab:blue", "result": "tab:orange"}
-    with scratch() as folder:
+    with temporary_folder() as folder:
         for axis, (name, path) in zip(axes, paths.items(), strict=False):
             with SourceAudio(path, rate, folder) as source:
                 audio = source.read(0, min(source.n_samples, round(SHOWN * rate)))
                 shown = {other: tracks[other] for other in tracks if name in (other, "result")}
-                _mel(axis, audio, shown, made, say)
+                _mel(axis, audio, shown, converted, say)
                 _loudness(axes[2], source.rms, source.seconds, say(f"picture.{name}"), colours[name])
             cut = say("picture.first").format(seconds=SHOWN) if source.seconds > SHOWN else ""
             axis.set_title(say(f"picture.{name}") + cut, fontsize=10)
-    for start, end in made.slices:
+    for start, end in converted.slices:
         axes[2].axvspan(start, end, color="tab:green", alpha=0.12, linewidth=0)
         axes[2].axvline(start, color="tab:green", linewidth=0.7)
-    axes[2].set_xlim(0, max(made.seconds, hop / rate))
+    axes[2].set_xlim(0, max(converted.seconds, hop / rate))
     axes[2].set_ylim(-80, 3)
     axes[2].set_ylabel(say("picture.loudness"))
     axes[2].set_xlabel(say("picture.slices"))
@@ -71,14 +68,14 @@ def draw(made: Made, request: gr.Request | None = None) -> bytes:
 
 
 def _mel(
-    axis: Any, audio: np.ndarray, tracks: dict[str, np.ndarray], made: Made, say: Callable[[str], str]
+    axis: Any, audio: np.ndarray, tracks: dict[str, np.ndarray], converted: ConvertedSong, say: Say
 ) -> None:
     import torch
 
     from modules.config import DataConfig
     from modules.dsp.mel import LogMel
 
-    rate, hop = made.sampling_rate, made.hop_length
+    rate, hop = converted.sampling_rate, converted.hop_length
     image = LogMel(DataConfig(sampling_rate=rate, hop_length=hop))(torch.from_numpy(audio)[None])[0].numpy()
     seconds = image.shape[1] * hop / rate
     axis.imshow(

@@ -1,4 +1,4 @@
-"""Step 4 of the tab Convert: results to hear, to look at and to download; and those of before."""
+"""Step 4 of the Convert tab: new results to play, view and download, and earlier ones."""
 
 from __future__ import annotations
 
@@ -13,44 +13,43 @@ from gradio.events import Dependency
 
 from modules.dsp.audio import AUDIO_SUFFIXES
 from webui.context import Context
-from webui.convert.picture import draw
-from webui.language import in_language
-from webui.places import inside, served
-from webui.session import Made
-from webui.texts.convert import TEXTS
+from webui.convert.picture import draw_conversion
+from webui.language import Say, in_language
+from webui.paths import inside, servable
+from webui.session import ConvertedSong
 from webui.toasts import toasts
 
-NEWEST = 200  # earlier results that are listed
+NEWEST = 200  # number of earlier results that are listed
 _PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-# Gradio's own buttons would offer to share songs with others
+# without Gradio's button that shares a song
 _PLAYER: dict[str, Any] = {"interactive": False, "min_width": 280, "buttons": ["download"]}
 
 
 @dataclass(frozen=True)
 class Results:
-    """The fields of what was made.
+    """Components of new results.
 
     Attributes:
-        made: A list of ``Made``.
-        choose: Chooses one, by its number.
-        show: Shows it when an event has succeeded.
+        converted: A list of ``ConvertedSong``.
+        choose: Chooses one by its index.
+        show_after: Shows it after an event has succeeded.
     """
 
-    made: gr.State
+    converted: gr.State
     choose: gr.Dropdown
-    show: Callable[[Dependency], None]
+    show_after: Callable[[Dependency], None]
 
 
 def build_results(context: Context, key: gr.Number) -> Results:
-    """Lay out the results.
+    """Lay out new results.
 
     Args:
-        context: What every tab gets.
-        key: The field that a better key goes to.
+        context: Of the page.
+        key: Field that the suggested key is written to.
     """
     text = context.text
-    made, better = gr.State([]), gr.State(0)
-    with gr.Column(visible=False) as there:
+    converted, suggested = gr.State([]), gr.State(0)
+    with gr.Column(visible=False) as column:
         choose = gr.Dropdown([], label=text("convert.result"), interactive=True)
         facts = gr.HTML()
         with gr.Column(visible=False) as advised:
@@ -61,79 +60,78 @@ def build_results(context: Context, key: gr.Number) -> Results:
             result = gr.Audio(label=text("convert.result"), **_PLAYER)
         picture = gr.Image(
             label=text("convert.picture"),
-            show_label=False,  # it would lie over the picture
+            show_label=False,  # it would cover the picture
             interactive=False,
             format="png",
             buttons=["download", "fullscreen"],
         )
         files = gr.File(label=text("convert.files"), file_count="multiple", interactive=False, height=120)
 
-    def show(request: gr.Request, entries: list[Made], number: int | None) -> tuple[Any, ...]:
+    def show(request: gr.Request, entries: list[ConvertedSong], number: int | None) -> tuple[Any, ...]:
         if number is None or not 0 <= number < len(entries):
             return gr.skip()
-        entry, say = entries[number], in_language(TEXTS, request)
+        entry, say = entries[number], in_language(request)
         sentence = advice_sentence(entry, say)
         return (
             gr.Column(visible=True),
-            f"<p>{fact(entry, say)}</p>",
+            f"<p>{say('convert.fact').format(seconds=entry.seconds, factor=entry.real_time_factor)}</p>",
             f"<p>{html.escape(sentence)}</p>",
             gr.Column(visible=bool(sentence)),
-            entry.advice.key if entry.advice else 0,
-            served(context.root, entry.take.song),
-            served(context.root, entry.take.result),
-            [served(context.root, other.take.result) for other in entries],
+            entry.advice.semitones if entry.advice else 0,
+            servable(context.root, entry.task.song),
+            servable(context.root, entry.task.result),
+            [servable(context.root, other.task.result) for other in entries],
         )
 
-    def paint(request: gr.Request, entries: list[Made], number: int | None) -> Any:
+    def draw(request: gr.Request, entries: list[ConvertedSong], number: int | None) -> Any:
         if number is None or not 0 <= number < len(entries):
             return gr.skip()
         import io
 
         from PIL import Image
 
-        return Image.open(io.BytesIO(draw(entries[number], request)))
+        return Image.open(io.BytesIO(draw_conversion(entries[number], request)))
 
-    shown = [there, facts, advice, advised, better, source, result, files]
+    shown = [column, facts, advice, advised, suggested, source, result, files]
 
-    def after(event: Dependency) -> None:
-        event.success(toasts(show, context.debug), [made, choose], shown, **_PRIVATE)
-        event.success(toasts(paint, context.debug), [made, choose], picture, **_PRIVATE)
+    def show_after(trigger: Callable[..., Dependency]) -> None:
+        trigger(toasts(show, context.debug), [converted, choose], shown, **_PRIVATE)
+        trigger(toasts(draw, context.debug), [converted, choose], picture, **_PRIVATE)
 
-    choose.input(toasts(show, context.debug), [made, choose], shown, **_PRIVATE)
-    choose.input(toasts(paint, context.debug), [made, choose], picture, **_PRIVATE)
-    apply.click(lambda value: value, better, key, **_PRIVATE)
-    return Results(made, choose, after)
+    show_after(choose.input)
+    apply.click(lambda value: value, suggested, key, **_PRIVATE)
+    return Results(converted, choose, lambda event: show_after(event.success))
 
 
 def build_history(context: Context, page: gr.Blocks) -> Callable[[Dependency], None]:
-    """Lay out what lies in results/, newest first.
+    """Lay out the files in results/, newest first.
 
     Args:
-        context: What every tab gets.
-        page: Looked through again when it is opened.
+        context: Of the page.
+        page: Its load event refreshes the list.
 
     Returns:
-        What has them looked through again when an event has succeeded.
+        A function that also refreshes the list after an event has succeeded.
     """
     with gr.Accordion(context.text("convert.history"), open=False), gr.Row():
         name = gr.Dropdown([], label=context.text("convert.history.file"), interactive=True, min_width=280)
         player = gr.Audio(show_label=False, **_PLAYER)
 
-    def look() -> Any:
-        return gr.Dropdown(choices=earlier(context.root / "results"))
+    def refresh() -> Any:
+        return gr.Dropdown(choices=recent_results(context.root / "results"))
 
     def play(chosen: str | None) -> Any:
         if not chosen:
             return None
-        return served(context.root, context.root / inside(context.root, Path("results") / chosen))
+        return servable(context.root, context.root / inside(context.root, Path("results") / chosen))
 
-    page.load(look, None, name, **_PRIVATE)
+    page.load(refresh, None, name, **_PRIVATE)
     name.input(toasts(play, context.debug), name, player, **_PRIVATE)
-    return lambda event: event.success(look, None, name, **_PRIVATE)
+    return lambda event: event.success(refresh, None, name, **_PRIVATE)
 
 
-def earlier(folder: Path) -> list[str]:
-    """Return the names of the results in ``folder``, newest first."""
+def recent_results(folder: Path) -> list[str]:
+    """Names of the newest results in ``folder``, newest first."""
     if not folder.is_dir():
         return []
     found = [
@@ -144,21 +142,16 @@ def earlier(folder: Path) -> list[str]:
     return [path.name for path in sorted(found, key=lambda path: -path.stat().st_mtime)[:NEWEST]]
 
 
-def fact(made: Made, say: Callable[[str], str]) -> str:
-    """Return how long a result is, and how long it took."""
-    return say("convert.fact").format(seconds=made.seconds, factor=made.real_time_factor)
-
-
-def advice_sentence(made: Made, say: Callable[[str], str]) -> str:
-    """Return that a song lies outside the voice's range and which key would fit; empty if it does not."""
-    advice = made.advice
+def advice_sentence(entry: ConvertedSong, say: Say) -> str:
+    """Sentence on a song outside the speaker's range, with the key that would fit; empty without advice."""
+    advice = entry.advice
     if advice is None:
         return ""
     return say("convert.advice").format(
-        low=advice.low,
-        high=advice.high,
-        speaker=made.speaker,
-        floor=advice.trained[0],
-        ceiling=advice.trained[1],
-        key=advice.key,
+        low=advice.song_range[0],
+        high=advice.song_range[1],
+        speaker=entry.speaker,
+        floor=advice.trained_range[0],
+        ceiling=advice.trained_range[1],
+        key=advice.semitones,
     )

@@ -1,6 +1,6 @@
-"""Text to sound, with what there is: edge-tts on the network, espeak-ng without one.
+"""Text to speech with edge-tts, which needs the network, or espeak-ng, which does not.
 
-Neither is needed for anything else. A program that cannot speak here says why.
+Both are optional; a program that is missing says how to install it.
 """
 
 from __future__ import annotations
@@ -9,28 +9,29 @@ import asyncio
 import importlib.util
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from modules.common.errors import ConfigError, GlowSVCError
 from modules.common.files import replacing
 
-LONGEST = 5000  # letters
-_PATIENCE = 60  # s
+LONGEST = 5000  # characters
+_TIMEOUT = 60  # s
 EDGE, ESPEAK = "edge-tts", "espeak-ng"
 
 
 @dataclass(frozen=True)
-class Program:
-    """One that can speak.
+class TtsProgram:
+    """A text-to-speech program.
 
     Attributes:
-        missing: Why it cannot here; empty if it can.
+        missing: How to install it; empty if it is installed.
         suffix: Of the files that it writes.
-        voices: Returns the names of its voices.
-        speak: Writes text as sound: text, voice, speed (1 is its own), file.
+        voices: Lists the names of its voices.
+        speak: Writes speech, from text, voice, speed (1 is normal) and file.
     """
 
     missing: str
@@ -39,17 +40,17 @@ class Program:
     speak: Callable[[str, str, float, Path], None]
 
 
-def programs() -> dict[str, Program]:
-    """Return the programs by name, those that can speak here first."""
+def programs() -> dict[str, TtsProgram]:
+    """Programs by name, the installed ones first."""
     package = importlib.util.find_spec("edge_tts") is not None
     found = {
-        EDGE: Program(
+        EDGE: TtsProgram(
             "" if package else "edge-tts is not installed; pip install edge-tts (it needs the network)",
             ".mp3",
             _edge_voices,
             _edge,
         ),
-        ESPEAK: Program(
+        ESPEAK: TtsProgram(
             "" if shutil.which(ESPEAK) else "espeak-ng is not installed; apt install espeak-ng",
             ".wav",
             _espeak_voices,
@@ -60,33 +61,33 @@ def programs() -> dict[str, Program]:
 
 
 def voices(name: str) -> list[str]:
-    """Return the voices of a program, in the order of their languages.
+    """Voices of a program, by language.
 
     Raises:
-        ConfigError: There is no such program, or it cannot speak here; says why.
+        ConfigError: The program is unknown or not installed.
     """
     return sorted(_usable(name).voices())
 
 
 def speak(text: str, name: str, voice: str, speed: float, path: Path) -> Path:
-    """Write ``text`` as sound and return the file: ``path`` with the program's suffix.
+    """Write ``text`` as speech; return the file, which is ``path`` with the program's suffix.
 
     Args:
-        text: Up to 5000 letters.
+        text: Up to 5000 characters.
         name: Of the program.
         voice: One of its voices.
-        speed: 0.5 to 2; 1 is its own.
-        path: Where to, without suffix.
+        speed: 0.5 to 2; 1 is normal.
+        path: File to write, without suffix.
 
     Raises:
-        ConfigError: Something is missing or wrong; says what.
+        ConfigError: The program is not installed, or an argument is wrong.
         GlowSVCError: The program failed.
     """
     text = text.strip()
     if not text:
-        raise ConfigError("write the text that is to be spoken")
+        raise ConfigError("write the text to speak")
     if len(text) > LONGEST:
-        raise ConfigError(f"the text has {len(text)} letters; at most {LONGEST} are spoken at once")
+        raise ConfigError(f"the text has {len(text)} characters; at most {LONGEST} are allowed")
     if not 0.5 <= speed <= 2:
         raise ConfigError(f"the speed must be between 0.5 and 2, not {speed:g}")
     program = _usable(name)
@@ -96,11 +97,11 @@ def speak(text: str, name: str, voice: str, speed: float, path: Path) -> Path:
     with replacing(result) as temporary:
         program.speak(text, voice, speed, temporary)
         if not temporary.is_file() or not temporary.stat().st_size:
-            raise GlowSVCError(f"{name} made no sound of this text; try another voice")
+            raise GlowSVCError(f"{name} made no sound from this text; try another voice")
     return result
 
 
-def _usable(name: str) -> Program:
+def _usable(name: str) -> TtsProgram:
     program = programs().get(name)
     if program is None:
         raise ConfigError(f"there is no program {name!r}; choose one of {', '.join(programs())}")
@@ -121,7 +122,7 @@ def _espeak(text: str, voice: str, speed: float, path: Path) -> None:
 def _run(command: Sequence[str], text: str | None) -> str:
     try:
         done = subprocess.run(
-            command, input=text, capture_output=True, encoding="utf-8", timeout=_PATIENCE, check=False
+            command, input=text, capture_output=True, encoding="utf-8", timeout=_TIMEOUT, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GlowSVCError(f"{command[0]} does not answer: {error}") from None
@@ -145,12 +146,14 @@ def _edge(text: str, voice: str, speed: float, path: Path) -> None:
     _online(edge_tts.Communicate(text, voice, rate=f"{(speed - 1) * 100:+.0f}%").save(str(path)))
 
 
-def _online(asked):  # noqa: ANN001, ANN202 - what the package promises, and its answer
-    async def answer():  # noqa: ANN202
-        return await asyncio.wait_for(asked, _PATIENCE)
+def _online(request: Coroutine[Any, Any, Any]) -> Any:
+    """Result of a request of the package."""
+
+    async def result() -> Any:
+        return await asyncio.wait_for(request, _TIMEOUT)
 
     try:
-        return asyncio.run(answer())
-    except Exception as error:  # of the package, of the network library below it, of the system
+        return asyncio.run(result())
+    except Exception as error:  # of the package, its network library, or the system
         reason = str(error) or type(error).__name__
         raise GlowSVCError(f"edge-tts needs the network, which does not answer: {reason}") from None

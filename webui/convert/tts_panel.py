@@ -1,4 +1,4 @@
-"""The part of the tab Convert where text becomes a song to convert."""
+"""Text to speech on the Convert tab: the speech is added to the songs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from webui.toasts import toasts
 from webui.uploads import clean_stem, uploads_folder
 
 
-def build_speech(context: Context, songs: gr.File) -> None:
-    """Lay it out; what is spoken is added to ``songs``."""
+def build_tts_panel(context: Context, songs: gr.File) -> None:
+    """Lay out the panel; its speech is added to ``songs``."""
     text, found = context.text, programs()
     usable = [name for name, program in found.items() if not program.missing]
     private: dict[str, Any] = {"api_visibility": "private"}
-    with gr.Accordion(text("convert.speech"), open=False):
+    with gr.Accordion(text("convert.tts"), open=False):
         for name, program in found.items():
             if program.missing:
-                gr.Markdown(text(f"convert.speech.no_{name}"))
-        words = gr.Textbox(label=text("convert.speech.text"), lines=3, interactive=bool(usable))
+                gr.Markdown(text(f"convert.tts.no_{name}"))
+        words = gr.Textbox(label=text("convert.tts.text"), lines=3, interactive=bool(usable))
         with gr.Row():
-            speaker = gr.Dropdown(usable, value=None, label=text("convert.speech.program"), min_width=160)
-            voice = gr.Dropdown([], label=text("convert.speech.voice"), min_width=160, interactive=True)
-            speed = gr.Slider(0.5, 2, 1, step=0.05, label=text("convert.speech.rate"), min_width=160)
-        button = gr.Button(text("convert.speech.speak"), interactive=bool(usable))
+            speaker = gr.Dropdown(usable, value=None, label=text("convert.tts.program"), min_width=160)
+            voice = gr.Dropdown([], label=text("convert.tts.voice"), min_width=160, interactive=True)
+            speed = gr.Slider(0.5, 2, 1, step=0.05, label=text("convert.tts.rate"), min_width=160)
+        button = gr.Button(text("convert.tts.speak"), interactive=bool(usable))
 
     def choose(chosen: str) -> Any:
         there = voices(chosen)

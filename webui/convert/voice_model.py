@@ -1,9 +1,9 @@
-"""Step 1 of the tab Convert: which voice, where it runs, and when its memory is given back."""
+"""Step 1 of the Convert tab: choose, upload, load and unload a voice model."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,21 +13,20 @@ import gradio as gr
 
 from modules.common.errors import ConfigError
 from webui.context import Context
-from webui.convert.options import VOICE, default, field, read_options
-from webui.jobs.queue import Job
-from webui.jobs.status import as_html
-from webui.language import in_language
-from webui.places import DIFFUSIONS, TIMBRES, VOICES, find_models
+from webui.convert.options import MODEL, default, field, read_options
+from webui.jobs.queue import BackgroundJob
+from webui.jobs.status import job_html
+from webui.language import Say, in_language
+from webui.paths import CLUSTER_FILES, DIFFUSION_MODELS, VOICE_MODELS, find_models
 from webui.session import Session, devices
-from webui.texts.convert import TEXTS
 from webui.toasts import toasts
-from webui.uploads import LARGEST, check_size, within_reach
+from webui.uploads import LARGEST, check_paths, check_size
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
     from modules.config import Config
 
-# what an uploaded file is, by its ending; a .pt may be a k-means file, too
+# option that an uploaded file is for, by its suffix; a .pt file may also be a k-means model
 KINDS = {
     ".pth": "model_path",
     ".safetensors": "model_path",
@@ -37,20 +36,20 @@ KINDS = {
     ".yml": "diffusion_config_path",
     ".pkl": "cluster_model_path",
 }
-_BESIDE = {"config_path": ("config.json", "*.json"), "diffusion_config_path": ("config.yaml", "*.yaml")}
+_CONFIG_NAMES = {"config_path": ("config.json", "*.json"), "diffusion_config_path": ("config.yaml", "*.yaml")}
 
 
 @dataclass(frozen=True)
-class VoicePicker:
-    """The fields that name a voice.
+class ModelPicker:
+    """Components that choose a voice model.
 
     Attributes:
-        fields: By name of the option, those of ``VOICE``.
-        upload: Where model files are uploaded.
-        refresh: Looks for models again.
-        load: Loads.
-        unload: Gives the memory back.
-        status: Says what is loaded.
+        fields: Those of ``MODEL``, by name of the option.
+        upload: For model files.
+        refresh: Searches for models again.
+        load: Loads the chosen model.
+        unload: Frees its memory.
+        status: What is loaded.
     """
 
     fields: dict[str, Any]
@@ -61,13 +60,13 @@ class VoicePicker:
     status: gr.HTML
 
 
-def build_picker(context: Context) -> VoicePicker:
-    """Lay the fields out."""
-    text, models = context.text, find_models(context.root, VOICES)
+def build_picker(context: Context) -> ModelPicker:
+    """Lay out the picker."""
+    text, models = context.text, find_models(context.root, VOICE_MODELS)
     with gr.Row():
         model = field(context, "model_path", models, value=models[0] if models else "", scale=3)
         config = field(
-            context, "config_path", value=beside(models[0], "config_path") if models else "", scale=3
+            context, "config_path", value=find_config(models[0], "config_path") if models else "", scale=3
         )
         device = field(context, "device", [("auto", "")], value="", scale=2)
     with gr.Accordion(text("convert.upload_model"), open=False):
@@ -75,85 +74,85 @@ def build_picker(context: Context) -> VoicePicker:
         upload = gr.File(
             file_count="multiple", file_types=list(KINDS), show_label=False, height=120, elem_id="voice-files"
         )
-        onnx = field(context, "onnx", ["", *onnx_voices(context.root)])
+        onnx = field(context, "onnx", ["", *onnx_models(context.root)])
     with gr.Row():
         refresh = gr.Button(text("convert.refresh"), min_width=100)
         load = gr.Button(text("convert.load"), variant="primary", min_width=100)
         unload = gr.Button(text("convert.unload"), min_width=100)
     status = gr.HTML()
-    fields = dict(zip(VOICE, (model, config, onnx, device), strict=True))
-    return VoicePicker(fields, upload, refresh, load, unload, status)
+    fields = dict(zip(MODEL, (model, config, onnx, device), strict=True))
+    return ModelPicker(fields, upload, refresh, load, unload, status)
 
 
 def wire_picker(
-    context: Context, session: Session, picker: VoicePicker, fields: Mapping[str, Any], page: gr.Blocks
+    context: Context, session: Session, picker: ModelPicker, fields: Mapping[str, Any], page: gr.Blocks
 ) -> None:
     """Connect the picker with the other fields of the tab.
 
     Args:
-        context: What every tab gets.
-        session: Holds the voice.
+        context: Of the page.
+        session: Holds the voice model.
         picker: Of :func:`build_picker`.
         fields: All fields by name of the option.
-        page: Where they are.
+        page: Its load event fills the fields.
     """
     named = (*dict.fromkeys(KINDS.values()), "feature_retrieval")
     paths = [fields[name] for name in named]
     names, everything = list(fields), list(fields.values())
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-    def look() -> tuple[Any, ...]:
-        models, diffusions = find_models(context.root, VOICES), find_models(context.root, DIFFUSIONS)
+    def find() -> tuple[Any, ...]:
         return (
-            gr.Dropdown(choices=models),
-            gr.Dropdown(choices=diffusions),
-            gr.Dropdown(choices=["", *onnx_voices(context.root)]),
+            gr.Dropdown(choices=find_models(context.root, VOICE_MODELS)),
+            gr.Dropdown(choices=find_models(context.root, DIFFUSION_MODELS)),
+            gr.Dropdown(choices=["", *onnx_models(context.root)]),
         )
 
     def open_page(model: str) -> tuple[Any, ...]:
-        choices = look()
-        models = find_models(context.root, VOICES)
-        # one that is there stays: on a slow machine another may have been chosen meanwhile
+        choices = find()
+        models = find_models(context.root, VOICE_MODELS)
+        # a choice is kept: on a slow machine it may have been made before this runs
         first = models[0] if not model and models else gr.skip()
         return (*choices, gr.Dropdown(choices=[("auto", ""), *devices()]), first)
 
-    def take_in(files: Sequence[str] | None, *values: Any) -> list[Any]:
+    def sort_uploads(files: Sequence[str] | None, *values: Any) -> list[Any]:
         return [
-            gr.update(value=value) for value in sorted_out(files or (), dict(zip(named, values, strict=True)))
+            gr.update(value=value)
+            for value in assign_uploads(files or (), dict(zip(named, values, strict=True)))
         ]
 
     def speakers(*values: Any) -> Any:
         given = dict(zip(names, values, strict=True))
-        config = voice_config(picked_options(context, given))
+        config = model_config(selected_options(context, given))
         kept = [name for name in given["spk_list"] or () if name in config.spk]
         return gr.Dropdown(choices=list(config.spk), value=kept or list(config.spk)[:1])
 
     def quiet_speakers(*values: Any) -> Any:
         try:
             return speakers(*values)
-        except ConfigError:  # half of a path, a configuration that comes later; loading tells
+        except ConfigError:  # as a half-typed path; loading reports it
             return gr.skip()
 
     def load(request: gr.Request, *values: Any) -> Iterator[Any]:
-        options = picked_options(context, dict(zip(names, values, strict=True)))
-        yield from _watch(session.load(options), session, in_language(TEXTS, request))
+        options = selected_options(context, dict(zip(names, values, strict=True)))
+        yield from watch_loading(session.load(options), session, in_language(request))
 
     def unload(request: gr.Request) -> str:
         session.unload()
-        return f"<p>{in_language(TEXTS, request)('convert.unloaded')}</p>"
+        return f"<p>{in_language(request)('convert.unloaded')}</p>"
 
     def state(request: gr.Request) -> str:
-        return loaded_html(session, in_language(TEXTS, request))
+        return loaded_html(session, in_language(request))
 
     found = [fields["model_path"], fields["diffusion_model_path"], fields["onnx"]]
-    picker.refresh.click(toasts(look, context.debug), None, found, **private)
+    picker.refresh.click(toasts(find, context.debug), None, found, **private)
     page.load(
         open_page, fields["model_path"], [*found, fields["device"], fields["model_path"]], **private
     ).then(quiet_speakers, everything, fields["spk_list"], **private)
     page.load(state, None, picker.status, **private)
     for name, other in (("model_path", "config_path"), ("diffusion_model_path", "diffusion_config_path")):
         fields[name].change(
-            lambda model, known, other=other: beside(model, other) or known,
+            lambda model, known, other=other: find_config(model, other) or known,
             [fields[name], fields[other]],
             fields[other],
             **private,
@@ -165,7 +164,7 @@ def wire_picker(
         fields["spk_list"],
         **private,
     )
-    picker.upload.upload(toasts(take_in, context.debug), [picker.upload, *paths], paths, **private)
+    picker.upload.upload(toasts(sort_uploads, context.debug), [picker.upload, *paths], paths, **private)
     picker.load.click(
         toasts(load, context.debug),
         everything,
@@ -176,20 +175,20 @@ def wire_picker(
     picker.unload.click(toasts(unload, context.debug), None, picker.status, **private)
 
 
-def beside(model: str | None, option: str) -> str:
-    """Return the configuration that lies beside a model; empty if there is none, or several."""
+def find_config(model: str | None, option: str) -> str:
+    """Path of the configuration beside a model; empty if there is none, or several."""
     folder = Path(model).parent if model else None
     if folder is None or not folder.is_dir():
         return ""
-    named, pattern = _BESIDE[option]
+    named, pattern = _CONFIG_NAMES[option]
     if (folder / named).is_file():
         return (folder / named).as_posix()
     others = sorted(folder.glob(pattern))
     return others[0].as_posix() if len(others) == 1 else ""
 
 
-def onnx_voices(root: Path) -> list[str]:
-    """Return the folders of voices that onnx_export.py wrote."""
+def onnx_models(root: Path) -> list[str]:
+    """Folders of models that onnx_export.py wrote."""
     return [
         folder.relative_to(root).as_posix()
         for folder in sorted((root / "checkpoints").glob("*/"))
@@ -197,19 +196,19 @@ def onnx_voices(root: Path) -> list[str]:
     ]
 
 
-def sorted_out(files: Sequence[str], known: Mapping[str, Any]) -> list[Any]:
-    """Return the fields of a voice with the uploaded files in their places.
+def assign_uploads(files: Sequence[str], known: Mapping[str, Any]) -> list[Any]:
+    """Values of the fields with each uploaded file in the one that it is for.
 
-    Retrieval is chosen for an index, and not for a k-means file.
+    Retrieval is switched on for an index, and off for a k-means model.
 
     Raises:
-        ConfigError: One is empty, or of no known kind.
+        ConfigError: A file is empty, too large, or of an unknown kind.
     """
     values = dict(known)
     for file in map(Path, files):
         kind = KINDS.get(file.suffix.lower())
         if kind is None:
-            raise ConfigError(f"{file.name} is no model file; upload {', '.join(KINDS)} files")
+            raise ConfigError(f"{file.name} is not a model file; upload {', '.join(KINDS)} files")
         check_size(file)
         if file.stat().st_size > LARGEST:
             raise ConfigError(f"{file.name} is larger than {LARGEST / 2**30:g} GB")
@@ -222,15 +221,17 @@ def sorted_out(files: Sequence[str], known: Mapping[str, Any]) -> list[Any]:
 
 
 def _is_kmeans(file: Path) -> bool:
-    """Tell a k-means file from a diffusion model, by its content or, if that says nothing, by its name."""
+    """Whether a file is a k-means model, by its content or, if that is not recognised, by its name."""
     from modules.checkpoint import appearance
 
     seems = appearance(file)
-    return "a k-means file" in seems if seems else any(fnmatch(file.name, pattern) for pattern in TIMBRES)
+    return (
+        "a k-means file" in seems if seems else any(fnmatch(file.name, pattern) for pattern in CLUSTER_FILES)
+    )
 
 
-def voice_config(options: ConvertOptions) -> Config:
-    """Return the settings of the voice that the options name, without loading it; raises ConfigError."""
+def model_config(options: ConvertOptions) -> Config:
+    """Settings of the model that the options name, without loading it; raises ConfigError."""
     if options.onnx:
         from modules.onnx.manifest import read_sidecar
 
@@ -240,13 +241,13 @@ def voice_config(options: ConvertOptions) -> Config:
     return load_voice(options)[0]
 
 
-def _watch(job: Job, session: Session, say: Callable[[str], str]) -> Iterator[tuple[Any, ...]]:
-    """Yield the progress of loading, and at the end what is loaded, with its speakers; stops when closed."""
+def watch_loading(job: BackgroundJob, session: Session, say: Say) -> Iterator[tuple[Any, ...]]:
+    """Yield status of the model and its speakers until the job has ended."""
     try:
         while not job.finished.wait(0.3):
-            yield as_html(job, session, say), gr.skip()
+            yield job_html(job, session.queue, say), gr.skip()
         config = job.result()
-    except Exception:  # no bar stays, and the voice of before is gone
+    except Exception:  # remove the bar; the model that was loaded before is gone
         yield loaded_html(session, say), gr.skip()
         raise
     finally:
@@ -254,11 +255,11 @@ def _watch(job: Job, session: Session, say: Callable[[str], str]) -> Iterator[tu
     yield loaded_html(session, say), gr.Dropdown(choices=list(config.spk))
 
 
-def loaded_html(session: Session, say: Any) -> str:
-    """Return a sentence on what is loaded."""
+def loaded_html(session: Session, say: Say) -> str:
+    """Sentence on what is loaded."""
     config, options = session.config, session.options
     if config is None or options is None:
-        return f"<p>{say('convert.no_voice')}</p>"
+        return f"<p>{say('convert.no_model')}</p>"
     name = Path(
         options.onnx or (options.diffusion_model_path if options.only_diffusion else options.model_path)
     )
@@ -273,8 +274,8 @@ def loaded_html(session: Session, say: Any) -> str:
     return f"<p>{html.escape(sentence)}</p>"
 
 
-def picked_options(context: Context, values: Mapping[str, Any]) -> ConvertOptions:
-    """Return the options that the fields of the tab hold, by name.
+def selected_options(context: Context, values: Mapping[str, Any]) -> ConvertOptions:
+    """Options from the values of the tab's fields, by name.
 
     Raises:
         ConfigError: A value is wrong, or a path leads out of the project folder.
@@ -283,7 +284,7 @@ def picked_options(context: Context, values: Mapping[str, Any]) -> ConvertOption
     options = read_options({**given, "spk_list": values["spk_list"] or (), "trans": values["trans"]})
     if not options.onnx and not options.only_diffusion and not options.model_path:
         raise ConfigError("choose a model first: upload one, or put it into trained/ or logs/")
-    if not options.diffuses:  # what is not looked at may be wrong
+    if not options.diffuses:  # unused paths are not checked
         unused = ("diffusion_model_path", "diffusion_config_path")
         options = replace(options, **{name: default(name) for name in unused})
-    return within_reach(context.root, options)
+    return check_paths(context.root, options)

@@ -1,17 +1,18 @@
-"""A data set at a glance: how long its recordings are, and where its voices lie.
+"""Plots of a data set: lengths of its recordings and pitch ranges of its speakers.
 
-Drawn as SVG in the page itself: names keep their letters whatever fonts this
-machine has, colours follow the theme, and nothing is written.
+SVG in the page: names of any script need no fonts on this machine, colours follow the
+theme, and no file is written.
 """
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from modules.dsp.f0 import F0_MAX, F0_MIN
-from webui.dataset.facts import Clip, Voice
+from webui.dataset.recordings import Recording, SpeakerSummary
+from webui.language import Say
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _ROW = 460, 170, 36, 24, 36
 _STEPS = (0.5, 1, 2, 5, 10, 20, 60, 120, 300)  # s, widths of a bar
@@ -20,11 +21,14 @@ _NOTES = (65.41, 130.81, 261.63, 523.25, 1046.5)  # Hz, C2 to C6
 _TEXT = 'fill="currentColor" font-size="12"'
 
 
-def draw(clips: Sequence[Clip], voices: Sequence[Voice], say: Callable[[str], str]) -> str:
-    """Return both pictures as HTML; ``say`` gives the titles by key."""
+def draw_dataset(recordings: Sequence[Recording], speakers: Sequence[SpeakerSummary], say: Say) -> str:
+    """Both plots as HTML, with titles from ``say``."""
     pictures = (
-        (say("dataset.lengths"), _lengths([clip.seconds for clip in clips if clip.seconds > 0])),
-        (say("dataset.ranges"), _ranges([voice for voice in voices if voice.f0])),
+        (
+            say("dataset.lengths"),
+            _lengths([recording.seconds for recording in recordings if recording.seconds > 0]),
+        ),
+        (say("dataset.ranges"), _ranges([speaker for speaker in speakers if speaker.f0])),
     )
     parts = [
         f'<figure style="flex:1 1 320px;margin:0;min-width:0"><figcaption>{html.escape(title)}</figcaption>'
@@ -36,7 +40,7 @@ def draw(clips: Sequence[Clip], voices: Sequence[Voice], say: Callable[[str], st
 
 
 def _lengths(seconds: Sequence[float]) -> str:
-    """Return a histogram: seconds to the right, recordings upwards."""
+    """Histogram of durations."""
     if not seconds:
         return ""
     step = next((step for step in _STEPS if max(seconds) / step < _MOST_BARS), _STEPS[-1])
@@ -60,24 +64,24 @@ def _lengths(seconds: Sequence[float]) -> str:
     return _svg(_HEIGHT, marks)
 
 
-def _ranges(voices: Sequence[Voice]) -> str:
-    """Return a bar from the 5th to the 95th percentile of F0 for each voice, with a tick at the median."""
-    if not voices:
+def _ranges(speakers: Sequence[SpeakerSummary]) -> str:
+    """A bar from the 5th to the 95th percentile of F0 for each speaker, with a tick at the median."""
+    if not speakers:
         return ""
-    height = _ROW * len(voices) + 26
+    height = _ROW * len(speakers) + 26
     marks = []
     for hz in _NOTES:
-        x = _place(hz)
+        x = _position(hz)
         marks.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 22}" stroke="currentColor" opacity=".2"/>'
         )
         marks.append(_label(x, height - 6, f"{hz:.0f} Hz", "middle"))
-    for i, voice in enumerate(voices):
-        assert voice.f0
-        low, middle, high = map(_place, voice.f0)
+    for i, speaker in enumerate(speakers):
+        assert speaker.f0
+        low, middle, high = map(_position, speaker.f0)
         y = i * _ROW + 18
-        facts = " / ".join(f"{hz:.0f}" for hz in voice.f0)
-        marks.append(_label(4, y - 4, f"{voice.speaker}  {facts} Hz", "start"))
+        facts = " / ".join(f"{hz:.0f}" for hz in speaker.f0)
+        marks.append(_label(4, y - 4, f"{speaker.speaker}  {facts} Hz", "start"))
         marks.append(
             f'<rect x="{low:.1f}" y="{y}" width="{max(2.0, high - low):.1f}" height="9" rx="3" '
             f'fill="var(--color-accent)"/><rect x="{middle - 1.5:.1f}" y="{y - 1}" width="3" height="11" '
@@ -86,7 +90,7 @@ def _ranges(voices: Sequence[Voice]) -> str:
     return _svg(height, marks)
 
 
-def _place(hz: float) -> float:
+def _position(hz: float) -> float:
     share = math.log(hz / F0_MIN) / math.log(F0_MAX / F0_MIN)
     return _LEFT + (_WIDTH - _LEFT - _RIGHT) * min(1.0, max(0.0, share))
 

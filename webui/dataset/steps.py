@@ -1,4 +1,4 @@
-"""Steps 1 to 3, which make a data set of recordings, on the Dataset tab."""
+"""Steps 1 to 3 on the Dataset tab: from recordings to a data set."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from vencoder import ENCODERS
 from webui.context import Context
 from webui.flags import Flags
 from webui.jobs.panel import Panel
-from webui.jobs.processes import Processes
-from webui.places import inside
+from webui.paths import inside
 
-KIND = "dataset"  # the steps build on each other, so one runs at a time
+KIND = "dataset"  # of all three, since each reads the results of the one before
 
 
-def build(context: Context, folder: gr.Dropdown) -> None:
-    """Put the three steps beside each other, and what runs below them; ``folder`` holds the recordings."""
+def build_steps(context: Context, folder: gr.Dropdown) -> None:
+    """Lay out the three steps and the panel of the running one; ``folder`` holds the recordings."""
     text = context.text
     with gr.Row():
         with gr.Column(min_width=260):
@@ -49,13 +48,13 @@ def build(context: Context, folder: gr.Dropdown) -> None:
             with gr.Accordion(text("dataset.more"), open=False):
                 fine = Flags(context, "preprocess_hubert_f0", ["num_processes", "device"])
             run3 = gr.Button(text("dataset.run3"), variant="primary")
-    panel = Panel(context, Processes(context.root), [KIND])
+    panel = Panel(context, [KIND])
 
     def plan1(source: str, *values: Any) -> tuple[str, str, list[str]]:
-        place = inside(context.root, source, "a folder of recordings")
+        in_dir = inside(context.root, source, "a folder of recordings")
         n = len(first.fields)
         words = first.arguments(values[:n]) + more.arguments(values[n:])
-        return KIND, "resample.py", [f"--in_dir={place.as_posix()}", *words]
+        return KIND, "resample.py", [f"--in_dir={in_dir.as_posix()}", *words]
 
     def plan2(*values: Any) -> tuple[str, str, list[str]]:
         return KIND, "preprocess_flist_config.py", second.arguments(values)

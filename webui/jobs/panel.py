@@ -1,4 +1,4 @@
-"""A script that runs, as a tab shows it: how far, how long still, what it says, and how to halt it."""
+"""Panel for a running script: progress, time left, output, and buttons to pause and stop it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,28 @@ from tqdm import tqdm
 
 from modules.common.progress import ProgressEvent
 from webui.context import Context
-from webui.jobs.processes import FAILED, PAUSED, RUNNING, STOPPING, Job, Processes
-from webui.language import in_language
-from webui.texts.jobs import TEXTS
+from webui.jobs.processes import FAILED, PAUSED, RUNNING, STOPPING, Processes, ProcessStatus
+from webui.language import Say, in_language
 from webui.toasts import toasts
 
-OFTEN, SELDOM = 1.5, 8.0  # s between two looks, while something runs and while nothing does
+OFTEN, SELDOM = 1.5, 8.0  # s between two updates, while a script runs and while none does
 _COLOURS = {FAILED: "var(--error-icon-color, #b91c1c)", PAUSED: "var(--body-text-color-subdued)"}
 
 Plan = Callable[..., tuple[str, str, list[str]]]  # values of fields -> kind, script, its arguments
 
 
 class Panel:
-    """The state of the processes of some kinds; one is shown, the one that runs before one that did.
+    """Status of the running or newest process of some kinds.
 
     Args:
-        context: What every tab gets.
-        processes: Those of the project.
-        kinds: What may run here.
+        context: Of the page.
+        kinds: Kinds of processes that are started here.
     """
 
-    def __init__(self, context: Context, processes: Processes, kinds: Sequence[str]) -> None:
-        self.context, self.processes, self.kinds = context, processes, kinds
+    def __init__(self, context: Context, kinds: Sequence[str]) -> None:
+        self.context, self.processes, self.kinds = context, Processes(context.root), kinds
         text = context.text
-        self.status = gr.HTML(f"<p>{html.escape(TEXTS['job.none'][0])}</p>", visible=False)
+        self.status = gr.HTML(visible=False)
         with gr.Row():
             self.pause = gr.Button(text("job.pause"), visible=False, min_width=120)
             self.resume = gr.Button(text("job.resume"), visible=False, min_width=120)
@@ -45,25 +43,25 @@ class Panel:
             )
         self.timer = gr.Timer(1.0)
         self._seen = gr.State("")
-        self.timer.tick(concurrency_limit=None, **self._look())
-        self.pause.click(**self._press("pause")).then(**self._look())
-        self.resume.click(**self._press("resume")).then(**self._look())
-        self.stop.click(**self._press("stop")).then(**self._look())
+        self.timer.tick(concurrency_limit=None, **self._refresh())
+        self.pause.click(**self._press("pause")).then(**self._refresh())
+        self.resume.click(**self._press("resume")).then(**self._refresh())
+        self.stop.click(**self._press("stop")).then(**self._refresh())
 
     def starts(self, button: gr.Button, plan: Plan, inputs: Sequence[Any] = ()) -> None:
-        """Let ``button`` start what ``plan`` makes of the values of ``inputs``."""
+        """Let ``button`` start the script that ``plan`` returns for the values of ``inputs``."""
 
         def start(*values: Any) -> None:
             self.processes.start(*plan(*values))
 
         button.click(toasts(start, self.context.debug), list(inputs), None, api_visibility="private").success(
-            **self._look()
+            **self._refresh()
         )
 
-    def _look(self) -> dict[str, Any]:
+    def _refresh(self) -> dict[str, Any]:
         shown = [self.status, self.folded, self.output, self.pause, self.resume, self.stop]
         return {
-            "fn": self.look,
+            "fn": self.refresh,
             "inputs": self._seen,
             "outputs": [*shown, self.timer, self._seen],
             "show_progress": "hidden",
@@ -77,11 +75,11 @@ class Panel:
 
         return {"fn": toasts(press, self.context.debug), "api_visibility": "private"}
 
-    def look(self, seen: str, request: gr.Request) -> Any:
-        """Return what is to be shown now; nothing if that is shown already."""
+    def refresh(self, seen: str, request: gr.Request) -> Any:
+        """Update the components, if anything has changed since ``seen``."""
         job = self.processes.newest(self.kinds)
-        say = in_language(TEXTS, request)
-        state = f"{job.status} {job.kind} {as_html(job, say)} {job.output}" if job else "nothing"
+        say = in_language(request)
+        state = f"{job.status} {job.kind} {process_html(job, say)} {job.output}" if job else "nothing"
         if state == seen:
             return gr.skip()
         was, _, kind = seen.partition(" ")
@@ -90,7 +88,7 @@ class Panel:
         alive = bool(job and job.alive)
         status = job.status if job else ""
         return (
-            gr.HTML(as_html(job, say) if job else "", visible=job is not None),
+            gr.HTML(process_html(job, say) if job else "", visible=job is not None),
             gr.Accordion(visible=job is not None),
             job.output if job else "",
             gr.Button(visible=status == RUNNING),
@@ -101,11 +99,11 @@ class Panel:
         )
 
 
-def as_html(job: Job, say: Callable[[str], str]) -> str:
-    """Return one job: command, status, bar, time that is left, and what it said last."""
+def process_html(job: ProcessStatus, say: Say) -> str:
+    """Command, status, progress, time left and last message of a process."""
     colour = _COLOURS.get(job.status, "var(--color-accent)")
     status = f'<b style="color:{colour}">{html.escape(say(f"job.{job.status}"))}</b>'
-    facts, bar = [clock(job.seconds)], ""
+    facts, bar = [format_duration(job.seconds)], ""
     if job.progress and job.alive:
         progress = job.progress
         if progress.total:
@@ -116,9 +114,9 @@ def as_html(job: Job, say: Callable[[str], str]) -> str:
                 f'border-radius:4px;overflow:hidden;background:var(--border-color-primary)"><div style="'
                 f'height:100%;width:{share:.1%};background:{colour}"></div></div>'
             )
-        facts += [progress.stage, count(progress)]
+        facts += [progress.stage, format_count(progress)]
         if progress.eta is not None and job.status == RUNNING:
-            facts.append(f"{clock(progress.eta)} {say('job.left')}")
+            facts.append(f"{format_duration(progress.eta)} {say('job.left')}")
         facts += [f"{name}={value}" for name, value in progress.numbers.items()]
     lines = [
         f'<code style="overflow-wrap:anywhere">{html.escape(job.command)}</code>',
@@ -129,14 +127,14 @@ def as_html(job: Job, say: Callable[[str], str]) -> str:
     return "".join(f"<div>{line}</div>" for line in lines if line)
 
 
-def count(progress: ProgressEvent) -> str:
+def format_count(progress: ProgressEvent) -> str:
     """Finished units out of all, as "9/20"; bytes with a prefix, as "22.5M/190M"."""
     numbers = [progress.done, *([progress.total] if progress.total else [])]
     return "/".join(tqdm.format_sizeof(n) if progress.unit == "B" else f"{n:.0f}" for n in numbers)
 
 
-def clock(seconds: float) -> str:
-    """Return a time as 1:02:03 or 2:03."""
+def format_duration(seconds: float) -> str:
+    """A duration as 1:02:03 or 2:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

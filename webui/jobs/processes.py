@@ -1,9 +1,7 @@
-"""The numbered scripts as processes of their own, which outlive the page and even the server.
+"""Scripts as separate processes, which outlive the page and even the server.
 
-A page is reloaded, a browser is closed, a laptop sleeps: a training must not
-notice. What runs is therefore known from files: ``logs/webui/<kind>.json`` says
-which process it is, ``<kind>.log`` holds all it has said. At most one process
-of a kind runs at a time.
+Their state is in files: ``logs/webui/<kind>.json`` identifies the process, and
+``<kind>.log`` holds its output. At most one process of a kind runs at a time.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,28 +31,28 @@ DONE, STOPPED, FAILED, ENDED = "done", "stopped", "failed", "ended"
 ALIVE = {RUNNING, PAUSED, STOPPING}
 
 _INTERRUPTED = {130, -signal.SIGINT, -signal.SIGTERM, -getattr(signal, "SIGKILL", 9)}
-_SAME_BIRTH = 2.0  # s; processes of one number that began further apart are not the same
-_ENTERED = 1.0  # s, at most, between the end of a child and the entry of its exit code
+_SAME_BIRTH = 2.0  # s between start times from which on a process ID has been reused
+_WAIT_FOR_CODE = 1.0  # s, at most, from the end of a child until its exit code is saved
 # ignored signals stay ignored in children, and a server that was started in the background ignores Ctrl-C
-_HEED_CTRL_C = (
+_ENABLE_CTRL_C = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
 @dataclass(frozen=True)
-class Record:
-    """What ``<kind>.json`` holds.
+class ProcessRecord:
+    """Content of ``<kind>.json``; times are in s since 1970.
 
     Attributes:
-        script: Its path under the project, as "train.py".
-        arguments: Its command line.
-        pid: Number of the process.
-        born: When the process began, s since 1970: numbers are used again.
-        started: When it was asked for, s since 1970.
-        stops: How often it was asked to stop.
-        ended: When it ended, s since 1970; 0 while it runs, or if nobody saw its end.
-        code: Its exit code, if somebody saw it.
+        script: Path under the project, as "train.py".
+        arguments: Command line.
+        pid: Process ID.
+        born: Start time of the process, which tells it from a later one with the same ID.
+        started: Time of the request to start it.
+        stops: Number of requests to stop.
+        ended: Time of its end; 0 while it runs, or if the server was not running then.
+        code: Exit code, if known.
     """
 
     script: str
@@ -67,25 +66,27 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One process as a page shows it.
+class ProcessStatus:
+    """Status of one process.
 
     Attributes:
-        kind: What it is one of.
-        script: Its path under the project.
-        command: What one would type to run the same.
+        kind: Name of its files.
+        script: Path under the project.
+        command: The same as a command line to type.
         status: "running", "paused", "stopping", "done", "stopped", "failed", or
-            "ended" when nobody saw how.
-        seconds: How long it has been running, or ran; pauses count.
-        progress: How far it is; None if it has not reported that.
-        message: The last line that it said.
-        output: The end of what it said, without progress bars.
+            "ended" if the exit code is not known.
+        started: Time of the request to start it, s since 1970.
+        seconds: Time since the start, or until the end, with pauses.
+        progress: Its newest progress event, if any.
+        message: Last line of its output.
+        output: The end of its output.
     """
 
     kind: str
     script: str
     command: str
     status: str
+    started: float
     seconds: float
     progress: ProgressEvent | None
     message: str
@@ -93,7 +94,7 @@ class Job:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it has not ended."""
         return self.status in ALIVE
 
 
@@ -108,10 +109,10 @@ class Processes:
         self.root = root
         self.folder = root / "logs" / "webui"
         self._lock = threading.RLock()
-        self._waiting: dict[str, threading.Thread] = {}  # for the end of a child, by kind
+        self._waiting: dict[str, threading.Thread] = {}  # for the end of a child process, by kind
 
-    def start(self, kind: str, script: str, arguments: Sequence[str] = ()) -> Job:
-        """Start ``script`` of this project, with its output in a file.
+    def start(self, kind: str, script: str, arguments: Sequence[str] = ()) -> ProcessStatus:
+        """Start a script of this project.
 
         Raises:
             ConfigError: One of this kind is running.
@@ -123,7 +124,7 @@ class Processes:
             self.folder.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, "-u", str(SCRIPTS / script), *arguments]
             if os.name == "posix" and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-                command = [sys.executable, "-c", _HEED_CTRL_C, *command]
+                command = [sys.executable, "-c", _ENABLE_CTRL_C, *command]
             with open(self._log(kind), "wb") as log:
                 child = subprocess.Popen(
                     command,
@@ -132,15 +133,15 @@ class Processes:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env=_environment(),
-                    start_new_session=os.name == "posix",  # Ctrl-C in the server's terminal is not for it
+                    start_new_session=os.name == "posix",  # no Ctrl-C from the server's terminal
                     creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 )
             now = time.time()
             try:
                 born = psutil.Process(child.pid).create_time()
-            except psutil.Error:  # over already
+            except psutil.Error:  # it has ended
                 born = now
-            self._save(kind, Record(script, tuple(arguments), child.pid, born, now))
+            self._save(kind, ProcessRecord(script, tuple(arguments), child.pid, born, now))
             waiting = threading.Thread(target=self._wait, args=(kind, child), daemon=True)
             self._waiting[kind] = waiting
             waiting.start()
@@ -148,35 +149,36 @@ class Processes:
         assert started
         return started
 
-    def job(self, kind: str) -> Job | None:
-        """Return how the last process of this kind fares; None if there has been none."""
+    def job(self, kind: str) -> ProcessStatus | None:
+        """Status of the newest process of this kind; None if there has been none."""
         record = self._load(kind)
         if record is None:
             return None
         if record.code is None and not record.ended and kind in self._waiting and _process(record) is None:
-            self._waiting[kind].join(_ENTERED)  # it has ended, and its exit code is about to be entered
+            self._waiting[kind].join(_WAIT_FOR_CODE)
             record = self._load(kind) or record
         status = _status(record)
-        end = time.time() if status in ALIVE else record.ended or self._last_said(kind, record)
+        end = time.time() if status in ALIVE else record.ended or self._last_output(kind, record)
         lines, progress = read_output(self._log(kind))
-        return Job(
+        return ProcessStatus(
             kind=kind,
             script=record.script,
             command=_as_typed(record),
             status=status,
+            started=record.started,
             seconds=max(0.0, end - record.started),
             progress=progress,
             message=lines[-1].strip() if lines else "",
             output="\n".join(lines),
         )
 
-    def newest(self, kinds: Sequence[str]) -> Job | None:
-        """Return, of several kinds, the job that runs, else the one that was started last."""
-        jobs = [(job.alive, self._started(kind), job) for kind in kinds if (job := self.job(kind))]
-        return max(jobs, key=lambda entry: entry[:2])[2] if jobs else None
+    def newest(self, kinds: Sequence[str]) -> ProcessStatus | None:
+        """Of several kinds, the process that runs, else the one that was started last."""
+        jobs = [job for kind in kinds if (job := self.job(kind))]
+        return max(jobs, key=lambda job: (job.alive, job.started), default=None)
 
     def pause(self, kind: str) -> None:
-        """Halt the process where it is; it keeps its memory.
+        """Suspend the process; it keeps its memory.
 
         Raises:
             ConfigError: None of this kind is running.
@@ -185,15 +187,15 @@ class Processes:
             _quietly(process.suspend)
 
     def resume(self, kind: str) -> None:
-        """Let a paused process go on; raises ConfigError as :meth:`pause`."""
+        """Resume a paused process; raises ConfigError as :meth:`pause`."""
         for process in reversed(self._tree(kind)):
             _quietly(process.resume)
 
     def stop(self, kind: str) -> None:
-        """Ask the process to save and end, as Ctrl-C does; asked again, end it at once.
+        """Ask the process to save and end, as Ctrl-C does; the second time, kill it.
 
-        Where there is no Ctrl-C for other processes (Windows) a training loses
-        what it did since its last checkpoint.
+        On Windows, which has no Ctrl-C for other processes, a training loses what
+        follows its last checkpoint.
 
         Raises:
             ConfigError: None of this kind is running.
@@ -203,17 +205,17 @@ class Processes:
             assert record
             self._save(kind, replace(record, stops=record.stops + 1))
             for process in reversed(tree):
-                _quietly(process.resume)  # who sleeps hears nothing
+                _quietly(process.resume)  # a suspended process receives no signal
             if record.stops:
                 for process in tree:
                     _quietly(process.kill)
             elif os.name == "posix":
-                _quietly(lambda: os.killpg(record.pid, signal.SIGINT))  # to all of them, as a terminal does
+                _quietly(lambda: os.killpg(record.pid, signal.SIGINT))  # as a terminal does
             else:
                 _quietly(tree[0].terminate)
 
     def _tree(self, kind: str) -> list[psutil.Process]:
-        """Return the process and those that it started; raises ConfigError if there is none."""
+        """The process and its descendants; raises ConfigError if none is running."""
         record = self._load(kind)
         process = _process(record) if record else None
         if process is None:
@@ -224,41 +226,35 @@ class Processes:
             return [process]
 
     def _wait(self, kind: str, child: subprocess.Popen[bytes]) -> None:
-        """Enter the exit code of a child, which only its parent gets to know."""
+        """Save the exit code of a child, which only its parent gets."""
         code = child.wait()
         with self._lock:
             record = self._load(kind)
             if record and record.pid == child.pid:
-                try:
+                with suppress(OSError):  # no space left, or no folder: the code stays unknown
                     self._save(kind, replace(record, ended=time.time(), code=code))
-                except OSError:  # no space, or the folder is gone: then nobody knows
-                    pass
 
     def _log(self, kind: str) -> Path:
         return self.folder / f"{kind}.log"
 
-    def _started(self, kind: str) -> float:
-        record = self._load(kind)
-        return record.started if record else 0.0
-
-    def _last_said(self, kind: str, record: Record) -> float:
+    def _last_output(self, kind: str, record: ProcessRecord) -> float:
         try:
             return self._log(kind).stat().st_mtime
         except OSError:
             return record.started
 
-    def _save(self, kind: str, record: Record) -> None:
+    def _save(self, kind: str, record: ProcessRecord) -> None:
         write_json(self.folder / f"{kind}.json", asdict(record))
 
-    def _load(self, kind: str) -> Record | None:
+    def _load(self, kind: str) -> ProcessRecord | None:
         try:
             values = json.loads((self.folder / f"{kind}.json").read_text(encoding="utf-8"))
-            return Record(**{**values, "arguments": tuple(values["arguments"])})
+            return ProcessRecord(**{**values, "arguments": tuple(values["arguments"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
 
-def _status(record: Record) -> str:
+def _status(record: ProcessRecord) -> str:
     process = _process(record) if record.code is None and not record.ended else None
     if process is not None:
         if record.stops:
@@ -274,8 +270,8 @@ def _status(record: Record) -> str:
     return STOPPED if record.stops and (record.code in _INTERRUPTED or os.name != "posix") else FAILED
 
 
-def _process(record: Record) -> psutil.Process | None:
-    """Return the process of ``record`` if it is alive, and not another one with its number."""
+def _process(record: ProcessRecord) -> psutil.Process | None:
+    """The process of ``record`` if it is alive, not another one that reuses its ID."""
     try:
         process = psutil.Process(record.pid)
         if abs(process.create_time() - record.born) > _SAME_BIRTH or process.status() == psutil.STATUS_ZOMBIE:
@@ -296,7 +292,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _as_typed(record: Record) -> str:
+def _as_typed(record: ProcessRecord) -> str:
     folder, _, file = record.script.rpartition("/")
     program = f"-m {folder}" if file == "__main__.py" else record.script
     words = [f'"{word}"' if not word or set(word) & set(" &;()'*?$") else word for word in record.arguments]
@@ -304,7 +300,5 @@ def _as_typed(record: Record) -> str:
 
 
 def _quietly(action: Callable[[], object]) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it ended meanwhile
         action()
-    except (psutil.NoSuchProcess, ProcessLookupError):  # ended between two lines
-        pass

@@ -1,7 +1,7 @@
-"""Work in a thread of its own, in its turn, that can be watched and cancelled.
+"""Background jobs of the server, one after the other, with progress and cancellation.
 
-A page that is closed, a button and a lost connection all end a job in the same
-way: it is told to stop, and does so the next time that it reports.
+A page that is closed, a button and a lost connection all cancel a job in the
+same way: its next report raises Cancelled.
 """
 
 from __future__ import annotations
@@ -12,132 +12,128 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-WAITING, LOADING, CONVERTING, DRAWING = "waiting", "loading", "converting", "drawing"
+WAITING, LOADING, CONVERTING, ANALYSING = "waiting", "loading", "converting", "analysing"
 
 
 class Cancelled(Exception):
-    """Somebody asked for the work to stop."""
+    """The job was cancelled."""
 
 
-class Job:
-    """One piece of work.
-
-    Args:
-        work: Told the job, to report to; its result is kept.
+class BackgroundJob:
+    """One piece of work in a thread.
 
     Attributes:
-        stage: What it does now: "waiting", "loading", "converting" or "drawing".
+        stage: What it does now: "waiting", "loading", "converting" or "analysing".
         title: What it works on.
         share: How much is done, 0 to 1.
         finished: Set when it has ended, in whatever way.
     """
 
-    def __init__(self, work: Callable[[Job], Any]) -> None:
+    def __init__(self) -> None:
         self.stage, self.title, self.share = WAITING, "", 0.0
         self.finished = threading.Event()
-        self._work, self._result = work, None
+        self._result: Any = None
         self._error: BaseException | None = None
         self._cancelled = threading.Event()
-        self._began: float | None = None
-        self._thread = threading.Thread(target=self._run, name="glow-svc job", daemon=True)
+        self._started: float | None = None
 
-    def start(self) -> Job:
-        """Let it work; return itself."""
-        self._thread.start()
-        return self
+    def run(self, work: Callable[[BackgroundJob], Any]) -> None:
+        """Do the work, and keep its result or its exception for :meth:`result`."""
+        try:
+            self._result = work(self)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self.finished.set()
 
     def cancel(self) -> None:
-        """Ask it to stop; it does at its next report, and a job that has ended does not mind."""
+        """Make the next report raise Cancelled; without effect on a job that has ended."""
         self._cancelled.set()
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked it to stop."""
+        """Whether the job was asked to stop."""
         return self._cancelled.is_set()
 
     def enter(self, stage: str, title: str = "") -> None:
-        """Note what is done from now on; raises Cancelled if it is to stop."""
+        """Set the stage and title; raises Cancelled."""
         self.stage, self.title = stage, title
         self.report(self.share)
 
     def report(self, share: float) -> None:
-        """Note how much is done, 0 to 1; raises Cancelled if it is to stop."""
-        if self._cancelled.is_set():
+        """Set how much is done, 0 to 1; raises Cancelled."""
+        if self.cancelled:
             raise Cancelled
-        if self.stage == CONVERTING and self._began is None:
-            self._began = time.monotonic()
+        if self.stage == CONVERTING and self._started is None:
+            self._started = time.monotonic()
         self.share = share
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it will still take, as it has gone so far; None where that cannot be known yet."""
-        if self._began is None or self.share <= 0:
+        """Estimated time to the end; None as long as it is unknown."""
+        if self._started is None or self.share <= 0:
             return None
-        spent = time.monotonic() - self._began
-        return spent * (1 - self.share) / self.share
+        return (time.monotonic() - self._started) * (1 - self.share) / self.share
 
     def result(self) -> Any:
-        """Wait for the end, and return what the work returned or raise what it raised."""
+        """Wait for the end; return what the work returned, or raise what it raised."""
         self.finished.wait()
         if self._error is not None:
             raise self._error
         return self._result
 
-    def _run(self) -> None:
-        try:
-            self._result = self._work(self)
-        except BaseException as error:  # whoever asks for the result gets it
-            self._error = error
-        finally:
-            self.finished.set()
 
-
-class Line:
-    """Jobs take turns, in the order in which they came."""
+class JobQueue:
+    """Jobs that run one at a time, first come first served."""
 
     def __init__(self) -> None:
-        self._jobs: list[Job] = []
-        self._turn = threading.Condition()
+        self._jobs: list[BackgroundJob] = []
+        self._changed = threading.Condition()
 
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def submit(self, work: Callable[[BackgroundJob], Any]) -> BackgroundJob:
+        """Queue ``work``, which gets the job to report to."""
+        job = BackgroundJob()
+        with self._changed:
+            self._jobs.append(job)
+        thread = threading.Thread(target=job.run, args=(lambda job: self._run(job, work),), daemon=True)
+        thread.start()
+        return job
+
     def cancel(self) -> None:
-        """Cancel all that wait or work."""
+        """Cancel all jobs."""
         for job in list(self._jobs):
             job.cancel()
 
-    def before(self, job: Job) -> int:
-        """Return how many have to end before ``job`` has its turn."""
-        with self._turn:
+    def before(self, job: BackgroundJob) -> int:
+        """Number of jobs that run before ``job``."""
+        with self._changed:
             return self._jobs.index(job) if job in self._jobs else 0
 
-    @contextmanager
-    def turn(self, job: Job) -> Iterator[None]:
-        """Hold up ``job`` until it is its turn; raises Cancelled if it is to stop meanwhile."""
-        with self._turn:
-            self._jobs.append(job)
+    def _run(self, job: BackgroundJob, work: Callable[[BackgroundJob], Any]) -> Any:
         try:
-            with self._turn:
+            with self._changed:
                 while self._jobs[0] is not job:
-                    self._turn.wait(0.2)
+                    self._changed.wait(0.2)
                     job.report(0.0)
-            yield
+            return work(job)
         finally:
-            with self._turn:
+            with self._changed:
                 self._jobs.remove(job)
-                self._turn.notify_all()
+                self._changed.notify_all()
 
 
 class PageJobs:
-    """Of every page, by its session, the job that it waits for."""
+    """The job that each page waits for, by the page's session."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str | None, Job] = {}
+        self._jobs: dict[str | None, BackgroundJob] = {}
 
     @contextmanager
-    def waiting(self, page: str | None, job: Job) -> Iterator[None]:
-        """Let a page wait for ``job``: when it stops to, as by being closed, the job is cancelled."""
+    def waiting(self, page: str | None, job: BackgroundJob) -> Iterator[None]:
+        """Cancel ``job`` on leaving the context, as when its page is closed."""
         self._jobs[page] = job
         try:
             yield
@@ -147,6 +143,6 @@ class PageJobs:
                 del self._jobs[page]
 
     def cancel(self, page: str | None) -> None:
-        """Cancel the job that a page waits for, if there is one."""
+        """Cancel the job that a page waits for, if any."""
         if job := self._jobs.get(page):
             job.cancel()

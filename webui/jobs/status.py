@@ -1,25 +1,21 @@
-"""How far a job is, as a line and a bar."""
+"""Progress of a background job, as a line of text over a bar."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable
 
-from webui.jobs.panel import clock
-from webui.jobs.queue import WAITING, Job
-from webui.session import Session
+from webui.jobs.panel import format_duration
+from webui.jobs.queue import BackgroundJob, JobQueue
 
 
-def as_html(job: Job, session: Session, say: Callable[[str], str]) -> str:
-    """Return what a job does now, and how long it will still take."""
-    before = session.line.before(job) if job.stage == WAITING else 0
-    stage = say(f"convert.stage.{job.stage}").format(title=job.title, before=before)
+def job_html(job: BackgroundJob, queue: JobQueue, say: Callable[[str], str]) -> str:
+    """What a job does now, how much is done and the time left; ``say`` gives texts by key."""
+    stage = say(f"job.stage.{job.stage}").format(title=job.title, before=queue.before(job))
     facts = [stage, f"{job.share:.0%}"]
     if job.seconds_left is not None:
-        facts.append(say("convert.left").format(left=clock(job.seconds_left)))
-    return bar(" · ".join(facts), job.share)
-
-
-def bar(text: str, share: float) -> str:
-    """Return a line of text over a bar that is filled to ``share``, 0 to 1."""
-    return f'<p>{html.escape(text)}</p><progress value="{share:.4f}" max="1" style="width:100%"></progress>'
+        facts.append(f"{format_duration(job.seconds_left)} {say('job.left')}")
+    return (
+        f"<p>{html.escape(' · '.join(facts))}</p>"
+        f'<progress value="{job.share:.4f}" max="1" style="width:100%"></progress>'
+    )

@@ -1,4 +1,4 @@
-"""Compression: a trained model without what only training needs."""
+"""Compression: a trained model without the training state."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import gradio as gr
 
 from webui.context import Context
 from webui.flags import Flags
-from webui.lab.mix import checked_output
+from webui.lab.mix import output_path
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.places import find_models, inside, served
-from webui.texts.lab import TEXTS
+from webui.paths import find_models, inside, servable
 from webui.toasts import toasts
 
 _DECIBELS = 8.686  # of a natural logarithm of a magnitude
 
 
 def build(context: Context) -> None:
-    """Put the part together."""
+    """Lay out the part."""
     text = context.text
     with gr.Row():
         model = gr.Dropdown(
@@ -33,14 +32,11 @@ def build(context: Context) -> None:
     done = gr.Markdown()
     file = gr.File(label=text("lab.file"), interactive=False, visible=False)
 
-    def look_again() -> Any:
-        return gr.Dropdown(find_models(context.root))
-
     def compress(request: gr.Request, model: str, half: bool, output: str, config: str) -> Any:
-        message, path = compress_for_page(context.root, model, half, output, config, request)
-        return message, gr.File(served(context.root, path), visible=True)
+        message, path = compress_with_report(context.root, model, half, output, config, request)
+        return message, gr.File(servable(context.root, path), visible=True)
 
-    reload.click(look_again, None, model, api_visibility="private")
+    reload.click(lambda: gr.Dropdown(find_models(context.root)), None, model, api_visibility="private")
     keep_current((model, lambda: find_models(context.root)))
     start.click(
         toasts(compress, context.debug),
@@ -51,10 +47,10 @@ def build(context: Context) -> None:
     )
 
 
-def compress_for_page(
+def compress_with_report(
     root: Path, model: str | None, half: bool, output: str, config: str, request: gr.Request | None = None
 ) -> tuple[str, Path]:
-    """Compress a model of the project; return what to say of it as Markdown, and its file.
+    """Compress a model of the project; return a report as Markdown, and the file.
 
     Raises:
         GlowSVCError: See :func:`model_tools.compress.compress_model`; a path leads out of the project.
@@ -63,10 +59,10 @@ def compress_for_page(
 
     source = root / inside(root, model, "a model")
     named = output or source.with_stem(f"{source.stem}_release").relative_to(root)
-    result = checked_output(root, str(named))
+    result = output_path(root, str(named))
     config_path = root / inside(root, config) if config else None
     done = compress_model(source, result, config_path, half)
-    say = in_language(TEXTS, request)
+    say = in_language(request)
     lines = [
         say("lab.compress.done").format(
             path=f"`{result.relative_to(root).as_posix()}`",

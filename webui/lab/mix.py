@@ -1,4 +1,4 @@
-"""Static mix: several models become one."""
+"""Static mix: merge several models into one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from webui.context import Context
 from webui.flags import Flags, parser_of
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.places import VOICES, find_models, inside
-from webui.texts.lab import TEXTS
+from webui.paths import VOICE_MODELS, find_models, inside
 from webui.toasts import toasts
 
-MOST = 8  # models at a time: that many sliders there are
+MOST = 8  # models at a time, each with a slider
 
 
 def build(context: Context) -> None:
-    """Put the part together."""
+    """Lay out the part."""
     text = context.text
     with gr.Row():
         models = gr.Dropdown(
-            find_models(context.root, VOICES),
+            find_models(context.root, VOICE_MODELS),
             value=[],
             multiselect=True,
             max_choices=MOST,
@@ -50,18 +49,17 @@ def build(context: Context) -> None:
     start = gr.Button(text("lab.mix.start"), variant="primary")
     done = gr.Markdown()
 
-    def look_again() -> Any:
-        return gr.Dropdown(find_models(context.root, VOICES))
-
     def choose(chosen: list[str]) -> Any:
         names = [*chosen, *[""] * MOST][:MOST]
         return [gr.Slider(label=name or None, visible=bool(name)) for name in names]
 
     def show(request: gr.Request, chosen: list[str], linear: bool, *ratios: float) -> str:
-        return shares_of(chosen, ratios, not linear, in_language(TEXTS, request)("lab.mix.shares"))
+        return describe_shares(chosen, ratios, not linear, in_language(request)("lab.mix.shares"))
 
-    reload.click(look_again, None, models, api_visibility="private")
-    keep_current((models, lambda: find_models(context.root, VOICES)))
+    reload.click(
+        lambda: gr.Dropdown(find_models(context.root, VOICE_MODELS)), None, models, api_visibility="private"
+    )
+    keep_current((models, lambda: find_models(context.root, VOICE_MODELS)))
     watched = [models, linear, *sliders]
     models.change(choose, models, sliders, api_visibility="private", show_progress="hidden")
     gr.on(
@@ -81,8 +79,8 @@ def build(context: Context) -> None:
     )
 
 
-def shares_of(models: Sequence[str], ratios: Sequence[float], convex: bool, title: str) -> str:
-    """Return how much of each model the result will have, or why it cannot be, as Markdown."""
+def describe_shares(models: Sequence[str], ratios: Sequence[float], convex: bool, title: str) -> str:
+    """Share of each model in the result, or why they cannot be mixed, as Markdown."""
     from model_tools.merge import mix_weights
 
     if len(models) < 2:
@@ -105,10 +103,10 @@ def _mixer(context: Context) -> Callable[..., str]:
         from modules.common.files import write_json
         from modules.config import read_json
 
-        say = in_language(TEXTS, request)
+        say = in_language(request)
         output, copy_config, models, linear, *ratios = values
         paths = [context.root / inside(context.root, model, "a model") for model in models]
-        result = checked_output(context.root, output)
+        result = output_path(context.root, output)
         beside = result.with_name("config.json")
         if copy_config and beside.exists():
             raise ConfigError(f"{beside.relative_to(context.root)} is there already; choose another folder")
@@ -124,19 +122,19 @@ def _mixer(context: Context) -> Callable[..., str]:
         if mixed.advice:
             gr.Warning(mixed.advice)
         return say("lab.mixed").format(
-            path=f"`{_seen(context.root, result)}`", config=f"`{_seen(context.root, config)}`"
+            path=f"`{_relative(context.root, result)}`", config=f"`{_relative(context.root, config)}`"
         )
 
     return mix
 
 
-def checked_output(root: Path, output: str | None) -> Path:
-    """Return where a model is to be written; raises ConfigError if it is no model's name in the project."""
-    place = inside(root, output, "the name of the result")
-    if place.suffix.lower() not in (".pth", ".pt", ".safetensors"):
-        raise ConfigError(f"{place} must end in .pth, .pt or .safetensors, as models do")
-    return root / place
+def output_path(root: Path, output: str | None) -> Path:
+    """Path of a model to write; raises ConfigError if it is not the name of a model in the project."""
+    path = inside(root, output, "the name of the result")
+    if path.suffix.lower() not in (".pth", ".pt", ".safetensors"):
+        raise ConfigError(f"{path} must end in .pth, .pt or .safetensors")
+    return root / path
 
 
-def _seen(root: Path, path: Path) -> str:
+def _relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -1,4 +1,4 @@
-"""ONNX: voices and speech encoders as graphs, by the script that compares them with PyTorch."""
+"""ONNX export of voice models and speech encoders, by onnx_export.py."""
 
 from __future__ import annotations
 
@@ -13,32 +13,31 @@ from modules.common.files import replacing
 from webui.context import Context
 from webui.flags import Flags
 from webui.jobs.panel import Panel
-from webui.jobs.processes import Processes
 from webui.language import in_language
 from webui.menus import keep_current
-from webui.places import VOICES, find_models, inside, plain_name
-from webui.texts.lab import TEXTS
+from webui.paths import VOICE_MODELS, find_models, inside, plain_name
+from webui.texts import TEXTS
 from webui.toasts import toasts
 
 KIND = "onnx"
 
 
 def build(context: Context) -> None:
-    """Put the part together."""
+    """Lay out the part."""
     from export import exportable
 
     text, root = context.text, context.root
-    with gr.Accordion(text("lab.onnx.take"), open=False):
-        gr.Markdown(text("lab.onnx.take.info"))
+    with gr.Accordion(text("lab.onnx.import"), open=False):
+        gr.Markdown(text("lab.onnx.import.info"))
         with gr.Row():
             model = gr.Dropdown(
-                find_models(root, VOICES), value=None, label=text("lab.model"), scale=2, min_width=240
+                find_models(root, VOICE_MODELS), value=None, label=text("lab.model"), scale=2, min_width=240
             )
             name = gr.Textbox(label=text("lab.tracks.name"), max_lines=1, min_width=160)
         copy = gr.Button(text("lab.onnx.copy"))
     with gr.Row(elem_classes="options"):
-        voice = gr.Dropdown(
-            voices(root),
+        exported = gr.Dropdown(
+            exportable_models(root),
             label=text("onnx_export.name"),
             info=text("onnx_export.name.help"),
             min_width=240,
@@ -50,15 +49,15 @@ def build(context: Context) -> None:
             list(exportable()), label=text("lab.onnx.encoders"), info=text("lab.onnx.encoders.info")
         )
         start_encoders = gr.Button(text("lab.onnx.start.encoders"))
-    panel = Panel(context, Processes(root), [KIND])
+    panel = Panel(context, [KIND])
 
-    def take(request: gr.Request, model: str, name: str) -> Any:
-        folder = copy_voice(root, model, name)
-        gr.Info(in_language(TEXTS, request)("lab.onnx.copied").format(path=folder.as_posix()))
-        return gr.Dropdown(voices(root), value=folder.name)
+    def import_model(request: gr.Request, model: str, name: str) -> Any:
+        folder = copy_model(root, model, name)
+        gr.Info(in_language(request)("lab.onnx.copied").format(path=folder.as_posix()))
+        return gr.Dropdown(exportable_models(root), value=folder.name)
 
-    def plan(voice: str, *values: Any) -> tuple[str, str, list[str]]:
-        name = plain_name(voice, "the voice")
+    def plan(model_name: str, *values: Any) -> tuple[str, str, list[str]]:
+        name = plain_name(model_name, "the model")
         return KIND, "onnx_export.py", [f"--name={name}", *flags.arguments(values)]
 
     def plan_encoders(names: list[str]) -> tuple[str, str, list[str]]:
@@ -66,32 +65,34 @@ def build(context: Context) -> None:
             raise ConfigError(TEXTS["lab.onnx.none"][0])
         return KIND, "onnx_export.py", ["--encoder", *names]
 
-    copy.click(toasts(take, context.debug), [model, name], voice, api_visibility="private")
-    keep_current((voice, lambda: voices(root)), (model, lambda: find_models(root, VOICES)))
-    panel.starts(start, plan, [voice, *flags.fields])
+    copy.click(toasts(import_model, context.debug), [model, name], exported, api_visibility="private")
+    keep_current(
+        (exported, lambda: exportable_models(root)), (model, lambda: find_models(root, VOICE_MODELS))
+    )
+    panel.starts(start, plan, [exported, *flags.fields])
     panel.starts(start_encoders, plan_encoders, [encoders])
 
 
-def voices(root: Path) -> list[str]:
-    """Return the names of the folders in checkpoints/ that hold a model."""
+def exportable_models(root: Path) -> list[str]:
+    """Names of the folders in checkpoints/ that hold a model."""
     return sorted(path.parent.name for path in (root / "checkpoints").glob("*/model.pth"))
 
 
-def copy_voice(root: Path, model: str | None, name: str | None) -> Path:
+def copy_model(root: Path, model: str | None, name: str | None) -> Path:
     """Copy a trained model and its configuration to checkpoints/<name>; return that, relative to ``root``.
 
     Raises:
-        ConfigError: The model has no config.json beside it; the name is none, or taken.
+        ConfigError: The model is not a .pth file or has no config.json; the name is invalid or taken.
     """
     source = root / inside(root, model, "a model")
-    folder = Path("checkpoints") / plain_name(name, "the name of the voice")
+    folder = Path("checkpoints") / plain_name(name, "the name of the model")
     config = source.with_name("config.json")
     if not config.is_file():
-        raise ConfigError(f"there is no {config.relative_to(root)}, which belongs to the model")
+        raise ConfigError(f"there is no {config.relative_to(root)}, which the model needs")
     if (root / folder / "model.pth").exists():
-        raise ConfigError(f"{folder} is there already; choose another name")
+        raise ConfigError(f"{folder} exists; choose another name")
     if source.suffix != ".pth":
-        raise ConfigError(f"{model} is no .pth file, which the export reads")
+        raise ConfigError(f"{model} is not a .pth file, which the export needs")
     for path, target in ((config, "config.json"), (source, "model.pth")):
         with replacing(root / folder / target) as temporary:
             shutil.copyfile(path, temporary)

@@ -1,27 +1,17 @@
-"""The Lab tab: what one does with models beside training them and singing with them."""
+"""The Lab tab: mix, compress and export models, edit speaker mixes, download weights."""
 
 from __future__ import annotations
 
 import gradio as gr
 
 from webui.context import Context
-from webui.lab import compress as lab_compress
-from webui.lab import mix as lab_mix
-from webui.lab import onnx as lab_onnx
-from webui.lab import tracks as lab_tracks
-from webui.lab import weights as lab_weights
+from webui.lab import compress, mix, onnx, tracks, weights
 
-PARTS = {
-    "mix": lab_mix,
-    "tracks": lab_tracks,
-    "compress": lab_compress,
-    "onnx": lab_onnx,
-    "weights": lab_weights,
-}
+PARTS = {"mix": mix, "tracks": tracks, "compress": compress, "onnx": onnx, "weights": weights}
 
 
-def build(context: Context) -> None:
-    """Put the tab together."""
+def build_lab_tab(context: Context) -> None:
+    """Lay out the tab."""
     with gr.Tabs(overflow_behavior="wrap"):
         for name, part in PARTS.items():
             with gr.Tab(context.text(f"lab.{name}"), id=name):

@@ -1,4 +1,4 @@
-"""Dynamic mix: an editor of who sings when, checked at every change as the conversion will check it."""
+"""Dynamic mix: an editor for speaker mixes along the song, checked as the conversion checks them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from modules.common.errors import ConfigError, GlowSVCError
 from modules.common.files import write_json
 from modules.config import Config, load_config
 from webui.context import Context
-from webui.convert.picture import words
-from webui.language import in_language
+from webui.convert.picture import picture_texts
+from webui.language import Say, in_language
 from webui.menus import keep_current
-from webui.places import VOICES, find_models, inside, plain_name
-from webui.texts.lab import TEXTS
+from webui.paths import VOICE_MODELS, find_models, inside, plain_name
+from webui.texts import TEXTS
 from webui.toasts import toasts
 
-FOLDER = Path("configs") / "mixes"  # of the project: where mixes are saved
+FOLDER = Path("configs") / "mixes"  # of saved mixes, in the project
 _COLUMNS = ("speaker", "start", "end", "low", "high")
 _SOURCE = "the table"
 
-Row = list[Any]  # speaker, start, end, value at start, value at end; as somebody typed them
+Row = list[Any]  # speaker, start, end, value at start, value at end; as typed
 
 
 def build(context: Context) -> None:
-    """Put the part together."""
+    """Lay out the part."""
     text, root, debug = context.text, context.root, context.debug
     with gr.Row():
         model = gr.Dropdown(
-            find_models(root, VOICES),
+            find_models(root, VOICE_MODELS),
             value=None,
-            label=text("lab.voice"),
-            info=text("lab.voice.info"),
+            label=text("lab.tracks.model"),
+            info=text("lab.tracks.model.info"),
             scale=3,
             min_width=240,
         )
@@ -55,25 +55,25 @@ def build(context: Context) -> None:
         type="array",
         interactive=True,
         label=text("lab.tracks.table"),
-        visible=False,  # until there are speakers
+        visible=False,  # until a model is chosen
     )
     with gr.Row():
         speaker = gr.Dropdown([], label=text("lab.tracks.speaker"), min_width=160)
         split = gr.Button(text("lab.tracks.split"), min_width=160)
         join = gr.Button(text("lab.tracks.join"), min_width=160)
-    verdict = gr.Markdown()
+    message = gr.Markdown()
     picture = gr.Image(show_label=False, interactive=False, visible=False, buttons=[])
     with gr.Row():
         name = gr.Textbox("mix", label=text("lab.tracks.name"), max_lines=1, min_width=160)
         save = gr.Button(text("lab.tracks.save"), variant="primary", min_width=120)
-        file = gr.Dropdown(saved(root), label=text("lab.tracks.file"), min_width=160)
+        file = gr.Dropdown(saved_mixes(root), label=text("lab.tracks.file"), min_width=160)
         load = gr.Button(text("lab.tracks.open"), min_width=120)
 
     def filled(make: Callable[..., list[Row]]) -> Callable[..., Any]:
-        """Return what shows the rows that ``make`` returns, under headers in the page's language."""
+        """Handler that shows the rows from ``make``."""
 
         def show(request: gr.Request, *values: Any) -> Any:
-            return _shown(make(*values), request)
+            return _table(make(*values), request)
 
         return toasts(show, debug)
 
@@ -81,39 +81,41 @@ def build(context: Context) -> None:
         if not model:
             return gr.skip()
         names = list(config_beside(root, model).spk)
-        return _shown(fading(names), request), gr.Dropdown(names, value=names[0] if names else None)
+        return _table(crossfade_rows(names), request), gr.Dropdown(names, value=names[0] if names else None)
 
     def check(request: gr.Request, rows: list[Row], model: str | None, seconds: float) -> Any:
         if not model:
             return "", gr.Image(visible=False)
         try:
-            mix = mix_of(rows, config_beside(root, model))
+            mix = parse_mix(rows, config_beside(root, model))
         except GlowSVCError as error:
             return f"⚠ {html.escape(str(error))}", gr.Image(visible=False)
-        return f"✓ {in_language(TEXTS, request)('lab.tracks.fine')}", gr.Image(
-            _drawn(mix, seconds, words(request)), visible=True
+        return f"✓ {in_language(request)('lab.tracks.fine')}", gr.Image(
+            _draw_mix(mix, seconds, picture_texts(request)), visible=True
         )
 
     def write(request: gr.Request, rows: list[Row], model: str | None, name: str) -> Any:
         path = save_mix(root, rows, config_beside(root, model), name)
-        gr.Info(in_language(TEXTS, request)("lab.tracks.saved").format(path=path.as_posix()))
-        return gr.Dropdown(saved(root), value=path.as_posix())
+        gr.Info(in_language(request)("lab.tracks.saved").format(path=path.as_posix()))
+        return gr.Dropdown(saved_mixes(root), value=path.as_posix())
 
     def read(file: str | None, model: str | None) -> list[Row]:
         return open_mix(root, file, config_beside(root, model))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    keep_current((model, lambda: find_models(root, VOICES)), (file, lambda: saved(root)))
+    keep_current((model, lambda: find_models(root, VOICE_MODELS)), (file, lambda: saved_mixes(root)))
     model.change(toasts(choose, debug), model, [table, speaker], **quiet)
-    even.click(filled(lambda model: level(list(config_beside(root, model).spk))), model, table, **quiet)
-    fade.click(filled(lambda model: fading(list(config_beside(root, model).spk))), model, table, **quiet)
+    even.click(filled(lambda model: equal_rows(list(config_beside(root, model).spk))), model, table, **quiet)
+    fade.click(
+        filled(lambda model: crossfade_rows(list(config_beside(root, model).spk))), model, table, **quiet
+    )
     split.click(filled(split_last), [table, speaker], table, **quiet)
     join.click(filled(join_last), [table, speaker], table, **quiet)
     gr.on(
         [table.change, seconds.change, model.change],
         toasts(check, debug),
         [table, model, seconds],
-        [verdict, picture],
+        [message, picture],
         trigger_mode="always_last",
         **quiet,
     )
@@ -122,7 +124,7 @@ def build(context: Context) -> None:
 
 
 def config_beside(root: Path, model: str | None) -> Config:
-    """Return the configuration of a model of the project; raises ConfigError without one, or speakers."""
+    """Configuration of a model of the project; raises ConfigError without one, or without speakers."""
     path = (root / inside(root, model, "a voice model")).with_name("config.json")
     config = load_config(path)
     if not config.spk:
@@ -130,10 +132,10 @@ def config_beside(root: Path, model: str | None) -> Config:
     return config
 
 
-def fading(names: Sequence[str]) -> list[Row]:
-    """Return tracks that go from each speaker to the next along the song; a single one sings alone."""
+def crossfade_rows(names: Sequence[str]) -> list[Row]:
+    """Rows that cross-fade from each speaker to the next along the song."""
     if len(names) < 2:
-        return level(names)
+        return equal_rows(names)
     rows: list[Row] = []
     last = len(names) - 1
     for i, name in enumerate(names):
@@ -143,40 +145,40 @@ def fading(names: Sequence[str]) -> list[Row]:
     return rows
 
 
-def level(names: Sequence[str]) -> list[Row]:
-    """Return tracks in which all sing alike."""
+def equal_rows(names: Sequence[str]) -> list[Row]:
+    """Rows in which all speakers have the same share."""
     return [[name, 0.0, 1.0, 1.0, 1.0] for name in names]
 
 
 def split_last(rows: list[Row], speaker: str | None) -> list[Row]:
-    """Return the rows with a speaker's last segment cut in its middle.
+    """The rows with a speaker's last segment split in its middle.
 
     Raises:
-        ConfigError: The speaker has no segment, or it holds no numbers.
+        ConfigError: The speaker has no segment, or it is not numeric.
     """
-    place = _places(rows, speaker)[-1]
-    start, end, low, high = _numbers(rows[place])
+    position = _positions(rows, speaker)[-1]
+    start, end, low, high = _numbers(rows[position])
     if not start < end:
         raise ConfigError(f"the last segment of {speaker} does not end after it starts")
     middle, value = round((start + end) / 2, 6), round((low + high) / 2, 6)
     halves = [[speaker, start, middle, low, value], [speaker, middle, end, value, high]]
-    return [*rows[:place], *halves, *rows[place + 1 :]]
+    return [*rows[:position], *halves, *rows[position + 1 :]]
 
 
 def join_last(rows: list[Row], speaker: str | None) -> list[Row]:
-    """Return the rows with a speaker's last two segments as one; raises ConfigError as :func:`split_last`."""
-    places = _places(rows, speaker)
-    if len(places) < 2:
+    """The rows with a speaker's last two segments joined; raises ConfigError as :func:`split_last`."""
+    positions = _positions(rows, speaker)
+    if len(positions) < 2:
         raise ConfigError(f"{speaker} has only one segment")
-    first, last = places[-2:]
+    first, last = positions[-2:]
     start, _, low, _ = _numbers(rows[first])
     _, end, _, high = _numbers(rows[last])
     joined = [*rows[:first], [speaker, start, end, low, high], *rows[first + 1 :]]
     return [row for i, row in enumerate(joined) if i != last]
 
 
-def tracks_of(rows: Sequence[Row]) -> dict[str, list[list[Any]]]:
-    """Return the segments of each speaker; what is no number stays as it is, for its sentence."""
+def parse_tracks(rows: Sequence[Row]) -> dict[str, list[list[Any]]]:
+    """Segments of each speaker; cells that are not numbers stay as they are, for the error message."""
     tracks: dict[str, list[list[Any]]] = {}
     for name, *cells in rows:
         if _is_empty(name) and all(map(_is_empty, cells)):
@@ -185,13 +187,13 @@ def tracks_of(rows: Sequence[Row]) -> dict[str, list[list[Any]]]:
     return tracks
 
 
-def mix_of(rows: Sequence[Row], config: Config) -> SpeakerMix:
-    """Return the mix that a table says; raises ConfigError with the rule that it breaks."""
-    return SpeakerMix(tracks_of(rows), config.spk, config.model.n_speakers, _SOURCE)
+def parse_mix(rows: Sequence[Row], config: Config) -> SpeakerMix:
+    """The mix in a table; raises ConfigError with the rule that it breaks."""
+    return SpeakerMix(parse_tracks(rows), config.spk, config.model.n_speakers, _SOURCE)
 
 
-def saved(root: Path) -> list[str]:
-    """Return the mixes of the project: saved ones, and spkmix.py."""
+def saved_mixes(root: Path) -> list[str]:
+    """Saved mixes of the project, and spkmix.py."""
     found = sorted(path.relative_to(root).as_posix() for path in (root / FOLDER).glob("*.json"))
     return [*found, *(["spkmix.py"] if (root / "spkmix.py").is_file() else [])]
 
@@ -200,16 +202,16 @@ def save_mix(root: Path, rows: Sequence[Row], config: Config, name: str | None) 
     """Write a mix; return its path relative to ``root``.
 
     Raises:
-        ConfigError: The mix breaks a rule, or the name is none.
+        ConfigError: The mix breaks a rule, or the name is invalid.
     """
     path = FOLDER / f"{plain_name(name, 'the name of the mix')}.json"
-    mix_of(rows, config)
-    write_json(root / path, tracks_of(rows))
+    parse_mix(rows, config)
+    write_json(root / path, parse_tracks(rows))
     return path
 
 
 def open_mix(root: Path, file: str | None, config: Config) -> list[Row]:
-    """Return the table of a saved mix, speakers by name; raises ConfigError if it is none."""
+    """Rows of a saved mix, with names of speakers; raises ConfigError if it is not valid."""
     path = inside(root, file, "a saved mix")
     tracks = read_mix_file(root / path)
     SpeakerMix(tracks, config.spk, config.model.n_speakers, path)
@@ -217,15 +219,15 @@ def open_mix(root: Path, file: str | None, config: Config) -> list[Row]:
     return [[names.get(str(key), str(key)), *segment] for key, track in tracks for segment in track]
 
 
-def _shown(rows: Sequence[Row], request: gr.Request) -> Any:
-    """Return the table of ``rows``, under headers in the language of the page."""
-    say = in_language(TEXTS, request)
+def _table(rows: Sequence[Row], request: gr.Request) -> Any:
+    """Table of ``rows``, with headers in the language of the page."""
+    say = in_language(request)
     headers = [say(f"lab.column.{name}") for name in _COLUMNS]
     return gr.Dataframe({"headers": headers, "data": list(rows)}, visible=True)
 
 
-def _drawn(mix: SpeakerMix, seconds: float | None, say: Callable[[str], str]) -> Any:
-    """Return the picture of a mix (H, W, 3)."""
+def _draw_mix(mix: SpeakerMix, seconds: float | None, say: Say) -> Any:
+    """Plot of a mix (H, W, 3)."""
     import numpy as np
     from PIL import Image
 
@@ -239,18 +241,18 @@ def _drawn(mix: SpeakerMix, seconds: float | None, say: Callable[[str], str]) ->
             return np.asarray(image.convert("RGB"))
 
 
-def _places(rows: Sequence[Row], speaker: str | None) -> list[int]:
-    places = [i for i, row in enumerate(rows) if str(row[0]).strip() == speaker]
-    if not places:
+def _positions(rows: Sequence[Row], speaker: str | None) -> list[int]:
+    positions = [i for i, row in enumerate(rows) if str(row[0]).strip() == speaker]
+    if not positions:
         raise ConfigError(f"{speaker} has no segment in the table" if speaker else "choose a speaker first")
-    return places
+    return positions
 
 
 def _numbers(row: Row) -> list[float]:
     numbers = [_number(cell) for cell in row[1:]]
     if not all(isinstance(number, float) and math.isfinite(number) for number in numbers):
         raise ConfigError(
-            f"a segment of {row[0]} holds what is no number: {json.dumps(row[1:], default=str)}"
+            f"a segment of {row[0]} contains a value that is not a number: {json.dumps(row[1:], default=str)}"
         )
     return numbers
 

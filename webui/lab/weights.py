@@ -1,9 +1,9 @@
-"""Weights: what there is to download, what is here, and the download."""
+"""Pretrained weights: their table, and the download."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import gradio as gr
 
@@ -11,10 +11,9 @@ from modules.common.errors import ConfigError
 from modules.pretrained.weights import WEIGHTS, find_weights
 from webui.context import Context
 from webui.jobs.panel import Panel
-from webui.jobs.processes import Processes
-from webui.language import in_language, is_chinese
-from webui.tables import draw_table
-from webui.texts.lab import TEXTS
+from webui.language import Say, in_language, is_chinese
+from webui.tables import html_table
+from webui.texts import TEXTS
 from webui.texts.weights import PURPOSES_ZH
 
 KIND = "weights"
@@ -23,7 +22,7 @@ _COLUMNS = ("names", "state", "size", "purpose", "licence")
 
 
 def build(context: Context) -> None:
-    """Put the part together."""
+    """Lay out the part."""
     text = context.text
     chosen = gr.CheckboxGroup(
         [key for key, entry in WEIGHTS.items() if entry.sources], label=text("lab.weights.choose")
@@ -31,7 +30,7 @@ def build(context: Context) -> None:
     with gr.Row():
         start = gr.Button(text("lab.weights.start"), variant="primary")
         check = gr.Button(text("lab.weights.check"))
-    panel = Panel(context, Processes(context.root), [KIND])
+    panel = Panel(context, [KIND])
     with gr.Accordion(text("lab.weights.table"), open=False) as table:
         shown = gr.HTML()
 
@@ -44,20 +43,22 @@ def build(context: Context) -> None:
         return KIND, _SCRIPT, ["--check"]
 
     def fill(request: gr.Request) -> str:
-        say, purposes = in_language(TEXTS, request), PURPOSES_ZH if is_chinese(request) else {}
-        return draw_table([say(f"lab.weights.column.{name}") for name in _COLUMNS], rows(say, purposes))
+        say, purposes = in_language(request), PURPOSES_ZH if is_chinese(request) else {}
+        return html_table(
+            [say(f"lab.weights.column.{name}") for name in _COLUMNS], weight_rows(say, purposes)
+        )
 
     panel.starts(start, plan, [chosen])
     panel.starts(check, plan_check)
     table.expand(fill, None, shown, api_visibility="private")
 
 
-def rows(say: Callable[[str], str], purposes: Mapping[str, str]) -> list[list[str]]:
-    """Return a line for each file of the table of weights; ``purposes`` stand for its own words."""
+def weight_rows(say: Say, purposes: Mapping[str, str]) -> list[list[str]]:
+    """Rows of the table of weights; ``purposes`` replace the English ones by key."""
     pretrain = importlib.import_module("pretrain.__main__")
     lines = []
     for key, entry in WEIGHTS.items():
-        state = "there" if find_weights(key) else "missing" if entry.sources else "by_hand"
+        state = "present" if find_weights(key) else "missing" if entry.sources else "by_hand"
         names = ", ".join(pretrain.parts_of(key)) or key
         lines.append(
             [

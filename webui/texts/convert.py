@@ -1,83 +1,77 @@
-"""Words of the tab Convert."""
+"""Texts of the Convert tab."""
 
 from webui.convert.options import option_texts
 
 TEXTS: dict[str, tuple[str, str]] = {
-    "convert.voice": ("1. The voice", "1. 声音"),
+    "convert.voice": ("1. Voice model", "1. 声音模型"),
     "convert.upload_model": ("Upload a model", "上传模型"),
     "convert.upload_model.help": (
         "G_*.pth with its config.json; for diffusion also model_*.pt with its config.yaml; "
-        "kmeans_*.pt or feature_and_index.pkl, which go to Timbre. Up to 2 GB each; never run, only read.",
+        "kmeans_*.pt or feature_and_index.pkl, which go to Timbre. Up to 2 GB each; their code is never run.",
         "G_*.pth 及其 config.json；使用扩散时再加 model_*.pt 及其 config.yaml；"
         "kmeans_*.pt 或 feature_and_index.pkl 会填入“音色”。"
         "每个最大 2 GB；只读取，不会执行其中的代码。",
     ),
-    "convert.refresh": ("Look again", "重新查找"),
+    "convert.refresh": ("Refresh", "刷新列表"),
     "convert.load": ("Load", "加载"),
     "convert.unload": ("Unload", "卸载"),
-    "convert.no_voice": (
-        "No voice is loaded yet; converting loads it, too.",
-        "尚未加载声音；转换时也会自动加载。",
+    "convert.no_model": (
+        "No voice model is loaded yet; converting loads it.",
+        "尚未加载声音模型；转换时会自动加载。",
     ),
     "convert.loaded": (
         "{model} is loaded on {device}: {speakers}; encoder {encoder}, vocoder {vocoder}, {rate} Hz.",
         "{model} 已加载到 {device}：{speakers}；编码器 {encoder}，声码器 {vocoder}，{rate} Hz。",
     ),
-    "convert.unloaded": ("The model is unloaded, its memory is free.", "模型已卸载，内存已释放。"),
-    "convert.onnx_voice": ("ONNX voice", "ONNX 声音"),
-    "convert.songs": ("2. The songs", "2. 歌曲"),
-    "convert.upload_songs": ("Songs: dry vocals, several at once", "歌曲：干声，可同时上传多首"),
+    "convert.unloaded": ("The model is unloaded and its memory freed.", "模型已卸载，内存已释放。"),
+    "convert.songs": ("2. Songs", "2. 歌曲"),
+    "convert.upload_songs": ("Songs: dry vocals, one or more files", "歌曲：干声，可同时上传多首"),
     "convert.raw": ("Songs in raw/", "raw/ 中的歌曲"),
-    "convert.speech": ("Text to sound", "文字转语音"),
-    "convert.speech.text": ("Text", "文字"),
-    "convert.speech.program": ("Spoken by", "语音程序"),
-    "convert.speech.voice": ("Voice", "发音人"),
-    "convert.speech.rate": ("Speed", "语速"),
-    "convert.speech.speak": ("Speak, and add it to the songs", "朗读并加入歌曲"),
-    "convert.speech.no_edge-tts": (
+    "convert.tts": ("Text to speech", "文字转语音"),
+    "convert.tts.text": ("Text", "文字"),
+    "convert.tts.program": ("Program", "语音程序"),
+    "convert.tts.voice": ("Voice", "发音人"),
+    "convert.tts.rate": ("Speed", "语速"),
+    "convert.tts.speak": ("Add speech to the songs", "朗读并加入歌曲"),
+    "convert.tts.no_edge-tts": (
         "edge-tts is not installed: pip install edge-tts (it needs the network).",
         "未安装 edge-tts：pip install edge-tts（需要联网）。",
     ),
-    "convert.speech.no_espeak-ng": (
+    "convert.tts.no_espeak-ng": (
         "espeak-ng, which needs no network, is not installed: apt install espeak-ng.",
         "未安装可离线使用的 espeak-ng：apt install espeak-ng。",
     ),
-    "convert.how": ("3. How", "3. 方式"),
+    "convert.how": ("3. Options", "3. 选项"),
     "convert.group.pitch": ("Pitch", "音高"),
     "convert.group.timbre": ("Timbre", "音色"),
     "convert.group.diffusion": ("Diffusion", "扩散"),
     "convert.group.loudness": ("Slices and loudness", "切片与响度"),
-    "convert.group.singers": ("Several singers", "多人混合"),
+    "convert.group.singers": ("Speaker mix", "多人混合"),
     "convert.group.output": ("File and precision", "文件与精度"),
     "convert.convert": ("Convert", "转换"),
     "convert.cancel": ("Cancel", "取消"),
-    "convert.results": ("4. The results", "4. 结果"),
+    "convert.results": ("4. Results", "4. 结果"),
     "convert.result": ("Result", "结果"),
     "convert.source": ("Source", "原声"),
     "convert.files": ("Download", "下载"),
     "convert.picture": ("Pitch, loudness and slices", "音高、响度与切片"),
-    "convert.apply": ("Use the key that fits", "使用合适的音高"),
+    "convert.apply": ("Use the suggested key", "使用建议的变调"),
     "convert.history": ("Earlier results", "历史结果"),
     "convert.history.file": ("File in results/", "results/ 中的文件"),
-    "convert.stage.waiting": ("waiting for {before} other job(s)", "等待前面的 {before} 个任务"),
-    "convert.stage.loading": ("loading {title}", "正在加载 {title}"),
-    "convert.stage.converting": ("converting {title}", "正在转换 {title}"),
-    "convert.stage.drawing": ("measuring {title}", "正在测量 {title}"),
-    "convert.left": ("{left} left", "剩余 {left}"),
     "convert.cancelled": ("Cancelled.", "已取消。"),
     "convert.done": ("Done: {count} file(s).", "完成：{count} 个文件。"),
     "convert.fact": (
-        "{seconds:.1f} s, {factor:.2f} s of work per second",
-        "{seconds:.1f} 秒，每秒耗时 {factor:.2f} 秒",
+        "{seconds:.1f} s, real-time factor {factor:.2f}",
+        "{seconds:.1f} 秒，实时率 {factor:.2f}",
     ),
     "convert.advice": (
-        "The song lies at {low:.0f}–{high:.0f} Hz in this key, but {speaker} learnt "
+        "In this key, the song's range is {low:.0f}–{high:.0f} Hz, but {speaker} was trained on "
         "{floor:.0f}–{ceiling:.0f} Hz; a key of {key:+d} semitones would fit better.",
         "在此音高下歌曲位于 {low:.0f}–{high:.0f} Hz，而 {speaker} 训练时的音域为 "
         "{floor:.0f}–{ceiling:.0f} Hz；变调 {key:+d} 个半音更合适。",
     ),
     "convert.long": (
-        "These songs last {minutes:.0f} minutes: that takes a while. Cancel stops it at any time.",
+        "These songs last {minutes:.0f} minutes; converting them takes a while and can be cancelled.",
         "这些歌曲共 {minutes:.0f} 分钟，需要较长时间；可随时取消。",
     ),
     "option.trans": ("Key, semitones", "变调（半音）"),
@@ -87,9 +81,9 @@ TEXTS: dict[str, tuple[str, str]] = {
             "model_path": ("Model", "模型", "训练好的声音模型"),
             "config_path": ("Configuration", "配置", "与模型保存在一起的配置文件"),
             "onnx": (
-                "ONNX voice",
-                "ONNX 声音",
-                "onnx_export.py 导出的声音文件夹：不用 PyTorch 转换，代替模型和配置",
+                "ONNX model",
+                "ONNX 模型",
+                "onnx_export.py 导出的模型文件夹：不用 PyTorch 转换，代替模型和配置",
             ),
             "spk_list": ("Speakers", "目标说话人", "目标声音，可多选；只有一个说话人时无需选择"),
             "use_spk_mix": (
@@ -98,7 +92,7 @@ TEXTS: dict[str, tuple[str, str]] = {
                 "由多个说话人演唱，每个时刻的比例由轨道文件决定；目标说话人不起作用",
             ),
             "spk_mix_file": (
-                "File of tracks",
+                "Speaker mix file",
                 "轨道文件",
                 "谁在何时演唱：Python 字面量或 JSON，绝不会被执行",
             ),
@@ -114,7 +108,7 @@ TEXTS: dict[str, tuple[str, str]] = {
             ),
             "feature_retrieval": ("Retrieval", "特征检索", "占比大于 0 时用检索索引代替 k-means 模型"),
             "clip": (
-                "Forced slices, s",
+                "Slice length, s",
                 "强制切片（秒）",
                 "强制切片的长度；0 表示只在静音处切。超过 30 秒会在安静处切开",
             ),
@@ -128,7 +122,7 @@ TEXTS: dict[str, tuple[str, str]] = {
                 "混合比例",
                 "交叉淡化中真正混合的比例，大于 0，至多 1",
             ),
-            "f0_predictor": ("Pitch tracker", "音高提取", "提取音高的方法"),
+            "f0_predictor": ("F0 predictor", "F0 预测器", "提取音高的方法"),
             "f0_filter_threshold": (
                 "Voicing threshold",
                 "浊音阈值",
@@ -180,18 +174,18 @@ TEXTS: dict[str, tuple[str, str]] = {
                 "每个切片前后多渲染后丢弃的声音，0 到 10；使两端干净",
             ),
             "loudness_envelope_adjustment": (
-                "Own loudness",
+                "Loudness envelope",
                 "响度包络",
                 "结果的响度跟随谁：1 为自身，0 为原歌曲",
             ),
-            "noise_scale": ("Variety", "噪声强度", "发音的变化程度，0 到 2；越低越稳定、越平淡"),
+            "noise_scale": ("Noise scale", "噪声强度", "发音的变化程度，0 到 2；越低越稳定、越平淡"),
             "precision": (
                 "Precision",
                 "精度",
                 "网络的数值格式：GPU 上的 fp16 和新 CPU 上的 bf16 更快，精度略低",
             ),
             "wav_format": ("Format", "格式", "结果的格式：flac、wav、mp3、ogg 等"),
-            "device": ("Device", "设备", "cpu、cuda、cuda:1 或 mps；默认使用最好的"),
+            "device": ("Device", "设备", "cpu、cuda、cuda:1 或 mps；默认自动选择"),
         }
     ),
 }

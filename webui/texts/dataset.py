@@ -1,4 +1,4 @@
-"""The words of the Dataset tab."""
+"""Texts of the Dataset tab."""
 
 from modules.dataset.layout import IGNORED
 from vdecoder import VOCODERS
@@ -7,36 +7,34 @@ from webui.flags import flag_texts
 
 TEXTS: dict[str, tuple[str, str]] = {
     "dataset.intro": (
-        "Put recordings into `dataset_raw/<speaker>/`: dry singing or speech of one voice, without "
-        "accompaniment, 30 minutes or more. Look at them here, then run the three steps one after the other.",
+        "Put recordings into `dataset_raw/<speaker>/`: dry singing or speech of one person, without "
+        "accompaniment, 30 minutes or more. Check them here, then run the three steps one after the other.",
         "把录音放进 `dataset_raw/<说话人>/`：单人、无伴奏、无混响的干声，最好 30 分钟以上。"
         "先在这里检查，再依次运行三个步骤。",
     ),
     "dataset.folder": ("Folder of recordings", "录音文件夹"),
     "dataset.folder.info": (
-        "A folder for each speaker in it; it must be in the project folder.",
+        "In the project folder, with a subfolder for each speaker.",
         "其中每个说话人一个文件夹；必须位于项目文件夹内。",
     ),
-    "dataset.reload": ("Look again", "刷新列表"),
+    "dataset.reload": ("Refresh", "刷新列表"),
     "dataset.report": ("Report", "检查数据集"),
     "dataset.summary": ("{clips} recordings, {minutes} minutes", "共 {clips} 条录音，{minutes} 分钟"),
     "dataset.fine": (
-        "Nothing is wrong with them.",
+        "No problems found.",
         "没有发现问题。",
     ),
     "dataset.problems": (
-        "What to look at: choose a line to hear it",
+        "Problems: select a row to play the recording",
         "需要注意的录音：点击一行即可试听",
     ),
     "dataset.clip": ("Recording", "录音"),
-    "dataset.listen": ("Listen (its first minute)", "试听（前一分钟）"),
+    "dataset.listen": ("Playback (first minute)", "试听（前一分钟）"),
     "dataset.lengths": ("Lengths of the recordings", "录音时长分布"),
     "dataset.ranges": (
-        "F0 of each voice: 5 %, median, 95 %",
+        "F0 of each speaker: 5 %, median, 95 %",
         "各说话人的基频范围：5 %、中位数、95 %",
     ),
-    "dataset.waiting": ("waiting for {before} other report(s)", "等待前面的 {before} 个检查"),
-    "dataset.measuring": ("listening to the recordings", "正在分析录音"),
     "dataset.cancel": ("Cancel", "取消"),
     "dataset.cancelled": ("Cancelled.", "已取消。"),
     "dataset.column.speaker": ("speaker", "说话人"),
@@ -47,7 +45,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "dataset.column.lufs": ("LUFS", "响度 LUFS"),
     "dataset.column.problems": ("problems", "问题"),
     "dataset.column.clip": ("recording", "录音"),
-    "dataset.column.problem": ("what", "问题"),
+    "dataset.column.problem": ("problem", "问题"),
     "dataset.problem.unreadable": ("unreadable", "无法读取"),
     "dataset.problem.silent": ("silent", "静音"),
     "dataset.problem.clipped": ("clipped", "削波"),
@@ -55,7 +53,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "dataset.problem.too long": ("too long", "过长"),
     "dataset.problem.stereo": ("stereo", "立体声"),
     "dataset.advice.silent": ("will be left out", "将被跳过"),
-    "dataset.advice.clipped": ("distorted; record it again, quieter", "已失真，请降低音量重新录制"),
+    "dataset.advice.clipped": ("distorted; record it again at a lower level", "已失真，请降低音量重新录制"),
     "dataset.advice.too short": ("will be left out", "将被跳过"),
     "dataset.advice.too long": ("tick Slice below", "请勾选下方的“切片”"),
     "dataset.advice.stereo": ("becomes the mean of its channels", "将取各声道平均值"),
@@ -104,22 +102,22 @@ TEXTS |= flag_texts(
         "f0_predictor": ("F0 predictor", "F0 预测器", "crepe 较慢，但在嘈杂的录音上最好"),
         "use_diff": ("For diffusion", "用于扩散模型", "同时计算 train_diff.py 需要的响度和移调梅尔频谱"),
         "num_processes": ("Processes", "进程数", "同时处理的片段数量；0 表示每个核心一个"),
-        "device": ("Device", "设备", "cpu、cuda、cuda:1、mps；默认使用最好的设备"),
+        "device": ("Device", "设备", "cpu、cuda、cuda:1、mps；默认自动选择"),
     },
 )
 
-# the script lists their names, which a menu shows by itself
+# the script's help lists the names, which the menu shows
 for _name, _table, _what, _what_zh in (
     (
         "speech_encoder",
         ENCODERS,
-        "what of a song is kept: its words, not its singer",
+        "keeps the words of a song, not the voice of its singer",
         "提取歌曲的内容而不含音色",
     ),
-    ("vocoder", VOCODERS, "makes sound of a mel", "把梅尔频谱变成声音"),
+    ("vocoder", VOCODERS, "turns a mel into audio", "把梅尔频谱变成声音"),
 ):
     _free = ", ".join(name for name, spec in _table.items() if spec.weights is None)
     TEXTS[f"preprocess_flist_config.{_name}.help"] = (
-        f"{_what}. Without a download: {_free}; the others are in Lab, Weights",
+        f"{_what}. No download needed: {_free}; for the others see Lab, Weights",
         f"{_what_zh}。{_free} 无需下载，其余请在“实验室 - 权重”下载",
     )

@@ -1,4 +1,4 @@
-"""The words in pictures."""
+"""Texts in pictures."""
 
 TEXTS: dict[str, tuple[str, str]] = {
     "picture.source": ("source", "原声"),
@@ -9,7 +9,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "picture.mel": ("mel, 40 Hz – 16 kHz", "梅尔频谱，40 Hz – 16 kHz"),
     "picture.f0": ("F0, Hz", "基频，Hz"),
     "picture.loudness": ("loudness, dB", "响度，dB"),
-    "picture.slices": ("s; green: slices", "秒；绿色：切片"),
+    "picture.slices": ("time, s; green: slices", "秒；绿色：切片"),
     "picture.seconds": ("seconds", "秒"),
-    "picture.share": ("share of the voice", "声音占比"),
+    "picture.share": ("share of the speaker", "说话人占比"),
 }

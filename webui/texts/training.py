@@ -1,26 +1,26 @@
-"""The words of the Training tab."""
+"""Texts of the Training tab."""
 
 from modules.common.metrics import METRICS
 from webui.flags import flag_texts
 
 TEXTS: dict[str, tuple[str, str]] = {
-    "training.voice": ("Voice model", "声音模型"),
-    "training.voice.intro": (
-        "Step 4. It reads `configs/config.json` and what the Dataset tab made, and writes to `logs/<run>`. "
-        "It goes on when this page is closed, and continues where it stopped when it is started again.",
+    "training.model": ("Voice model", "声音模型"),
+    "training.model.intro": (
+        "Step 4. Reads `configs/config.json` and the features from the Dataset tab, and writes to "
+        "`logs/<run>`. It keeps running when this page is closed; started again, it resumes.",
         "步骤 4。读取 `configs/config.json` 和“数据集”页的结果，写入 `logs/<名称>`。"
         "关闭本页后训练仍会继续；再次启动时从上次停止的地方继续。",
     ),
-    "training.tasks.diffusion": ("Diffusion model", "扩散模型"),
-    "training.tasks.diffusion.intro": (
-        "Optional. It refines what the voice model makes. The features must have been made with "
-        "*For diffusion*. It reads `configs/diffusion.yaml`.",
+    "training.diffusion": ("Diffusion model", "扩散模型"),
+    "training.diffusion.intro": (
+        "Optional. Refines the output of the voice model. The features must have been computed with "
+        "*For diffusion*. Reads `configs/diffusion.yaml`.",
         "可选。用于改善声音模型的结果。提取特征时需勾选“用于扩散模型”。读取 `configs/diffusion.yaml`。",
     ),
-    "training.timbre": ("Clusters and index", "聚类与检索"),
-    "training.timbre.intro": (
-        "Optional. Both draw the units of a song towards what the target voice really sang; choose one of "
-        "them. docs/retrieval.md tells which.",
+    "training.clusters": ("Clusters and index", "聚类与检索"),
+    "training.clusters.intro": (
+        "Optional. Both move the units of a song towards those in the target speaker's recordings; choose "
+        "one of them, see docs/retrieval.md.",
         "可选。两者都能让歌曲的内容特征更接近目标音色，任选其一即可，说明见 docs/retrieval.md。",
     ),
     "training.more": ("More settings", "更多设置"),
@@ -34,23 +34,23 @@ TEXTS: dict[str, tuple[str, str]] = {
     "training.curve.step": ("step", "步数"),
     "training.nothing": ("No validation yet.", "尚无验证结果。"),
     "training.latest": ("Latest validation", "最近一次验证"),
-    "training.number": ("number", "指标"),
+    "training.metric": ("metric", "指标"),
     "training.value": ("now", "当前"),
     "training.best": ("best (at step)", "最佳（步数）"),
-    "training.samples": ("Sounds of the held-out clips", "验证片段试听"),
+    "training.samples": ("Audio of the validation clips", "验证片段试听"),
     "training.clip": ("Clip", "片段"),
-    "training.recorded": ("As recorded", "原始录音"),
-    "training.generated": ("As the model sings it now", "模型当前的结果"),
-    "training.listen": ("Load the newest sounds", "载入最新的声音"),
-    "training.silent": (
-        "there are no sounds yet: they are made at every validation, if the vocoder is there",
+    "training.recorded": ("Recording", "原始录音"),
+    "training.generated": ("Generated", "模型当前的结果"),
+    "training.listen": ("Load the newest audio", "载入最新的声音"),
+    "training.no_audio": (
+        "there is no audio yet: every validation writes some, if the vocoder is available",
         "还没有声音：每次验证时生成，且需要声码器",
     ),
     "training.step": ("step", "步数"),
     "training.epoch": ("epoch", "轮数"),
 }
 TEXTS |= {f"training.metric.{name}": (metric.label, metric.label_zh) for name, metric in METRICS.items()}
-_DEVICE = ("Device", "设备", "cpu、cuda、cuda:1、mps；默认使用最好的设备")
+_DEVICE = ("Device", "设备", "cpu、cuda、cuda:1、mps；默认自动选择")
 _MINUTES = ("Minutes", "分钟数", "总共训练这么久后停止，包括之前的部分；0 表示不限")
 _CONFIG = ("Configuration", "配置文件", "由数据集步骤 2 生成")
 _GPU = ("On the GPU", "使用 GPU", "用 GPU 计算聚类中心")
@@ -77,7 +77,7 @@ TEXTS |= flag_texts(
 TEXTS |= flag_texts(
     "train_index",
     {
-        "max_frames": ("Most frames", "最多帧数", "帧数更多的说话人会压缩为 10 000 个中心；0 表示不压缩"),
+        "max_frames": ("Maximum frames", "最多帧数", "帧数更多的说话人会压缩为 10 000 个中心；0 表示不压缩"),
         "recall": ("Recall", "召回率", "在真正的 8 个近邻中应找到的比例"),
         "gpu": _GPU,
     },

@@ -1,4 +1,4 @@
-"""What the files of the table of weights are for, in Chinese; the table itself says it in English."""
+"""Chinese purposes of the pretrained weights; the table of weights has the English ones."""
 
 PURPOSES_ZH = {
     "contentvec": "ContentVec，默认语音编码器：保留歌词，很少带有歌手本人的音色",
@@ -17,4 +17,3 @@ PURPOSES_ZH = {
     "nsf-snake-hifigan": "使用 snake 激活函数的 NSF-HiFiGAN，so-vits-svc 在声音模型内训练的声码器",
     "rmvpe": "RMVPE，适用于带伴奏人声的 F0 预测器",
 }
-TEXTS: dict[str, tuple[str, str]] = {}  # nothing that the page asks for by key

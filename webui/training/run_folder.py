@@ -1,4 +1,4 @@
-"""What a training has written so far: losses, validations and sounds, read while it goes on."""
+"""Losses, validations and audio that a training has written so far, read while it runs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-_MOST_POINTS = 600  # of a curve: about what a picture has pixels for
-_KEPT = 20_000  # points that are read
-_SOUNDS = 4  # steps of which a sound is kept
+_MAX_POINTS = 600  # of a curve, about one per pixel
+_MAX_READ = 20_000  # points that are read
+_MAX_AUDIO = 4  # steps of which audio is kept
 
 Curve = list[tuple[int, float]]  # step, value
 
 
 class RunFolder:
-    """The folder of one run.
+    """Folder of one run.
 
     Args:
         folder: With metrics.csv and TensorBoard's event files, once there are any.
@@ -32,21 +32,21 @@ class RunFolder:
         self.folder = folder
 
     def stamp(self) -> str:
-        """Return a text that changes when the run writes something."""
+        """Text that changes when the run writes something."""
         files = [*self.folder.glob("events.out.tfevents.*"), self.folder / "metrics.csv"]
         status = [path.stat() for path in files if path.is_file()]
         newest = max((s.st_mtime_ns for s in status), default=0)
         return f"{self.folder} {sum(s.st_size for s in status)} {newest}"
 
     def losses(self) -> dict[str, Curve]:
-        """Return the curves "training" and "validation", thinned; without points they are not there."""
+        """Curves "training" and "validation", thinned; without those that have no points."""
         rows = self.validations()
         training = self._scalars("train/total") or _column(rows, "train_loss")
         curves = {"training": training, "validation": _column(rows, "val_loss")}
         return {name: _thinned(curve) for name, curve in curves.items() if curve}
 
     def validations(self) -> list[dict[str, str]]:
-        """Return the rows of metrics.csv, the oldest first."""
+        """Rows of metrics.csv, the oldest first."""
         try:
             rows = list(
                 csv.DictReader((self.folder / "metrics.csv").read_text(encoding="utf-8").splitlines())
@@ -56,12 +56,12 @@ class RunFolder:
         return [row for row in rows if (row.get("step") or "").isdecimal()]
 
     def clips(self) -> list[str]:
-        """Return the numbers of the validation clips that there are sounds of."""
+        """Numbers of the validation clips that have audio."""
         found = {tag.split("/")[1] for tag in self._tags("audio") if tag.startswith("audio/")}
         return sorted(found, key=lambda name: (len(name), name))
 
-    def sound(self, clip: str, kind: str) -> tuple[int, int, np.ndarray] | None:
-        """Return (step, sampling rate in Hz, samples (T,)) of the newest sound of a clip.
+    def audio(self, clip: str, kind: str) -> tuple[int, int, np.ndarray] | None:
+        """Step, sampling rate in Hz and samples (T,) of the newest audio of a clip; None without any.
 
         Args:
             clip: Of :meth:`clips`.
@@ -89,7 +89,7 @@ class RunFolder:
 
 
 class _Events:
-    """TensorBoard's event files of one folder, read by one thread at a time, each line once."""
+    """TensorBoard's event files of one folder, read incrementally by one thread at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._lock = folder, threading.Lock()
@@ -98,21 +98,21 @@ class _Events:
 
     @contextmanager
     def reading(self) -> Iterator[Any]:
-        """Yield TensorBoard's reader, up to date; None while there is nothing to read."""
+        """Yield TensorBoard's reader, up to date; None without event files."""
         with self._lock:
             files = set(self._folder.glob("events.out.tfevents.*"))
-            if not self._files <= files:  # what it has read is gone: another run now
+            if not self._files <= files:  # files were deleted: it is another run
                 self._reader = None
             if files and self._reader is None:
                 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-                kept = {"scalars": _KEPT, "audio": _SOUNDS, "images": 1, "tensors": 1}
-                self._reader = EventAccumulator(str(self._folder), kept)
+                sizes = {"scalars": _MAX_READ, "audio": _MAX_AUDIO, "images": 1, "tensors": 1}
+                self._reader = EventAccumulator(str(self._folder), sizes)
             self._files = files
             yield self._reader.Reload() if self._reader else None
 
 
-_events = lru_cache(maxsize=4)(_Events)  # they go on reading where they were, so they are kept
+_events = lru_cache(maxsize=4)(_Events)  # kept, because they read incrementally
 
 
 def _column(rows: list[dict[str, str]], name: str) -> Curve:
@@ -120,12 +120,12 @@ def _column(rows: list[dict[str, str]], name: str) -> Curve:
     for row in rows:
         try:
             curve.append((int(row["step"]), float(row[name])))
-        except (KeyError, TypeError, ValueError):  # an older table, or a number that a validation lacks
+        except (KeyError, TypeError, ValueError):  # a column of a later version, or an empty cell
             continue
     return curve
 
 
 def _thinned(curve: Curve) -> Curve:
-    """Return at most so many points, the last one among them."""
-    every = -(-len(curve) // _MOST_POINTS)
+    """Every n-th point, at most _MAX_POINTS, with the last one."""
+    every = -(-len(curve) // _MAX_POINTS)
     return curve[(len(curve) - 1) % every :: every] if curve else []

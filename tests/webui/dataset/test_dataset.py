@@ -9,11 +9,11 @@ import soundfile
 
 from modules.common.errors import AudioError, ConfigError
 from synthetic_voice import SINGERS, compose, sing
-from webui.dataset.facts import PROBLEMS, Clip, examine, percentiles, summarize
-from webui.dataset.picture import draw
-from webui.dataset.tab import Reports, folders, hear, problem_rows, voice_rows
+from webui.dataset.picture import draw_dataset
+from webui.dataset.recordings import PROBLEMS, Recording, analyse_recordings, percentiles, summarize
+from webui.dataset.tab import Reports, folders, problem_rows, read_excerpt, speaker_rows
 from webui.language import in_language
-from webui.texts.dataset import TEXTS
+from webui.texts import TEXTS
 
 RATE = 16000
 
@@ -40,8 +40,8 @@ def recordings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clips(recordings):
-    found = examine([(recordings.name, path) for path in sorted(recordings.iterdir())][:4])
-    more = examine([(recordings.name, path) for path in sorted(recordings.iterdir())][4:])
+    found = analyse_recordings([(recordings.name, path) for path in sorted(recordings.iterdir())][:4])
+    more = analyse_recordings([(recordings.name, path) for path in sorted(recordings.iterdir())][4:])
     return {clip.path.name: clip for clip in [*found, *more]}
 
 
@@ -78,7 +78,7 @@ def test_a_line_for_each_voice(clips):
     assert summarize([clips["text.wav"]])[0].f0 is None
     for language in (0, 1):
         say = {key: both[language] for key, both in TEXTS.items()}.__getitem__
-        row = voice_rows([voice], say)[0]
+        row = speaker_rows([voice], say)[0]
         assert row[0] == "花子 <b>" and f"2 {say('dataset.problem.unreadable')}" in row[-1]
         lines = problem_rows(clips, {}, say)
         assert len(lines) == 8 and lines[0][1].startswith(say("dataset.problem.unreadable"))
@@ -86,26 +86,26 @@ def test_a_line_for_each_voice(clips):
 
 
 def test_pictures_show_names_as_text(clips):
-    say = in_language(TEXTS, None)
-    picture = draw(list(clips.values()), summarize(list(clips.values())), say)
+    say = in_language(None)
+    picture = draw_dataset(list(clips.values()), summarize(list(clips.values())), say)
     assert "花子 &lt;b&gt;" in picture and "<b>" not in picture
     assert picture.count("<svg") == 2
-    assert draw([clips["text.wav"]], summarize([clips["text.wav"]]), say).count("<svg") == 0
+    assert draw_dataset([clips["text.wav"]], summarize([clips["text.wav"]]), say).count("<svg") == 0
 
 
 def test_a_recording_can_be_heard(recordings):
     root = recordings.parents[1]
     name = recordings.relative_to(root).as_posix()
-    rate, audio = hear(root, f"{name}/stereo.wav")
+    rate, audio = read_excerpt(root, f"{name}/stereo.wav")
     assert rate == RATE and audio.shape == (RATE,) and audio.dtype == np.int16
     with pytest.raises(AudioError, match="cannot be read as sound"):
-        hear(root, f"{name}/text.wav")
+        read_excerpt(root, f"{name}/text.wav")
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x.wav", "dataset_raw/../../x.wav", "", "report.json"])
 def test_nothing_else_can(recordings, name):
     with pytest.raises(ConfigError):
-        hear(recordings.parents[1], name)
+        read_excerpt(recordings.parents[1], name)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -119,7 +119,7 @@ def test_a_report_tells_what_is_ignored(tmp_path, language):
     (folder.parent / "c.wav").write_bytes(b"x")
     request = page("one", language)
     *_, (progress, audible, summary, *_, problems, _, _) = Reports(tmp_path).report("dataset_raw", request)
-    say = in_language(TEXTS, request)
+    say = in_language(request)
     assert progress == "" and audible == ["dataset_raw/a/a.wav"]
     assert say("dataset.fine") not in summary.value
     assert problems.value["data"] == [
@@ -132,16 +132,16 @@ def test_a_report_tells_what_is_ignored(tmp_path, language):
 def test_a_report_ends_with_its_page_and_by_cancel(recordings, endless):
     reports = Reports(recordings.parents[1])
     going = reports.report("dataset_raw", page("one"))
-    until(lambda: " / 9<" in next(going)[0])
+    until(lambda: " / 9 · " in next(going)[0])
     waiting = reports.report("dataset_raw", page("two"))
-    assert "waiting for 1 other report" in next(waiting)[0]
+    assert "waiting for 1 other job" in next(waiting)[0]
 
     going.close()  # as Gradio does when a page is closed
     until(lambda: endless.ended == 1)
-    until(lambda: " / 9<" in next(waiting)[0])
+    until(lambda: " / 9 · " in next(waiting)[0])
 
     reports.cancel(page("one"))  # it has none any more
-    assert " / 9<" in next(waiting)[0]
+    assert " / 9 · " in next(waiting)[0]
     reports.cancel(page("two"))
     *_, (said, *rest) = waiting
     assert said == f"<p>{TEXTS['dataset.cancelled'][0]}</p>" and all("value" not in part for part in rest)
@@ -157,11 +157,11 @@ def endless(monkeypatch):
     def some(recordings):
         try:
             while not over.wait(0.01):
-                yield Clip(recordings[0][1], recordings[0][0])
+                yield Recording(recordings[0][1], recordings[0][0])
         finally:
             count.ended += 1
 
-    monkeypatch.setattr("webui.dataset.tab.examine", some)
+    monkeypatch.setattr("webui.dataset.tab.analyse_recordings", some)
     yield count
     over.set()
 
@@ -173,7 +173,7 @@ def page(name, language="en"):
 def until(condition, seconds=20.0):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it takes too long"
+        assert time.monotonic() < end, "it tasks too long"
 
 
 def test_folders_are_those_of_the_scripts(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 from modules.common.errors import ConfigError
 from modules.common.progress import ProgressEvent
 from webui.jobs.output import read_output
-from webui.jobs.panel import as_html
-from webui.jobs.processes import SCRIPTS, Job, Processes
+from webui.jobs.panel import process_html
+from webui.jobs.processes import SCRIPTS, Processes, ProcessStatus
 
 COUNTER = """
 import sys, time
@@ -217,9 +217,9 @@ def test_progress_is_shown():
     event = ProgressEvent(
         stage="<x>", done=22.5e6, total=190e6, unit="B", eta=3610.0, numbers={"loss": "1.2"}
     )
-    job = Job("a", "a.py", "python a.py", "running", 61.0, event, "a <message>", "")
-    text = as_html(job, {"job.running": "running", "job.left": "left"}.__getitem__)
+    job = ProcessStatus("a", "a.py", "python a.py", "running", 0.0, 61.0, event, "a <message>", "")
+    text = process_html(job, {"job.running": "running", "job.left": "left"}.__getitem__)
     assert "&lt;x&gt; · 22.5M/190M · 1:00:10 left · loss=1.2" in text and "1:01 · 12% · " in text
     assert 'role="progressbar"' in text and "a &lt;message&gt;" in text
-    text = as_html(replace(job, progress=replace(event, total=None, unit="step", eta=None, done=7)), str)
+    text = process_html(replace(job, progress=replace(event, total=None, unit="step", eta=None, done=7)), str)
     assert "&lt;x&gt; · 7 · loss=1.2" in text and "progressbar" not in text

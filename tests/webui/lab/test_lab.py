@@ -1,28 +1,28 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 from tests.inference.tiny import write_diffusion, write_model
-from webui.lab.compress import compress_for_page
-from webui.lab.mix import checked_output, shares_of
-from webui.lab.onnx import copy_voice, voices
+from webui.lab.compress import compress_with_report
+from webui.lab.mix import describe_shares, output_path
+from webui.lab.onnx import copy_model, exportable_models
 from webui.lab.tracks import (
     config_beside,
-    fading,
+    crossfade_rows,
+    equal_rows,
     join_last,
-    level,
-    mix_of,
     open_mix,
+    parse_mix,
+    parse_tracks,
     save_mix,
-    saved,
+    saved_mixes,
     split_last,
-    tracks_of,
 )
-from webui.lab.weights import rows
+from webui.lab.weights import weight_rows
 from webui.language import in_language
-from webui.texts.lab import TEXTS
 
 
 @pytest.fixture(scope="module")
@@ -38,123 +38,113 @@ def config(project):
     return config_beside(project, "trained/a/G_8.pth")
 
 
-@pytest.mark.parametrize("names", [["a"], ["a", "b"], ["a", "b", "c", "d", "e", "f", "g"]])
-def test_what_the_editor_makes_can_be_sung(project, names):
-    spk = {name: i for i, name in enumerate(names)}
-    from dataclasses import replace
-
-    config = load_config(project / "trained/a/config.json")
-    config = replace(config, spk=spk, model=replace(config.model, n_speakers=len(names)))
-    for made in (fading(names), level(names)):
-        shares = mix_of(made, config).shares(0, 100, 100)
-        assert shares.shape == (100, len(names))
-    if len(names) > 1:
-        assert mix_of(fading(names), config).shares(0, 100, 100)[0, 0] == 1
+def test_generated_mixes_are_valid(config):
+    for names in ("a", "ab", "abcdefg"):
+        spk = {name: i for i, name in enumerate(names)}
+        config = replace(config, spk=spk, model=replace(config.model, n_speakers=len(names)))
+        fading = parse_mix(crossfade_rows(list(names)), config).shares(0, 100, 100)
+        equal = parse_mix(equal_rows(list(names)), config).shares(0, 100, 100)
+        assert fading.shape == equal.shape == (100, len(names)) and fading[0, 0] == 1
 
 
-def test_segments_are_cut_and_joined(config):
-    start = fading(["anna", "花子"])
-    cut = split_last(start, "anna")
-    assert cut[:2] == [["anna", 0.0, 0.5, 1.0, 0.5], ["anna", 0.5, 1.0, 0.5, 0.0]]
-    mix_of(cut, config)
-    assert join_last(cut, "anna") == start
-    with pytest.raises(ConfigError, match="only one segment"):
-        join_last(start, "anna")
-    with pytest.raises(ConfigError, match="nobody has no segment"):
-        split_last(start, "nobody")
-    with pytest.raises(ConfigError, match="choose a speaker first"):
-        split_last(start, None)
-    with pytest.raises(ConfigError, match="no number"):
-        split_last([["anna", 0, "x", 1, 1]], "anna")
+def test_segments_are_split_and_joined(config):
+    rows = crossfade_rows(["anna", "花子"])
+    split = split_last(rows, "anna")
+    assert split[:2] == [["anna", 0.0, 0.5, 1.0, 0.5], ["anna", 0.5, 1.0, 0.5, 0.0]]
+    parse_mix(split, config)
+    assert join_last(split, "anna") == rows
+    for change, message in (
+        (lambda: join_last(rows, "anna"), "only one segment"),
+        (lambda: split_last(rows, "bob"), "bob has no segment"),
+        (lambda: split_last(rows, None), "choose a speaker first"),
+        (lambda: split_last([["anna", 0, "x", 1, 1]], "anna"), "not a number"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            change()
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("rows", "message"),
     [
-        ({1: ["anna", 0.0, 0.4, 1, 1]}, "speaker anna .*segment 2 .*it must start at 1"),
-        ({0: ["anna", 0.0, 0.4, 1, 1]}, "the last segment must end at 1"),
-        ({0: ["anna", "x", 1, 1, 1]}, "segment 1: it must be four numbers"),
-        ({0: ["anna", "", 1, 1, 1]}, "segment 1: it must be four numbers"),
-        ({0: ["nobody", 0, 1, 1, 1]}, "the model has no speaker 'nobody'"),
-        ({0: ["", None, "", "", ""]}, "speaker anna .*is not listed"),
-        ({0: ["anna", 0, 1, -1, 1]}, "a value must not be below 0"),
-        ({0: ["anna", 0, float("nan"), 1, 1]}, "it must be four numbers"),
+        ([["anna", 0, 0.5, 1, 1], ["anna", 0.4, 1, 1, 1]], "anna .*segment 2 .*it must start at 0.5"),
+        ([["anna", 0.0, 0.4, 1, 1]], "the last segment must end at 1"),
+        ([["anna", "x", 1, 1, 1]], "segment 1: it must be four numbers"),
+        ([["anna", "", 1, 1, 1]], "segment 1: it must be four numbers"),
+        ([["bob", 0, 1, 1, 1]], "the model has no speaker 'bob'"),
+        ([["", None, "", "", ""]], "speaker anna .*is not listed"),
+        ([["anna", 0, 1, -1, 1]], "a value must not be below 0"),
+        ([["anna", 0, float("nan"), 1, 1]], "it must be four numbers"),
     ],
 )
-def test_a_broken_rule_has_its_sentence(config, change, message):
-    made = level(["anna", "花子"])
-    for place, row in change.items():
-        made = [*made[:place], row, *made[place + (place == 0) :]]
+def test_an_invalid_mix_is_one_sentence(config, rows, message):
     with pytest.raises(ConfigError, match=message):
-        mix_of(made, config)
+        parse_mix([*rows, *equal_rows(["花子"])], config)
 
 
-def test_a_mix_is_saved_and_opened_again(project, config):
-    made = split_last(fading(["anna", "花子"]), "花子")
-    path = save_mix(project, made, config, " my mix ")
+def test_a_mix_is_saved_and_opened(project, config):
+    rows = split_last(crossfade_rows(["anna", "花子"]), "花子")
+    path = save_mix(project, rows, config, " my mix ")
     assert path.as_posix() == "configs/mixes/my mix.json"
-    assert json.loads((project / path).read_text(encoding="utf-8")) == tracks_of(made)
-    assert saved(project) == ["configs/mixes/my mix.json"]
-    assert open_mix(project, saved(project)[0], config) == made
+    assert json.loads((project / path).read_text(encoding="utf-8")) == parse_tracks(rows)
+    assert saved_mixes(project) == ["configs/mixes/my mix.json"]
+    assert open_mix(project, saved_mixes(project)[0], config) == rows
     (project / "spkmix.py").write_text("spk_mix_map = {0: [[0., 1., 1., 0.]], 1: [[0., 1., 0., 1.]]}")
-    assert open_mix(project, "spkmix.py", config) == fading(["anna", "花子"])
+    assert open_mix(project, "spkmix.py", config) == crossfade_rows(["anna", "花子"])
     with pytest.raises(ConfigError, match="plain name"):
-        save_mix(project, made, config, "../evil")
+        save_mix(project, rows, config, "../evil")
     with pytest.raises(ConfigError, match="is not listed"):
-        save_mix(project, made[:1], config, "half")
+        save_mix(project, rows[:1], config, "half")
     with pytest.raises(ConfigError, match="not in the project"):
         open_mix(project, "/etc/passwd", config)
 
 
-def test_shares_are_told_before_anything_is_mixed():
-    assert shares_of(["a"], [50], True, "Shares") == ""
-    assert shares_of(["a", "b"], [100, 0, 7], True, "Shares") == "Shares: 73.1% `a`, 26.9% `b`"
-    assert shares_of(["a", "b"], [80, 20], False, "Shares") == "Shares: 80.0% `a`, 20.0% `b`"
-    assert "all ratios are 0" in shares_of(["a", "b"], [0, 0], False, "Shares")
+def test_shares_are_shown_before_mixing():
+    assert describe_shares(["a"], [50], True, "Shares") == ""
+    assert describe_shares(["a", "b"], [100, 0, 7], True, "Shares") == "Shares: 73.1% `a`, 26.9% `b`"
+    assert describe_shares(["a", "b"], [80, 20], False, "Shares") == "Shares: 80.0% `a`, 20.0% `b`"
+    assert "all ratios are 0" in describe_shares(["a", "b"], [0, 0], False, "Shares")
 
 
-@pytest.mark.parametrize("name", ["", "../x.pth", "/tmp/x.pth", "x.py", "configs/config.json"])
-def test_results_are_models_in_the_project(project, name):
-    with pytest.raises(ConfigError):
-        checked_output(project, name)
+def test_results_are_models_in_the_project(project):
+    for name in ("", "../x.pth", "/tmp/x.pth", "x.py", "configs/config.json"):
+        with pytest.raises(ConfigError):
+            output_path(project, name)
 
 
 def test_a_model_is_compressed(project):
-    message, path = compress_for_page(project, "trained/a/G_8.pth", True, "", "")
+    message, path = compress_with_report(project, "trained/a/G_8.pth", True, "", "")
     assert path == project / "trained/a/G_8_release.pth" and path.is_file()
     assert "`trained/a/config.json`" in message and "dB" in message
-    message, path = compress_for_page(project, "logs/44k/diffusion/model_8.pt", False, "trained/d.pt", "")
+    message, path = compress_with_report(project, "logs/44k/diffusion/model_8.pt", False, "trained/d.pt", "")
     assert path == project / "trained/d.pt" and "diffusion model" in message
-
-
-def test_what_is_no_model_is_not_compressed(project):
     (project / "trained/text.pth").write_text("hello")
-    with pytest.raises(CheckpointError, match=r"text\.pth"):
-        compress_for_page(project, "trained/text.pth", False, "trained/x.pth", "")
-    with pytest.raises(ConfigError, match="choose a model first"):
-        compress_for_page(project, None, False, "", "")
-    with pytest.raises(ConfigError, match="not in the project"):
-        compress_for_page(project, "/etc/passwd", False, "", "")
+    for model, error, words in (
+        ("trained/text.pth", CheckpointError, r"text\.pth"),
+        (None, ConfigError, "choose a model first"),
+        ("/etc/passwd", ConfigError, "not in the project"),
+    ):
+        with pytest.raises(error, match=words):
+            compress_with_report(project, model, False, "trained/x.pth", "")
 
 
-def test_a_voice_is_copied_for_export(project):
-    assert voices(project) == []
-    assert copy_voice(project, "trained/a/G_8.pth", "安娜").as_posix() == "checkpoints/安娜"
-    assert voices(project) == ["安娜"]
+def test_a_model_is_copied_for_export(project):
+    assert exportable_models(project) == []
+    assert copy_model(project, "trained/a/G_8.pth", "安娜").as_posix() == "checkpoints/安娜"
+    assert exportable_models(project) == ["安娜"]
     assert load_config(project / "checkpoints/安娜/config.json").spk
-    with pytest.raises(ConfigError, match="is there already"):
-        copy_voice(project, "trained/a/G_8.pth", "安娜")
-    with pytest.raises(ConfigError, match="plain name"):
-        copy_voice(project, "trained/a/G_8.pth", "../x")
-    with pytest.raises(ConfigError, match=r"there is no logs/44k/diffusion/config\.json"):
-        copy_voice(project, "logs/44k/diffusion/model_8.pt", "x")
+    for model, name, words in (
+        ("trained/a/G_8.pth", "安娜", "exists"),
+        ("trained/a/G_8.pth", "../x", "plain name"),
+        ("logs/44k/diffusion/model_8.pt", "x", r"there is no logs/44k/diffusion/config\.json"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            copy_model(project, model, name)
 
 
 def test_the_table_of_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
     (tmp_path / "rmvpe.pt").touch()
-    table = {row[0]: row for row in rows(in_language(TEXTS, None), {"rmvpe": "F0 预测器"})}
-    assert table["rmvpe"][1:3] == ["there", "368 MB"]
-    assert table["rmvpe"][3] == "F0 预测器"
+    table = {row[0]: row for row in weight_rows(in_language(None), {"rmvpe": "F0 预测器"})}
+    assert table["rmvpe"][1:4] == ["downloaded", "368 MB", "F0 预测器"]
     assert "default speech encoder" in table["vec768l12, vec256l9"][3]
-    assert table["nsf-snake-hifigan"][1] == "missing, to be got by hand"
+    assert table["nsf-snake-hifigan"][1] == "missing, no automatic download"

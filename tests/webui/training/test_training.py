@@ -9,9 +9,9 @@ from modules.common.errors import ConfigError
 from modules.common.files import write_text
 from training.tensorboard import TensorBoardLogger
 from webui.language import in_language
-from webui.texts.training import TEXTS
+from webui.texts import TEXTS
 from webui.training.run_folder import RunFolder
-from webui.training.tab import bases, diffusion_folder, frame_of, numbers_of
+from webui.training.tab import base_models, diffusion_folder, loss_table, metrics_table
 
 METRICS = """\
 step,epoch,seconds,learning_rate,train_loss,val_loss,mel_l1,f0_accuracy
@@ -19,7 +19,7 @@ step,epoch,seconds,learning_rate,train_loss,val_loss,mel_l1,f0_accuracy
 20,1,9,0.1,2,3.5,0.7,0.9
 30,1,15,0.1,1,3.75,0.8,nan
 """
-say = in_language(TEXTS, None)
+say = in_language(None)
 
 
 @pytest.fixture
@@ -76,17 +76,17 @@ def test_many_pages_may_look_at_once(run, tmp_path):
 
 def test_its_newest_sounds_are_heard(run):
     assert run.clips() == ["0"]
-    step, rate, samples = run.sound("0", "generated")
+    step, rate, samples = run.audio("0", "generated")
     assert (step, rate, samples.dtype) == (30, 8000, np.int16)
     assert samples[0] == pytest.approx(0.3 * 32767, abs=2)
-    assert run.sound("0", "recorded")[0] == 10
-    assert run.sound("7", "recorded") is None
+    assert run.audio("0", "recorded")[0] == 10
+    assert run.audio("7", "recorded") is None
 
 
 def test_a_run_that_has_not_begun_has_nothing(tmp_path):
     run = RunFolder(tmp_path / "none")
-    assert run.losses() == {} and run.clips() == [] and run.sound("0", "generated") is None
-    assert TEXTS["training.nothing"][0] in numbers_of(run.validations(), say)
+    assert run.losses() == {} and run.clips() == [] and run.audio("0", "generated") is None
+    assert TEXTS["training.nothing"][0] in metrics_table(run.validations(), say)
 
 
 def test_without_events_the_table_does(tmp_path):
@@ -97,20 +97,20 @@ def test_without_events_the_table_does(tmp_path):
 
 
 def test_numbers_stand_beside_the_best(run):
-    cells = re.sub(r"(<[^>]*>)+", "|", numbers_of(run.validations(), say))
+    cells = re.sub(r"(<[^>]*>)+", "|", metrics_table(run.validations(), say))
     assert "Latest validation: step 30, epoch 1" in cells
     assert "|validation loss|3.75|3.5 (20)|" in cells
     assert "|F0 within 50 cents|nan|0.9 (20)|" in cells
 
 
 def test_curves_become_a_table(run):
-    frame = frame_of(run.losses(), say)
+    frame = loss_table(run.losses(), say)
     assert list(frame.columns) == ["step", "loss", "curve"]
     assert set(frame["curve"]) == {"training", "validation"}
 
 
 def test_a_curve_that_has_not_begun_has_its_colour_already():
-    frame = frame_of({"training": [(5, 1.0)]}, say)
+    frame = loss_table({"training": [(5, 1.0)]}, say)
     assert list(frame["curve"]) == ["training", "validation"]
     assert frame["loss"].isna().tolist() == [False, True] and frame["step"].tolist() == [5, 5]
 
@@ -130,4 +130,4 @@ def test_a_training_starts_from_nothing_the_starter_kit_or_a_voice_here(tmp_path
     path = tmp_path / "trained/anna/G_8.pth"
     path.parent.mkdir(parents=True)
     path.touch()
-    assert bases(tmp_path) == ["", "starter", "trained/anna/G_8.pth"]
+    assert base_models(tmp_path) == ["", "auto", "starter", "trained/anna/G_8.pth"]

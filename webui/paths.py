@@ -1,4 +1,4 @@
-"""Where a page may read and write: in the project folder, and nowhere else."""
+"""Paths that a page may read and write: those in the project folder."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 
 from modules.common.errors import ConfigError
 
-VOICES, DIFFUSIONS = ("G_*.pth", "*.pth", "*.safetensors"), ("model_*.pt",)
-TIMBRES = ("kmeans*.pt", "*index*.pkl")  # k-means models, and indices for retrieval
-_MODEL_ROOMS = ("logs", "trained", "checkpoints", "demo/*/logs")
-# folders that the owner of the project may have linked, or links in them, to where there is more space
+VOICE_MODELS, DIFFUSION_MODELS = ("G_*.pth", "*.pth", "*.safetensors"), ("model_*.pt",)
+CLUSTER_FILES = ("kmeans*.pt", "*index*.pkl")  # k-means models and retrieval indices
+_MODEL_FOLDERS = ("logs", "trained", "checkpoints", "demo/*/logs")
+# folders that may be, or contain, symbolic links of the project's owner to another disk
 _LINKED = {"logs", "trained", "checkpoints", "dataset_raw", "dataset", "raw", "results", "configs", "demo"}
-_LONGEST = 1000  # letters of a path
+_LONGEST = 1000  # characters of a path
 _NO_NAME = re.compile(r"[/\\:*?\"<>|\x00-\x1f]")
 
 
 def inside(root: Path, path: str | Path | None, what: str = "a path") -> Path:
-    """Return ``path`` relative to the project folder.
+    """``path`` relative to the project folder.
 
     Args:
         root: The project folder.
-        path: As somebody typed it, from the project folder on or absolute.
-        what: Names it in messages.
+        path: Absolute, or relative to the project folder.
+        what: Its name in messages.
 
     Raises:
-        ConfigError: It is empty, or leads out of the project folder by other than its own links.
+        ConfigError: It is empty, or leads out of the project folder other than by the owner's links.
     """
     text = str(path or "").strip()
     if not text:
@@ -39,20 +39,17 @@ def inside(root: Path, path: str | Path | None, what: str = "a path") -> Path:
         base = root.resolve()
         real = (base / text).resolve()
         return real.relative_to(base) if real.is_relative_to(base) else _linked(base, Path(text), real)
-    except (ValueError, OSError, RuntimeError):  # outside; a name that no system allows; links in a circle
-        raise ConfigError(
-            f"{text[:100]} is not in the project folder; only what is there can be used, so move it there"
-        ) from None
+    except (ValueError, OSError, RuntimeError):  # outside; an invalid name; a loop of links
+        raise ConfigError(f"{text[:100]} is not in the project folder; move it there to use it") from None
 
 
 def _linked(base: Path, path: Path, real: Path) -> Path:
-    """Return ``path``, relative to ``base``, if a link in one of the project's rooms leads to it.
+    """``path``, relative to ``base``, if a link in one of the folders ``_LINKED`` leads to it.
 
-    The first link on the way is the project's own. One that comes after it is
-    somebody else's, and must not lead further.
+    Only the first link on the way is followed out of the project.
 
     Raises:
-        ValueError: It is not so.
+        ValueError: The path leads elsewhere.
     """
     path = path.relative_to(base) if path.is_absolute() else path
     ways = [*reversed(path.parents), path]
@@ -63,8 +60,8 @@ def _linked(base: Path, path: Path, real: Path) -> Path:
     return path
 
 
-def served(root: Path, path: Path) -> str:
-    """Return a file that Gradio can send to a page: it sends none that a link leads out to, but copies."""
+def servable(root: Path, path: Path) -> str:
+    """File that Gradio can send to a page: ``path``, or a copy if a link leads out of the project."""
     from gradio.processing_utils import save_file_to_cache
     from gradio.utils import get_upload_folder
 
@@ -73,24 +70,24 @@ def served(root: Path, path: Path) -> str:
 
 
 def plain_name(name: str | None, what: str = "a name") -> str:
-    """Return ``name`` if it can be the name of a file or folder everywhere; raises ConfigError if not."""
+    """``name`` without outer spaces; raises ConfigError if it cannot be a file name on every system."""
     text = (name or "").strip()
     if not text or text.strip(". ") != text or _NO_NAME.search(text) or len(text.encode()) > 200:
         raise ConfigError(f"{what} must be the plain name of a file, without folders, not {text[:60]!r}")
     return text
 
 
-def find_models(root: Path, patterns: Sequence[str] = (*VOICES, *DIFFUSIONS)) -> list[str]:
-    """Return what may be models in the folders where they lie, newest first, relative to ``root``.
+def find_models(root: Path, patterns: Sequence[str] = (*VOICE_MODELS, *DIFFUSION_MODELS)) -> list[str]:
+    """Files in the model folders whose names match, newest first, relative to ``root``.
 
-    The names only: what a file is, its content tells when it is loaded.
+    Their content is checked when they are loaded.
     """
     found: dict[Path, float] = {}
-    rooms = [folder for room in _MODEL_ROOMS for folder in root.glob(room)]
+    folders = [folder for name in _MODEL_FOLDERS for folder in root.glob(name)]
     for pattern in patterns:
-        for path in chain(root.glob(pattern), *(room.rglob(pattern) for room in rooms)):
+        for path in chain(root.glob(pattern), *(folder.rglob(pattern) for folder in folders)):
             if not path.name.startswith((".", "D_")) and path.is_file():
-                with suppress(ConfigError, OSError):  # none that is refused, or that is gone by now
+                with suppress(ConfigError, OSError):  # skip what is outside, or was deleted meanwhile
                     inside(root, path)
                     found[path.relative_to(root)] = path.stat().st_mtime
     return [path.as_posix() for path in sorted(found, key=lambda path: (-found[path], path))]

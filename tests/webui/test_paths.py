@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import pytest
+
+from modules.common.errors import ConfigError
+from webui.paths import find_models, inside, plain_name, servable
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A project whose owner keeps logs, a speaker and a model on another disk, beside private files."""
+    root, data = tmp_path / "project", tmp_path / "data"
+    for name in ("logs/44k/G_1.pth", "anna/1.wav", "G_0.pth", "secret/key.pth"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text(name)
+    for folder in ("dataset_raw", "trained", "uploads"):
+        (root / folder).mkdir(parents=True)
+    (root / "logs").symlink_to(data / "logs")
+    (root / "dataset_raw/anna").symlink_to(data / "anna")
+    (root / "trained/G_0.pth").symlink_to(data / "G_0.pth")
+    (data / "logs/44k/G_9.pth").symlink_to(data / "secret/key.pth")
+    for link in ("secret", "uploads/secret"):
+        (root / link).symlink_to(data / "secret")
+    return root
+
+
+def test_paths_in_the_project_are_relative_to_it(tmp_path):
+    for path in ("logs/44k/G_1.pth", "./logs/44k/G_1.pth", "logs/../logs/44k/G_1.pth"):
+        assert inside(tmp_path, path).as_posix() == "logs/44k/G_1.pth"
+        assert inside(tmp_path, str(tmp_path / path)).as_posix() == "logs/44k/G_1.pth"
+
+
+def test_links_of_the_owner_are_followed(linked):
+    for path in (
+        "logs/44k/G_1.pth",
+        "logs/new/G_1.pth",
+        "dataset_raw/anna/1.wav",
+        "trained/G_0.pth",
+        "./logs",
+    ):
+        assert inside(linked, path) == Path(path)
+        assert inside(linked, linked / path) == Path(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "..",
+        "/etc/passwd",
+        "logs/../../x",
+        "a\x00b",
+        "x" * 5000,
+        "~/x/../../..",
+        "logs/44k/../../secret/key.pth",
+        "logs/../secret/key.pth",
+        "dataset_raw/anna/../secret/key.pth",
+        "../data/logs/44k/G_1.pth",
+        "logs/44k/G_9.pth",  # a link behind the link
+        "secret/key.pth",  # not a folder of models or recordings
+        "uploads/secret/key.pth",
+    ],
+)
+def test_other_paths_are_refused(linked, path):
+    with pytest.raises(ConfigError, match="is not in the project folder"):
+        inside(linked, path)
+
+
+def test_an_absolute_path_behind_a_link_is_refused(linked):
+    with pytest.raises(ConfigError, match="is not in the project folder"):
+        inside(linked, linked.parent / "data/logs/44k/G_1.pth")
+
+
+def test_an_empty_path_is_refused(tmp_path):
+    for path in ("", None, "  "):
+        with pytest.raises(ConfigError, match="choose a folder first"):
+            inside(tmp_path, path, "a folder")
+
+
+def test_a_page_gets_a_copy_of_a_linked_file(linked, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    copy = Path(servable(linked, linked / "logs/44k/G_1.pth"))
+    assert copy.is_relative_to(tmp_path / "gradio") and copy.name == "G_1.pth"
+    assert copy.read_text() == "logs/44k/G_1.pth"
+    (linked / "own.pth").touch()
+    assert servable(linked, linked / "own.pth") == str(linked / "own.pth")
+
+
+def test_names_are_plain():
+    assert plain_name("a\n") == "a"
+    for name in ("", None, ".", "..", "a/b", "a\\b", "a:b", ".hidden", "x" * 201):
+        with pytest.raises(ConfigError, match="the run must be the plain name"):
+            plain_name(name, "the run")
+
+
+def test_models_are_found_in_their_folders(tmp_path):
+    for name in (
+        "logs/44k/G_5.pth",
+        "logs/44k/D_5.pth",
+        "logs/44k/diffusion/model_5.pt",
+        "trained/a b/音.pth",
+        "demo/anna/logs/44k/G_best.pth",
+        "demo/anna/dataset/44k/anna/model_1.pt",
+        "dataset/x.pth",
+        "output.pth",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert sorted(find_models(tmp_path)) == [
+        "demo/anna/logs/44k/G_best.pth",
+        "logs/44k/G_5.pth",
+        "logs/44k/diffusion/model_5.pt",
+        "output.pth",
+        "trained/a b/音.pth",
+    ]
+
+
+def test_listed_models_can_be_chosen(linked, monkeypatch):
+    found = find_models(linked)
+    assert sorted(found) == ["logs/44k/G_1.pth", "trained/G_0.pth"]
+    assert all(inside(linked, name) for name in found)
+    is_file = Path.is_file
+
+    def deleted_afterwards(path):
+        found = is_file(path)
+        if path.name == "G_1.pth":
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "is_file", deleted_afterwards)
+    assert find_models(linked) == ["trained/G_0.pth"]

@@ -12,8 +12,8 @@ from modules.common.metrics import BEST_BY, METRICS, SCORED, computed_in
 from modules.config import TrainConfig
 from training.early_stopping import BestTracker
 from webui.language import in_language
-from webui.texts.training import TEXTS
-from webui.training.tab import numbers_of
+from webui.texts import TEXTS
+from webui.training.tab import metrics_table
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,7 +40,7 @@ def test_what_best_by_may_name_is_judged_shown_and_documented(tmp_path, name):
     ]
     for language, label in enumerate((metric.label, metric.label_zh)):
         say = {key: both[language] for key, both in TEXTS.items()}.__getitem__
-        html = numbers_of([{"step": "1", name: str(worse)}, {"step": "2", name: str(better)}], say)
+        html = metrics_table([{"step": "1", name: str(worse)}, {"step": "2", name: str(better)}], say)
         assert label in html and f"{better} (2)" in html
     assert f"`{name}`" in (ROOT / "docs/training.md").read_text(encoding="utf-8")
 
@@ -53,6 +53,6 @@ def test_other_metrics_do_not_choose_a_model():
 
 def test_the_page_shows_each_metric_once():
     row = {"step": "1", **dict.fromkeys(METRICS, "0.5")}
-    html = numbers_of([row], in_language(TEXTS, None))
+    html = metrics_table([row], in_language(None))
     shown = computed_in("training", "validation", "scored_validation")
     assert all((html.count(f">{m.label}<") == 1) == bool(m.better) for m in shown.values())

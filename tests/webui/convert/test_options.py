@@ -47,9 +47,10 @@ def test_fields_are_those_of_the_command_line():
 
 
 def test_values_become_options():
-    assert read_options({name: default(name) for name in NAMES}) == ConvertOptions()
+    assert read_options({option: default(option) for option in NAMES}) == ConvertOptions()
     assert read_options({"diffusion_speedup": None, "device": "", "k_step": None}) == ConvertOptions()
-    for value in (True, 2.9, float("inf"), [1], {}):
+    wrong: list[object] = [True, 2.9, float("inf"), [1], {}]
+    for value in wrong:
         with pytest.raises(ConfigError, match="--k_step"):
             read_options({"k_step": value})
 

@@ -1,7 +1,7 @@
-"""The F0 predictors: one line each, one file each.
+"""F0 predictors: one line and one file each.
 
 ``F0_PREDICTORS.build(name, sampling_rate=..., hop_length=...)`` imports the
-file and returns a predictor (see base.py for what every one of them promises).
+file and returns a :class:`modules.f0_predictor.base.F0Predictor`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class F0Spec(PartSpec):
 
     Attributes:
         weights: Key of its file in modules/pretrained/weights.py; None: it needs none.
-        without_torch: It needs no PyTorch.
+        without_torch: It works without PyTorch.
     """
 
     weights: str | None = None

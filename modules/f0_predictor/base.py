@@ -1,4 +1,4 @@
-"""What every F0 predictor promises, kept in one place so that each need only track pitch."""
+"""The interface of all F0 predictors, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class F0Predictor(ABC):
-    """Tracks the pitch of one recording; frame i stands at ``i * hop_length / sampling_rate`` s.
+    """Tracks the pitch of one recording; frame i is at ``i * hop_length / sampling_rate`` s.
 
     Args:
         sampling_rate: Of the audio, Hz.
         hop_length: Samples per frame.
-        f0_min: Lowest pitch looked for, Hz.
-        f0_max: Highest pitch looked for, Hz.
+        f0_min: Lowest pitch, Hz.
+        f0_max: Highest pitch, Hz.
         threshold: Voicing threshold, for predictors that estimate a confidence.
         device: Where neural predictors run.
 
     Raises:
-        ConfigError: The pitch range or the frame clock makes no sense.
+        ConfigError: The pitch range, sampling rate or hop is invalid.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class F0Predictor(ABC):
         if hop_length < 1 or not 0 < f0_min < f0_max < sampling_rate / 2:
             raise ConfigError(
                 f"cannot track F0 from {f0_min} to {f0_max} Hz at {sampling_rate} Hz with hop {hop_length}: "
-                "wanted 0 < f0_min < f0_max < half the sampling rate, and a hop of at least 1"
+                "expected 0 < f0_min < f0_max < half the sampling rate, and a hop of at least 1"
             )
         self.sampling_rate = sampling_rate
         self.hop_length = hop_length
@@ -51,15 +51,15 @@ class F0Predictor(ABC):
         self.device = device
 
     def predict(self, audio: np.ndarray, n_frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the F0 of ``audio`` with its gaps filled, and where it is voiced.
+        """Track F0 and fill its gaps.
 
         Args:
-            audio: (T,), samples; any float type.
-            n_frames: N, how many frames to return; None is ``T // hop_length``.
+            audio: (T,), any float type.
+            n_frames: N, number of frames; None: ``T // hop_length``.
                 Frames past the end of the audio are unvoiced.
 
         Returns:
-            Two float32 arrays (N,) that share no memory: F0 in Hz, see
+            Two separate float32 arrays (N,): F0 in Hz, see
             :func:`modules.dsp.f0.fill_unvoiced`, and uv, 1 where voiced.
 
         Raises:
@@ -67,7 +67,7 @@ class F0Predictor(ABC):
         """
         audio = np.ascontiguousarray(audio, np.float32)
         if audio.ndim != 1:
-            raise AudioError(f"F0 wants one channel, shape (T,); got shape {audio.shape}")
+            raise AudioError(f"F0 needs one channel, shape (T,), not {audio.shape}")
         if not np.isfinite(audio).all():
             raise AudioError("the audio holds NaN or Inf; repair or re-export the recording")
         n_frames = len(audio) // self.hop_length if n_frames is None else n_frames
@@ -77,4 +77,4 @@ class F0Predictor(ABC):
 
     @abstractmethod
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
-        """Return (n_frames,) Hz, 0 or NaN where unvoiced; ``audio`` is not all silent, and has mean 0."""
+        """F0 (n_frames,), Hz, 0 or NaN where unvoiced; ``audio`` has mean 0 and is not constant."""

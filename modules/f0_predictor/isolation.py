@@ -1,9 +1,9 @@
-"""Importing torchcrepe and torchfcpe beside any torch.
+"""Importing torchcrepe and torchfcpe with any build of torch.
 
 Both import torchaudio, for functions that are not used here. torchaudio refuses
-to load beside a torch built for another CUDA version or for the CPU alone, and
-its releases no longer follow torch's. And torchfcpe sets an environment
-variable on import that shrinks a cache of the whole process.
+to load with a torch built for another CUDA version or for the CPU alone, and its
+releases no longer follow torch's. And torchfcpe sets an environment variable on
+import that shrinks a cache of the whole process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import ModuleType
 
 @contextmanager
 def isolated_import() -> Iterator[None]:
-    """Let what is imported inside find an empty torchaudio, and leave the environment as it was."""
+    """Import inside with an empty torchaudio, and restore the environment variables after."""
     stand_ins = {}
     if "torchaudio" not in sys.modules:
         stand_ins = {name: ModuleType(name) for name in ("torchaudio", "torchaudio.transforms")}

@@ -1,4 +1,4 @@
-"""Praat's autocorrelation pitch tracker (Boersma 1993): fast, steady, the default when converting."""
+"""Praat's autocorrelation pitch tracker (Boersma 1993), by parselmouth: the default of conversion."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class PraatPredictor(F0Predictor):
     """``Sound: To Pitch (ac)`` with the published project's settings; ``threshold`` is not used."""
 
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
-        # Praat centres as many frames as fit in the sound. Silence of half a window at
-        # either end makes that exactly n_frames, each centred on its sample i * hop_length.
+        # Praat centres as many frames as fit in the sound. With half a window of silence at
+        # either end these are n_frames, each centred at its sample i * hop_length.
         half = math.ceil(1.5 * self.sampling_rate / self.f0_min) + 1
         padded = np.zeros(2 * half + (n_frames - 1) * self.hop_length)
         audio = audio[: len(padded) - half]
@@ -23,7 +23,7 @@ class PraatPredictor(F0Predictor):
         return self.raw(padded)
 
     def raw(self, audio: np.ndarray) -> np.ndarray:
-        """Return Praat's own frames: (L,) Hz, 0 where unvoiced, centred in the sound."""
+        """Praat's own frames of ``audio`` (T,): (L,) Hz, 0 where unvoiced, centred in the sound."""
         pitch = parselmouth.Sound(audio, self.sampling_rate).to_pitch_ac(
             time_step=self.hop_length / self.sampling_rate,
             voicing_threshold=0.6,

@@ -1,4 +1,4 @@
-"""RMVPE (Wei et al. 2023): pitch of a voice, robust against music around it. Its weights are a download."""
+"""RMVPE (Wei et al. 2023): robust against accompaniment. Its weights are a download."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from modules.pretrained.weights import weights_path
 
 FIRST_CENT = 1997.3794084376191  # of bin 0, above 10 Hz
 CENTS_PER_BIN = 20
-FLOOR = 1e-5  # magnitude; its logarithm is the value of silence
-# Frames around a frame that its features depend on. In theory the U-Net reaches three times as
-# far; at the published size, what is beyond changes nothing above float32's rounding.
+FLOOR = 1e-5  # magnitude of silence
+# Frames on either side that features depend on. The receptive field of the U-Net is three times
+# as large; at the published size, the rest changes nothing above float32 rounding.
 MARGIN = 512
 
 
@@ -29,12 +29,12 @@ class RmvpePredictor(SaliencePredictor):
 
     Args:
         *args: See :class:`SaliencePredictor`.
-        weights: The file; None is the published one's place under pretrain/.
+        weights: The file; None: the published one under pretrain/.
         **kwargs: See :class:`SaliencePredictor`.
 
     Raises:
         MissingWeightsError: The published file has not been downloaded.
-        CheckpointError: The file is unreadable, or not RMVPE's.
+        CheckpointError: The file is unreadable, or is not RMVPE's.
     """
 
     def __init__(self, *args: Any, weights: str | Path | None = None, **kwargs: Any) -> None:
@@ -43,11 +43,12 @@ class RmvpePredictor(SaliencePredictor):
         self.mel = PitchMel(self.network.sizes.n_mels).to(self.device)
         self.cents = FIRST_CENT + CENTS_PER_BIN * np.arange(self.network.sizes.n_bins)
 
-    def _salience(self, sound: Tensor) -> Iterator[Tensor]:
+    def salience(self, sound: Tensor) -> Iterator[Tensor]:
+        """See :meth:`SaliencePredictor.salience`."""
         mel = self.mel(sound)
         n_frames = mel.shape[1]
-        # silence up to a whole step of the U-Net. The published projects mirror the sound,
-        # which fails on short clips, or pad with 0, which is loud in a logarithm.
+        # silence up to a multiple of the U-Net's stride. The published projects mirror the
+        # sound, which fails on short clips, or pad with 0, which is loud in a log-mel.
         mel = F.pad(mel, (0, -n_frames % self.network.multiple), value=float(np.log(FLOOR)))
         features = [
             self.network.features(mel[None, :, read])[0, keep] for read, keep in spans(mel.shape[1], MARGIN)
@@ -59,7 +60,7 @@ class RmvpePredictor(SaliencePredictor):
 
 
 class PitchMel(nn.Module):
-    """RMVPE's log-mel: centred frames of 1024 samples at 16 kHz, HTK mels with Slaney's areas, 30 to 8000 Hz.
+    """RMVPE's log-mel: centred frames of 1024 samples at 16 kHz, HTK mels with Slaney norm, 30 to 8000 Hz.
 
     Args:
         n_mels: Bands.
@@ -77,7 +78,7 @@ class PitchMel(nn.Module):
         self.register_buffer("window", torch.hann_window(1024), persistent=False)
 
     def forward(self, sound: Tensor) -> Tensor:
-        """Return the log-mel (n_mels, T // 160 + 1) of ``sound`` (T,); silence follows a clip under 64 ms."""
+        """Log-mel (n_mels, T // 160 + 1) of ``sound`` (T,); a clip under 64 ms is padded with silence."""
         n_frames = len(sound) // HOP + 1
         sound = F.pad(sound, (0, max(0, 1024 - len(sound))))
         sound = F.pad(sound[None], (512, 512), mode="reflect")[0]

@@ -1,7 +1,8 @@
 """RMVPE's network (Wei et al. 2023, "E2E0"): a U-Net over the log-mel, then a bidirectional GRU.
 
-Module names are the published checkpoint's, and every size follows from its
-tensors, so one loader reads the published file in both of its layouts.
+Names of modules and classes are those of the published project, and every size
+follows from the tensors, so one loader reads both layouts of the published file.
+No package has this network with its weights.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,18 +20,18 @@ from modules.checkpoint import load_weights, read_weights, state_of
 from modules.checkpoint.identify import identify
 from modules.common.errors import CheckpointError
 
-_UNUSED = "unet.tf."  # a timbre filter of an earlier design, in some files, in no forward pass
+_UNUSED = "unet.tf."  # a timbre filter of an earlier design, in some files, never used
 
 
 @dataclass(frozen=True)
-class Sizes:
+class RmvpeSizes:
     """The sizes of a network; the defaults are the published ones.
 
     Attributes:
-        n_stages: Stages of the encoder, each halving time and bands; so many of the decoder.
+        n_stages: Stages of the encoder, each halving time and bands, and of the decoder.
         n_blocks: Residual blocks per stage.
         n_inter: Stages between encoder and decoder.
-        channels: Of the first stage; each further one doubles them.
+        channels: Of the first stage; doubled in each further stage.
         n_mels: Bands of the log-mel.
         hidden: GRU units per direction.
         n_bins: Pitch bins of the salience.
@@ -45,8 +46,8 @@ class Sizes:
     n_bins: int = 360
 
     @classmethod
-    def of(cls, state: dict[str, Tensor], source: str | Path) -> Sizes:
-        """Read the sizes off a checkpoint's tensors.
+    def of(cls, state: dict[str, Tensor], source: str | Path) -> RmvpeSizes:
+        """Derive the sizes from a checkpoint's tensors.
 
         Raises:
             CheckpointError: The tensors are not RMVPE's.
@@ -67,7 +68,7 @@ class Sizes:
             )
         except (KeyError, IndexError, TypeError, ZeroDivisionError):
             raise _not_rmvpe(source, state) from None
-        # a band must be left where the U-Net is narrowest: so a made-up file cannot ask for endless stages
+        # at least one band at the bottleneck, which limits the stages of a malicious file
         if not 1 <= sizes.n_mels >> sizes.n_stages or sizes.n_mels % 2**sizes.n_stages:
             raise _not_rmvpe(source, state)
         return sizes
@@ -76,11 +77,13 @@ class Sizes:
 def _not_rmvpe(source: str | Path, state: dict[str, Tensor]) -> CheckpointError:
     kind = identify(state)
     seems = "it is damaged" if kind is None or "RMVPE" in kind else f"it seems to be {kind}"
-    return CheckpointError(f"{source} is no RMVPE checkpoint: {seems}. Get it with: python -m pretrain rmvpe")
+    return CheckpointError(
+        f"{source} is not an RMVPE checkpoint: {seems}. Get it with: python -m pretrain rmvpe"
+    )
 
 
-class Block(nn.Module):
-    """Two convolutions beside a shortcut."""
+class ConvBlockRes(nn.Module):
+    """Two convolutions and a shortcut."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -95,28 +98,28 @@ class Block(nn.Module):
         self.shortcut = nn.Conv2d(n_in, n_out, 1) if n_in != n_out else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, n_out, T, M) for ``x`` (B, n_in, T, M)."""
+        """Map (B, n_in, T, M) to (B, n_out, T, M)."""
         return self.conv(x).add_(x if self.shortcut is None else self.shortcut(x))
 
 
-def _blocks(n_in: int, n_out: int, n_blocks: int) -> list[Block]:
-    return [Block(n_in if i == 0 else n_out, n_out) for i in range(n_blocks)]
+def _blocks(n_in: int, n_out: int, n_blocks: int) -> nn.Sequential:
+    return nn.Sequential(*(ConvBlockRes(n_in if i == 0 else n_out, n_out) for i in range(n_blocks)))
 
 
-class Stage(nn.Module):
-    """Residual blocks in a row: a stage of the encoder, or one between encoder and decoder."""
+class ResEncoderBlock(nn.Module):
+    """Residual blocks: a stage of the encoder, or of the bottleneck."""
 
     def __init__(self, n_in: int, n_out: int, n_blocks: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(*_blocks(n_in, n_out, n_blocks))
+        self.conv = _blocks(n_in, n_out, n_blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, n_out, T, M) for ``x`` (B, n_in, T, M)."""
+        """Map (B, n_in, T, M) to (B, n_out, T, M)."""
         return self.conv(x)
 
 
-class UpStage(nn.Module):
-    """A stage of the decoder: time and bands double, and the encoder's view of this scale joins in."""
+class ResDecoderBlock(nn.Module):
+    """A stage of the decoder: doubles time and bands, and adds the encoder's output of this scale."""
 
     def __init__(self, n_in: int, n_out: int, n_blocks: int) -> None:
         super().__init__()
@@ -125,107 +128,74 @@ class UpStage(nn.Module):
             nn.BatchNorm2d(n_out),
             nn.ReLU(inplace=True),
         )
-        self.conv2 = nn.Sequential(*_blocks(2 * n_out, n_out, n_blocks))
+        self.conv2 = _blocks(2 * n_out, n_out, n_blocks)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Return (B, n_out, 2T, 2M) for ``x`` (B, n_in, T, M) and ``skip`` (B, n_out, 2T, 2M)."""
+        """Map ``x`` (B, n_in, T, M) and ``skip`` (B, n_out, 2T, 2M) to (B, n_out, 2T, 2M)."""
         return self.conv2(torch.cat((self.conv1(x), skip), 1))
 
 
-class Encoder(nn.Module):
-    """Normalises the log-mel and halves it, stage by stage."""
+class DeepUnet(nn.Module):
+    """Encoder, bottleneck ("intermediate") and decoder."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    encoder: Any
+    intermediate: Any
+    decoder: Any
+
+    def __init__(self, sizes: RmvpeSizes) -> None:
         super().__init__()
-        self.bn = nn.BatchNorm2d(1)
-        widths = [1] + [sizes.channels << i for i in range(sizes.n_stages)]
-        self.layers = nn.ModuleList(
-            Stage(n_in, n_out, sizes.n_blocks) for n_in, n_out in zip(widths, widths[1:], strict=False)
-        )
+        widths = [1, *(sizes.channels << i for i in range(sizes.n_stages + 1))]
+        *stages, bottleneck = [
+            (n_in, n_out, sizes.n_blocks) for n_in, n_out in zip(widths, widths[1:], strict=False)
+        ]
+        inner = [bottleneck] + [(widths[-1], widths[-1], sizes.n_blocks)] * (sizes.n_inter - 1)
+        self.encoder = nn.ModuleDict({"bn": nn.BatchNorm2d(1), "layers": _stages(ResEncoderBlock, stages)})
+        self.intermediate = nn.ModuleDict({"layers": _stages(ResEncoderBlock, inner[: sizes.n_inter])})
+        up = [(n_out, n_in, n_blocks) for n_in, n_out, n_blocks in [bottleneck, *reversed(stages[1:])]]
+        self.decoder = nn.ModuleDict({"layers": _stages(ResDecoderBlock, up)})
 
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the narrowest view of ``x`` (B, 1, T, M), and each stage's before its pooling."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 1, T, M) to (B, C, T, M)."""
         skips = []
-        x = self.bn(x)
-        for layer in self.layers:
+        x = self.encoder["bn"](x)
+        for layer in self.encoder["layers"]:
             x = layer(x)
             skips.append(x)
             x = F.avg_pool2d(x, 2)
-        return x, skips
-
-
-class Intermediate(nn.Module):
-    """The stages at the narrowest scale."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        n_out = sizes.channels << sizes.n_stages
-        self.layers = nn.ModuleList(
-            Stage(n_out // 2 if i == 0 else n_out, n_out, sizes.n_blocks) for i in range(sizes.n_inter)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, 2C, T, M) for ``x`` (B, C, T, M)."""
-        for layer in self.layers:
+        for layer in self.intermediate["layers"]:
             x = layer(x)
+        for layer in self.decoder["layers"]:
+            x = layer(x, skips.pop())  # frees them: they need most of the memory
         return x
 
 
-class Decoder(nn.Module):
-    """Brings the narrowest view back to every frame and band."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        widths = [sizes.channels << i for i in range(sizes.n_stages, -1, -1)]
-        self.layers = nn.ModuleList(
-            UpStage(n_in, n_out, sizes.n_blocks) for n_in, n_out in zip(widths, widths[1:], strict=False)
-        )
-
-    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """Return (B, C, T, M); empties ``skips`` on the way, since they are what fills memory."""
-        for layer in self.layers:
-            x = layer(x, skips.pop())
-        return x
-
-
-class UNet(nn.Module):
-    """Encoder, intermediate stages and decoder."""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        self.encoder = Encoder(sizes)
-        self.intermediate = Intermediate(sizes)
-        self.decoder = Decoder(sizes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, C, T, M) for ``x`` (B, 1, T, M)."""
-        x, skips = self.encoder(x)
-        return self.decoder(self.intermediate(x), skips)
+def _stages(kind: type[nn.Module], sizes: Sequence[tuple[int, int, int]]) -> nn.ModuleList:
+    return nn.ModuleList(kind(*size) for size in sizes)
 
 
 class BiGRU(nn.Module):
-    """A GRU that reads the recording from both ends."""
+    """A bidirectional GRU."""
 
     def __init__(self, n_in: int, hidden: int) -> None:
         super().__init__()
         self.gru = nn.GRU(n_in, hidden, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, T, 2 * hidden) for ``x`` (B, T, n_in)."""
+        """Map (B, T, n_in) to (B, T, 2 * hidden)."""
         return self.gru(x)[0]
 
     def stream(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield (T, 2 * hidden) for each of ``chunks`` (T, n_in), as if they had been one recording.
+        """Yield (T, 2 * hidden) for each of ``chunks`` (T, n_in) of one recording.
 
-        Memory is that of one chunk. The price is to read all but the first
-        twice: from the end, to learn what is known of the future where each
-        chunk ends, then from the start.
+        Memory is that of one chunk. All chunks but the first are read twice:
+        backwards, for the state of the backward direction at the end of each
+        chunk, then forwards.
         """
-        nothing = chunks[0].new_zeros(self.gru.hidden_size)
-        futures = [nothing]
+        initial = chunks[0].new_zeros(self.gru.hidden_size)
+        futures = [initial]
         for chunk in reversed(chunks[1:]):
-            futures.append(self.gru(chunk, torch.stack((nothing, futures[-1])))[1][1])
-        past = nothing
+            futures.append(self.gru(chunk, torch.stack((initial, futures[-1])))[1][1])
+        past = initial
         for chunk, future in zip(chunks, reversed(futures), strict=True):
             out, last = self.gru(chunk, torch.stack((past, future)))
             past = last[0]
@@ -233,12 +203,12 @@ class BiGRU(nn.Module):
 
 
 class E2E0(nn.Module):
-    """Log-mel in, salience of every pitch bin out."""
+    """From log-mel to the salience of every pitch bin."""
 
-    def __init__(self, sizes: Sizes = Sizes()) -> None:  # noqa: B008 - immutable
+    def __init__(self, sizes: RmvpeSizes = RmvpeSizes()) -> None:  # noqa: B008 - immutable
         super().__init__()
         self.sizes = sizes
-        self.unet = UNet(sizes)
+        self.unet = DeepUnet(sizes)
         self.cnn = nn.Conv2d(sizes.channels, 3, 3, padding=1)
         self.fc = nn.Sequential(
             BiGRU(3 * sizes.n_mels, sizes.hidden), nn.Linear(2 * sizes.hidden, sizes.n_bins), nn.Sigmoid()
@@ -246,11 +216,11 @@ class E2E0(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """What the number of frames must be a multiple of."""
+        """The number of frames must be a multiple of this."""
         return 2**self.sizes.n_stages
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Return the salience (B, T, n_bins), 0 to 1.
+        """Salience (B, T, n_bins), 0 to 1.
 
         Args:
             mel: (B, n_mels, T), natural log; T a multiple of :attr:`multiple`.
@@ -258,7 +228,7 @@ class E2E0(nn.Module):
         return self.fc(self.features(mel))
 
     def features(self, mel: Tensor) -> Tensor:
-        """Return what the U-Net makes of ``mel`` (B, n_mels, T): (B, T, 3 * n_mels)."""
+        """Features (B, T, 3 * n_mels) of the U-Net for ``mel`` (B, n_mels, T)."""
         image = mel.transpose(1, 2).unsqueeze(1).contiguous(memory_format=torch.channels_last)
         return self.cnn(self.unet(image)).transpose(1, 2).flatten(2)
 
@@ -269,19 +239,19 @@ class E2E0(nn.Module):
 
 
 def load_rmvpe(path: str | Path) -> E2E0:
-    """Return the network of a published file: ``{'model': tensors}`` or the tensors alone, of any precision.
+    """Load the network of a published file: ``{'model': tensors}`` or tensors alone, of any precision.
 
     Raises:
-        CheckpointError: The file is unreadable, or not RMVPE's.
+        CheckpointError: The file is unreadable, or is not RMVPE's.
     """
     state = state_of(read_weights(path, keep=("model",)), path, "model")
     state = {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED)}
-    with torch.device("meta"):  # neither time nor random numbers for what is overwritten
-        network = E2E0(Sizes.of(state, path))
+    with torch.device("meta"):  # no random initialization
+        network = E2E0(RmvpeSizes.of(state, path))
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if shapes == {name: tensor.shape for name, tensor in state.items()}:
-        network.to_empty(device="cpu")  # otherwise load_weights says what is wrong before memory is taken
+        network.to_empty(device="cpu")  # otherwise load_weights raises before memory is allocated
     load_weights(network, state, path)
-    # the channels of a pixel side by side in memory: a quarter faster on CPUs
+    # a quarter faster on CPUs
     network.to(memory_format=torch.channels_last)
     return network.eval().requires_grad_(False)

@@ -1,7 +1,7 @@
-"""What rmvpe and fcpe share: networks that rate every pitch 100 times a second at 16 kHz.
+"""Base of rmvpe and fcpe: networks that output the salience of pitch bins every 10 ms.
 
-Both see a log-mel of a fixed step, so their frames cannot be computed at the
-project's own times; the track is read off at those times instead.
+Their log-mel has a fixed hop at 16 kHz, so the track is interpolated to the
+project's own frames.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor
 from modules.dsp.audio import resample
 from modules.f0_predictor.base import F0Predictor
 
-RATE = 16000  # Hz, what the networks were trained on
+RATE = 16000  # Hz
 HOP = 160  # samples per frame, 10 ms
 CHUNK = 3072  # frames at a time: half a minute of sound, 0.4 GB
-_QUIET = 0.3  # peak below which a recording is raised to it: near the floor of the log-mel, pitch is lost
+_QUIET = 0.3  # minimal peak; quieter recordings are scaled to it, away from the floor of the log-mel
 _LEAP = 600.0  # cents between two frames; beyond, it is a new note or an octave error, not a glide
 
 
 class SaliencePredictor(F0Predictor):
-    """Reads the pitch off a map of salience; ``threshold`` is the salience (0 to 1) a voiced frame exceeds.
+    """Decodes pitch from salience; voiced frames have a salience (0 to 1) above ``threshold``.
 
     Attributes:
         cents: (K,), of each pitch bin, above 10 Hz, ascending.
@@ -40,37 +40,37 @@ class SaliencePredictor(F0Predictor):
         if 0 < peak < _QUIET:
             sound = sound * np.float32(_QUIET / peak)
         positions = np.arange(n_frames) * (self.hop_length * RATE / (self.sampling_rate * HOP))
-        track = read_at(self.pitch(sound), positions)
+        track = interpolate(self.pitch(sound), positions)
         return np.where(positions * HOP < len(sound), track, 0.0)
 
     @torch.inference_mode()
     def pitch(self, sound: np.ndarray) -> np.ndarray:
-        """Return the pitch (T // 160 + 1,) in Hz every 10 ms, 0 where unvoiced.
+        """Pitch (T // 160 + 1,) in Hz every 10 ms, 0 where unvoiced.
 
         Args:
             sound: (T,) at 16 kHz, at least one sample.
         """
         tracks = [
             decode(salience.float().cpu().numpy(), self.cents, self.f0_min, self.f0_max, self.threshold)
-            for salience in self._salience(torch.from_numpy(sound).to(self.device))
+            for salience in self.salience(torch.from_numpy(sound).to(self.device))
         ]
         return np.concatenate(tracks)
 
     @abstractmethod
-    def _salience(self, sound: Tensor) -> Iterable[Tensor]:
-        """Return the salience, 0 to 1, of ``sound`` (T,) in pieces (L, K): T // 160 + 1 frames together."""
+    def salience(self, sound: Tensor) -> Iterable[Tensor]:
+        """Salience, 0 to 1, of ``sound`` (T,) in consecutive pieces (L, K): T // 160 + 1 frames in all."""
 
 
 def spans(n_frames: int, margin: int) -> Iterator[tuple[slice, slice]]:
-    """Cut a recording into chunks that are computed one by one.
+    """Split a recording into chunks that are computed one by one.
 
     Args:
         n_frames: L, of the recording; at least 1.
         margin: Frames on either side that a result depends on.
 
     Yields:
-        The frames to compute, and which of those results to keep. Up to CHUNK
-        + 2 * margin frames are one chunk.
+        The frames to compute, and those of the results to keep. Up to CHUNK +
+        2 * margin frames are one chunk.
     """
     step = CHUNK if n_frames > CHUNK + 2 * margin else n_frames
     for start in range(0, n_frames, step):
@@ -82,17 +82,17 @@ def spans(n_frames: int, margin: int) -> Iterator[tuple[slice, slice]]:
 def decode(
     salience: np.ndarray, cents: np.ndarray, f0_min: float, f0_max: float, threshold: float
 ) -> np.ndarray:
-    """Return the pitch (L,) in Hz, 0 where unvoiced: the mean of the nine bins around the most salient one.
+    """Pitch (L,) in Hz, 0 where unvoiced: the weighted mean of the nine bins around the most salient one.
 
     Args:
         salience: (L, K), 0 to 1.
         cents: (K,), of each bin, above 10 Hz.
-        f0_min: Lowest pitch, Hz. Bins outside the range are not looked at.
+        f0_min: Lowest pitch, Hz. Bins outside the range are ignored.
         f0_max: Highest pitch, Hz.
-        threshold: A frame is voiced if the most salient bin is above.
+        threshold: A frame is voiced if its highest salience is above.
     """
     lowest, highest = 1200 * np.log2(np.array([f0_min, f0_max]) / 10)
-    # a pitch at the very limit lies between two bins, and is heard in both
+    # a pitch at the limit is between two bins, and salient in both
     low = max(0, int(np.searchsorted(cents, lowest, "right")) - 1)
     high = min(len(cents), int(np.searchsorted(cents, highest, "left")) + 1)
     best = salience[:, low:high].argmax(1) + low
@@ -105,15 +105,15 @@ def decode(
     return np.where(voiced, (10 * 2 ** (mean / 1200)).clip(f0_min, f0_max), 0.0)
 
 
-def read_at(track: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Return a track (L,) of Hz, 0 where unvoiced, at other times.
+def interpolate(track: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Interpolate a track (L,), Hz, 0 where unvoiced.
 
-    The voicing is that of the nearest frame; between two voiced frames the
-    pitch runs straight in cents, except across a leap.
+    Voicing is that of the nearest frame. Between two voiced frames the pitch is
+    linear in cents, except across a leap, where it is the nearest frame's.
 
     Args:
-        track: Its frames stand at 0, 1, ... L - 1.
-        positions: (N,), from 0; past the end the last frame is held.
+        track: Frames at 0, 1, ... L - 1.
+        positions: (N,), from 0; past the end the last frame is repeated.
     """
     before = np.minimum(positions.astype(np.int64), len(track) - 1)
     after = np.minimum(before + 1, len(track) - 1)

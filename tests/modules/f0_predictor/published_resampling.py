@@ -1,10 +1,10 @@
-"""The resampler of the published projects, so that goldens behind it are compared without soxr's share."""
+"""The resampler of the published projects, to compare their goldens without soxr's difference."""
 
 import numpy as np
 
 
 def to_16k(audio: np.ndarray) -> np.ndarray:
-    """Return ``audio`` (T,) at 44.1 kHz at 16 kHz: a sinc of 128 zero crossings under a squared cosine."""
+    """Resample ``audio`` (T,) from 44.1 to 16 kHz: a sinc of 128 zero crossings, squared cosine window."""
     cutoff = 0.99 * 16000  # Hz, twice the highest frequency kept
     centres = np.arange(-(-len(audio) * 16000 // 44100)) * 44100 / 16000
     reach = int(128 * 44100 / cutoff) + 2

@@ -1,4 +1,4 @@
-"""RMVPE's published files, made here: the golden's reduced network, tensors filled by name."""
+"""RMVPE files in the published layouts: the golden's reduced network, tensors filled by name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One battery for every F0 predictor: true time, true pitch, and no surprises."""
+"""What holds for every F0 predictor in the table: timing, pitch, voicing and determinism."""
 
 import subprocess
 import sys
@@ -18,20 +18,20 @@ from tests.modules.f0_predictor.rmvpe_file import write_rmvpe
 OPTIONS = {"crepe": {"model": "tiny"}}  # the full network takes seconds per second of sound
 CENTS = {"pm": 2.0, "dio": 1.0, "harvest": 1.0, "fcpe": 2.0}  # median error
 NEURAL_CENTS = 8.0
-# A classical tracker is right to a tenth of a millisecond, and so is FCPE. CREPE itself leads by up
-# to 3 ms on low voices, at any hop; a third of a hop still tells every published defect.
+# Classical trackers and FCPE are correct to a tenth of a millisecond. CREPE itself is up to 3 ms
+# early on low voices, at any hop; a third of a hop still reveals every published defect.
 DELAY = {"pm": 0.3e-3, "dio": 0.3e-3, "harvest": 0.3e-3, "fcpe": 0.6e-3}
 NEURAL_DELAY = 4e-3
-# Unvoiced frames taken for voiced, of all that are; most are at the edges of a note, where every
-# tracker's window reaches in. harvest also hears pitch in the noise of rests, 70 dB down: its known limit.
+# Share of unvoiced frames that are detected as voiced. Most are at the edges of a note, which windows
+# overlap. harvest also finds pitch in the noise of rests, 70 dB below: its known limit.
 FALSE_ALARMS = {"harvest": 0.35}
 NETWORKS = ["crepe", "rmvpe", "fcpe"]
 UNTRAINED = [name for name, spec in F0_PREDICTORS.items() if spec.weights and not find_weights(spec.weights)]
 
 
 @dataclass(frozen=True)
-class Song:
-    """A sung line whose pitch and rests are known at every sample."""
+class SungTone:
+    """A gliding tone with known pitch and voicing at every sample."""
 
     audio: np.ndarray
     f0: np.ndarray
@@ -43,7 +43,7 @@ class Song:
 
 
 def sing(sampling_rate=44100, base=220.0):
-    """Return 3 s of a gliding voice with vibrato, two rests, and a little noise throughout."""
+    """3 s of a gliding voice with vibrato, two rests, and a little noise throughout."""
     t = np.arange(3 * sampling_rate) / sampling_rate
     semitones = 5 * np.sin(2 * np.pi * 0.4 * t) + 0.3 * np.sin(2 * np.pi * 5.5 * t)
     f0 = base * 2 ** (semitones / 12)
@@ -54,7 +54,7 @@ def sing(sampling_rate=44100, base=220.0):
     ramp = np.hanning(sampling_rate // 100)
     envelope = np.convolve(voiced, ramp / ramp.sum(), "same")
     noise = np.random.default_rng(0).standard_normal(len(t))
-    return Song((0.2 * voice * envelope + 1e-4 * noise).astype(np.float32), f0, voiced)
+    return SungTone((0.2 * voice * envelope + 1e-4 * noise).astype(np.float32), f0, voiced)
 
 
 SONG = sing()
@@ -62,7 +62,7 @@ SONG = sing()
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """Build a predictor; without its published weights, with small ones filled by name."""
+    """Build a predictor; if its published weights are missing, with small ones filled by name."""
     path = None
 
     def build(name, **kwargs):
@@ -82,7 +82,7 @@ def name(request):
 
 @pytest.fixture
 def trained(name):
-    """Skip what only a tracker that has learned to hear can pass."""
+    """Skip tests that need trained weights."""
     if name in UNTRAINED:
         pytest.skip(f"no weights: python -m pretrain {F0_PREDICTORS[name].weights}")
 
@@ -94,12 +94,12 @@ def predictor(name, build):
 
 @pytest.fixture(scope="module")
 def track(predictor):
-    """The F0 and uv of SONG, worked out once for all the tests that look at them."""
+    """F0 and uv of SONG."""
     return predictor.predict(SONG.audio)
 
 
 def inner(voiced, margin=4):
-    """Return the voiced frames with ``margin`` voiced frames on either side."""
+    """Voiced frames with ``margin`` voiced frames on either side."""
     return np.convolve(voiced, np.ones(2 * margin + 1), "same") == 2 * margin + 1
 
 
@@ -108,37 +108,26 @@ def cents(f0, truth):
 
 
 def delay(f0, truth, where, period):
-    """Return by how many seconds ``f0`` lags: the shift of the truth that explains its errors best."""
+    """Delay of ``f0`` in seconds: the shift of the truth with the least error."""
     slope = np.gradient(cents(truth, truth[0])) / period
     error = cents(f0, truth)
     where = where & (np.abs(error) < 100)
     return -(error[where] @ slope[where]) / (slope[where] @ slope[where])
 
 
-@pytest.mark.parametrize("half", [0, 1], ids=["first half", "second half"])
-def test_frame_i_is_at_i_hops(trained, name, track, half):
-    f0, _ = track
+def test_timing_pitch_and_voicing(trained, name, track):
+    f0, uv = track
     truth, voiced = SONG.truth(len(f0), 512)
-    where = inner(voiced)
-    where[slice(len(f0) // 2, None) if half == 0 else slice(len(f0) // 2)] = (
-        False  # a stretch grows with time
-    )
-    assert abs(delay(f0, truth, where, 512 / 44100)) < DELAY.get(name, NEURAL_DELAY)
-
-
-def test_pitch(trained, name, track):
-    f0, _ = track
-    truth, voiced = SONG.truth(len(f0), 512)
-    error = np.abs(cents(f0, truth))[inner(voiced)]
+    steady, middle = inner(voiced), len(f0) // 2
+    for half in (slice(middle), slice(middle, None)):  # a wrong frame rate grows with time
+        where = np.zeros_like(steady)
+        where[half] = steady[half]
+        assert abs(delay(f0, truth, where, 512 / 44100)) < DELAY.get(name, NEURAL_DELAY)
+    error = np.abs(cents(f0, truth))[steady]
     assert np.median(error) < CENTS.get(name, NEURAL_CENTS)
     assert error.max() < 50  # no octave jump, no neighbouring note
-
-
-def test_voicing(trained, track):
-    _, uv = track
-    _, voiced = SONG.truth(len(uv), 512)
-    assert uv[inner(voiced)].all()
-    # a tracker may reach over an edge, and a network may hear pitch in faint noise
+    assert uv[steady].all()
+    # a tracker's window may extend past an edge, and a network may find pitch in faint noise
     assert np.mean((uv > 0) == voiced) > 0.85
     assert set(uv) == {0.0, 1.0}
 
@@ -153,7 +142,7 @@ def test_accuracy_on_a_clean_voice(trained, name, build, base):
     assert np.mean(uv[~voiced]) <= FALSE_ALARMS.get(name, 0.15)
 
 
-def test_rests_are_bridged(trained, track):
+def test_gaps_are_filled(trained, track):
     f0, uv = track
     gap = np.flatnonzero(uv == 0)
     first, last = np.flatnonzero(uv > 0)[[0, -1]]
@@ -175,62 +164,57 @@ def test_other_clocks(trained, name, build, sampling_rate, hop_length, base):
     assert abs(delay(f0, truth, where, hop_length / sampling_rate)) < DELAY.get(name, NEURAL_DELAY)
 
 
-@pytest.mark.parametrize("level", [0.0, 0.3], ids=["silence", "direct current"])
-def test_nothing_to_hear(predictor, level):
-    f0, uv = predictor.predict(np.full(20000, level, np.float32))
-    assert f0.shape == uv.shape == (39,)
-    assert not f0.any() and not uv.any()
-    assert not np.shares_memory(f0, uv)
-
-
-def test_two_float32_arrays_of_their_own(track):
+def test_two_separate_float32_arrays(predictor, track):
     f0, uv = track
     assert f0.dtype == uv.dtype == np.float32
     assert f0.shape == uv.shape == (len(SONG.audio) // 512,)
     assert not np.shares_memory(f0, uv)
+    for level in (0.0, 0.3):  # silence and direct current
+        f0, uv = predictor.predict(np.full(20000, level, np.float32))
+        assert f0.shape == uv.shape == (39,)
+        assert not f0.any() and not uv.any() and not np.shares_memory(f0, uv)
 
 
-@pytest.mark.parametrize("n_samples", [0, 1, 2, 17, 100, 441, 511, 900, 2000, 3000])
-@pytest.mark.parametrize("n_frames", [None, 0, 3])
-def test_short_clips(predictor, n_samples, n_frames):
-    f0, uv = predictor.predict(SONG.audio[20000 : 20000 + n_samples], n_frames)
-    assert f0.shape == uv.shape == (n_samples // 512 if n_frames is None else n_frames,)
-    assert np.isfinite(f0).all() and ((f0 > 0).all() == uv.any() or len(f0) == 0)
+def test_short_clips(predictor):
+    for n_samples in (0, 1, 2, 17, 100, 441, 511, 900, 2000, 3000):
+        for n_frames in (None, 0, 3):
+            f0, uv = predictor.predict(SONG.audio[20000 : 20000 + n_samples], n_frames)
+            assert f0.shape == uv.shape == (n_samples // 512 if n_frames is None else n_frames,)
+            assert np.isfinite(f0).all() and ((f0 > 0).all() == uv.any() or len(f0) == 0)
 
 
-@pytest.mark.parametrize("extra", [-3, -1, 1, 3])
-def test_frames_asked_for_are_frames_given(predictor, extra):
+def test_the_number_of_frames(predictor):
     audio = SONG.audio[13230:53000]  # voiced to its very end
-    f0, uv = predictor.predict(audio)
-    wanted = len(f0) + extra
-    other, other_uv = predictor.predict(audio, wanted)
-    assert other.shape == other_uv.shape == (wanted,)
-    same = min(len(f0), wanted) - 4
-    np.testing.assert_allclose(other[:same], f0[:same], rtol=2e-3)
+    f0, _ = predictor.predict(audio)
+    for n_frames in (len(f0) - 3, len(f0) - 1, len(f0) + 1, len(f0) + 3):
+        other, other_uv = predictor.predict(audio, n_frames)
+        assert other.shape == other_uv.shape == (n_frames,)
+        same = min(len(f0), n_frames) - 4
+        np.testing.assert_allclose(other[:same], f0[:same], rtol=2e-3)
 
 
-def test_inputs_of_any_layout(predictor):
+def test_any_layout_the_same_result_and_no_side_effects(predictor):
     audio = SONG.audio[13230:30000]
     before = audio.copy()
+    numpy_state, torch_state = np.random.get_state(legacy=False), torch.get_rng_state()
     f0, uv = predictor.predict(audio)
     strided = np.zeros((len(audio), 2), np.float32)
     strided[:, 0] = audio
-    for variant in (audio.astype(np.float64), strided[:, 0], audio[::-1].copy()[::-1]):
+    for variant in (audio, audio.astype(np.float64), strided[:, 0], audio[::-1].copy()[::-1]):
         again, again_uv = predictor.predict(variant)
         np.testing.assert_array_equal(again, f0)
         np.testing.assert_array_equal(again_uv, uv)
     np.testing.assert_array_equal(audio, before)
+    np.testing.assert_equal(np.random.get_state(legacy=False), numpy_state)
+    assert torch.equal(torch.get_rng_state(), torch_state)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers(predictor, bad):
-    audio = SONG.audio[:20000].copy()
-    audio[100] = bad
-    with pytest.raises(AudioError, match="NaN or Inf"):
-        predictor.predict(audio)
-
-
-def test_one_channel_only(predictor):
+def test_unusable_audio_is_refused(predictor):
+    for bad in (np.nan, np.inf, -np.inf):
+        audio = SONG.audio[:20000].copy()
+        audio[100] = bad
+        with pytest.raises(AudioError, match="NaN or Inf"):
+            predictor.predict(audio)
     with pytest.raises(AudioError, match="one channel"):
         predictor.predict(np.zeros((2, 20000), np.float32))
 
@@ -240,7 +224,7 @@ def test_level_does_not_matter(trained, name, predictor, track, gain, offset):
     f0, uv = predictor.predict(gain * SONG.audio + offset)
     truth, voiced = SONG.truth(len(f0), 512)
     assert uv[inner(voiced)].all()
-    tolerance = 3e-3 if name in ("rmvpe", "fcpe") else 1e-4  # a logarithmic mel hears level, if little
+    tolerance = 3e-3 if name in ("rmvpe", "fcpe") else 1e-4  # a log-mel depends on the level, if little
     np.testing.assert_allclose(f0[inner(voiced)], track[0][inner(voiced)], rtol=tolerance)
 
 
@@ -251,38 +235,22 @@ def test_noise_has_no_pitch(trained, name, predictor, level):
     assert uv.mean() < (0.5 if name == "crepe" else 0.2)  # crepe at threshold 0.05: its known limit
 
 
-def test_same_input_same_output_and_no_global_randomness(predictor):
-    audio = SONG.audio[13230:30000]
-    numpy_state, torch_state = np.random.get_state(legacy=False), torch.get_rng_state()
-    first, second = predictor.predict(audio), predictor.predict(audio)
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_equal(np.random.get_state(legacy=False), numpy_state)
-    assert torch.equal(torch.get_rng_state(), torch_state)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
+def test_invalid_settings_are_refused(name):
+    for wrong in (
         {"f0_min": 0.0},
         {"f0_min": 500.0, "f0_max": 400.0},
         {"sampling_rate": 2000},
         {"hop_length": 0},
-    ],
-)
-def test_settings_that_make_no_sense(name, wrong):
-    with pytest.raises(ConfigError, match="cannot track F0"):
-        F0_PREDICTORS.build(name, **wrong)
-
-
-def test_building_leaves_global_randomness_alone(name, build):
-    torch_state = torch.get_rng_state()
-    build(name)
-    assert torch.equal(torch.get_rng_state(), torch_state)
+    ):
+        with pytest.raises(ConfigError, match="cannot track F0"):
+            F0_PREDICTORS.build(name, **wrong)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_networks_are_at_rest_on_their_device(network, build):
+def test_networks_are_in_eval_mode_on_their_device(network, build):
+    state = torch.get_rng_state()
     predictor = build(network)
+    assert torch.equal(torch.get_rng_state(), state), "building draws no random numbers"
     assert not any(module.training for module in predictor.network.modules())
     tensors = [*predictor.network.parameters(), *predictor.network.buffers()]
     assert {tensor.device for tensor in tensors} == {torch.device("cpu")}
@@ -292,7 +260,7 @@ def test_networks_are_at_rest_on_their_device(network, build):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_gpu_hears_the_same(network, build):
+def test_a_gpu_gives_the_same(network, build):
     if network in UNTRAINED:
         pytest.skip("a network filled by name magnifies rounding errors")
     f0, uv = build(network, device="cuda").predict(SONG.audio)
@@ -318,12 +286,12 @@ def test_ten_minutes(name, build):
         assert np.mean(np.abs(cents(f0, truth))[voiced] < 50) > 0.98
 
 
-def test_narrow_range_is_kept(name, build):
+def test_a_narrow_range_is_respected(name, build):
     low, high = 180.0, 260.0
     f0, uv = build(name, f0_min=low, f0_max=high).predict(SONG.audio)
     assert uv.any()
     found = f0[uv > 0]
-    assert found.min() > low / 1.05 and found.max() < high * 1.05  # refinement may step over by a little
+    assert found.min() > low / 1.05 and found.max() < high * 1.05  # refinement may exceed it slightly
 
 
 class OneFrame(F0Predictor):
@@ -331,12 +299,12 @@ class OneFrame(F0Predictor):
         return np.where(np.arange(n_frames) == 2, 123.0, 0.0)
 
 
-def test_one_voiced_frame_is_held():
+def test_one_voiced_frame_is_repeated():
     f0, uv = OneFrame().predict(SONG.audio[:3000])
     assert f0.tolist() == [123.0] * 5 and uv.tolist() == [0, 0, 1, 0, 0]
 
 
-def test_unknown_names_are_answered_with_the_known_ones():
+def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ConfigError, match="pm, dio, harvest, crepe, rmvpe, fcpe"):
         F0_PREDICTORS.build("yin")
 

@@ -1,8 +1,7 @@
-"""FCPE: the published numbers, long and short recordings, and a quiet package.
+"""FCPE: the published numbers, long and short recordings, and no output of the package.
 
-The goldens ``suite_reduced_*`` and ``suite_mel_0.5s_16k`` belong to another
-network, of the published project's ``pretrain/fcpe.pt``. It is not built here:
-torchfcpe's, which ships with its weights, takes its place.
+The goldens ``suite_reduced_*`` and ``suite_mel_0.5s_16k`` are of another network,
+that of the published project's ``pretrain/fcpe.pt``; torchfcpe's replaces it.
 """
 
 import numpy as np
@@ -25,15 +24,12 @@ def predictor():
 
 @pytest.mark.parametrize("threshold", [0.006, 0.05])
 def test_parity_with_the_package(predictor, monkeypatch, threshold):
+    assert predictor.threshold == 0.05, "the published project's"
     monkeypatch.setattr(predictor, "threshold", threshold)
     pitch = predictor.pitch(voice(2.0, 16000))
     published = CASE[f"pkg_f0_2s_16k_thr{threshold}"]
     np.testing.assert_array_equal(pitch > 0, published > 0)
     np.testing.assert_allclose(pitch, published, atol=0.1)
-
-
-def test_the_suites_threshold_is_the_default(predictor):
-    assert predictor.threshold == 0.05
 
 
 def test_parity_at_44100_hz(predictor):
@@ -49,7 +45,7 @@ def test_parity_at_44100_hz(predictor):
 def test_parity_with_the_wrapper_at_its_own_times(predictor):
     published, published_uv = CASE["wrapper_on_pkg_f0"], CASE["wrapper_on_pkg_uv"]
     pitch = predictor.pitch(resample(voice(2.0, 44100), 44100, 16000))
-    # it takes frame floor(i * L / N) for frame i, up to a frame late
+    # frame i of the wrapper is frame floor(i * L / N), up to a frame late
     f0, uv = fill_unvoiced(pitch[np.arange(len(published)) * len(pitch) // len(published)])
     np.testing.assert_array_equal(uv, published_uv)
     np.testing.assert_allclose(f0, published, atol=1)
@@ -83,13 +79,13 @@ def test_chunks_change_nothing(predictor, monkeypatch, n_samples):
     np.testing.assert_allclose(chunked, whole, rtol=1e-5)
 
 
-@pytest.mark.parametrize("n_samples", [1, 159, 160, 161, 600, 1024])
-def test_clips_of_a_few_frames(predictor, n_samples):
-    pitch = predictor.pitch(voice(1.0, 16000)[:n_samples])
-    assert pitch.shape == (n_samples // 160 + 1,) and np.isfinite(pitch).all()
+def test_clips_of_a_few_frames(predictor):
+    for n_samples in (1, 159, 160, 161, 600, 1024):
+        pitch = predictor.pitch(voice(1.0, 16000)[:n_samples])
+        assert pitch.shape == (n_samples // 160 + 1,) and np.isfinite(pitch).all()
 
 
-def test_a_recording_that_is_hardly_there_is_heard(predictor):
+def test_a_very_quiet_recording(predictor):
     audio = voice(2.0, 44100)
     f0, uv = predictor.predict(audio)
     quiet, quiet_uv = predictor.predict(1e-4 * audio)
@@ -97,12 +93,9 @@ def test_a_recording_that_is_hardly_there_is_heard(predictor):
     np.testing.assert_allclose(quiet, f0, rtol=1e-3)
 
 
-def test_the_package_stays_silent(capfd):
+def test_the_package_prints_nothing_and_has_its_weights(capfd):
     predictor = F0_PREDICTORS.build("fcpe")
-    predictor.predict(5 * voice(0.5, 44100))  # torchfcpe complains of samples beyond 1
+    n_weights = sum(tensor.numel() for tensor in predictor.network.state_dict().values())
+    assert n_weights == CASE.manifest["facts"]["bundled_params"]
+    predictor.predict(5 * voice(0.5, 44100))  # torchfcpe warns of samples beyond 1
     assert capfd.readouterr() == ("", "")
-
-
-def test_weights_are_the_packages():
-    network = fcpe.load_fcpe()
-    assert sum(p.numel() for p in network.state_dict().values()) == CASE.manifest["facts"]["bundled_params"]

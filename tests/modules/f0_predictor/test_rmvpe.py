@@ -64,24 +64,21 @@ class TestFiles:
             name: shape for name, (shape, _) in published.items() if not name.startswith("unet.tf.")
         }
 
-    def test_missing(self, tmp_path, monkeypatch):
+    def test_the_published_place(self, tmp_path, monkeypatch):
         monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
         with pytest.raises(MissingWeightsError, match="python -m pretrain rmvpe"):
             F0_PREDICTORS.build("rmvpe")
-
-    def test_found_in_its_place(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
         write_rmvpe(tmp_path / "rmvpe.pt")
         assert F0_PREDICTORS.build("rmvpe").network.sizes.channels == 4
 
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda state: state.pop("cnn.weight"), "no RMVPE checkpoint: it is damaged"),
+            (lambda state: state.pop("cnn.weight"), "not an RMVPE checkpoint: it is damaged"),
             (lambda state: state.pop("cnn.bias"), "cnn.bias is missing"),
             (lambda state: state.update({"cnn.bias": torch.zeros(7)}), r"cnn.bias is \(7,\), wanted \(3,\)"),
             (lambda state: state.update({"more": torch.zeros(7)}), "more is unknown"),
-            # a network that would fill any memory, told before it is made
+            # too large for any memory, refused before allocation
             (
                 lambda state: state.update({"fc.1.weight": torch.empty(0).expand(10**12, 0)}),
                 "fc.1.weight is|cannot be read",
@@ -90,9 +87,12 @@ class TestFiles:
                 lambda state: state.update(
                     {f"unet.encoder.layers.{i}.conv.0.x": torch.zeros(1) for i in range(60)}
                 ),
-                "no RMVPE checkpoint",
+                "not an RMVPE checkpoint",
             ),
-            (lambda state: state.update({"fc.0.gru.weight_ih_l0": torch.zeros(3)}), "no RMVPE checkpoint"),
+            (
+                lambda state: state.update({"fc.0.gru.weight_ih_l0": torch.zeros(3)}),
+                "not an RMVPE checkpoint",
+            ),
         ],
         ids=["no size", "missing", "shape", "unknown", "huge", "endless stages", "flat"],
     )
@@ -129,7 +129,7 @@ class TestNetwork:
         padded = F.pad(MEL40, (0, 24), mode=mode)
         np.testing.assert_allclose(network(padded)[0, :40, ::4], CASE[f"reduced_hidden40_{mode}"], atol=1e-4)
 
-    def test_the_gru_reads_chunks_as_one_recording(self, network):
+    def test_the_gru_in_chunks_equals_the_whole(self, network):
         gru = network.fc[0]
         features = 0.1 * torch.randn(1, 100, 384, generator=torch.Generator().manual_seed(0))
         for cuts in ([100], [30, 30, 40], [1] * 100):
@@ -151,7 +151,7 @@ class TestFrontEnd:
     def test_parity_of_the_resampled_voice(self):
         published = CASE["resampled_voice_0.5s"]
         np.testing.assert_allclose(to_16k(voice(0.5, 44100)), published, atol=1e-5)
-        # the project's soxr is the same up to where both filters end
+        # soxr is the same in the pass band of both filters
         ours = resample(voice(0.5, 44100), 44100, 16000)
         assert ours.shape == published.shape
         spectra = [np.fft.rfft(x[:7000] * np.hanning(7000)) for x in (ours, published)]
@@ -164,10 +164,10 @@ class TestFrontEnd:
         monkeypatch.setattr(rmvpe, "CHUNK", 7)
         torch.testing.assert_close(mel(sound), whole, rtol=0, atol=1e-3)
 
-    @pytest.mark.parametrize("n_samples", [1, 159, 160, 511, 512, 513, 1023, 1024, 2560])
-    def test_short_clips_have_frames(self, n_samples):
-        mel = PitchMel()(torch.from_numpy(voice(1.0, 16000)[:n_samples]))
-        assert mel.shape == (128, n_samples // 160 + 1) and torch.isfinite(mel).all()
+    def test_short_clips_have_frames(self):
+        for n_samples in (1, 159, 160, 511, 512, 513, 1023, 1024, 2560):
+            mel = PitchMel()(torch.from_numpy(voice(1.0, 16000)[:n_samples]))
+            assert mel.shape == (128, n_samples // 160 + 1) and torch.isfinite(mel).all()
 
 
 @pytest.mark.parametrize("threshold", ["0.03", "0.05"])
@@ -180,7 +180,7 @@ def test_parity_of_decoding(threshold):
 
 
 class TestFrames:
-    """The golden's stand-in for the network: a pitch that is known at every time."""
+    """With the golden's replacement of the network: a known pitch at every time."""
 
     @staticmethod
     def bin_at(frame):
@@ -194,7 +194,7 @@ class TestFrames:
             hill = np.exp(-0.5 * ((np.arange(360) - self.bin_at(frame)) / 1.7) ** 2)
             yield torch.from_numpy((loud * hill).astype(np.float32))
 
-        monkeypatch.setattr(predictor, "_salience", salience)
+        monkeypatch.setattr(predictor, "salience", salience)
         return predictor
 
     def test_parity_of_raw_frames_and_of_the_published_resize(self, stub):
@@ -204,6 +204,11 @@ class TestFrames:
             f0, uv = fill_unvoiced(raw[np.arange(n_frames) * len(raw) // n_frames])
             np.testing.assert_allclose(f0, CASE[f"{name}_f0"], atol=1e-2)
             np.testing.assert_array_equal(uv, CASE[f"{name}_uv"])
+        source = CASE["post_in"]
+        for n_frames in (7, 9, 10, 12):
+            f0, uv = fill_unvoiced(source[np.arange(n_frames) * len(source) // n_frames])
+            np.testing.assert_allclose(f0, CASE[f"post_f0_{n_frames}"], atol=1e-4)
+            np.testing.assert_array_equal(uv, CASE[f"post_uv_{n_frames}"])
 
     def test_true_times(self, stub):
         f0, uv = stub.predict(voice(1.3, 44100)[:57000])
@@ -214,13 +219,6 @@ class TestFrames:
         error = np.abs(1200 * np.log2(f0 / truth))
         assert error[inner].max() < 4  # the curve bends by up to 13 cents within a frame
         assert error[uv > 0].max() < 51  # where a note begins or ends: half a frame of up to 101 cents
-
-    @pytest.mark.parametrize("n_frames", [7, 9, 10, 12])
-    def test_parity_of_filling_after_the_published_resize(self, n_frames):
-        source = CASE["post_in"]
-        f0, uv = fill_unvoiced(source[np.arange(n_frames) * len(source) // n_frames])
-        np.testing.assert_allclose(f0, CASE[f"post_f0_{n_frames}"], atol=1e-4)
-        np.testing.assert_array_equal(uv, CASE[f"post_uv_{n_frames}"])
 
 
 class TestPredictor:
@@ -236,11 +234,11 @@ class TestPredictor:
         torch.testing.assert_close(padding, torch.full_like(padding, np.log(1e-5)))
 
     def test_chunks_change_nothing(self, predictor, monkeypatch):
-        # filled by name, the GRU answers a millionth with another pitch; with small features it does not
+        # the GRU, filled by name, amplifies rounding errors; with small features it does not
         predictor.network.cnn.weight.mul_(1e-3)
         sound = torch.from_numpy(voice(8.0, 16000))
         with torch.inference_mode():
-            whole = torch.cat(list(predictor._salience(sound)))
+            whole = torch.cat(list(predictor.salience(sound)))
             sizes = []
             features = predictor.network.features
             monkeypatch.setattr(
@@ -248,7 +246,7 @@ class TestPredictor:
             )
             monkeypatch.setattr(salience, "CHUNK", 64)
             monkeypatch.setattr(rmvpe, "MARGIN", 128)
-            pieces = list(predictor._salience(sound))
+            pieces = list(predictor.salience(sound))
         assert max(sizes) == 320 and len(pieces) == 13
         assert whole.shape == (801, 360)
         torch.testing.assert_close(torch.cat(pieces), whole, rtol=0, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Decoding a map of salience, reading 10 ms frames at other times, and cutting long recordings."""
+"""Decoding of salience, interpolation of 10 ms frames, and chunks of long recordings."""
 
 import os
 import subprocess
@@ -10,33 +10,33 @@ import pytest
 import torch
 
 from modules.f0_predictor import salience as module
-from modules.f0_predictor.salience import SaliencePredictor, decode, read_at, spans
+from modules.f0_predictor.salience import SaliencePredictor, decode, interpolate, spans
 
 CENTS = 1997.3794084376191 + 20 * np.arange(360)
 
 
 def hill(*pitches, height=0.9):
-    """Return a salience (L, 360) with one peak a frame, as wide as the networks are taught."""
+    """Salience (L, 360) with one peak per frame, as wide as in the networks' training."""
     centre = 1200 * np.log2(np.array(pitches, np.float64) / 10)
     return (height * np.exp(-np.square(CENTS - centre[:, None]) / 1250)).astype(np.float32)
 
 
-class Stub(SaliencePredictor):
-    """Hears what it is told."""
+class StubPredictor(SaliencePredictor):
+    """Has a given salience."""
 
     def __init__(self, salience, **kwargs):
         super().__init__(**kwargs)
-        self.cents, self.salience, self.heard = CENTS, torch.from_numpy(salience), None
+        self.cents, self.given = CENTS, torch.from_numpy(salience)
 
-    def _salience(self, sound):
-        self.heard = sound.numpy()
+    def salience(self, sound):
+        self.sound = sound.numpy()
         n_frames = len(sound) // 160 + 1
         half = n_frames // 2
-        yield self.salience[:half]
-        yield self.salience[half:n_frames]
+        yield self.given[:half]
+        yield self.given[half:n_frames]
 
 
-def test_pitches_between_bins_are_told():
+def test_pitches_between_bins():
     pitches = np.geomspace(60, 1000, 50)
     found = decode(hill(*pitches), CENTS, 50.0, 1100.0, 0.05)
     assert np.abs(1200 * np.log2(found / pitches)).max() < 0.6
@@ -48,7 +48,7 @@ def test_the_threshold_itself_is_unvoiced():
     assert (decode(peaks, CENTS, 50.0, 1100.0, 0.5) > 0).tolist() == [False, False, True]
 
 
-def test_a_louder_pitch_outside_the_range_is_not_looked_at():
+def test_a_louder_pitch_outside_the_range_is_ignored():
     both = np.maximum(hill(200.0, height=0.5), hill(880.0, height=0.9))
     assert decode(both, CENTS, 50.0, 1100.0, 0.05)[0] == pytest.approx(880, rel=1e-3)
     assert decode(both, CENTS, 50.0, 500.0, 0.05)[0] == pytest.approx(200, rel=1e-3)
@@ -56,7 +56,7 @@ def test_a_louder_pitch_outside_the_range_is_not_looked_at():
 
 
 @pytest.mark.parametrize(("low", "high"), [(123.0, 247.0), (20.0, 4000.0), (219.0, 221.0)])
-def test_no_pitch_is_beyond_the_range_and_the_limits_belong_to_it(low, high):
+def test_the_range_includes_its_limits(low, high):
     rng = np.random.default_rng(0)
     found = decode(rng.random((200, 360), np.float32), CENTS, low, high, 0.05)
     assert found.min() >= low and found.max() <= high
@@ -65,65 +65,58 @@ def test_no_pitch_is_beyond_the_range_and_the_limits_belong_to_it(low, high):
     assert np.abs(1200 * np.log2(at_the_limits / inside)).max() < 20
 
 
-def test_reading_runs_straight_in_cents():
+def test_interpolation():
+    """Linear in cents, with the nearest frame's voicing, and without a glide across a leap."""
     track = 220 * 2 ** (np.arange(50) / 24)
     times = np.linspace(0, 49, 777)
-    np.testing.assert_allclose(read_at(track, times), 220 * 2 ** (times / 24), rtol=1e-9)
-
-
-def test_voicing_is_the_nearest_frames():
+    np.testing.assert_allclose(interpolate(track, times), 220 * 2 ** (times / 24), rtol=1e-9)
     track = np.array([0.0, 200.0, 200.0, 0.0])
-    read = read_at(track, np.array([0.4, 0.6, 1.5, 2.4, 2.6, 3.0, 3.7]))
+    read = interpolate(track, np.array([0.4, 0.6, 1.5, 2.4, 2.6, 3.0, 3.7]))
     assert read.tolist() == [0, 200, 200, 200, 0, 0, 0]
-
-
-def test_no_pitch_is_made_up_across_a_leap():
-    read = read_at(np.array([200.0, 400.0]), np.array([0.0, 0.4, 0.6, 1.0, 1.4]))
+    read = interpolate(np.array([200.0, 400.0]), np.array([0.0, 0.4, 0.6, 1.0, 1.4]))
     assert read.tolist() == [200, 200, 400, 400, 400]
 
 
-@pytest.mark.parametrize("n_frames", [1, 2, 99, 100, 119, 120, 121, 220, 1001])
-@pytest.mark.parametrize("margin", [0, 10])
-def test_chunks_cover_every_frame_once_with_its_surroundings(monkeypatch, n_frames, margin):
+def test_chunks_cover_every_frame_once_with_its_margin(monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 100)
-    frames, kept = np.arange(n_frames), []
-    for read, keep in spans(n_frames, margin):
-        seen = frames[read]
-        assert len(seen) <= 100 + 2 * margin
-        assert seen[0] in (0, seen[keep][0] - margin)
-        assert seen[-1] == min(n_frames - 1, seen[keep][-1] + margin)
-        kept.append(seen[keep])
-    np.testing.assert_array_equal(np.concatenate(kept), frames)
+    for n_frames in (1, 2, 99, 100, 119, 120, 121, 220, 1001):
+        for margin in (0, 10):
+            frames, kept = np.arange(n_frames), []
+            for read, keep in spans(n_frames, margin):
+                seen = frames[read]
+                assert len(seen) <= 100 + 2 * margin
+                assert seen[0] in (0, seen[keep][0] - margin)
+                assert seen[-1] == min(n_frames - 1, seen[keep][-1] + margin)
+                kept.append(seen[keep])
+            np.testing.assert_array_equal(np.concatenate(kept), frames)
 
 
 def test_frames_past_the_end_are_unvoiced():
-    f0, uv = Stub(hill(*[220.0] * 101)).predict(np.sin(np.arange(44100)).astype(np.float32), 100)
+    f0, uv = StubPredictor(hill(*[220.0] * 101)).predict(np.sin(np.arange(44100)).astype(np.float32), 100)
     assert uv.tolist() == [1] * 87 + [0] * 13  # frame 86 starts at 0.9985 s
     np.testing.assert_allclose(f0, 220, rtol=1e-4)
 
 
-def test_nothing_above_the_threshold():
-    f0, uv = Stub(hill(*[220.0] * 101), threshold=0.95).predict(np.sin(np.arange(44100)))
+def test_no_or_one_voiced_frame():
+    f0, uv = StubPredictor(hill(*[220.0] * 101), threshold=0.95).predict(np.sin(np.arange(44100)))
     assert not f0.any() and not uv.any() and not np.shares_memory(f0, uv)
-
-
-def test_one_voiced_frame_is_held():
     salience = np.zeros((101, 360), np.float32)
     salience[50] = hill(220.0)[0]
-    f0, uv = Stub(salience, sampling_rate=16000, hop_length=160).predict(np.sin(np.arange(16000)))
+    stub = StubPredictor(salience, sampling_rate=16000, hop_length=160)
+    f0, uv = stub.predict(np.sin(np.arange(16000)))
     assert uv.sum() == 1 == uv[50]
     np.testing.assert_allclose(f0, 220, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("peak", "heard"), [(1e-4, 0.3), (0.29, 0.3), (0.31, 0.31), (2.0, 2.0)])
-def test_only_quiet_recordings_are_raised(peak, heard):
-    stub = Stub(hill(*[220.0] * 101), sampling_rate=16000, hop_length=160)
+@pytest.mark.parametrize(("peak", "expected"), [(1e-4, 0.3), (0.29, 0.3), (0.31, 0.31), (2.0, 2.0)])
+def test_only_quiet_recordings_are_scaled(peak, expected):
+    stub = StubPredictor(hill(*[220.0] * 101), sampling_rate=16000, hop_length=160)
     stub.predict(peak * np.sin(np.pi / 2 * np.arange(16000)))
-    assert np.abs(stub.heard).max() == pytest.approx(heard, rel=1e-4)
+    assert np.abs(stub.sound).max() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("package", ["torchcrepe", "torchfcpe"])
-def test_packages_are_imported_whatever_torchaudio_is_installed(tmp_path, package):
+def test_packages_are_imported_with_any_torchaudio(tmp_path, package):
     (tmp_path / "torchaudio.py").write_text("raise RuntimeError('compiled with different CUDA versions')")
     code = (
         "import os, sys\n"

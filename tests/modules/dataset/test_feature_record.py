@@ -50,32 +50,31 @@ def touch(path):
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
 
 
-def test_a_finished_clip_has_nothing_stale_and_no_problem(wav):
+def test_a_finished_clip_has_nothing_stale_also_as_a_copy(wav):
     assert stale(wav, WANTED) == {}
     assert problems([wav]) == problems([wav], use_diff=True) == []
+    for kind in WANTED:
+        touch(features.feature_path(wav, kind))
+    assert stale(wav, WANTED) == {}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        (recipe(CONFIG, "pm", True, n_perturbed=2), {"f0": "f0 predictor changed from dio to pm"}),
+def test_a_changed_setting_is_named_and_affects_only_its_features(wav):
+    low = replace(CONFIG, data=DataConfig(n_mels=4, f_max=8000.0))
+    for wanted, kinds, reason in [
+        (recipe(CONFIG, "pm", True, n_perturbed=2), ["f0"], "f0 predictor changed from dio to pm"),
         (
             recipe(CONFIG, "dio", encoder_weights="new.pt", n_perturbed=2),
-            dict.fromkeys(("units", "perturbed_units"), "encoder weights changed from none to new.pt"),
+            ["units", "perturbed_units"],
+            "encoder weights changed from none to new.pt",
         ),
+        (recipe(CONFIG, "dio", n_perturbed=3), ["perturbed_units"], "n perturbed changed from 2 to 3"),
         (
-            recipe(CONFIG, "dio", n_perturbed=3),
-            {"perturbed_units": "n perturbed changed from 2 to 3"},
+            recipe(low, "dio", True, n_perturbed=2),
+            ["mel", "aug_mel", "aug_volume"],
+            "f max changed from 16000.0 to 8000.0",
         ),
-        (
-            recipe(replace(CONFIG, data=DataConfig(n_mels=4, f_max=8000.0)), "dio", True, n_perturbed=2),
-            dict.fromkeys(("mel", "aug_mel", "aug_volume"), "f max changed from 16000.0 to 8000.0"),
-        ),
-    ],
-    ids=["predictor", "weights", "copies", "mel"],
-)
-def test_a_changed_setting_is_named_and_touches_only_what_it_makes(wav, wanted, expected):
-    assert stale(wav, wanted) == expected
+    ]:
+        assert stale(wav, wanted) == dict.fromkeys(kinds, reason)
 
 
 def test_a_changed_recording_makes_all_stale_but_a_new_date_does_not(wav):
@@ -117,27 +116,16 @@ def test_a_damaged_file_is_found_also_by_training(wav, kind, damage):
             return
     found = stale(wav, WANTED)
     pair = {"aug_mel", "aug_volume"}
-    assert found.keys() == (pair if kind in pair else {kind})
-    assert damage in found[kind]
-    asked = recipe(CONFIG, use_diff=True)
-    assert bool(problems([wav], use_diff=True)) == (kind in asked)
+    assert found.keys() == (pair if kind in pair else {kind}) and damage in found[kind]
+    assert bool(problems([wav], use_diff=True)) == (kind in recipe(CONFIG, use_diff=True))
 
 
-def test_a_copied_data_set_is_read_once_more_and_found_good(wav):
-    for kind in WANTED:
-        touch(features.feature_path(wav, kind))
-    assert stale(wav, WANTED) == {}
-
-
-def test_training_refuses_what_was_made_for_another_configuration(tmp_path, wav):
+def test_training_refuses_other_settings_missing_clips_and_unfinished_ones(tmp_path, wav):
     other = replace(CONFIG, model=replace(CONFIG.model, speech_encoder="vec768l12"))
     assert problems([wav], other) == [f"{wav}: encoder changed from mfcc to vec768l12 (units)"]
     assert "no such file" in problems([tmp_path / "gone.wav"])[0]
-
-
-def test_an_unfinished_clip_is_a_problem_even_if_training_could_do_without(wav):
     record = FeatureRecord.load(wav)
-    del record.made["perturbed_units"]
+    del record.made["perturbed_units"]  # which training could do without
     record.save(wav)
     assert problems([wav]) == [f"{wav}: not finished (perturbed_units)"]
 

@@ -32,7 +32,7 @@ VALUES = {
 
 
 def spoilt(kind, value):
-    """Return the feature with one bad number in it."""
+    """A feature with one bad number in it."""
     bad = copy.deepcopy(VALUES[kind])
     numbers = bad["values"] if kind.startswith("aug") else bad
     numbers.reshape(-1)[-1] = value

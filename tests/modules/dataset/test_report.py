@@ -16,7 +16,7 @@ def test_a_report_is_json_and_a_table():
     clips: dict[str, list[dict]] = {
         "a": [{"seconds": 60.0 * k, "lufs": -20.0 - k, "clipped": k == 3} for k in (1, 2, 3)],
         "歌手": [{"seconds": 1.0, "lufs": None, "clipped": False}],
-        "nobody": [],
+        "empty": [],
     }
     report = summarize(clips, ["b.wav is empty"], {"a": [100.0, 200.0, 300.0]}, {"a": 0.75, "歌手": 0.0})
     assert json.loads(json.dumps(report)) == report
@@ -31,7 +31,7 @@ def test_a_report_is_json_and_a_table():
     }
     head, first, second, *rest = as_text(report).splitlines()
     assert "100 / 200 / 300" in first and "75%" in first
-    assert first.endswith("  a") and second.endswith("  歌手") and "nobody" not in report["speakers"]
+    assert first.endswith("  a") and second.endswith("  歌手") and "empty" not in report["speakers"]
     assert rest == ["left out: 1", "  b.wav is empty"]
 
 

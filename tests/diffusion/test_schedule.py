@@ -16,21 +16,14 @@ def test_linear_betas(n_steps):
         assert schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2 == pytest.approx(1, abs=1e-14)
 
 
-def test_float64_keeps_the_tail():
+def test_float64_keeps_the_tail_and_times_between_steps_are_linear_in_log_alpha():
     exact = math.fsum(math.log1p(-b) for b in np.linspace(1e-4, 0.02, 1000).tolist())
     assert 2 * NoiseSchedule.linear(1000).log_alpha(999) == pytest.approx(exact, rel=1e-13)
-
-
-def test_times_between_steps_are_linear_in_log_alpha():
-    schedule = NoiseSchedule.linear(100)
+    schedule, part = NoiseSchedule.linear(100), NoiseSchedule.linear(100).first(30)
     middle = (schedule.log_alpha(41) + schedule.log_alpha(42)) / 2
     assert schedule.log_alpha(41.5) == pytest.approx(middle, rel=1e-12)
     assert schedule.half_log_snr(41.5) == pytest.approx(math.log(schedule.alpha(41.5) / schedule.sigma(41.5)))
-
-
-def test_the_first_steps_are_the_same_steps():
-    whole, part = NoiseSchedule.linear(100), NoiseSchedule.linear(100).first(30)
-    assert part.n_steps == 30 and part.log_alpha(29) == whole.log_alpha(29)
+    assert part.n_steps == 30 and part.log_alpha(29) == schedule.log_alpha(29)
 
 
 def test_the_posterior_is_bayes():
@@ -42,9 +35,7 @@ def test_the_posterior_is_bayes():
     assert deviation**2 == pytest.approx(1 / precision, rel=1e-12)
     assert clean == pytest.approx(math.sqrt(before) / (1 - before) / precision, rel=1e-9)
     assert noised == pytest.approx(math.sqrt(step) / (1 - step) / precision, rel=1e-9)
-
-
-def test_the_last_step_draws_nothing_and_gives_the_clean_mel():
+    # the last step draws nothing and gives the clean mel
     assert NoiseSchedule.linear(10).posterior(0) == (pytest.approx(1), 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""What a model file seems to be, told from its first bytes or the names of its tensors.
+"""What a model file seems to be, by its first bytes or the names of its tensors.
 
 A file in the wrong place is the most common mistake; naming what it is says
 what to do. Nothing else depends on this table.
@@ -43,12 +43,12 @@ _NAMES = (
 
 
 def identify_bytes(head: bytes) -> str | None:
-    """Return what a file with these first bytes seems to be, if no model; None: nothing that is known."""
+    """What a file with these first bytes seems to be, if not a model; None: unknown."""
     return next((kind for pattern, kind in _FIRST_BYTES if re.match(pattern, head, re.IGNORECASE)), None)
 
 
 def identify(content: Mapping[str, Any]) -> str | None:
-    """Return what the content of a checkpoint, or only its tensors, seems to be; None: nothing known."""
+    """What the content of a checkpoint, or only its tensors, seems to be; None: unknown."""
     names = "\n".join(_names(content))
     return next((kind for pattern, kind in _NAMES if re.search(f"^({pattern})$", names, re.MULTILINE)), None)
 

@@ -1,4 +1,4 @@
-"""What lies beside the ONNX graphs of a voice: a small JSON file that says what they take and how they fit.
+"""The JSON file beside the ONNX graphs of a voice model: their inputs and how they fit together.
 
 ``checkpoints/<name>.json`` belongs to the graphs in ``checkpoints/<name>/``.
 Other programs read it as well; docs/onnx.md lists its keys.
@@ -7,13 +7,14 @@ Other programs read it as well; docs/onnx.md lists its keys.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from modules.common.errors import ConfigError
 from modules.common.files import write_json
 from modules.config import Config, parse_config, read_json
+from modules.config.section import check, errors_name, field_types
 
 MODEL, MELODY, VOCODER = "model.onnx", "f0.onnx", "vocoder.onnx"
 CONDITION, DENOISER = "diffusion_encoder.onnx", "diffusion_denoiser.onnx"
@@ -23,17 +24,17 @@ _DATA = ("n_fft", "win_length", "n_mels", "f_min", "f_max", "unit_interpolate_mo
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionSidecar:
-    """What a sampler has to know of the diffusion graphs.
+    """What a sampler needs to know of the diffusion graphs.
 
     Attributes:
         type: Diffusion: the denoiser predicts noise; ReFlow: a velocity.
         timesteps: Steps from mel to noise.
         max_steps: How many of them the model is trained for.
-        n_speakers: Shares that say who sings; 1: there is no such input.
+        n_speakers: Shares of speakers that the graphs take; 1: there is no such input.
         speakers: Their ids by name.
         mel_min: Natural log, what is -1 in a normalised mel.
         mel_max: What is 1.
-        method: The sampler that the model's configuration asks for.
+        method: The sampler in the model's configuration.
         speedup: Steps that it takes at once.
         betas: The schedule, if it is not the usual one, from 1e-4 to 0.02.
     """
@@ -52,10 +53,10 @@ class DiffusionSidecar:
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """All of it.
+    """Content of the file.
 
     Attributes:
-        config: The voice's configuration, as far as converting needs it.
+        config: The voice model's configuration, as far as converting needs it.
         fused: model.onnx gives sound: the vocoder is inside.
         melody: f0.onnx is there, which predicts F0.
         reach: Frames on either side that a frame's sound depends on.
@@ -70,7 +71,7 @@ class Sidecar:
 
 
 def sidecar_path(folder: str | Path) -> Path:
-    """Return the file that belongs to the graphs in ``folder``."""
+    """File that belongs to the graphs in ``folder``."""
     folder = Path(folder)
     return folder.parent / f"{folder.name}.json"
 
@@ -104,7 +105,7 @@ def write_sidecar(folder: str | Path, sidecar: Sidecar) -> None:
 
 
 def read_sidecar(folder: str | Path) -> Sidecar:
-    """Return what is known of the graphs in ``folder``.
+    """Read the file of the graphs in ``folder``.
 
     Raises:
         ConfigError: The file is missing, broken, or of a newer kind.
@@ -116,17 +117,15 @@ def read_sidecar(folder: str | Path) -> Sidecar:
             f"onnx_export.py -n {Path(folder).name} writes both"
         )
     values = read_json(path)
-    try:
+    with errors_name(path):
         return _parsed(values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
 
 
 def _parsed(values: Mapping[str, Any]) -> Sidecar:
     if values.get("version") != _VERSION:
         raise ConfigError(
             f"version {values.get('version')!r} is not {_VERSION}, the one that this program reads; "
-            "export the voice again"
+            "export the voice model again"
         )
     data, ranges = values.get("data"), values.get("f0_range")
     if not isinstance(data, Mapping) or not isinstance(ranges, Mapping):
@@ -167,17 +166,13 @@ def _parsed(values: Mapping[str, Any]) -> Sidecar:
 def _diffusion(values: Any) -> DiffusionSidecar:
     if not isinstance(values, Mapping):
         raise ConfigError("section 'diffusion' must be a table of settings")
-    kinds = {"type": str, "method": str, "speakers": dict, "betas": list, "mel_min": float, "mel_max": float}
-    found: dict[str, Any] = {}
-    for field in fields(DiffusionSidecar):
-        value, kind = values.get(field.name), kinds.get(field.name, int)
-        if kind is float and isinstance(value, int):
-            value = float(value)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ConfigError(f"diffusion.{field.name} must be of type {kind.__name__}, not {value!r}")
-        found[field.name] = value
-    sidecar = DiffusionSidecar(**found)
-    numbers = (*sidecar.betas, *sidecar.speakers.values())
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise ConfigError("diffusion.betas and diffusion.speakers must hold numbers")
-    return replace(sidecar, betas=tuple(sidecar.betas))
+    kinds, speakers = field_types(DiffusionSidecar), values.get("speakers")
+    if not isinstance(speakers, Mapping):
+        raise ConfigError("diffusion.speakers must be a table of ids by name")
+    del kinds["speakers"]
+    return DiffusionSidecar(
+        speakers={
+            name: check(number, int, f"diffusion.speakers.{name}") for name, number in speakers.items()
+        },
+        **{name: check(values.get(name), kind, f"diffusion.{name}") for name, kind in kinds.items()},
+    )

@@ -1,6 +1,6 @@
-"""The one way in which ONNX graphs are opened and run, with or without PyTorch in the process.
+"""ONNX graphs, opened and run in one way, with or without PyTorch in the process.
 
-A graph is no program: it reaches nothing but its inputs, as long as it names no
+A graph is not a program: it reaches nothing but its inputs, as long as it names no
 other files and no operators of its own. Files that do are refused unread.
 """
 
@@ -23,15 +23,15 @@ _CPU = "CPUExecutionProvider"
 
 
 def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onnxruntime.InferenceSession:
-    """Return a session for ``path``, checked first; that it runs on the CPU after all is announced.
+    """Open a session for ``path``, checked first; a fallback to the CPU is logged.
 
     Args:
         path: The file.
         device: What it should run on, as text or as a device of PyTorch.
-        what: What it is, for the announcement ("the encoder 'hubertsoft-onnx'").
+        what: What it is, for the log ("the encoder 'hubertsoft-onnx'").
 
     Raises:
-        CheckpointError: The file is missing, no ONNX graph, damaged, needs
+        CheckpointError: The file is missing, not an ONNX graph, damaged, needs
             another file, or onnxruntime refuses it.
     """
     check_file(path)
@@ -42,18 +42,18 @@ def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onn
     reason = f"this onnxruntime does not support {kind}"
     for providers in choices:
         try:
-            # its own way of falling back prints
+            # its own fallback prints
             session = onnxruntime.InferenceSession(
                 str(path), _options(), providers=providers, enable_fallback=0
             )
             break
-        except Exception as error:  # what onnxruntime raises has no base class of its own
+        except Exception as error:  # onnxruntime's errors have no base class
             reason = first_line(error)
     else:
         if re.search(r"\bIR version|\bopset\b", reason):
             reason = "it is written in a newer ONNX; update onnxruntime, or get an older file"
         raise CheckpointError(f"{path} cannot be read by onnxruntime {onnxruntime.__version__}: {reason}")
-    # without a word, the CPU also takes the place of a CUDA that lacks a library
+    # onnxruntime also falls back silently when one of CUDA's libraries is missing
     if kind != "cpu" and session.get_providers()[0] == _CPU:
         if len(providers) > 1:
             reason = "onnxruntime cannot load CUDA's libraries"
@@ -62,7 +62,7 @@ def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onn
 
 
 def run(session: onnxruntime.InferenceSession, feed: Mapping[str, Any], where: str) -> list[Any]:
-    """Return the outputs of a graph.
+    """Run a graph; returns its outputs.
 
     Args:
         session: The graph.
@@ -74,7 +74,7 @@ def run(session: onnxruntime.InferenceSession, feed: Mapping[str, Any], where: s
     """
     try:
         outputs: list[Any] = session.run(None, dict(feed))
-    except Exception as error:  # what onnxruntime raises has no base class of its own
+    except Exception as error:  # onnxruntime's errors have no base class
         raise CheckpointError(f"{where}: {first_line(error)}") from None
     return outputs
 
@@ -83,16 +83,16 @@ def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised too, which is enough
     options.intra_op_num_threads = _threads()
-    # between two runs the cores belong to what else runs
+    # between two runs the cores are free for other work
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # a plan kept for every length of input would only grow
+    # one memory plan for each length of input would only grow
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.load_model_format", "ONNX")
     return options
 
 
 def _threads() -> int:
-    """Return as many as PyTorch uses, if it is there; or what the environment says; 0: one for each core."""
+    """As many as PyTorch uses, if it is loaded; or what the environment says; 0: one for each core."""
     torch = sys.modules.get("torch")
     if torch is not None:
         return int(torch.get_num_threads())

@@ -1,7 +1,7 @@
-"""What a stranger's ONNX file must not have, found before onnxruntime loads it.
+"""Checks of an untrusted ONNX file before onnxruntime loads it.
 
-A graph may keep its numbers in other files, and names them by path. None that
-is used here does, so a file that asks for one is refused, wherever that may lie.
+A graph may keep its numbers in other files, and names them by path. No published
+one does, so a file that asks for another is refused, wherever that may lie.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from modules.common.errors import CheckpointError
 
 
 def check_file(path: Path) -> None:
-    """Make sure that ``path`` is an ONNX file which stands alone.
+    """Make sure that ``path`` is an ONNX file that needs no other file.
 
-    Nothing of it is computed. Takes, for a moment, memory of twice its size.
+    Nothing of it is run. Takes, for a moment, memory of twice its size.
 
     Raises:
-        CheckpointError: It is missing, no ONNX file, damaged, or needs another file.
+        CheckpointError: It is missing, not an ONNX file, damaged, or needs another file.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist")
@@ -46,14 +46,14 @@ def check_file(path: Path) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Return what onnxruntime has to say, without its code and without the file's name."""
+    """Message of onnxruntime, without its code and the file's name."""
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     return re.sub(r"^Load model from .* failed:\s*", "", text)
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor that ``message`` holds, at any depth: weights, constants, what branches use."""
+    """Every tensor in ``message``, at any depth: weights, constants, what branches use."""
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
@@ -65,10 +65,11 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
 
 
 def _guess(path: Path) -> str:
-    """Return what a file that holds no graph seems to be."""
+    """What a file without a graph seems to be."""
     with path.open("rb") as file:
         head = file.read(512)
     if head.startswith((b"PK", b"\x80")) or head[257:262] == b"ustar":
-        return "a PyTorch checkpoint, no ONNX file"
+        return "a PyTorch checkpoint, not an ONNX file"
     kind = identify_bytes(head)
-    return "no ONNX file, or a damaged one" if kind in (None, "an ONNX file") else f"no ONNX file but {kind}"
+    known = kind not in (None, "an ONNX file")
+    return f"not an ONNX file but {kind}" if known else "not an ONNX file, or a damaged one"

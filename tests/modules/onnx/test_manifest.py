@@ -64,8 +64,12 @@ def test_it_comes_back_as_it_was_written(tmp_path, changes):
         ({"data": {}}, "must be of type int"),
         ({"f0_range": []}, "'data' and 'f0_range' must be tables"),
         ({"diffusion": []}, "'diffusion' must be a table"),
-        ({"diffusion": {"type": "Diffusion"}}, r"diffusion\.timesteps must be of type int"),
-        ({"diffusion": {**dataclasses.asdict(DIFFUSION), "betas": ["x"]}}, "must hold numbers"),
+        ({"diffusion": {"type": "Diffusion"}}, r"diffusion\.speakers must be a table"),
+        ({"diffusion": {"type": "Diffusion", "speakers": {}}}, r"diffusion\.timesteps must be of type int"),
+        (
+            {"diffusion": {**dataclasses.asdict(DIFFUSION), "betas": ["x"]}},
+            r"diffusion\.betas must be of type float",
+        ),
     ],
     ids=str,
 )
@@ -80,5 +84,5 @@ def test_a_broken_one_says_what_is_wrong(tmp_path, changes, message):
 
 
 def test_a_missing_one_says_who_writes_it(tmp_path):
-    with pytest.raises(ConfigError, match=r"nobody\.json does not exist.*onnx_export\.py -n nobody"):
-        read_sidecar(tmp_path / "nobody")
+    with pytest.raises(ConfigError, match=r"no_voice\.json does not exist.*onnx_export\.py -n no_voice"):
+        read_sidecar(tmp_path / "no_voice")

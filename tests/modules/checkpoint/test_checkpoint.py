@@ -1,6 +1,5 @@
 import errno
 import os
-import pickle
 
 import numpy as np
 import pytest
@@ -20,40 +19,36 @@ from modules.common.errors import CheckpointError
 from modules.common.files import replacing
 
 
-class Attack:
-    """Unpickling this runs a command that would create a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.system, (f"touch '{self.path}'",)
-
-
 def test_what_is_written_is_read(tmp_path):
-    write_checkpoint(
-        tmp_path / "G_1.pth", {"model": {"w": torch.ones(2)}, "iteration": 3, "learning_rate": 0.7}
-    )
-    content = read_checkpoint(tmp_path / "G_1.pth")
+    path = tmp_path / "G_1.pth"
+    optimizer = {"param_groups": [{"lr": np.float64(0.00079)}]}  # as published files have it
+    write_checkpoint(path, {"model": {"w": torch.ones(2)}, "iteration": 3, "optimizer": optimizer})
+    content = read_checkpoint(path)
     assert content["iteration"] == 3 and torch.equal(content["model"]["w"], torch.ones(2))
-    assert [path.name for path in tmp_path.iterdir()] == ["G_1.pth"]
+    assert content["optimizer"] == optimizer
+    assert list(tmp_path.iterdir()) == [path]
+    assert read_checkpoint(path, keep=("iteration", "epoch")) == {"iteration": 3}
+    with pytest.raises(CheckpointError, match="holds no 'generator'"):
+        read_checkpoint(path, keep=("generator",))
 
 
-@pytest.mark.parametrize("size", [10, 100_000])
-def test_a_full_disk_is_told_as_such_and_leaves_nothing(tmp_path, size):
+@pytest.mark.parametrize(
+    ("name", "size"), [("G_1.pth", 10), ("G_1.pth", 100_000), ("G_1.safetensors", 100_000)]
+)
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, name, size):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full, a disk that is always full")
-    path = tmp_path / "G_1.pth"
+    path = tmp_path / name
     with replacing(path) as temporary:  # learn its name
         temporary.write_bytes(b"old")
     temporary.symlink_to("/dev/full")
-    with pytest.raises(OSError, match="G_1.pth") as caught:
+    with pytest.raises(OSError, match=name) as caught:
         write_checkpoint(path, {"model": {"w": torch.zeros(size)}})
     assert caught.value.errno == errno.ENOSPC
-    assert [p.name for p in tmp_path.iterdir()] == ["G_1.pth"] and path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"old"
 
 
-def test_a_disk_that_fills_up_midway_is_told_as_such(tmp_path):
+def test_a_disk_that_fills_up_midway_is_named(tmp_path):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
@@ -63,29 +58,6 @@ def test_a_disk_that_fills_up_midway_is_told_as_such(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_numpy_scalar_of_published_optimizers_is_read(tmp_path):
-    rate = np.float64(0.00079)
-    torch.save({"model": {}, "optimizer": {"param_groups": [{"lr": rate}]}}, tmp_path / "G_5.pth")
-    assert read_checkpoint(tmp_path / "G_5.pth")["optimizer"]["param_groups"][0]["lr"] == rate
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_that_would_run_code_is_refused(tmp_path, zipped):
-    path, trace = tmp_path / "G_1.pth", tmp_path / "was here"
-    torch.save({"model": Attack(trace)}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=r"G_1\.pth is refused.*system"):
-        read_checkpoint(path)
-    assert not trace.exists()
-
-
-def test_a_plain_pickle_is_refused(tmp_path):
-    path, trace = tmp_path / "G_1.pth", tmp_path / "was here"
-    path.write_bytes(pickle.dumps(Attack(trace)))
-    with pytest.raises(CheckpointError, match=r"G_1\.pth"):
-        read_checkpoint(path)
-    assert not trace.exists()
 
 
 def test_broken_files_are_named(tmp_path):
@@ -117,12 +89,6 @@ def test_a_mismatch_names_at_most_five_tensors():
     assert "wanted (2, 2)" in str(caught.value)
 
 
-def test_half_precision_weights_load_in_the_precision_of_the_module():
-    module = nn.Linear(2, 2)
-    load_weights(module, {name: value.half() for name, value in module.state_dict().items()}, "G_1.pth")
-    assert module.weight.dtype == torch.float32
-
-
 @pytest.mark.parametrize(
     "reader", [read_checkpoint, read_weights, lambda path: load_model(nn.Linear(1, 1), path)]
 )
@@ -142,14 +108,6 @@ def test_a_folder_and_a_locked_file_are_one_line_each(tmp_path, monkeypatch, rea
         reader(path)
 
 
-def test_only_the_entries_that_are_asked_for_are_read(tmp_path):
-    path = tmp_path / "G_1.pth"
-    write_checkpoint(path, {"model": {"w": torch.ones(2)}, "optimizer": {"state": {}}, "iteration": 3})
-    assert read_checkpoint(path, keep=("iteration", "epoch")) == {"iteration": 3}
-    with pytest.raises(CheckpointError, match="holds no 'generator'"):
-        read_checkpoint(path, keep=("generator",))
-
-
 def test_the_tensors_of_a_model_are_found_wherever_they_are():
     state = {"a.weight": torch.ones(2), "b": torch.zeros(1)}
     assert state_of({"model": state, "other": state}, "f", "state_dict", "model").keys() == state.keys()
@@ -161,16 +119,16 @@ def test_the_tensors_of_a_model_are_found_wherever_they_are():
         state_of({}, "f")
 
 
-def test_parallel_training_leaves_no_mark():
+def test_prefixes_of_parallel_training_and_half_precision_are_undone():
     state = {"module.a": torch.ones(2), "module.b": torch.ones(1)}
     assert state_of({"model": state}, "f", "model").keys() == {"a", "b"}
     assert state_of({**state, "c": torch.ones(1)}, "f").keys() == {"module.a", "module.b", "c"}
-
-
-def test_all_floats_become_float32_and_integers_stay():
     dtypes = [torch.float16, torch.bfloat16, torch.float64, torch.float32, torch.int64, torch.bool]
     found = state_of({str(dtype): torch.ones(1, dtype=dtype) for dtype in dtypes}, "f")
     assert [value.dtype for value in found.values()] == [torch.float32] * 4 + [torch.int64, torch.bool]
+    module = nn.Linear(2, 2)
+    load_weights(module, {name: value.half() for name, value in module.state_dict().items()}, "G_1.pth")
+    assert module.weight.dtype == torch.float32
 
 
 def test_both_namings_of_weight_norm_load_into_both():
@@ -211,7 +169,4 @@ def test_a_file_of_one_tensor_is_read(tmp_path, zipped):
     assert read_tensor(tmp_path / "x.pt").tolist() == [[0, 1, 2], [3, 4, 5]]
     torch.save({"a": torch.ones(1)}, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError, match="holds a dict, not a tensor"):
-        read_tensor(tmp_path / "x.pt")
-    torch.save(Attack(tmp_path / "trace"), tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match="refused.*system"):
         read_tensor(tmp_path / "x.pt")

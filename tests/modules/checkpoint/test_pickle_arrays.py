@@ -12,7 +12,7 @@ from modules.checkpoint import read_checkpoint, read_weights
 from modules.checkpoint.allowlist import Array, DamagedError, UnsafePickleError
 from modules.checkpoint.unpickler import PickleStream, Unpickler
 from modules.common.errors import CheckpointError
-from tests.support.torch_files import wrap, write_zip
+from tests.support.torch_files import CONTAINERS, wrap, write_zip
 
 
 def read(data):
@@ -31,15 +31,13 @@ VALUES = [
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: f"{value.dtype}{value.shape}")
-def test_arrays_are_what_the_standard_reader_makes_of_them(value, protocol):
-    data = pickle.dumps([value, value], protocol)
-    first, second = read(data)
-    assert isinstance(first, Array) and first is second
-    np.testing.assert_array_equal(first.values, value)
-    assert first.values.dtype == value.dtype
-    old = data.replace(b"numpy._core", b"numpy.core") if protocol < 4 else data  # as numpy 1 wrote it
-    np.testing.assert_array_equal(read(old)[0].values, value)
+def test_arrays_are_what_the_standard_reader_makes_of_them(protocol):
+    data = pickle.dumps([VALUES, VALUES], protocol)
+    numpy_1 = data.replace(b"numpy._core", b"numpy.core") if protocol < 4 else data
+    for found in (read(data), read(numpy_1)):
+        for one, two, wanted in zip(*found, VALUES, strict=True):
+            assert isinstance(one, Array) and one is two and one.values.dtype == wanted.dtype
+            np.testing.assert_array_equal(one.values, wanted)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -53,44 +51,34 @@ def test_they_are_tensors_in_a_model_file(tmp_path, legacy):
         state["w"][0] = 5.0  # its own memory, that may be written
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        np.array([{}]),
-        np.array(["text"]),
-        np.array([b"bytes"]),
-        np.array([1j]),
-        np.array(["2020-01-01"], "datetime64[D]"),
-        np.array([(1, 2.0)], [("a", "i4"), ("b", "f4")]),
-        np.array([1.0], np.longdouble),
-    ],
-    ids=lambda value: str(value.dtype),
-)
-@pytest.mark.parametrize("protocol", [2, 5])
-def test_arrays_of_other_things_are_refused(tmp_path, value, protocol):
-    pickled = pickle.dumps({"model": value}, protocol)
-    with pytest.raises(DamagedError, match="a numpy type that is not a number"):
-        read(pickled)
-    for container in ("zip", "legacy", "tar"):
-        for reader in (read_checkpoint, read_weights):
-            with pytest.raises(CheckpointError, match="a numpy type that is not a number"):
-                reader(wrap(pickled, container, tmp_path / "a.pth"))
+OTHERS = [
+    np.array([{}]),
+    np.array(["text"]),
+    np.array([b"bytes"]),
+    np.array([1j]),
+    np.array(["2020-01-01"], "datetime64[D]"),
+    np.array([(1, 2.0)], [("a", "i4"), ("b", "f4")]),
+    np.array([1.0], np.longdouble),
+]
 
 
 @pytest.mark.parametrize("protocol", [2, 5])
-def test_another_byte_order_is_told(protocol):
+def test_arrays_of_other_things_are_refused(tmp_path, protocol):
+    for value in OTHERS:
+        pickled = pickle.dumps({"model": value}, protocol)
+        for container in CONTAINERS:
+            path = wrap(pickled, container, tmp_path / "a.pth")
+            for reader in (read_checkpoint, read_weights):
+                with pytest.raises(CheckpointError, match="a numpy type that is not a number"):
+                    reader(path)
     with pytest.raises(DamagedError, match="byte order of another kind of machine"):
         read(pickle.dumps(np.arange(3, dtype=">f4"), protocol))
+    for value, name in ((np.ones((2, 2)).view(np.matrix), r"numpy\.matrix"), (np.ma.ones(2), r"numpy\.ma")):
+        with pytest.raises(UnsafePickleError, match=name):
+            read(pickle.dumps(value, protocol))
 
 
-def test_unusual_kinds_of_arrays_are_refused():
-    with pytest.raises(UnsafePickleError, match=r"numpy\.matrix"):
-        read(pickle.dumps(np.ones((2, 2)).view(np.matrix), 2))
-    with pytest.raises(UnsafePickleError, match=r"numpy\.ma"):
-        read(pickle.dumps(np.ma.ones((2, 2)), 2))
-
-
-def test_numbers_that_torch_has_not_are_told(tmp_path):
+def test_numbers_that_torch_lacks_are_named(tmp_path):
     torch.save({"model": np.array([1], np.uint64)}, tmp_path / "a.pth")
     try:
         assert read_checkpoint(tmp_path / "a.pth")["model"].dtype == torch.uint64
@@ -106,10 +94,6 @@ def claims(shape: object = (2, 3), dtype: object = np.dtype("f4"), data: object 
             return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, shape, dtype, order, data)
 
     return pickle.dumps({"model": Claim()}, 4)
-
-
-def test_what_is_claimed_is_read_if_it_is_true():
-    np.testing.assert_array_equal(read(claims())["model"].values, np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -140,8 +124,7 @@ def test_what_is_claimed_is_read_if_it_is_true():
     ids=str,
 )
 def test_false_claims_are_damage(tmp_path, claim):
-    with pytest.raises(DamagedError):
-        read(claims(**claim))
+    np.testing.assert_array_equal(read(claims())["model"].values, np.zeros((2, 3)))  # a true one
     path = tmp_path / "a.pth"
     write_zip(path, claims(**claim))
     with pytest.raises(CheckpointError, match="cannot be read") as caught:
@@ -149,14 +132,7 @@ def test_false_claims_are_damage(tmp_path, claim):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_an_array_without_numbers(tmp_path):
-    pickled = b"\x80\x02}X\x05\x00\x00\x00modelcnumpy.core.multiarray\n_reconstruct\n)Rs."
-    write_zip(tmp_path / "a.pth", pickled)
-    with pytest.raises(CheckpointError, match="holds no numbers"):
-        read_checkpoint(tmp_path / "a.pth")
-
-
-def test_pickles_cut_short_or_changed_are_told_or_read(tmp_path):
+def test_pickles_cut_short_or_changed_are_errors_or_read(tmp_path):
     data = pickle.dumps({"s": {"cluster_centers_": np.ones((3, 4), np.float32)}}, 2)
     source = random.Random(0)
     path = tmp_path / "k.pt"

@@ -14,7 +14,7 @@ import pytest
 from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.weights import WEIGHTS
 from pretrain.__main__ import as_markdown, main, resolve
-from tests.support.file_server import Fault, file_server, isolate
+from tests.support.file_server import Fault, file_server
 from tests.support.processes import start_interruptible, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +23,7 @@ BODY = np.random.default_rng(0).bytes(400_000)
 
 @pytest.fixture
 def server(monkeypatch):
-    isolate(monkeypatch)
-    with file_server() as files:
+    with file_server(monkeypatch) as files:
         yield files
 
 
@@ -70,11 +69,8 @@ def test_the_list_says_what_is_here(tmp_path, capsys):
     out = capsys.readouterr().out
     states = {words[0]: words[1] for words in map(str.split, out.splitlines()) if len(words) > 1}
     assert states["rmvpe"] == "there" and states["hubertsoft"] == "missing"
-    assert all(str(tmp_path / line.file) in out and line.purpose in out for line in WEIGHTS.values())
+    assert all(str(tmp_path / entry.file) in out and entry.purpose in out for entry in WEIGHTS.values())
     assert "mfcc" in out.splitlines()[-1] and "need no download" in out
-
-
-def test_parts_that_need_nothing_say_so(capsys):
     assert main(["mfcc", "fcpe"]) == 0
     assert capsys.readouterr().out == "mfcc needs no download\nfcpe needs no download\n"
 
@@ -127,7 +123,9 @@ def test_check_names_what_has_changed(server, tmp_path, capsys):
 def test_two_processes_at_once_download_once(server, tmp_path):
     url = server.put("a.pt", BODY, drip=0.01)
     both = [start("rmvpe", "--url", url, "--folder", tmp_path) for _ in range(2)]
-    assert [outcome(process)[0] for process in both] == [0, 0]
+    outcomes = [outcome(process) for process in both]
+    assert [code for code, _, _ in outcomes] == [0, 0]
+    assert sum("another download of rmvpe is running" in lines for _, lines, _ in outcomes) == 1
     assert len(server.requests) == 1 and (tmp_path / "rmvpe.pt").read_bytes() == BODY
     assert not list(tmp_path.glob("*.part*"))
 
@@ -179,7 +177,7 @@ def test_a_folder_that_may_not_be_written_is_named(server, capsys):
         assert os.listdir(folder) == [] and server.requests == []
 
 
-def test_a_mirror_that_fails_is_told_in_a_line(server, tmp_path):
+def test_a_mirror_that_fails_is_one_line(server, tmp_path):
     url = server.put("a.pt", BODY, faults=[Fault(status=404)])
     code, lines, error = outcome(start("rmvpe", "--url", url, "--folder", tmp_path))
     assert code == 2 and f"warning: {url}: answers 404 Not Found" in lines

@@ -7,7 +7,6 @@ they ask for is spread over the ways a pickle has to run code.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.torch_files import wrap
@@ -18,62 +17,34 @@ def _text(value: str) -> bytes:
     return b"X" + len(data).to_bytes(4, "little") + data
 
 
-def _command(trace: Path) -> bytes:
-    return _text(f"touch '{trace}'")
-
-
-def _source(trace: Path) -> bytes:
-    return _text(f"open({str(trace)!r}, 'w').close()")
-
-
-# opcodes that leave one value on the stack, and the name that is to be in the refusal
-PAYLOADS: dict[str, tuple[Callable[[Path], bytes], str]] = {
-    "system": (lambda trace: b"cos\nsystem\n" + _command(trace) + b"\x85R", "os.system"),
-    "posix": (lambda trace: b"cposix\nsystem\n" + _command(trace) + b"\x85R", "posix.system"),
-    "exec": (lambda trace: b"cbuiltins\nexec\n" + _source(trace) + b"\x85R", "builtins.exec"),
-    "python 2": (lambda trace: b"c__builtin__\neval\n" + _source(trace) + b"\x85R", "builtins.eval"),
+# opcodes that leave one value on the stack, with COMMAND for a text that the shell runs, SOURCE for one that
+# Python runs and FILE for the name of the file; and the name that is to be in the refusal
+PAYLOADS: dict[str, tuple[bytes, str]] = {
+    "system": (b"cos\nsystem\nCOMMAND\x85R", "os.system"),
+    "posix": (b"cposix\nsystem\nCOMMAND\x85R", "posix.system"),
+    "exec": (b"cbuiltins\nexec\nSOURCE\x85R", "builtins.exec"),
+    "python 2": (b"c__builtin__\neval\nSOURCE\x85R", "builtins.eval"),
     "process": (
-        lambda trace: (
-            b"csubprocess\ncheck_call\n(" + b"]" + _text("touch") + b"a" + _text(str(trace)) + b"atR"
-        ),
+        b"csubprocess\ncheck_call\n(]" + _text("touch") + b"aFILEatR",
         "subprocess.check_call",
     ),
     # map(os.system, [command]) does nothing until a tuple is made of it
     "new object": (
-        lambda trace: (
-            b"cbuiltins\ntuple\ncbuiltins\nmap\ncos\nsystem\n]" + _command(trace) + b"a\x86\x81\x85\x81"
-        ),
+        b"cbuiltins\ntuple\ncbuiltins\nmap\ncos\nsystem\n]COMMANDa\x86\x81\x85\x81",
         "builtins.map",
     ),
     # a namespace is given a method that takes its state, and then a state
     "set state": (
-        lambda trace: (
-            b"cargparse\nNamespace\n)\x81}"
-            + _text("__setstate__")
-            + b"cos\nsystem\nsb"
-            + _command(trace)
-            + b"b"
-        ),
+        b"cargparse\nNamespace\n)\x81}" + _text("__setstate__") + b"cos\nsystem\nsbCOMMANDb",
         "os.system",
     ),
-    "instance": (lambda trace: b"(" + _command(trace) + b"ios\nsystem\n", "os.system"),
-    "object": (lambda trace: b"(cos\nsystem\n" + _command(trace) + b"o", "os.system"),
-    "stack": (
-        lambda trace: b"\x8c\x02os\x8c\x06system\x93" + _command(trace) + b"\x85R",
-        "os.system",
-    ),
-    "torch": (
-        lambda trace: b"ctorch.utils.collect_env\nrun\n" + _command(trace) + b"\x85R",
-        "torch.utils.collect_env.run",
-    ),
-    "numpy": (
-        lambda trace: b"cnumpy.testing\nrunstring\n" + _source(trace) + b"}\x86R",
-        "numpy.testing.runstring",
-    ),
+    "instance": (b"(COMMANDios\nsystem\n", "os.system"),
+    "object": (b"(cos\nsystem\nCOMMANDo", "os.system"),
+    "stack": (b"\x8c\x02os\x8c\x06system\x93COMMAND\x85R", "os.system"),
+    "torch": (b"ctorch.utils.collect_env\nrun\nCOMMAND\x85R", "torch.utils.collect_env.run"),
+    "numpy": (b"cnumpy.testing\nrunstring\nSOURCE}\x86R", "numpy.testing.runstring"),
     "attribute": (
-        lambda trace: (
-            b"cbuiltins\ngetattr\ncos\nsystem\n" + _text("__call__") + b"\x86R" + _command(trace) + b"\x85R"
-        ),
+        b"cbuiltins\ngetattr\ncos\nsystem\n" + _text("__call__") + b"\x86RCOMMAND\x85R",
         "builtins.getattr",
     ),
 }
@@ -81,7 +52,10 @@ PAYLOADS: dict[str, tuple[Callable[[Path], bytes], str]] = {
 
 def payload_pickle(name: str, trace: Path, key: str = "model") -> bytes:
     """Return the pickle of ``{key: {"weight": payload}}``, which creates the file ``trace``."""
-    payload = PAYLOADS[name][0](trace)
+    payload = (
+        PAYLOADS[name][0].replace(b"COMMAND", _text(f"touch '{trace}'")).replace(b"FILE", _text(str(trace)))
+    )
+    payload = payload.replace(b"SOURCE", _text(f"open({str(trace)!r}, 'w').close()"))
     return b"\x80\x02}" + _text(key) + b"}" + _text("weight") + payload + b"ss."
 
 
@@ -95,7 +69,7 @@ def write_payload(path: Path, container: str, trace: Path, name: str = "system",
 
 
 def write_outside(path: Path, container: str) -> Path:
-    """Write a file whose model is an object kept outside of the pickle, by a name that is no storage."""
+    """Write a file whose model is an object kept outside of the pickle, by a name that is not a storage."""
     return wrap(b"\x80\x02}" + _text("model") + _text("os.system") + b"\x85Qs.", container, path)
 
 

@@ -1,4 +1,4 @@
-"""A web server on the loopback that misbehaves on order, for the tests of downloads."""
+"""A web server on the loopback with faults on demand, for the tests of downloads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from modules.pretrained import download
 
 
-def isolate(monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing but the loopback be reached, as without a connection, and lose no time between tries."""
     look_up = socket.getaddrinfo
 
@@ -142,8 +142,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def file_server() -> Iterator[FileServer]:
-    """Run a server on a free port of 127.0.0.1."""
+def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """Run a server on a free port of 127.0.0.1, which is all that can be reached meanwhile."""
+    _isolate(monkeypatch)
     files = FileServer()
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.files = files

@@ -53,6 +53,7 @@ def test_the_wanted_files_come_out_of_whatever_folder(run):
         (("C:\\evil", b"x"), "outside its folder"),
         (("a\\..\\..\\evil", b"x"), "outside its folder"),
         ((link("elsewhere"), b"/etc"), "is a link"),
+        ((link("model"), b"/etc/passwd"), "is a link"),
         (("other/model", b"x"), "'model' twice"),
     ],
 )
@@ -63,19 +64,8 @@ def test_an_archive_that_tries_more_is_refused_as_a_whole(run, tmp_path, extra, 
     assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "pretrain"}
 
 
-def test_a_link_in_the_place_of_the_model_is_refused(run, tmp_path):
-    with pytest.raises(ArchiveError, match="is a link"):
-        run((link("model"), b"/etc/passwd"), GOOD[1])
-
-
-def test_a_bomb_is_not_unpacked(run, tmp_path):
+def test_a_zip_bomb_is_not_unpacked_even_if_it_understates_its_size(run, tmp_path):
     with pytest.raises(ArchiveError, match="claim to be 50000002"):
-        run(("model", bytes(50_000_000)), GOOD[1])
-    assert list((tmp_path / "pretrain").iterdir()) == []
-
-
-def test_a_bomb_that_understates_its_size_is_found(run, tmp_path):
-    with pytest.raises(ArchiveError):
         run(("model", bytes(50_000_000)), GOOD[1])
     archive = tmp_path / "a.zip"
     claimed = (50_000_000).to_bytes(4, "little")
@@ -91,22 +81,20 @@ def test_a_file_that_lacks_is_named(run):
         run(GOOD[0])
 
 
-@pytest.mark.parametrize("where", range(0, 200, 7))
-def test_a_damaged_archive_writes_nothing_that_is_not_right(run, tmp_path, where):
-    good = run(*GOOD)
-    archive = tmp_path / "a.zip"
-    body = bytearray(archive.read_bytes())
-    body[where] ^= 0xFF
-    archive.write_bytes(body)
-    root = tmp_path / "new"
-    root.mkdir()
-    places = {name: root / name for name in ("model", "config.json")}
-    try:
-        unpack(archive, places, frozenset(places.values()))
-    except ArchiveError:
-        assert list(root.iterdir()) == []
-    else:  # a bit that does not matter, such as a date
-        assert {path.name: path.read_bytes() for path in root.iterdir()} == good
+def test_a_damaged_archive_writes_nothing_that_is_not_right(run, tmp_path):
+    good, archive = run(*GOOD), tmp_path / "a.zip"
+    whole = archive.read_bytes()
+    for where in range(0, 200, 7):
+        archive.write_bytes(whole[:where] + bytes([whole[where] ^ 0xFF]) + whole[where + 1 :])
+        root = tmp_path / str(where)
+        root.mkdir()
+        places = {name: root / name for name in ("model", "config.json")}
+        try:
+            unpack(archive, places, frozenset(places.values()))
+        except ArchiveError:
+            assert list(root.iterdir()) == []
+        else:  # a bit that does not matter, such as a date
+            assert {path.name: path.read_bytes() for path in root.iterdir()} == good
 
 
 def test_when_one_file_cannot_be_placed_none_is(run, tmp_path):

@@ -42,43 +42,37 @@ def test_the_registries_and_the_table_agree():
     assert needed == set(WEIGHTS)
 
 
-@pytest.mark.parametrize("key", WEIGHTS)
-def test_every_line_is_complete(key):
-    line = WEIGHTS[key]
-    assert line.purpose.endswith(".") and line.licence
-    assert line.sources or line.by_hand
-    for name in line.files:
-        assert not name.startswith(("/", ".")) and ".." not in name
-    for source in line.sources:
-        assert source.url.startswith("https://")
-        assert source.sha256 is None or SHA256.fullmatch(source.sha256)
-        if source.members:
-            assert set(line.files) <= set(source.members.values())
-    assert all(SHA256.fullmatch(sha) for sha in line.known)
-
-
-def test_no_two_lines_share_a_file():
-    names = [name for line in WEIGHTS.values() for name in (*line.files, *line.aliases)]
+def test_every_entry_is_complete():
+    for key, entry in WEIGHTS.items():
+        assert entry.purpose.endswith(".") and entry.licence, key
+        assert entry.sources or entry.by_hand, key
+        assert not any(name.startswith(("/", ".")) or ".." in name for name in entry.files), key
+        for source in entry.sources:
+            assert source.url.startswith("https://")
+            assert source.sha256 is None or SHA256.fullmatch(source.sha256)
+            assert not source.members or set(entry.files) <= set(source.members.values())
+        assert all(SHA256.fullmatch(sha) for sha in entry.known)
+        if key.startswith("whisper"):  # which states its checksum in its address
+            assert entry.sources[0].url.split("/")[-2] == entry.sources[0].sha256
+    names = [name for entry in WEIGHTS.values() for name in (*entry.files, *entry.aliases)]
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("key", [key for key in WEIGHTS if key.startswith("whisper")])
-def test_whisper_states_its_checksum_in_its_address(key):
-    (source,) = WEIGHTS[key].sources
-    assert source.url.split("/")[-2] == source.sha256
-
-
-@pytest.mark.parametrize("key", WEIGHTS)
-def test_a_missing_file_says_which_how_and_where_in_one_line(key, root):
-    assert find_weights(key) is None
-    with pytest.raises(MissingWeightsError) as caught:
-        weights_path(key)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(str(root / name) in message for name in WEIGHTS[key].files)
-    if WEIGHTS[key].sources:
-        assert f"python -m pretrain {key}." in message
-    assert all(source.url in message for source in WEIGHTS[key].sources)
+def test_a_missing_file_says_which_how_and_where_in_one_line(root):
+    for key, entry in WEIGHTS.items():
+        assert find_weights(key) is None
+        with pytest.raises(MissingWeightsError) as caught:
+            weights_path(key)
+        message = str(caught.value)
+        assert "\n" not in message
+        assert all(str(root / name) in message for name in entry.files)
+        assert (f"python -m pretrain {key}." in message) == bool(entry.sources)
+        assert all(source.url in message for source in entry.sources)
+    assert "dec." in missing_message("nsf-snake-hifigan") and "G_*.pth" in missing_message(
+        "nsf-snake-hifigan"
+    )
+    message = missing_message("rmvpe")  # a zip says which of its files is meant
+    assert "rmvpe.pt or https://" in message and "rmvpe.zip (model.pt in it)" in message
 
 
 def test_what_is_there_is_not_called_missing(root):
@@ -88,17 +82,6 @@ def test_what_is_there_is_not_called_missing(root):
     assert message.startswith(f"{root}/nsf_hifigan/config.json is missing")
     put(root, "nsf_hifigan/config.json")
     assert weights_path("nsf-hifigan") == root / "nsf_hifigan/model"
-
-
-def test_the_snake_vocoder_has_no_download_and_says_what_to_do():
-    message = missing_message("nsf-snake-hifigan")
-    assert "dec." in message and "G_*.pth" in message and "config.json" in message
-    assert "python -m pretrain" not in message
-
-
-def test_a_zip_says_which_of_its_files_is_meant():
-    message = missing_message("rmvpe")
-    assert "rmvpe.pt or https://" in message and "rmvpe.zip (model.pt in it)" in message
 
 
 def test_hubert_base_serves_under_its_own_name_too(root):
@@ -146,16 +129,10 @@ def test_a_fingerprint_tells_files_apart(root):
         assert fingerprint("rmvpe") != first, where
     put(root, "rmvpe.pt", body=body[:-1])
     assert fingerprint("rmvpe") != first
-
-
-@pytest.mark.parametrize("size", [0, 1, 100, 1 << 20, (1 << 20) + 1])
-def test_a_fingerprint_of_any_size(root, size):
-    put(root, "rmvpe.pt", body=bytes(size))
-    assert fingerprint("rmvpe").startswith(f"rmvpe-{size}-")
-
-
-def test_a_fingerprint_covers_what_lies_beside(root):
-    put(root, "nsf_hifigan/model", "nsf_hifigan/config.json")
+    for size in (0, 1, 100, 1 << 20, (1 << 20) + 1):
+        put(root, "rmvpe.pt", body=bytes(size))
+        assert fingerprint("rmvpe").startswith(f"rmvpe-{size}-")
+    put(root, "nsf_hifigan/model", "nsf_hifigan/config.json")  # which lies beside and counts
     first = fingerprint("nsf-hifigan")
     put(root, "nsf_hifigan/config.json", body=b"{}")
     assert fingerprint("nsf-hifigan") != first

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import platform
 
-import torch
+from modules.common.cli import make_parser
 
 BENCHMARKS = {  # module in benchmarks/, by name
     "machine": "machine",
@@ -26,8 +25,8 @@ BENCHMARKS = {  # module in benchmarks/, by name
 
 
 def main() -> None:
-    """Run the benchmarks that are named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run the named benchmarks, or all."""
+    parser = make_parser(__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="name", help=f"any of: {', '.join(BENCHMARKS)}; default: all"
     )
@@ -35,6 +34,8 @@ def main() -> None:
     unknown = set(names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    import torch  # not at the top: processes of benchmarks import this file, and some must not load it
+
     print(
         f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads, {platform.machine()}\n"

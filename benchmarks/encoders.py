@@ -1,22 +1,21 @@
-"""What each speech encoder costs at its published size, with random weights: docs/encoders.md.
+"""Cost of each speech encoder at its published size, with random weights: docs/encoders.md.
 
-Every encoder has a process of its own, reads a file in the published layout
-through the project's loader, and is timed on a voice of 10 s. The baseline of a
+Every encoder runs in a process of its own, reads a file in the published layout
+through the project's loader, and is timed on 10 s of voice. The baseline of a
 batch is the same clips one by one, in the same run.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import seconds, table
+from benchmarks.measure import isolated, peak_memory, seconds, table
 
 CLIPS = (2.0, 2.5, 3.0, 3.5, 2.0, 2.5, 3.0, 3.5)  # s, of a batch
 LENGTH = 10.0  # s
-_REPEATS = 2
+REPEATS = 2
 
 
 def main() -> None:
@@ -24,61 +23,49 @@ def main() -> None:
     from tests.support.published import ENCODER_CASES, write_full_encoder
 
     rows = []
-    names = ["mfcc", *(name for name in ENCODER_CASES if not name.endswith("-onnx"))]
-    for name in names:
+    for name in ("mfcc", *(name for name in ENCODER_CASES if not name.endswith("-onnx"))):
         with tempfile.TemporaryDirectory() as folder:
-            path = str(write_full_encoder(name, Path(folder))) if name != "mfcc" else ""
-            command = [sys.executable, "-m", "benchmarks.encoders", name, path]
-            rows.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("|"))
+            path = None if name == "mfcc" else write_full_encoder(name, Path(folder))
+            rows.append(isolated(measure, name, path))
         print(f"{name}: done", file=sys.stderr, flush=True)
     header = ["encoder", "units", "parameters", "frames/s", "real-time factor", "bf16 over float32"]
     table([*header, "its error", "peak memory over idle", "batch over one by one"], rows)
 
 
-def measure(name: str, path: str) -> list[str]:
-    """Return the cells of one row."""
+def measure(name: str, path: Path | None) -> list[str]:
+    """Cells of one row."""
     import torch
 
-    from benchmarks.memory import peak
     from modules.common.device import cpu_has_bf16
     from tests.support.golden_cases import voice
     from vencoder import ENCODERS
 
-    ENCODERS.build("mfcc").encode(torch.from_numpy(voice(1.0, 16000)))  # what all of them import
+    ENCODERS.build("mfcc").encode(torch.from_numpy(voice(1.0, 16000)))  # imports what all of them need
     if path:
         import transformers  # noqa: F401
-    idle = peak()
-    options = {"weights": Path(path)} if path else {}
+    idle = peak_memory()
+    options = {"weights": path} if path else {}
     encoder = ENCODERS.build(name, **options)
     audio = torch.from_numpy(voice(LENGTH, 16000))
-    spent = seconds(lambda: encoder.encode(audio), _REPEATS)
+    spent = seconds(lambda: encoder.encode(audio), REPEATS)
     units = encoder.encode(audio)
-    over = peak() - idle
+    over = peak_memory() - idle
     ratio = error = batched = "–"
-    if "whisper" not in name:  # every clip is a window of 30 s there: nothing to gain, and long to wait for
+    if "whisper" not in name:  # which pads every clip to a window of 30 s: a batch gains nothing
         clips = [torch.from_numpy(voice(length, 16000, 180.0 + 20 * i)) for i, length in enumerate(CLIPS)]
-        alone = seconds(lambda: [encoder.encode(clip) for clip in clips], _REPEATS)
-        batched = f"{alone / seconds(lambda: encoder.encode_batch(clips), _REPEATS):.2f}×"
+        one_by_one = seconds(lambda: [encoder.encode(clip) for clip in clips], REPEATS)
+        batched = f"{one_by_one / seconds(lambda: encoder.encode_batch(clips), REPEATS):.2f}×"
     count = "0"
     if path:
         count = f"{sum(p.numel() for p in encoder.network.parameters()) / 1e6:.0f} M"
         del encoder
-        low = ENCODERS.build(name, weights=Path(path), dtype=torch.bfloat16)
+        low = ENCODERS.build(name, weights=path, dtype=torch.bfloat16)
         error = f"{float((low.encode(audio) - units).norm() / units.norm()):.1%}"
         if cpu_has_bf16():
-            ratio = f"{spent / seconds(lambda: low.encode(audio), _REPEATS):.2f}×"
-    return [
-        name,
-        str(len(units)),
-        count,
-        f"{units.shape[1] / spent:.0f}",
-        f"{spent / LENGTH:.4f}",
-        ratio,
-        error,
-        f"{over / 1024:.0f} MB",
-        batched,
-    ]
+            ratio = f"{spent / seconds(lambda: low.encode(audio), REPEATS):.2f}×"
+    speed = [f"{units.shape[1] / spent:.0f}", f"{spent / LENGTH:.4f}", ratio, error]
+    return [name, str(len(units)), count, *speed, f"{over / 2**20:.0f} MB", batched]
 
 
 if __name__ == "__main__":
-    print("|".join(measure(*sys.argv[1:])), end="")
+    main()

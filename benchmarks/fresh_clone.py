@@ -1,24 +1,23 @@
-"""What the first commands cost on a fresh clone, in time and disk: the table in README.md.
+"""Cost of the first commands on a fresh clone, in time and disk space: the table in README.md.
 
     python -m benchmarks.fresh_clone [--folder <an empty folder, with room>]
 
 clones the last commit of this project and runs `make install`, `make demo` and
 `make test` there, one after the other, as a newcomer would. The installation is as
-quick as the connection, and pip's cache, allow. Without --folder the clone is deleted.
+fast as the connection and pip's cache. Without --folder the clone is deleted.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import table
 from benchmarks.workspace import ROOT
+from modules.common.cli import make_parser
 
 COMMANDS = {
     "git clone": ["git", "clone", "--quiet", str(ROOT), "."],
@@ -29,24 +28,16 @@ COMMANDS = {
 
 
 def disk_use(folder: Path) -> int:
-    """Return the bytes that a folder takes on the disk; hard links count once, links not at all."""
-    seen = {(status.st_dev, status.st_ino): _size(status) for status in _statuses(folder)}
-    return sum(seen.values())
-
-
-def _statuses(folder: Path) -> Iterator[os.stat_result]:
-    for place, _, names in os.walk(folder):
-        for name in names:
-            yield os.lstat(Path(place) / name)
-
-
-def _size(status: os.stat_result) -> int:
-    blocks = getattr(status, "st_blocks", None)  # Windows has none
-    return status.st_size if blocks is None else 512 * blocks
+    """Bytes of a folder on the disk; hard links count once, symbolic links are not followed."""
+    files = (os.lstat(Path(place) / name) for place, _, names in os.walk(folder) for name in names)
+    # blocks of 512 bytes; Windows has none
+    blocks = hasattr(os.stat_result, "st_blocks")
+    sizes = {(f.st_dev, f.st_ino): 512 * f.st_blocks if blocks else f.st_size for f in files}
+    return sum(sizes.values())
 
 
 def run(folder: Path) -> list[list[str]]:
-    """Run the commands in an empty folder; return a row of the table for each."""
+    """Run the commands in an empty folder: a row of the table for each."""
     rows, before = [], disk_use(folder)
     for name, command in COMMANDS.items():
         began = time.monotonic()
@@ -60,9 +51,10 @@ def run(folder: Path) -> list[list[str]]:
 
 def main() -> None:
     """Run the commands and print the table."""
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    parser.add_argument("--folder", type=Path, help="where to clone to; it is kept (default: deleted)")
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--folder", type=Path, help="folder to clone to; it is kept (default: a temporary folder)"
+    )
     args = parser.parse_args()
     if args.folder and args.folder.exists() and any(args.folder.iterdir()):
         parser.error(f"{args.folder} is not empty")

@@ -1,20 +1,17 @@
-"""The peak memory and time of loading a model that lies beside an optimizer of twice its size.
+"""Peak memory and time of loading a model from a file that also holds an optimizer of twice its size.
 
-The file has the layout of fairseq's. ``torch.load`` reads it too, since the
-foreign objects that it would have to run are left out; they weigh nothing.
+The file has the layout of fairseq's. ``torch.load`` can read it too, since it
+has no objects of fairseq's classes; those are small.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections import OrderedDict
 from pathlib import Path
 
-from benchmarks.measure import table
-from benchmarks.memory import peak
+from benchmarks.measure import isolated, peak_memory, table
 
 N_TENSORS = 100
 N_VALUES = 1_000_000  # float32 in each: 400 MB of model
@@ -27,31 +24,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for kind in ("zip", "legacy"):
             path = Path(name) / f"{kind}.pt"
-            _run("write", path)
-            size = path.stat().st_size
+            isolated(_write, path)
             found = {}
             for reader in ("torch.load", "read_weights"):
-                runs = [list(map(float, _run(reader, path).split())) for _ in range(REPEATS)]
-                found[reader] = min(run[0] for run in runs), min(run[1] for run in runs)
-            base = found["torch.load"]
-            rows += [
-                [
-                    f"{kind}, {size / 1e6:.0f} MB",
-                    reader,
-                    f"{seconds:.2f} s",
-                    f"{seconds / base[0]:.2f}",
-                    f"{memory / 1e6:.0f} MB",
-                    f"{memory / base[1]:.2f}",
-                ]
-                for reader, (seconds, memory) in found.items()
-            ]
+                runs = [isolated(_load, reader, path) for _ in range(REPEATS)]
+                found[reader] = [min(values) for values in zip(*runs, strict=True)]
+            baseline = found["torch.load"]
+            for reader, (seconds, memory) in found.items():
+                times = [f"{seconds:.2f} s", f"{seconds / baseline[0]:.2f}"]
+                peaks = [f"{memory / 1e6:.0f} MB", f"{memory / baseline[1]:.2f}"]
+                rows.append([f"{kind}, {path.stat().st_size / 1e6:.0f} MB", reader, *times, *peaks])
             path.unlink()
     table(["file", "reader", "time", "ratio", "peak memory over idle", "ratio"], rows)
-
-
-def _run(work: str, path: Path) -> str:
-    script = [sys.executable, "-m", "benchmarks.loading", work, str(path)]
-    return subprocess.run(script, capture_output=True, check=True, text=True).stdout
 
 
 def _write(path: Path) -> None:
@@ -73,12 +57,13 @@ def _write(path: Path) -> None:
     torch.save(content, path, _use_new_zipfile_serialization=path.stem == "zip")
 
 
-def _load(reader: str, path: Path) -> None:
+def _load(reader: str, path: Path) -> tuple[float, float]:
+    """Seconds of loading, and its peak memory over the idle process, bytes."""
     import torch
 
     from modules.checkpoint import read_weights, state_of
 
-    idle = peak()
+    idle = peak_memory()
     began = time.perf_counter()
     if reader == "read_weights":
         state = state_of(read_weights(path, keep=("model",)), path, "model")
@@ -86,11 +71,8 @@ def _load(reader: str, path: Path) -> None:
         state = torch.load(path, map_location="cpu", weights_only=False)["model"]
     seconds = time.perf_counter() - began
     assert len(state) == N_TENSORS
-    print(seconds, (peak() - idle) * 1024)
+    return seconds, peak_memory() - idle
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "write":
-        _write(Path(sys.argv[2]))
-    else:
-        _load(sys.argv[1], Path(sys.argv[2]))
+    main()

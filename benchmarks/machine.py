@@ -1,8 +1,11 @@
-"""What the machine can do at best: the floor under every other number."""
+"""Peak performance of the machine: the bound of all other numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import seconds, table
 
@@ -10,9 +13,9 @@ _SIZE = 2048
 
 
 def peak_flops(dtype: torch.dtype) -> float:
-    """Return operations per second of a large matrix product or convolution, whichever is faster.
+    """Operations per second of a large matrix product or convolution, whichever is faster.
 
-    They run in different libraries, and which one is better depends on the maker of the processor.
+    They use different libraries, and which one is faster depends on the processor.
     """
     a, b = (torch.randn(_SIZE, _SIZE).to(dtype) for _ in range(2))
     product = 2 * _SIZE**3 / seconds(lambda: a @ b, 9)
@@ -21,8 +24,15 @@ def peak_flops(dtype: torch.dtype) -> float:
     return max(product, operations / seconds(lambda: torch.conv1d(sound, kernel), 9))
 
 
+def count_operations(work: Callable[[], object]) -> float:
+    """Multiplications and additions of the matrix products and convolutions in ``work``."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
+
+
 def bandwidth() -> float:
-    """Return bytes per second of copying memory (read and written)."""
+    """Bytes per second of copying memory (read and written)."""
     source = torch.zeros(64 * 2**20)
     target = torch.empty_like(source)
     return 2 * source.nbytes / seconds(lambda: target.copy_(source), 9)

@@ -1,15 +1,13 @@
 """One song through the ONNX chain and through PyTorch, each in a process of its own.
 
-``python -m benchmarks.onnx_chain song.wav`` takes that song instead of a synthetic one.
+``python -m benchmarks.onnx_chain song.wav`` converts that song instead of a synthetic one.
 Nothing is imported at the top that loads PyTorch, since the ONNX chain's process runs this file too.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,60 +15,52 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import table
+from benchmarks.measure import isolated, peak_memory, table
 
 SECONDS = 30.0
 STARTS = 5  # of each chain; the start-up is their median
-_CHECKED: list[list[str]] = []  # what the export says of the voices
 KINDS = {"PyTorch": "torch", "onnxruntime": "onnx"}
 
 
 def main(song: Path | None = None) -> None:
-    """Print start-up, real-time factor and peak memory of both, and how far their results are apart."""
-    rows = []
+    """Print start-up, real-time factor and peak memory of both, and the difference of their results."""
+    rows, checks = [], []
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         song = song or _write_song(root / "song.wav")
-        for label, folder in _write_voices(root).items():
-            runs = {kind: _runs(kind, folder, song, root) for kind in KINDS.values()}
-            apart = _difference(root / "torch.wav", root / "onnx.wav")
+        for label, (folder, differences) in _write_voices(root).items():
+            checks += [[label, difference] for difference in differences]
+            runs = {kind: _measure(kind, folder, song, root) for kind in KINDS.values()}
+            difference = _difference(root / "torch.wav", root / "onnx.wav")
             for title, kind in KINDS.items():
                 run = runs[kind]
-                rows.append(
-                    [
-                        f"{label}, {title}",
-                        f"{run['start']:.2f} s",
-                        f"{run['factor']:.3f}",
-                        f"{run['peak'] / 1024:.0f} MB",
-                        f"{run['idle'] / 1024:.0f} MB",
-                        apart if kind == "onnx" else "",
-                    ]
-                )
+                memory = [f"{run[key] / 2**20:.0f} MB" for key in ("peak", "idle")]
+                cells = [f"{run['start']:.2f} s", f"{run['factor']:.3f}", *memory]
+                rows.append([f"{label}, {title}", *cells, difference if kind == "onnx" else ""])
     header = ["chain", "start-up", "real-time factor", "peak memory", "before the song"]
     table([*header, "samples (mel) apart, at most"], rows)
     print("\nGraph by graph (onnx_export.py --check):\n")
-    table(["voice", "largest difference"], _CHECKED)
+    table(["voice", "largest difference"], checks)
 
 
 def _write_song(path: Path) -> Path:
+    from benchmarks.workspace import synthetic_song
     from modules.dsp.audio import write_audio
-    from synthetic_voice import SINGERS, compose, sing
 
-    singer = next(iter(SINGERS.values()))
-    write_audio(path, sing(compose(singer, SECONDS, 3), singer, seed=3).audio, 44100)
+    write_audio(path, synthetic_song(SECONDS, 3), 44100)
     return path
 
 
-def _write_voices(root: Path) -> dict[str, Path]:
-    """Write voices of random weights, and export them; return their folders by what they are."""
-    os.environ["GLOW_SVC_PRETRAIN"] = str(root / "pretrain")  # before benchmarks.workspace looks
+def _write_voices(root: Path) -> dict[str, tuple[Path, list[str]]]:
+    """Write and export voices of random weights: folder and largest differences of each, by its label."""
+    os.environ["GLOW_SVC_PRETRAIN"] = str(root / "pretrain")
     import torch
 
-    from benchmarks.conversion import no_download
     from benchmarks.vocoding import PUBLISHED, load_random
-    from benchmarks.workspace import run, script
+    from benchmarks.workspace import run, script, template_without_downloads
     from models import GlowSVC
     from modules.checkpoint import write_checkpoint
+    from modules.common.files import write_json
     from modules.config import parse_config
     from vdecoder.generator import Generator
 
@@ -80,53 +70,39 @@ def _write_voices(root: Path) -> dict[str, Path]:
     load_random(vocoder)
     write_checkpoint(pretrain / "model", {"generator": vocoder.state_dict()})
     analysis = {"sampling_rate": 44100, "n_fft": 2048, "win_size": 2048, "hop_size": 512}
-    values = {**asdict(PUBLISHED), **analysis, "fmin": 40, "fmax": 16000}
-    (pretrain / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    write_json(pretrain / "config.json", {**asdict(PUBLISHED), **analysis, "fmin": 40, "fmax": 16000})
 
-    folders = {}
+    voices = {}
     for label, template, vocoder_name in (
         ("tiny, WORLD", "config_tiny_template.json", "world"),
         ("published size, NSF-HiFiGAN", "config_template.json", "nsf-hifigan"),
     ):
         folder = root / "checkpoints" / label
-        folder.mkdir(parents=True)
-        config = asdict(no_download(template))
+        config = asdict(template_without_downloads(template))
         config["model"] |= {"vocoder_name": vocoder_name, "n_speakers": 2}
         config["spk"] = {"voice": 0, "other": 1}
-        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        write_json(folder / "config.json", config)
         torch.manual_seed(0)
         model = GlowSVC(parse_config(config).model)
         for name, tensor in model.named_parameters():
-            if ".post." in name:  # which begin as nothing, and would let the WaveNets go unheard
+            if ".post." in name:  # initialised with zeros, which would hide the WaveNets
                 torch.nn.init.normal_(tensor, std=0.01)
         write_checkpoint(folder / "model.pth", {"model": model.state_dict()})
-        said = run(root, script("onnx_export.py", "-n", label, "--check"))
-        lines = (line for line in said.splitlines() if line.startswith("largest difference of "))
-        _CHECKED.extend([label, line.removeprefix("largest difference of ")] for line in lines)
-        folders[label] = folder
-    return folders
+        output = run(root, script("onnx_export.py", "-n", label, "--check")).splitlines()
+        start = "largest difference of "
+        voices[label] = folder, [line.removeprefix(start) for line in output if line.startswith(start)]
+    return voices
 
 
-def _runs(kind: str, folder: Path, song: Path, root: Path) -> dict[str, float]:
-    """Return what the process of one chain says of itself, and the median start-up of several."""
-    said = [_process(kind, folder, song, root) for _ in range(STARTS)]
-    said.append(_process(kind, folder, song, root, root / f"{kind}.wav"))
-    return {**said[-1], "start": statistics.median(one["start"] for one in said)}
+def _measure(kind: str, folder: Path, song: Path, root: Path) -> dict[str, float]:
+    """Numbers of the process of one chain, and the median start-up of several."""
+    starts = [isolated(_convert, kind, folder, song, None, time.time())["start"] for _ in range(STARTS)]
+    run = isolated(_convert, kind, folder, song, root / f"{kind}.wav", time.time())
+    return {**run, "start": statistics.median([*starts, run["start"]])}
 
 
-def _process(kind: str, folder: Path, song: Path, root: Path, result: Path | str = "") -> dict[str, float]:
-    """Load a voice in a new process, and convert ``song`` if there is a ``result`` to write."""
-    command = [sys.executable, "-m", "benchmarks.onnx_chain", kind, str(folder), str(song), str(result)]
-    done = subprocess.run([*command, str(time.time())], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    said: dict[str, float] = json.loads(done.stdout)
-    return said
-
-
-def _convert(kind: str, folder: Path, song: str, result: str, began: float) -> None:
-    """Load one of the chains and convert ``song``; print how long it took to start, and its cost."""
-    from benchmarks.memory import peak
+def _convert(kind: str, folder: Path, song: Path, result: Path | None, began: float) -> dict[str, float]:
+    """Load a chain, and convert ``song`` if there is a ``result`` to write; times and memory."""
     from inference.options import ConvertOptions
 
     options = ConvertOptions(
@@ -146,10 +122,10 @@ def _convert(kind: str, folder: Path, song: str, result: str, began: float) -> N
         from inference.converter import Converter
 
         converter = Converter(options)
-    start, idle = time.time() - began, peak()
+    start, idle = time.time() - began, peak_memory()
     factor = converter.convert(song, result, "voice").real_time_factor if result else 0.0
     assert (kind == "onnx") != ("torch" in sys.modules)
-    print(json.dumps({"start": start, "factor": factor, "idle": idle, "peak": peak()}))
+    return {"start": start, "factor": factor, "idle": idle, "peak": peak_memory()}
 
 
 def _difference(one: Path, other: Path) -> str:
@@ -166,7 +142,4 @@ def _difference(one: Path, other: Path) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 6:
-        _convert(sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4], float(sys.argv[5]))
-    else:
-        main(*map(Path, sys.argv[1:]))
+    main(*map(Path, sys.argv[1:]))

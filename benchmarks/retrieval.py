@@ -1,24 +1,20 @@
-"""What a retrieval index costs and finds, against its size: building, searching, memory.
+"""Cost and accuracy of a retrieval index against its size: building, searching, memory.
 
     python -m benchmarks.retrieval --sizes 10000 100000 1000000 --reduce --plot docs/retrieval.png
 
-There is no singer with 1 M unit frames (5½ hours) here, so units are made up, in
-the shape of real ones rather than as independent noise, in which no neighbour
-is near: a path through 100 targets (phones) in 24 dimensions, 4 to 15 frames
-from one to the next, each met a little differently each time; bent by a random
-layer of tanh into 768 channels; and noise. Another singer is the same targets,
-all shifted. They are written as preprocess_hubert_f0.py would and indexed as
-train_index.py does. Every step runs in a process of its own, so that its memory
-is its own. Times are those of the processor, which other work does not lengthen:
-on several cores, what all of them spend.
+There is no singer with 1 M unit frames (5½ hours) here, so units are synthetic, in
+the shape of real ones rather than independent noise, which has no near neighbours:
+a path through 100 targets (phones) in 24 dimensions, 4 to 15 frames from one to
+the next, with some variation each time; mapped by a random layer of tanh to 768
+channels; and noise. Another singer has the same targets, all shifted. They are
+written as preprocess_hubert_f0.py would and indexed as train_index.py does. Every
+step runs in a process of its own, so that its memory is its own. Times are CPU
+times, which other work does not affect, summed over all cores.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,130 +24,109 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import table
-from benchmarks.memory import peak
+from benchmarks.measure import isolated, peak_memory, table
+from modules.common.cli import make_parser
 
 DIMS = 768
 CLIP = 500  # frames, 10 s
 MINUTE = 3000  # frames, in slices of 30 s
-_LATENT, _HIDDEN, _PHONES = 24, 256, 100
-_NOISE = 0.05  # of values whose deviation is about 0.77
+LATENT, HIDDEN, PHONES = 24, 256, 100
+NOISE = 0.05  # of values whose deviation is about 0.77
+COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+    (
+        "vectors",
+        lambda row: (
+            f"{row['frames']:,}" + (f" → {row['vectors']:,}" if row["vectors"] < row["frames"] else "")
+        ),
+    ),
+    ("lists", lambda row: str(row["lists"])),
+    ("searched", lambda row: str(row["nprobe"])),
+    ("build", lambda row: f"{row['build']:.1f} s"),
+    ("its peak memory", lambda row: f"{row['build_memory'] / 1e6:.0f} MB"),
+    ("file", lambda row: f"{row['bytes'] / 1e6:.0f} MB"),
+    ("load", lambda row: f"{row['load']:.2f} s"),
+    ("search, per minute of song", lambda row: f"{row['search']:.2f} s"),
+    ("its peak memory", lambda row: f"{row['search_memory'] / 1e6:.0f} MB"),
+)
 
 
-def made_up(n: int, dims: int, seed: int, shift: float = 0.0) -> np.ndarray:
-    """Return units (n, D) of one clip; ``shift`` moves the singer."""
-    world, rng = np.random.default_rng(0), np.random.default_rng((1, seed))
-    phones = 2.0 * world.standard_normal((_PHONES, _LATENT))
-    bend = world.standard_normal((_LATENT, _HIDDEN)) / np.sqrt(_LATENT)
-    bias = 0.5 * world.standard_normal(_HIDDEN)
-    spread = world.standard_normal((_HIDDEN, dims)) / np.sqrt(_HIDDEN)
+def synthetic_units(n: int, dims: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Units (n, D) of one clip; ``shift`` moves all targets, as another singer does."""
+    fixed, rng = np.random.default_rng(0), np.random.default_rng((1, seed))
+    phones = 2.0 * fixed.standard_normal((PHONES, LATENT))
+    weight = fixed.standard_normal((LATENT, HIDDEN)) / np.sqrt(LATENT)
+    bias = 0.5 * fixed.standard_normal(HIDDEN)
+    output = fixed.standard_normal((HIDDEN, dims)) / np.sqrt(HIDDEN)
     n_targets = n // 4 + 2
-    targets = phones[rng.integers(_PHONES, size=n_targets)] + 0.5 * rng.standard_normal((n_targets, _LATENT))
+    targets = phones[rng.integers(PHONES, size=n_targets)] + 0.5 * rng.standard_normal((n_targets, LATENT))
     times = np.cumsum(rng.integers(4, 16, n_targets)) - 4
     path = np.stack([np.interp(np.arange(n), times, track) for track in targets.T], 1)
-    path += shift * np.random.default_rng(2).standard_normal(_LATENT)
-    units = np.tanh(path @ bend + bias) @ spread
-    return (units + _NOISE * rng.standard_normal(units.shape)).astype(np.float32)
+    path += shift * np.random.default_rng(2).standard_normal(LATENT)
+    units = np.tanh(path @ weight + bias) @ output
+    return (units + NOISE * rng.standard_normal(units.shape)).astype(np.float32)
 
 
 def songs(dims: int) -> dict[str, np.ndarray]:
-    """Return a minute of units (U, D) by the indexed singer that is in no index, and one by another."""
+    """A minute of units (U, D) by the indexed singer that is in no index, and one by another singer."""
     return {
-        who: np.concatenate([made_up(CLIP, dims, 10**6 + i, shift) for i in range(MINUTE // CLIP)])
-        for who, shift in (("same", 0.0), ("other", 0.5))
+        singer: np.concatenate([synthetic_units(CLIP, dims, 10**6 + i, shift) for i in range(MINUTE // CLIP)])
+        for singer, shift in (("same", 0.0), ("other", 0.5))
     }
 
 
 def main(argv: Sequence[str] = ()) -> None:
     """Measure each size; print the tables, and draw the curve if asked to."""
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add("--sizes", type=int, nargs="+", default=[10_000, 30_000], help="frames, ascending (10000 30000)")
     add("--dims", type=int, default=DIMS, help="channels of a unit (%(default)s)")
     add("--reduce", action="store_true", help="also reduce the largest to 10 000 centres")
     add("--plot", type=Path, metavar="FILE", help="draw the cost against the size there")
     args = parser.parse_args(argv)
-    results, found = [], {}
+    rows, recall = [], {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _run("write", folder / "all" / "singer", max(args.sizes), args.dims)
+        isolated(_write, folder / "all" / "singer", max(args.sizes), args.dims)
         for size in args.sizes:
             _link(folder / "all" / "singer", folder / str(size) / "singer", size)
-            built = _run("build", folder / str(size), folder / f"{size}.pkl", 0)
-            results.append(built | _run("search", folder / f"{size}.pkl", args.dims, 0))
-        largest = folder / str(args.sizes[-1])
+            built = isolated(_build, folder / str(size), folder / f"{size}.pkl", 0)
+            rows.append(built | isolated(_search, folder / f"{size}.pkl", args.dims))
+        full, largest = rows.copy(), folder / str(args.sizes[-1])
         exact = folder / "exact.npz"
-        _run("exact", largest / "singer", args.dims, exact)
+        isolated(_write_exact, largest / "singer", args.dims, exact)
         kinds = {
             "all vectors": (f"{args.sizes[-1]}.pkl", 0),
             "all, 1 list searched": (f"{args.sizes[-1]}.pkl", 1),
         }
-        reduced = {}
         if args.reduce:
-            reduced = _run("build", largest, folder / "reduced.pkl", 1)
-            reduced |= _run("search", folder / "reduced.pkl", args.dims, 0)
+            reduced = isolated(_build, largest, folder / "reduced.pkl", 1)
+            rows.append(reduced | isolated(_search, folder / "reduced.pkl", args.dims))
             kinds["10 000 centres"] = ("reduced.pkl", 0)
         for kind, (file, nprobe) in kinds.items():
-            found[kind] = _run("judge", folder / file, args.dims, nprobe, exact)
-    _print(results, reduced, found)
-    if args.plot:
-        _draw(results, args.plot)
-
-
-def _print(results: list[dict[str, Any]], reduced: dict[str, Any], found: dict[str, Any]) -> None:
-    table(
-        [
-            "vectors",
-            "lists",
-            "searched",
-            "build",
-            "its peak memory",
-            "file",
-            "load",
-            "search, per minute of song",
-            "its peak memory",
-        ],
-        [
-            [
-                f"{row['frames']:,}" + (f" → {row['vectors']:,}" if row["vectors"] < row["frames"] else ""),
-                row["lists"],
-                row["nprobe"],
-                f"{row['build']:.1f} s",
-                f"{row['build_memory'] / 1e6:.0f} MB",
-                f"{row['bytes'] / 1e6:.0f} MB",
-                f"{row['load']:.2f} s",
-                f"{row['search']:.2f} s",
-                f"{row['search_memory'] / 1e6:.0f} MB",
-            ]
-            for row in [*results, *([reduced] if reduced else [])]
-        ],
-    )
+            recall[kind] = isolated(_recall, folder / file, args.dims, nprobe, exact)
+    table([name for name, _ in COLUMNS], [[cell(row) for _, cell in COLUMNS] for row in rows])
     print()
     table(
         ["of the largest", "recall@8, same singer", "off by", "recall@8, another singer", "off by"],
         [
-            [
-                kind,
-                *(cell for who in ("same", "other") for cell in (f"{row[who][0]:.3f}", f"{row[who][1]:.1%}")),
-            ]
-            for kind, row in found.items()
+            [kind, *(cell for share, error in row.values() for cell in (f"{share:.3f}", f"{error:.1%}"))]
+            for kind, row in recall.items()
         ],
     )
+    if args.plot:
+        _draw(full, args.plot)
 
 
-def _draw(results: list[dict[str, Any]], path: Path) -> None:
-    import matplotlib
+def _draw(rows: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    sizes = [row["vectors"] for row in results]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    sizes = [row["vectors"] for row in rows]
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for key, label in (("build", "build"), ("load", "load"), ("search", "search, per minute of song")):
-        left.plot(sizes, [row[key] for row in results], "o-", label=label)
+        left.plot(sizes, [row[key] for row in rows], "o-", label=label)
     for key, label in (("build_memory", "build"), ("search_memory", "search")):
-        right.plot(sizes, [max(row[key] / 1e6, 1.0) for row in results], "o-", label=label)
+        right.plot(sizes, [max(row[key] / 1e6, 1.0) for row in rows], "o-", label=label)
     left.set(xscale="log", yscale="log", xlabel="vectors", ylabel="processor time, s")
     right.set(xscale="log", yscale="log", xlabel="vectors", ylabel="peak memory over idle, MB")
     for axes in (left, right):
@@ -159,143 +134,124 @@ def _draw(results: list[dict[str, Any]], path: Path) -> None:
         axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def _link(source: Path, target: Path, n_frames: int) -> None:
-    """Give ``target`` the first clips of ``source``."""
+    """Hard-link the first clips of ``source`` to ``target``."""
     target.mkdir(parents=True)
     for wav in sorted(source.glob("*.wav"))[: -(-n_frames // CLIP)]:
         for path in (wav, wav.with_name(f"{wav.name}.soft.pt"), wav.with_name(f"{wav.name}.cache.json")):
             os.link(path, target / path.name)
 
 
-def _run(work: str, *args: object) -> dict[str, Any]:
-    """Do ``work`` in a process of its own; return what it prints."""
-    script = [sys.executable, "-m", "benchmarks.retrieval", f"--{work}", *map(str, args)]
-    done = subprocess.run(script, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(done.stdout)
-
-
-def _write(folder: str, n_frames: str, dims: str) -> dict[str, Any]:
+def _write(folder: Path, n_frames: int, dims: int) -> None:
     import torch
 
     from modules.dataset.feature_record import FeatureRecord, identify
     from modules.dataset.features import save_feature
 
-    Path(folder).mkdir(parents=True)
-    for number, begin in enumerate(range(0, int(n_frames), CLIP)):
-        frames = made_up(min(CLIP, int(n_frames) - begin), int(dims), number)
-        wav = Path(folder) / f"{number:06}.wav"
+    folder.mkdir(parents=True)
+    for number, begin in enumerate(range(0, n_frames, CLIP)):
+        frames = synthetic_units(min(CLIP, n_frames - begin), dims, number)
+        wav = folder / f"{number:06}.wav"
         wav.touch()
         save_feature(wav, "units", torch.from_numpy(frames.T.copy()).unsqueeze(0))
         FeatureRecord(audio=identify(wav)).finish(wav, "units", {"encoder": "vec768l12"})
-    return {}
 
 
-def _build(root: str, path: str, reduce: str) -> dict[str, Any]:
+def _build(root: Path, path: Path, limit: int) -> dict[str, Any]:
+    """Build an index, reduced to centres above ``limit`` frames unless that is 0."""
     from cluster.index_builder import build_index
     from cluster.unit_reader import SpeakerUnits
 
-    idle = _idle()
+    idle = _idle_memory()
     begin = time.process_time()
-    units = SpeakerUnits(Path(root) / "singer")
-    limit = 1 if int(reduce) else 0
-    built = build_index(Path(path), {"singer": units}, {"singer": 0}, "vec768l12", max_frames=limit)["singer"]
+    units = {"singer": SpeakerUnits(root / "singer")}
+    built = build_index(path, units, {"singer": 0}, "vec768l12", max_frames=limit)["singer"]
     return {
         "frames": built.n_frames,
         "vectors": built.n_vectors,
         "lists": built.n_lists,
         "nprobe": built.nprobe,
-        "recall": built.recall,
         "build": time.process_time() - begin,
-        "build_memory": 1024 * peak() - idle,
-        "bytes": Path(path).stat().st_size,
+        "build_memory": peak_memory() - idle,
+        "bytes": path.stat().st_size,
     }
 
 
-def _idle() -> int:
-    """Import what the work needs; return the memory of that, bytes."""
+def _idle_memory() -> int:
+    """Memory of the imports that the work needs, bytes."""
     import torch  # noqa: F401
 
     from cluster.search import load_faiss
 
     load_faiss()
-    return 1024 * peak()
+    return peak_memory()
 
 
-def _load(path: str, dims: str, nprobe: str) -> Any:
+def _load(path: Path, dims: int, nprobe: int = 0) -> Any:
     from cluster import load_blender
 
-    blender = load_blender("retrieval", path, speakers={"singer": 0}, encoder="vec768l12", ssl_dim=int(dims))
+    blender = load_blender("retrieval", path, speakers={"singer": 0}, encoder="vec768l12", ssl_dim=dims)
     blender.prepare("singer")
-    if int(nprobe):
-        blender._vectors("singer")._index.nprobe = int(nprobe)
+    if nprobe:
+        blender._vectors("singer")._index.nprobe = nprobe
     return blender
 
 
-def _search(path: str, dims: str, nprobe: str) -> dict[str, Any]:
-    song = songs(int(dims))["other"].T
-    idle = _idle()
+def _search(path: Path, dims: int) -> dict[str, float]:
+    song = songs(dims)["other"].T
+    idle = _idle_memory()
     begin = time.process_time()
-    blender = _load(path, dims, nprobe)
+    blender = _load(path, dims)
     load = time.process_time() - begin
     slices = np.split(song, 2, axis=1)
-    blender.blend(slices[0][:, :100], "singer", 1.0)  # the threads are there
+    blender.blend(slices[0][:, :100], "singer", 1.0)  # starts the threads
     begin = time.process_time()
     for part in slices:
         blender.blend(part, "singer", 0.5)
-    search = time.process_time() - begin
-    return {"load": load, "search": search, "search_memory": 1024 * peak() - idle}
+    return {
+        "load": load,
+        "search": time.process_time() - begin,
+        "search_memory": peak_memory() - idle,
+    }
 
 
-def _exact(folder: str, dims: str, path: str) -> dict[str, Any]:
-    """Find the true neighbours of the songs, by comparing all."""
+def _write_exact(folder: Path, dims: int, path: Path) -> None:
+    """Find the true neighbours of the songs by exhaustive search."""
     from cluster.index_builder import _assign
     from cluster.unit_reader import SpeakerUnits
 
-    units = SpeakerUnits(Path(folder))
-    held = np.zeros(units.n_frames, bool)
+    units = SpeakerUnits(folder)
+    held_out = np.zeros(units.n_frames, bool)
     found = {}
-    for who, song in songs(int(dims)).items():
-        _, numbers = _assign(units, song[:1], song, held)
+    for singer, song in songs(dims).items():
+        _, numbers = _assign(units, song[:1], song, held_out)
         order, back = np.unique(numbers, return_inverse=True)
-        found[who] = units.pick(order)[back.reshape(numbers.shape)]
+        found[singer] = units.pick(order)[back.reshape(numbers.shape)]
     np.savez(path, same=found["same"], other=found["other"])
-    return {}
 
 
-def _judge(path: str, dims: str, nprobe: str, exact: str) -> dict[str, Any]:
-    """Compare what is found with the true neighbours: how many, and how far the mean of them is off."""
+def _recall(path: Path, dims: int, nprobe: int, exact: Path) -> dict[str, tuple[float, float]]:
+    """Share of the true neighbours that are found, and the relative error of their mean, by singer."""
     from cluster.blend import neighbour_weights
 
     vectors = _load(path, dims, nprobe)._vectors("singer")
     result = {}
     with np.load(exact) as archive:
-        for who, song in songs(int(dims)).items():
-            true = archive[who]
+        for singer, song in songs(dims).items():
+            true = archive[singer]
             scores, found = vectors.nearest(song, 8)
             shared = [len({*map(bytes, a)} & {*map(bytes, b)}) for a, b in zip(true, found, strict=True)]
             own = ((true - song[:, None]) ** 2).sum(2)
             wanted = np.einsum("uk,ukd->ud", neighbour_weights(own), true)
             blended = np.einsum("uk,ukd->ud", neighbour_weights(scores), found)
-            off = (
+            error = (
                 np.linalg.norm(blended - wanted, axis=1).mean() / np.linalg.norm(wanted - song, axis=1).mean()
             )
-            result[who] = float(np.mean(shared)) / 8, float(off)
+            result[singer] = float(np.mean(shared)) / 8, float(error)
     return result
 
 
-_WORKS: dict[str, Callable[..., dict[str, Any]]] = {
-    "--write": _write,
-    "--build": _build,
-    "--search": _search,
-    "--exact": _exact,
-    "--judge": _judge,
-}
-
 if __name__ == "__main__":
-    if sys.argv[1:] and sys.argv[1] in _WORKS:
-        print(json.dumps(_WORKS[sys.argv[1]](*sys.argv[2:])))
-    else:
-        main(sys.argv[1:])
+    main(sys.argv[1:])

@@ -1,20 +1,19 @@
-r"""Which sampler gives what for how many evaluations, on a trained diffusion model.
+r"""Error of each sampler against its number of evaluations, on a trained diffusion model.
 
     python -m benchmarks.samplers --model logs/44k/diffusion/model_2000.pt \
         --config logs/44k/diffusion/config.yaml --features dataset/44k/singer/clip.wav
 
 The features beside the clip (preprocess_hubert_f0.py writes them) are sampled
 with every method in about 2, 4, 8 … evaluations. The error is the mean
-difference, natural log, to the same model's mel from the same start, with its
-equation solved in 1000 evaluations; a random sampler follows no equation, so its
-error is what chance does. --model and --config may be repeated, say for a
+absolute difference, natural log, to the same model's mel from the same noise, with
+its differential equation solved in 1000 evaluations; a stochastic sampler solves no
+equation, so its error includes randomness. --model and --config may be repeated, say for a
 diffusion model and a rectified flow: they share a table. --k_step starts from
 the clip's own mel, as shallow diffusion does from that of the Glow model.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,17 +32,18 @@ from diffusion.samplers.dpm_solver import DpmSolverPlusPlus
 from diffusion.samplers.rk4 import RungeKutta4
 from diffusion.schedule import StraightPath
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
+from modules.common.cli import make_parser
 from modules.common.errors import GlowSVCError
 from modules.dataset import features
 from modules.dsp.align import align_units
 
 EVALUATIONS = (2, 4, 8, 10, 20, 100)
-_REFERENCE = 1000  # evaluations
+REFERENCE = 1000  # evaluations
 
 
 @dataclass(frozen=True)
-class Clip:
-    """What a model is asked to sing: see :meth:`Unit2Mel.infer`, with B = 1."""
+class FeatureClip:
+    """Inputs of a model, see :meth:`Unit2Mel.infer`, with B = 1, and the recorded mel."""
 
     units: Tensor
     f0: Tensor
@@ -53,8 +53,8 @@ class Clip:
     seconds: float
 
 
-def read_clip(wav: Path, config: DiffusionConfig, speaker: str, seconds: float) -> Clip:
-    """Return the features of the first ``seconds`` of a clip; ``speaker`` is a name or an id."""
+def read_clip(wav: Path, config: DiffusionConfig, speaker: str, seconds: float) -> FeatureClip:
+    """Features of the first ``seconds`` of a clip; ``speaker`` is a name or an id."""
     hop, rate = config.data.hop_length, config.data.sampling_rate
     mel = features.load_mel(wav)
     units = align_units(features.load_units(wav), mel.size(1), config.data.unit_interpolate_mode)
@@ -62,24 +62,24 @@ def read_clip(wav: Path, config: DiffusionConfig, speaker: str, seconds: float) 
     cut = min(mel.size(1), max(1, round(seconds * rate / hop)))
     units, f0, volume, mel = (track[..., :cut].unsqueeze(0).float() for track in tracks)
     number = torch.tensor([config.speaker_id(speaker)])
-    return Clip(units, f0, volume, number, mel, cut * hop / rate)
+    return FeatureClip(units, f0, volume, number, mel, cut * hop / rate)
 
 
 def reference(model: Unit2Mel, k_step: int) -> Sampler:
-    """Return a solver that takes 1000 evaluations, whatever ``k_step``."""
+    """Solver of 1000 evaluations, for any ``k_step``."""
     decoder = model.decoder
     if isinstance(decoder, GaussianDiffusion):
         solver = DpmSolverPlusPlus(decoder.schedule.first(k_step), 1)
-        solver.grid = tuple(np.linspace(k_step - 1, 0, _REFERENCE + 1).tolist())
+        solver.grid = tuple(np.linspace(k_step - 1, 0, REFERENCE + 1).tolist())
         solver.times = solver.grid[:-1]
         return solver
     path = StraightPath(decoder.config.timesteps, k_step)
-    path.n_steps = _REFERENCE
+    path.n_steps = REFERENCE
     return RungeKutta4(path, 1)
 
 
 def candidates(model: Unit2Mel, k_step: int, evaluations: Sequence[int]) -> Iterator[tuple[str, Sampler]]:
-    """Yield every method with about so many evaluations, and the ancestral one with its own number."""
+    """Yield every method with about ``evaluations`` each, and the ancestral one with its fixed number."""
     decoder = model.decoder
     gaussian = isinstance(decoder, GaussianDiffusion)
     for method in methods(decoder.config.type):
@@ -98,15 +98,15 @@ def candidates(model: Unit2Mel, k_step: int, evaluations: Sequence[int]) -> Iter
 
 @torch.inference_mode()
 def measure(
-    model: Unit2Mel, clip: Clip, k_step: int | None, evaluations: Sequence[int]
+    model: Unit2Mel, clip: FeatureClip, k_step: int | None, evaluations: Sequence[int]
 ) -> list[list[object]]:
-    """Return a row of the table for each sampler.
+    """A row of the table for each sampler.
 
     Args:
-        model: Trained.
-        clip: What to sing.
-        k_step: Start from the clip's mel, noised by so many steps; None: from noise.
-        evaluations: How many to try.
+        model: Trained model.
+        clip: Its inputs.
+        k_step: Steps of noise on the clip's mel to start from; None: start from noise.
+        evaluations: Numbers of evaluations.
     """
     decoder = model.decoder
     steps = decoder.steps(k_step, k_step is not None)
@@ -132,8 +132,7 @@ def measure(
 
 def main() -> None:
     """Print the table."""
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser = make_parser(__doc__)
     parser.add_argument("--model", type=Path, action="append", required=True, help="trained by train_diff.py")
     parser.add_argument("--config", type=Path, action="append", required=True, help="one for each model")
     parser.add_argument("--features", type=Path, required=True, help="a clip that has been preprocessed")

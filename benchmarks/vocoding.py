@@ -1,6 +1,6 @@
-"""Throughput and precision of the neural vocoder, against its plain float32 form in the same run.
+"""Speed and precision of the neural vocoder, against its plain float32 form in the same run.
 
-The plain form is what the published project runs: one-dimensional convolutions
+The plain form is that of the published project: one-dimensional convolutions
 after folding the weight norm, the whole song at once.
 """
 
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.machine import peak_flops
-from benchmarks.measure import table
+from benchmarks.machine import count_operations, peak_flops
+from benchmarks.measure import alternate, table
 from modules.pretrained.weights import find_weights
 from vdecoder.draws import source_generator
 from vdecoder.generator import SLOPE, Generator, GeneratorConfig
@@ -38,7 +38,7 @@ PUBLISHED = GeneratorConfig(
 
 
 def load_random(network: nn.Module) -> None:
-    """Fill a network with noise that neither dies out on its way to the end nor saturates there."""
+    """Fill a network with noise scaled so that its output neither vanishes nor saturates."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in network.state_dict().items():
         noise = torch.randn(tensor.shape, generator=generator)
@@ -68,7 +68,7 @@ class Plain:
         return F.conv1d(x, self.weights[name], conv.bias, padding=conv.reach, dilation=conv.dilation)
 
     def __call__(self, mel: Tensor, excitation: Tensor) -> Tensor:
-        """Return the sound (B, T)."""
+        """Audio (B, T)."""
         config = self.network.config
         x = self._conv("conv_pre", mel)
         n_blocks = len(config.resblock_kernel_sizes)
@@ -92,44 +92,16 @@ class Plain:
         return self._conv("conv_post", F.leaky_relu(x)).tanh()[:, 0]
 
 
-def operations(config: GeneratorConfig) -> float:
-    """Return multiplications and additions for a frame, without those of the sine source."""
-    channels, rate = config.upsample_initial_channel, 1
-    total = 7 * config.num_mels * channels
-    blocks = sum(
-        2 * len(row) * size
-        for size, row in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
-    )
-    for up, size in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
-        total += rate * size * channels * (channels // 2)
-        channels, rate = channels // 2, rate * up
-        total += rate * blocks * channels**2 + rate * channels * max(1, 2 * config.hop_length // rate)
-    return 2.0 * (total + rate * 7 * channels)
-
-
 def log_spectral_distance(one: Tensor, other: Tensor) -> float:
-    """Return the distance (dB) of two sounds (T,): over frames, the mean of the deviation over bins."""
+    """Distance (dB) of two sounds (T,): over frames, the mean of the RMS deviation over bins."""
     window = torch.hann_window(2048)
     spectra = torch.stft(torch.stack([one, other]), 2048, 512, window=window, return_complex=True)
     first, second = 20 * spectra.abs().clamp(min=1e-5).log10()
     return float((first - second).square().mean(0).sqrt().mean())
 
 
-def fastest(works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Return each one's least time in seconds, taken in turns: a busy machine then hits all alike."""
-    import time
-
-    best = dict.fromkeys(works, math.inf)
-    for _ in range(REPEATS):
-        for name, work in works.items():
-            began = time.perf_counter()
-            work()
-            best[name] = min(best[name], time.perf_counter() - began)
-    return best
-
-
 def network(dtype: torch.dtype, plain: bool = False) -> Generator:
-    """Return the published vocoder if it is here, else one of its size."""
+    """The published vocoder if it is installed, else one of its size with random weights."""
     path: Path | None = find_weights("nsf-hifigan")
     config = GeneratorConfig.read(side_config(path), path) if path else PUBLISHED
     made = Generator(config).eval()
@@ -164,28 +136,21 @@ def main() -> None:
         "bfloat16": lambda: half(mel, excitation),
         "sine source": lambda: source(f0, hop, rate, source_generator()),
     }
-    for work in works.values():
-        work()
-    times = fastest(works)
+    times = {name: min(found) for name, found in alternate(works, REPEATS).items()}
     sound = plain(mel, excitation)[0]
     distance = {
         "float32": log_spectral_distance(ours(mel, excitation)[0], sound),
         "bfloat16": log_spectral_distance(half(mel, excitation)[0], sound),
     }
-    needed = operations(ours.config) * n_frames
+    needed = count_operations(works["plain float32"])
     peak = peak_flops(torch.float32)
     rows = []
     for name, seconds in times.items():
-        is_network = name != "sine source"
-        rows.append(
-            [
-                name,
-                f"{seconds / length:.3f}",
-                f"{times['plain float32'] / seconds:.2f}×" if is_network else "",
-                f"{100 * needed / seconds / peak:.0f} %" if is_network else "",
-                f"{distance[name]:.4f} dB" if name in distance else "",
-            ]
-        )
+        cells = ["", ""]
+        if name != "sine source":
+            cells = [f"{times['plain float32'] / seconds:.2f}×", f"{100 * needed / seconds / peak:.0f} %"]
+        error = f"{distance[name]:.4f} dB" if name in distance else ""
+        rows.append([name, f"{seconds / length:.3f}", *cells, error])
     table(["NSF-HiFiGAN", "real-time factor", "speed", "of the float32 peak", "log-spectral distance"], rows)
     print(
         f"\n{needed / length / 1e9:.0f} GFLOP per second of song; peak {peak / 1e9:.0f} GFLOP/s; "

@@ -1,4 +1,4 @@
-"""A folder with a small data set, prepared by steps 1 to 3, for benchmarks that run the real scripts."""
+"""What benchmarks measure on: synthetic songs, models of random weights, and a small prepared data set."""
 
 from __future__ import annotations
 
@@ -8,26 +8,81 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from synthetic_voice import write_dataset
+import numpy as np
+
+from modules.common.files import write_json
+from synthetic_voice import compose, sing, write_dataset
+
+if TYPE_CHECKING:
+    from inference.options import ConvertOptions
+    from modules.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+TEMPLATES = ROOT / "configs_template"
+
+
+def environment() -> dict[str, str]:
+    """Environment in which scripts find the project from any folder."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def synthetic_song(
+    seconds: float, seed: int, singer: str = "bruno", sampling_rate: int = 44100
+) -> np.ndarray:
+    """Song (T,) by the synthetic singer."""
+    return sing(compose(singer, seconds, seed), singer, seed, sampling_rate).audio
+
+
+def template(name: str) -> Config:
+    """Configuration template ``name`` of step 2, for one speaker of 12-channel units if tiny, else 768."""
+    from modules.config import parse_config
+
+    values = json.loads((TEMPLATES / name).read_text(encoding="utf-8"))
+    values["model"] |= {"n_speakers": 1, "ssl_dim": 12 if "tiny" in name else 768}
+    return parse_config(values)
+
+
+def template_without_downloads(name: str) -> Config:
+    """Configuration template ``name`` with an encoder and a vocoder that need no weights."""
+    config = template(name)
+    model = replace(config.model, ssl_dim=12, speech_encoder="mfcc", vocoder_name="world")
+    return replace(config, model=model, spk={"voice": 0})
+
+
+def write_model(folder: Path, config: Config) -> ConvertOptions:
+    """Write a model of random weights; speed and memory do not depend on them. Options to convert with it."""
+    from inference.options import ConvertOptions
+    from models import GlowSVC
+    from modules.checkpoint import write_checkpoint
+
+    paths = folder / "G_1.pth", folder / "config.json"
+    write_checkpoint(paths[0], {"model": GlowSVC(config.model).state_dict()})
+    write_json(paths[1], asdict(config))
+    return ConvertOptions(model_path=str(paths[0]), config_path=str(paths[1]), device="cpu")
 
 
 def script(name: str, *arguments: str) -> list[str]:
-    """Return the command line of one of the scripts."""
+    """Command line of one of the scripts."""
     return [sys.executable, str(ROOT / name), *arguments]
 
 
 def run(folder: Path, command: Sequence[str]) -> str:
-    """Run a command in ``folder`` and return what it said; exits with its words if it fails."""
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    """Run a command in ``folder``; return its output, or exit with it if the command fails."""
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr
+
+
+def final_weights(folder: Path, name: str, step: int) -> dict[str, Any]:
+    """Weights of the run ``name`` in a workspace, at a step."""
+    from modules.checkpoint import read_checkpoint
+
+    return read_checkpoint(folder / "logs" / name / f"G_{step}.pth")["model"]
 
 
 def prepare(
@@ -38,29 +93,27 @@ def prepare(
     model: Mapping[str, Any] | None = None,
     **train: Any,
 ) -> Path:
-    """Fill ``folder`` with features of one voice; return the configuration.
+    """Fill ``folder`` with features of one voice by steps 1 to 3; return the path of the configuration.
 
     Args:
-        folder: Where.
+        folder: Workspace.
         seconds: Of singing, by a synthetic singer.
-        recordings: A folder of audio to take instead.
-        encoder: Of the units.
-        model: What to change in the configuration's section "model".
-        **train: What to change in its section "train".
+        recordings: A folder of audio to use instead.
+        encoder: Speech encoder.
+        model: Changes of the configuration's section "model".
+        **train: Changes of its section "train".
     """
     if recordings is None:
         list(write_dataset(folder / "dataset_raw", ["sofia"], seconds))
     else:
         shutil.copytree(recordings, folder / "dataset_raw" / recordings.name)
+    options = ("--tiny", "--speech_encoder", encoder, "--vocoder", "world")
     run(folder, script("resample.py"))
-    run(
-        folder,
-        script("preprocess_flist_config.py", "--tiny", "--speech_encoder", encoder, "--vocoder", "world"),
-    )
+    run(folder, script("preprocess_flist_config.py", *options))
     config = folder / "configs" / "config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
     values["train"] |= train
     values["model"] |= model or {}
-    config.write_text(json.dumps(values), encoding="utf-8")
+    write_json(config, values)
     run(folder, script("preprocess_hubert_f0.py", "--f0_predictor", "pm", "--device", "cpu"))
     return config

@@ -1,8 +1,8 @@
-"""A rehearsal for two machines: two torchrun agents of two processes each, that meet over the network.
+"""Training on two nodes, rehearsed on one machine: two torchrun agents of two processes each.
 
 `python -m benchmarks.drills.two_nodes`, about two minutes. Where the system allows it (Linux,
-root, iproute2), each agent has a network namespace of its own, with only a cable between them;
-elsewhere both are on loopback.
+root, iproute2), each agent has its own network namespace, connected by a virtual cable;
+elsewhere both use the loopback.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.workspace import ENVIRONMENT, ROOT, prepare
-from modules.checkpoint import read_checkpoint
+from benchmarks.workspace import ROOT, environment, final_weights, prepare
 
-_PORT = "29513"
-_STEPS = 24
+PORT = "29513"
+STEPS = 24
 
 
 @contextlib.contextmanager
 def two_hosts() -> Iterator[list[tuple[list[str], str, str]]]:
-    """Yield for each host the words that start a command on it, its address, and its network interface."""
+    """Yield for each host the prefix of a command that runs on it, its address, and its network interface."""
     names = [f"glow{os.getpid()}{side}" for side in "ab"]
     commands = [
         *(["netns", "add", name] for name in names),
@@ -57,44 +56,36 @@ def _quiet(command: list[str]) -> bool:
 
 
 def main() -> None:
-    """Train on two nodes, and compare with one node that has all the processes."""
+    """Train on two nodes, and compare with one node that runs all processes."""
     with tempfile.TemporaryDirectory() as temporary, two_hosts() as hosts:
         folder = Path(temporary)
-        prepare(folder, max_steps=_STEPS, eval_interval=_STEPS, batch_size=2, max_speclen=64)
+        prepare(folder, max_steps=STEPS, eval_interval=STEPS, batch_size=2, max_speclen=64)
 
         def agent(node: int, name: str, nodes: int, processes: int) -> subprocess.Popen[str]:
             start, _, interface = hosts[node]
             command = [
                 *(*start, sys.executable, "-m", "torch.distributed.run"),
                 *("--nnodes", str(nodes), "--nproc_per_node", str(processes), "--node_rank", str(node)),
-                *("--master_addr", hosts[0][1], "--master_port", _PORT),
+                *("--master_addr", hosts[0][1], "--master_port", PORT),
                 *(str(ROOT / "train.py"), "--device", "cpu", "-m", name),
             ]
-            environment = {**ENVIRONMENT, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": interface}
+            env = {**environment(), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": interface}
             return subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
+                command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
 
         for name, nodes, processes in (("two_nodes", 2, 2), ("one_node", 1, 4)):
             agents = [agent(node, name, nodes, processes) for node in range(nodes)]
             for number, process in enumerate(agents):
-                said, _ = process.communicate(timeout=600)
+                output, _ = process.communicate(timeout=600)
                 if process.returncode:
-                    raise SystemExit(f"{name}, node {number} failed:\n{said}")
-            print(f"{name}: {nodes} × {processes} processes trained {_STEPS} steps")
-        ends = [
-            read_checkpoint(folder / "logs" / name / f"G_{_STEPS}.pth")["model"]
-            for name in ("two_nodes", "one_node")
-        ]
-        furthest = max(float((ends[0][name] - ends[1][name]).abs().max()) for name in ends[0])
-        scale = max(float(value.abs().max()) for value in ends[0].values() if torch.is_floating_point(value))
-        print(f"largest difference of a weight: {furthest:.2g} (largest weight {scale:.2g})")
-        if furthest > 1e-3 * scale:
+                    raise SystemExit(f"{name}, node {number} failed:\n{output}")
+            print(f"{name}: {nodes} × {processes} processes trained {STEPS} steps")
+        one, two = (final_weights(folder, name, STEPS) for name in ("one_node", "two_nodes"))
+        difference = max(float((one[name] - two[name]).abs().max()) for name in one)
+        scale = max(float(value.abs().max()) for value in one.values() if torch.is_floating_point(value))
+        print(f"largest difference of a weight: {difference:.2g} (largest weight {scale:.2g})")
+        if difference > 1e-3 * scale:
             raise SystemExit("the two runs differ by more than rounding")
 
 

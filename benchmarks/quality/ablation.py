@@ -1,12 +1,12 @@
-"""What each setting of the demo is worth: one changed at a time, each voice judged by the same judges.
+"""Effect of each setting of the demo: one changed at a time, all evaluated alike.
 
     python -m benchmarks.quality.ablation WORK --recordings <folder> --song <file> --key 7 --spoken <folder>
 
 The folder of the voice is prepared once for each speech encoder, a model is trained
-for each setting, and evaluate.py judges the song (melody, likeness, sound) and, for
-the words, sentences spoken by somebody else (tools.starter.spoken writes such
-files, with their texts). What is finished is kept in WORK: run it again to go on,
-or to print the table once more. Needs requirements-quality.txt.
+for each setting, and evaluate.py measures the song (melody, similarity, sound) and, for
+the words, sentences of another speaker (tools.starter.spoken writes such files, with
+their texts). Finished parts are kept in WORK: run it again to continue, or to print
+the table again. Needs requirements-quality.txt.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from tqdm import tqdm
 
 from benchmarks.measure import table
 from benchmarks.workspace import prepare, run, script
+from modules.common.cli import make_parser
 from modules.common.files import write_json
 from training.base_model import STARTER_NAME
 
-STEPS = 500  # of training; by the clock, a busy minute would count against a setting
+STEPS = 500  # of training: minutes would depend on the load of the machine
 COLUMNS = {
     "similarity_target": "to voice",
     "similarity_source": "to source",
@@ -36,16 +37,16 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class Ablation:
     """One row.
 
     Attributes:
-        encoder: Of the units.
+        encoder: Speech encoder.
         base: Whether training starts from the base model of the starter kit.
-        train: What differs in the configuration's section "train".
-        model: What differs in its section "model".
-        training: Steps, as a multiple of the usual.
-        key: Semitones more than the usual.
+        train: Changes of the configuration's section "train".
+        model: Changes of its section "model".
+        training: Steps, as a multiple of the default.
+        key: Semitones added to the default.
         convert: Options of the conversion.
     """
 
@@ -59,43 +60,42 @@ class Setting:
 
     @property
     def voice(self) -> str:
-        """Name of the model that the setting needs."""
+        """Name of the model that this needs."""
         parts = [f"{name}-{value}" for name, value in {**self.train, **self.model}.items()]
         start = "base" if self.base else "nothing"
         return "_".join([self.encoder, start, f"x{self.training:g}", *parts])
 
 
 SETTINGS = {
-    "the demo's": Setting(),
-    "from nothing, not from the base model": Setting(base=False),
-    "from nothing, units: mfcc": Setting(encoder="mfcc", base=False),
-    "copies in other voices never heard": Setting(train={"perturb_ratio": 0.0}),
-    "no noise on the units": Setting(train={"unit_noise": 0.0}),
-    "half the training": Setting(training=0.5),
-    "retrieval, -cr 0.3": Setting(convert=("-fr", "-cr", "0.3")),
-    "retrieval, -cr 0.6": Setting(convert=("-fr", "-cr", "0.6")),
-    "key 3 lower": Setting(key=-3),
-    "key 3 higher": Setting(key=3),
-    "likeliest spectrum, -ns 0": Setting(convert=("-ns", "0")),
-    "-ns 0.8": Setting(convert=("-ns", "0.8")),
-    "copies in other voices in half of the cases": Setting(train={"perturb_ratio": 0.5}),
-    "noise on the units doubled": Setting(train={"unit_noise": 1.0}),
-    "twice the training": Setting(training=2.0),
-    "from nothing, twice the training": Setting(base=False, training=2.0),
-    "from nothing, 6 flow blocks, not 10": Setting(base=False, model={"n_flow_block_layer": 6}),
-    "from nothing, text encoder twice as wide": Setting(
+    "the demo's": Ablation(),
+    "from scratch, not from the base model": Ablation(base=False),
+    "from scratch, units: mfcc": Ablation(encoder="mfcc", base=False),
+    "no copies in other voices": Ablation(train={"perturb_ratio": 0.0}),
+    "no noise on the units": Ablation(train={"unit_noise": 0.0}),
+    "half the training": Ablation(training=0.5),
+    "retrieval, -cr 0.3": Ablation(convert=("-fr", "-cr", "0.3")),
+    "retrieval, -cr 0.6": Ablation(convert=("-fr", "-cr", "0.6")),
+    "key 3 lower": Ablation(key=-3),
+    "key 3 higher": Ablation(key=3),
+    "no noise, -ns 0": Ablation(convert=("-ns", "0")),
+    "-ns 0.8": Ablation(convert=("-ns", "0.8")),
+    "copies in other voices in half of the cases": Ablation(train={"perturb_ratio": 0.5}),
+    "noise on the units doubled": Ablation(train={"unit_noise": 1.0}),
+    "twice the training": Ablation(training=2.0),
+    "from scratch, twice the training": Ablation(base=False, training=2.0),
+    "from scratch, 6 flow blocks, not 10": Ablation(base=False, model={"n_flow_block_layer": 6}),
+    "from scratch, text encoder twice as wide": Ablation(
         base=False, model={"hidden_channels": 192, "filter_channels": 512}
     ),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Do what is not done yet; print the table."""
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Train and evaluate what is not finished yet; print the table."""
+    parser = make_parser(__doc__)
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--recordings", required=True, type=Path, help="folder of the voice")
-    parser.add_argument("--song", required=True, type=Path, help="a song by somebody else")
+    parser.add_argument("--song", required=True, type=Path, help="a song by another singer")
     parser.add_argument("--key", type=int, default=0, help="semitones that suit the song (%(default)s)")
     parser.add_argument("--spoken", type=Path, help="folder of sentences (.wav) and their words (.txt)")
     parser.add_argument("--steps", type=int, default=STEPS, help="of training (%(default)s)")
@@ -105,10 +105,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = []
     for name in tqdm(args.only or SETTINGS, desc="settings", unit="row"):
         setting = SETTINGS[name]
-        place = args.work / "judged" / f"{name}.json"
-        if not place.exists():
-            write_json(place, _judge(setting, args))
-        found = json.loads(place.read_text(encoding="utf-8"))
+        path = args.work / "judged" / f"{name}.json"
+        if not path.exists():
+            write_json(path, _evaluate(setting, args))
+        found = json.loads(path.read_text(encoding="utf-8"))
         cells = [_cell(found["song"].get(metric)) for metric in COLUMNS]
         rows.append(
             [name, *cells, *(_cell(found["spoken"].get(key)) for key in ("word_error", "dnsmos_ovrl"))]
@@ -123,8 +123,8 @@ def _cell(score: dict[str, float] | None) -> str:
     return f"{score['value']:.3f}" + (f" ({reference:.3f})" if reference is not None else "")
 
 
-def _judge(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
-    """Return the mean scores of the song and of the spoken sentences."""
+def _evaluate(setting: Ablation, args: argparse.Namespace) -> dict[str, Any]:
+    """Mean scores of the song and of the spoken sentences."""
     folder = _prepared(setting.encoder, args)
     model = _trained(setting, folder, args)
     if "-fr" in setting.convert and not (model.parent / "feature_and_index.pkl").exists():
@@ -133,18 +133,18 @@ def _judge(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
     index = ("-cm", str(model.parent / "feature_and_index.pkl")) if "-fr" in setting.convert else ()
     common = ["-m", str(model), "--target", str(args.recordings.resolve()), *setting.convert, *index]
 
-    def judged(kind: str, *arguments: str) -> dict[str, Any]:
+    def evaluated(kind: str, *arguments: str) -> dict[str, Any]:
         output = folder / "judged" / kind
         run(folder, script("evaluate.py", *common, *arguments, "--output", str(output)))
         report = json.loads((output / "report.json").read_text(encoding="utf-8"))
         return report["models"][0]["means"]
 
     key = str(args.key + setting.key)
-    found = {"song": judged("song", "-n", str(args.song.resolve()), "-t", key), "spoken": {}}
+    found = {"song": evaluated("song", "-n", str(args.song.resolve()), "-t", key), "spoken": {}}
     if args.spoken:
         wavs = sorted(args.spoken.resolve().glob("*.wav"))
         texts = [str(wav.with_suffix(".txt")) for wav in wavs]
-        found["spoken"] = judged("spoken", "-n", *map(str, wavs), "--text", *texts)
+        found["spoken"] = evaluated("spoken", "-n", *map(str, wavs), "--text", *texts)
     return found
 
 
@@ -157,8 +157,8 @@ def _prepared(encoder: str, args: argparse.Namespace) -> Path:
     return folder
 
 
-def _trained(setting: Setting, folder: Path, args: argparse.Namespace) -> Path:
-    """Return the newest model, which is what the demo sings with."""
+def _trained(setting: Ablation, folder: Path, args: argparse.Namespace) -> Path:
+    """Train a model; its newest checkpoint, as the demo uses."""
     values = json.loads((folder / "configs" / "config.json").read_text(encoding="utf-8"))
     steps = round(args.steps * setting.training)
     values["train"] |= {"max_steps": steps, "eval_interval": steps, **setting.train}

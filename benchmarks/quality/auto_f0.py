@@ -1,4 +1,4 @@
-"""Does automatic F0 prediction learn? Its error on held-out clips, beside that of the voice's mean pitch.
+"""Error of automatic F0 prediction on validation clips, beside that of the voice's mean pitch.
 
 `python -m benchmarks.quality.auto_f0 <folder of recordings of one voice> [minutes]`
 """
@@ -23,12 +23,11 @@ from training.data.filelist import read_filelist
 
 
 def main(recordings: Path, minutes: float) -> None:
-    """Train for some minutes and print a row for each held-out clip and for all of them."""
+    """Train for some minutes and print a row for each validation clip and for all of them."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         path = prepare(folder, recordings=recordings, model={"use_automatic_f0_prediction": True})
-        said = run(folder, script("train.py", "--max_minutes", str(minutes)))
-        print(said.splitlines()[-1])
+        print(run(folder, script("train.py", "--max_minutes", str(minutes))).splitlines()[-1])
         config = load_config(path)
         network = GlowSVC(config.model)
         load_model(network, folder / "logs/44k/G_best.pth")

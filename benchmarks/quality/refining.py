@@ -1,24 +1,23 @@
-r"""What does diffusion do to the mel? On held-out clips of the voice, beside the Glow model alone.
+r"""Effect of diffusion on the mel, on validation clips, beside the Glow model alone.
 
-    python -m benchmarks.quality.refining <folder of recordings of one voice> --picture
-    docs/pictures/diffusion.png
+    python -m benchmarks.quality.refining <folder of recordings of one voice> \
+        --picture docs/pictures/diffusion.png
 
 prepares the recordings with steps 1 to 3, trains a tiny Glow model, a diffusion
-model and a rectified flow for some minutes each, and sings the validation
-clips with them (their own units, pitch and voice). The table says how far the
-mel is from the recording's (mean absolute difference, natural log), and how
-lively it is: its variance over time, and its contrast from one mel bin to the
-next, each as a share of the recording's. A blurred mel has less than 1. With
---workspace everything stays there, and a second run goes on from it.
+model and a rectified flow for some minutes each, and reconstructs the validation
+clips from their own units, pitch and voice. The table gives the mel's distance to
+the recording's (mean absolute difference, natural log), its variance over time, and
+its contrast between neighbouring mel bins, both as a share of the recording's; an
+oversmoothed mel has less than 1. With --workspace everything is kept there, and a
+second run continues from it.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,42 +28,28 @@ from benchmarks.workspace import prepare, run, script
 from inference.converter import Converter
 from inference.options import ConvertOptions
 from inference.pipeline import Segment
+from modules.common.cli import make_parser
 from modules.config import Config, load_config
 from modules.dataset import features
 from modules.dsp.align import align_units
 from training.data.filelist import read_filelist
 
 TYPES = {"Diffusion": "diffusion", "ReFlow": "reflow"}
-_FLOOR = -11.0  # natural log; frames whose loudest bin is below are silence, which is not judged
-_SHOWN = 350  # frames of a clip in the picture, 4 s
+FLOOR = -11.0  # natural log; frames whose loudest bin is below are silence, which is not measured
+FRAMES_DRAWN = 350  # frames of a clip in the picture, 4 s
 
 
-@dataclass(frozen=True)
-class Score:
-    """How near a mel is to the recording's, and how lively; means over clips."""
-
-    distance: float
-    variance: float
-    contrast: float
-
-    @classmethod
-    def of(cls, mel: np.ndarray, true: np.ndarray) -> Score:
-        """Compare two mels (M, N)."""
-        heard = true.max(0) > _FLOOR
-        mel, true = mel[:, heard], true[:, heard]
-
-        def contrast(x: np.ndarray) -> float:
-            return float(np.square(np.diff(x, axis=0)).mean())
-
-        return cls(
-            float(np.abs(mel - true).mean()),
-            float(mel.var(1).mean() / true.var(1).mean()),
-            contrast(mel) / contrast(true),
-        )
+def compare(mel: np.ndarray, true: np.ndarray) -> tuple[float, float, float]:
+    """L1 distance, variance ratio and contrast ratio of a mel (M, N) and the recording's."""
+    sounding = true.max(0) > FLOOR
+    mel, true = mel[:, sounding], true[:, sounding]
+    contrast, true_contrast = (np.square(np.diff(x, axis=0)).mean() for x in (mel, true))
+    variance = mel.var(1).mean() / true.var(1).mean()
+    return float(np.abs(mel - true).mean()), float(variance), float(contrast / true_contrast)
 
 
 def train(folder: Path, recordings: Path, minutes: float, minutes_each: float) -> None:
-    """Fill ``folder`` with features and three models, as far as they are not there."""
+    """Fill ``folder`` with the features and three models that are missing."""
     if not (folder / "configs/config.json").is_file():
         prepare(folder, recordings=recordings)
     run(folder, script("preprocess_hubert_f0.py", "--f0_predictor", "pm", "--device", "cpu", "--use_diff"))
@@ -81,7 +66,7 @@ def train(folder: Path, recordings: Path, minutes: float, minutes_each: float) -
 
 
 def candidates(folder: Path) -> Iterator[tuple[str, ConvertOptions]]:
-    """Yield the ways to sing, by name."""
+    """Yield the options of each way to convert, by label."""
     glow = ConvertOptions(
         model_path=str(folder / "logs/44k/G_best.pth"),
         config_path=str(folder / "logs/44k/config.json"),
@@ -105,7 +90,7 @@ def candidates(folder: Path) -> Iterator[tuple[str, ConvertOptions]]:
 
 
 def segment_of(clip: Path, config: Config) -> tuple[Segment, np.ndarray]:
-    """Return a clip's features as what is to be sung, and the recording's mel (M, N)."""
+    """Input of the converter from a clip's features, and the recording's mel (M, N)."""
     true = features.load_mel(clip).numpy()
     f0, uv = (track.numpy() for track in features.load_f0(clip))
     units = features.load_units(clip).numpy()
@@ -115,7 +100,7 @@ def segment_of(clip: Path, config: Config) -> tuple[Segment, np.ndarray]:
 
 
 def measure(folder: Path, clips: Sequence[Path]) -> tuple[list[list[str]], dict[str, np.ndarray]]:
-    """Return a row of the table for each way to sing, and the mels of the first clip by name."""
+    """A row of the table for each way to convert, and the mels of the first clip by label."""
     rows: list[list[str]] = []
     mels: dict[str, np.ndarray] = {}
     for name, options in candidates(folder):
@@ -127,22 +112,22 @@ def measure(folder: Path, clips: Sequence[Path]) -> tuple[list[list[str]], dict[
             mel = converter.mel(segment, lambda share: None)[0].numpy()
             spent += time.perf_counter() - began
             seconds += true.shape[1] * converter.config.data.hop_length / converter.sampling_rate
-            scores.append(Score.of(mel, true))
+            scores.append(compare(mel, true))
             mels.setdefault("the recording", true)
             mels.setdefault(name, mel)
-        means = np.mean([[s.distance, s.variance, s.contrast] for s in scores], axis=0)
+        means = np.mean(scores, axis=0)
         rows.append([name, *(f"{value:.2f}" for value in means), f"{spent / seconds:.3f}"])
     return rows, mels
 
 
 def draw(path: Path, mels: dict[str, np.ndarray]) -> None:
-    """Write the mels (M, N) as one picture, one below the other."""
+    """Draw the mels (M, N), one below the other."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 1.9 * len(mels)), layout="constrained")
     axes = figure.subplots(len(mels), 1, sharex=True)
     for axis, (name, mel) in zip(axes, mels.items(), strict=True):
-        axis.imshow(mel[:, :_SHOWN], origin="lower", aspect="auto", vmin=-11, vmax=1, cmap="magma")
+        axis.imshow(mel[:, :FRAMES_DRAWN], origin="lower", aspect="auto", vmin=-11, vmax=1, cmap="magma")
         axis.set_title(name, loc="left", fontsize=9)
         axis.set_ylabel("mel bin", fontsize=8)
     axes[-1].set_xlabel("frame (86 a second)", fontsize=8)
@@ -152,13 +137,14 @@ def draw(path: Path, mels: dict[str, np.ndarray]) -> None:
 
 def main() -> None:
     """Train, print the table and draw the picture."""
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
-    parser.add_argument("recordings", type=Path, help="a folder of audio, one voice")
+    parser = make_parser(__doc__)
+    parser.add_argument("recordings", type=Path, help="folder of audio, one voice")
     parser.add_argument("--minutes", type=float, default=5.0, help="for the Glow model (%(default)s)")
     parser.add_argument("--minutes_each", type=float, default=8.0, help="for the other two (%(default)s)")
-    parser.add_argument("--workspace", type=Path, help="default: a folder that is deleted at the end")
-    parser.add_argument("--picture", type=Path, help="where to draw the mels of the first clip")
+    parser.add_argument(
+        "--workspace", type=Path, help="folder to keep everything in (default: a temporary folder)"
+    )
+    parser.add_argument("--picture", type=Path, help="picture of the mels of the first clip")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.workspace or Path(temporary)).resolve()

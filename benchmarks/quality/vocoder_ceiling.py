@@ -1,16 +1,15 @@
-"""What a vocoder alone costs: recordings against their own mel and pitch, rendered again.
+"""Quality limit of a vocoder: recordings against their copy synthesis from mel and pitch.
 
     python -m benchmarks.quality.vocoder_ceiling <recordings> [<more> ...]
 
-No model takes part, so this is the most that a better vocoder could win. The third
-row is WORLD itself (pyworld), which sees the recording's full spectrum and how noisy
-each band is, where the vocoder has 128 mel bands: what knowing these would be worth.
+No model is involved, so this bounds the gain of a better vocoder. The third row is
+WORLD itself (pyworld), which has the full spectrum and the aperiodicity of the
+recording, where the vocoder has 128 mel bands.
 Similarity is of each rendering to its own recording. Needs requirements-quality.txt.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from evaluation.evaluators.cloning import copy_synthesis
 from evaluation.evaluators.naturalness import dnsmos
 from evaluation.evaluators.similarity import cosine, embed
 from evaluation.resynthesis import resynthesis
+from modules.common.cli import make_parser
 from modules.config import DataConfig
 from modules.dsp.audio import find_audio, read_audio
 from modules.f0_predictor import F0_PREDICTORS
@@ -29,8 +29,7 @@ from vdecoder import VOCODERS
 
 def main() -> None:
     """Print the means over the recordings."""
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
+    parser = make_parser(__doc__)
     parser.add_argument("recordings", nargs="+", type=Path, help="files, or folders of them")
     parser.add_argument("--vocoder", choices=list(VOCODERS), default="world", help="(%(default)s)")
     parser.add_argument("--most", type=int, default=12, help="recordings of a folder (%(default)s)")

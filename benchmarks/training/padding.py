@@ -1,4 +1,4 @@
-"""What batches of like length save: the share of computed frames that is padding, with and without."""
+"""Savings of batches of similar length: the share of frames that is padding, with and without."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CLIPS = 2000
 
 
 def windows(seconds: np.ndarray, longest: int) -> list[int]:
-    """Return the frames of every training window, cut as training/data/dataset.py does."""
+    """Frames of every training window, cut as training/data/dataset.py does."""
     frames = np.maximum(1, seconds / _FRAME).astype(int)
     return [min(n, longest) for n in frames for _ in range(max(1, round(n / longest)))]
 
@@ -36,4 +36,4 @@ def main() -> None:
             ours = EpochBatches(lengths, shape, config.seed).padding()
             saved = 1 - (1 - plain) / (1 - ours)
             rows.append([name, longest, f"{plain:.1%}", f"{ours:.1%}", f"{saved:.1%}"])
-    table(["clips", "max_speclen", "padding, in chance order", "padding, ours", "computation saved"], rows)
+    table(["clips", "max_speclen", "padding, in random order", "padding, ours", "computation saved"], rows)

@@ -24,7 +24,7 @@ OWN_LOGGERS = frozenset(  # first names of the project's modules
 Main = Callable[..., int]  # main(argv: Sequence[str] | None = None)
 
 
-def make_parser(description: str | None, epilog: str, **options: Any) -> argparse.ArgumentParser:
+def make_parser(description: str | None, epilog: str = "", **options: Any) -> argparse.ArgumentParser:
     """Parser whose help keeps line breaks; ``options`` are those of argparse.ArgumentParser."""
     return argparse.ArgumentParser(
         description=description,

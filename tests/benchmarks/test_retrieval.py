@@ -1,16 +1,17 @@
-"""The benchmark of retrieval runs, on a data set of nothing."""
+"""The benchmark of retrieval runs, on a very small data set."""
 
 import numpy as np
 import pytest
 
 from benchmarks import retrieval
+from benchmarks.measure import isolated
 
 
-def test_made_up_units_have_near_neighbours_and_another_singer_is_further_off():
-    same, shifted = retrieval.made_up(500, 32, 0), retrieval.made_up(500, 32, 1, shift=0.5)
-    np.testing.assert_array_equal(same, retrieval.made_up(500, 32, 0))
+def test_synthetic_units_have_near_neighbours_and_another_singer_is_farther_away():
+    same, shifted = retrieval.synthetic_units(500, 32, 0), retrieval.synthetic_units(500, 32, 1, shift=0.5)
+    np.testing.assert_array_equal(same, retrieval.synthetic_units(500, 32, 0))
     assert same.dtype == np.float32 and same.shape == (500, 32)
-    own = np.concatenate([retrieval.made_up(500, 32, 2 + seed) for seed in range(20)])
+    own = np.concatenate([retrieval.synthetic_units(500, 32, 2 + seed) for seed in range(20)])
     near, far = (
         np.sqrt(((frames[::10, None] - own) ** 2).sum(2).min(1)).mean() for frames in (same, shifted)
     )
@@ -18,7 +19,7 @@ def test_made_up_units_have_near_neighbours_and_another_singer_is_further_off():
 
 
 def test_a_small_run_prints_its_tables_and_draws(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(retrieval, "_run", lambda work, *args: retrieval._WORKS[f"--{work}"](*map(str, args)))
+    monkeypatch.setattr(retrieval, "isolated", lambda work, *args: work(*args))
     monkeypatch.setattr("cluster.index_builder.N_CENTRES", 200)
     monkeypatch.setattr(retrieval, "MINUTE", 1000)
     picture = tmp_path / "retrieval.png"
@@ -29,14 +30,11 @@ def test_a_small_run_prints_its_tables_and_draws(monkeypatch, capsys, tmp_path):
     assert [row[0] for row in rows[5:]] == ["| all vectors", "| all, 1 list searched", "| 10 000 centres"]
     assert 0.7 < float(rows[5][1]) <= 1.0 and float(rows[7][1]) < 0.1
     assert picture.stat().st_size > 5000
-
-
-def test_each_step_is_a_process_of_its_own(tmp_path):
-    assert retrieval._run("write", tmp_path / "singer", 20, 4) == {}
-    assert len(list((tmp_path / "singer").glob("*.soft.pt"))) == 1
-
-
-def test_help(capsys):
     with pytest.raises(SystemExit):
         retrieval.main(["--help"])
     assert "--sizes" in capsys.readouterr().out
+
+
+def test_a_step_may_run_in_a_process_of_its_own(tmp_path):
+    isolated(retrieval._write, tmp_path / "singer", 20, 4)
+    assert len(list((tmp_path / "singer").glob("*.soft.pt"))) == 1

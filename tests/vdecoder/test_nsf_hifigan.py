@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.vocoding import PUBLISHED, Plain, load_random, operations
+from benchmarks.vocoding import PUBLISHED, Plain, load_random
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from tests.support.golden_cases import load_case, signal
 from tests.support.published import write_vocoder
@@ -98,7 +98,6 @@ def test_the_benchmark_s_baseline_gives_the_same_sound():
     assert 0.05 < wanted.std() < 0.9, "neither silent nor saturated"
     fold_all(network)
     torch.testing.assert_close(network(mel, excitation), wanted, rtol=0, atol=2e-6)
-    assert 54e9 < operations(PUBLISHED) * 44100 / 512 < 58e9
 
 
 def test_other_analysis_settings_are_refused_by_name(tmp_path):

@@ -51,6 +51,11 @@ class SpeechEncoder(ABC):
         dtype: torch.dtype | None = None,
     ) -> None:
         self.name, self.device, self.weights, self.dtype = name, device, weights, dtype
+        self._set_up()
+
+    @abstractmethod
+    def _set_up(self) -> None:
+        """Load the model file, if there is one, and set ``ssl_dim``."""
 
     def encode(self, audio: Tensor) -> Tensor:
         """Units (D, U), float32, of one recording; U is about T / 320, at least 1.

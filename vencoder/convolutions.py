@@ -40,8 +40,10 @@ def from_expression(expression: object, path: str | Path) -> list[Convolution]:
     """
     try:
         if isinstance(expression, str) and len(expression) <= 1000:
-            return _layers(ast.parse(expression.strip(), mode="eval").body)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+            layers = [layer for term in expression.split("+") for layer in _repeated(term)]
+            if len(layers) <= MOST:
+                return layers
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         pass
     shown = repr(expression)
     raise CheckpointError(
@@ -50,33 +52,18 @@ def from_expression(expression: object, path: str | Path) -> list[Convolution]:
     )
 
 
-def _layers(node: ast.expr) -> list[Convolution]:
-    """The list of triples that ``node`` describes; raises ValueError for anything else."""
-    layers: list[Convolution]
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        layers = _layers(node.left) + _layers(node.right)
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        several, times = node.left, node.right
-        if isinstance(several, ast.Constant):
-            several, times = times, several
-        layers = _layers(several) * _number(times, MOST)
-    elif isinstance(node, ast.List):
-        layers = [_triple(item) for item in node.elts]
-    else:
+def _repeated(term: str) -> list[Convolution]:
+    """Layers of ``[(channels, taps, stride), ...]`` and at most one factor; raises ValueError for others."""
+    factors = [ast.literal_eval(factor.strip()) for factor in term.split("*")]
+    (layers,) = (factor for factor in factors if isinstance(factor, list))
+    times = [_number(factor, MOST) for factor in factors if factor is not layers] or [1]
+    if len(times) > 1:
         raise ValueError
-    if len(layers) > MOST:
-        raise ValueError
-    return layers
+    triples = [(_number(n, LARGEST), _number(m, LARGEST), _number(k, LARGEST)) for n, m, k in layers]
+    return triples * times[0]
 
 
-def _triple(node: ast.expr) -> Convolution:
-    if not isinstance(node, ast.Tuple | ast.List) or len(node.elts) != 3:
+def _number(value: object, largest: int) -> int:
+    if type(value) is not int or not 1 <= value <= largest:
         raise ValueError
-    channels, taps, stride = (_number(item, LARGEST) for item in node.elts)
-    return channels, taps, stride
-
-
-def _number(node: ast.expr, largest: int) -> int:
-    if not isinstance(node, ast.Constant) or type(node.value) is not int or not 1 <= node.value <= largest:
-        raise ValueError
-    return node.value
+    return value

@@ -114,9 +114,7 @@ class _Absent(nn.Module):
 
 
 def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: str | Path) -> DPHubertNetwork:
-    """Build the network with the tensors of a published file, ready for use.
-
-    On the meta device if the tensors are.
+    """Build the network of a published file, ready for use; see :func:`vencoder.network.adopt_weights`.
 
     Args:
         state: The file's tensors, float32.

@@ -46,12 +46,14 @@ class HubertVariant:
         layer: The last layer that is computed; None: all of the file's.
         projected: Whether ``final_proj`` follows.
         padding: Zeros, in samples, added before and after every recording.
+        n_heads: Of attention, where the file does not say; None: one for 64 channels.
     """
 
     kind: str
     layer: int | None = None
     projected: bool = False
     padding: int = 0
+    n_heads: int | None = None
 
     @property
     def layouts(self) -> tuple[str, ...]:
@@ -92,14 +94,13 @@ class HubertNetwork(nn.Module):
 
 
 class HubertEncoder(WindowedEncoder):
-    """Units of a HuBERT.
+    """Units of a HuBERT. bfloat16 changes them by 1 % (RMS).
 
     Args:
         name: See :class:`vencoder.base.SpeechEncoder`.
         device: See there.
         weights: See there.
-        dtype: See there. bfloat16 changes units by 1 % (RMS).
-        n_heads: Of attention, where the file does not say; None: one for 64 channels.
+        dtype: See there.
         **variant: See :class:`HubertVariant`.
     """
 
@@ -109,10 +110,9 @@ class HubertEncoder(WindowedEncoder):
         device: torch.device | str = "cpu",
         weights: Path | None = None,
         dtype: torch.dtype | None = None,
-        n_heads: int | None = None,
         **variant: Any,
     ) -> None:
-        self.variant, self._n_heads = HubertVariant(**variant), n_heads
+        self.variant = HubertVariant(**variant)
         self.padding = self.variant.padding
         self.receptive_field = 400 - 2 * self.padding
         super().__init__(name, device, weights, dtype)
@@ -120,16 +120,15 @@ class HubertEncoder(WindowedEncoder):
     def _load(self, path: Path) -> HubertNetwork:
         content = read_weights(path, keep=("model", "hubert", "cfg", "args"))
         state = state_of(content, path, "model", "hubert")
-        return load_network(self.variant, state, path, self._n_heads or _stated_heads(content))
+        return load_network(self.variant, state, path, self.variant.n_heads or _stated_heads(content))
 
 
 def load_network(
     variant: HubertVariant, state: Mapping[str, Tensor], path: str | Path, n_heads: int | None = None
 ) -> HubertNetwork:
-    """Build a network with the tensors of a published file, ready for use.
+    """Build the network of a published file, ready for use; see :func:`vencoder.network.adopt_weights`.
 
-    Layers after the one that is used are never built. On the meta device if the
-    tensors are.
+    Layers after the one that is used are never built.
 
     Args:
         variant: What is used of it.

@@ -12,17 +12,11 @@ has neither the floor nor the weighted statistics.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from modules.dsp.mel_basis import mel_basis
 from vencoder.base import ArrayEncoder
-
-if TYPE_CHECKING:
-    import torch
 
 Floats = NDArray[np.float32]
 
@@ -48,14 +42,7 @@ class MfccEncoder(ArrayEncoder):
     context_seconds = 12.0  # a short slice's mean and scale are those of the song around it
     ssl_dim = 12
 
-    def __init__(
-        self,
-        name: str = "mfcc",
-        device: torch.device | str = "cpu",
-        weights: Path | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(name, device, weights, dtype)
+    def _set_up(self) -> None:
         rate = self.sampling_rate
         self._basis = mel_basis(rate, _N_FFT, _N_MELS, 0.0, rate / 2, equal_area=False)
         self._window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)

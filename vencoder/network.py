@@ -34,14 +34,8 @@ class NetworkEncoder(SpeechEncoder):
     device: torch.device
     dtype: torch.dtype
 
-    def __init__(
-        self,
-        name: str,
-        device: torch.device | str = "cpu",
-        weights: Path | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(name, torch.device(device), weights, dtype or torch.float32)
+    def _set_up(self) -> None:
+        self.device, self.dtype = torch.device(self.device), self.dtype or torch.float32
         path = self._weights_file()
         self.network = self._load(path)
         self.ssl_dim = self.network.ssl_dim

@@ -9,7 +9,6 @@ graph, and the layout of the output from two short runs. PyTorch is not needed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from vencoder.base import ArrayEncoder
 from vencoder.batching import windows
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MASKS = {**_FLOATS, "tensor(bool)": np.bool_, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -54,27 +53,19 @@ class OnnxEncoder(ArrayEncoder):
         CheckpointError: The file is not an ONNX graph, needs other files, or is not a speech encoder.
     """
 
-    def __init__(
-        self,
-        name: str,
-        device: torch.device | str = "cpu",
-        weights: Path | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(name, device, weights, dtype)
+    def _set_up(self) -> None:
         self._path = self._weights_file()
-        self._session = open_session(self._path, device, f"the encoder {name!r}")
+        self._session = open_session(self._path, self.device, f"the encoder {self.name!r}")
         try:
             self._source, self._mask = self._read_inputs()
             self.ssl_dim, self._transposed = self._probe()
             facts = self._session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError:
             raise CheckpointError(f"{self._path} is damaged: its names are not text") from None
-        if weights is None:
-            # files of onnx_export.py state their encoder; others are identified by their width at best
-            made_for = facts.get("encoder", name)
-            if made_for.removesuffix("-onnx") != name.removesuffix("-onnx"):
-                raise CheckpointError(f"{self._path} is the encoder {made_for!r}, not {name!r}")
+        # files of onnx_export.py state their encoder; others are identified by their width at best
+        made_for = facts.get("encoder", self.name)
+        if self.weights is None and made_for.removesuffix("-onnx") != self.name.removesuffix("-onnx"):
+            raise CheckpointError(f"{self._path} is the encoder {made_for!r}, not {self.name!r}")
         self._check_ssl_dim(self._path)
 
     def units(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:

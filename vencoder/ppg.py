@@ -138,14 +138,8 @@ class PpgEncoder(NetworkEncoder):
     receptive_field = 160  # half a unit
     context_seconds = 12.0  # the averages of a short slice are those of the song around it
 
-    def __init__(
-        self,
-        name: str = "ppg-starter",
-        device: torch.device | str = "cpu",
-        weights: Path | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(name, device, weights, dtype)
+    def _set_up(self) -> None:
+        super()._set_up()
         self.spectrum = PowerMel().to(self.device)
 
     def _weights_file(self) -> Path:

@@ -142,9 +142,7 @@ class GatedAttention(WavLMAttention):
 
 
 def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: str | Path) -> WavLMNetwork:
-    """Build the network with the tensors of a published file, ready for use.
-
-    On the meta device if the tensors are.
+    """Build the network of a published file, ready for use; see :func:`vencoder.network.adopt_weights`.
 
     Args:
         state: The file's tensors, float32, under its own names or the library's.

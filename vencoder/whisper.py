@@ -76,14 +76,8 @@ class WhisperEncoder(NetworkEncoder):
 
     receptive_field = 320
 
-    def __init__(
-        self,
-        name: str,
-        device: torch.device | str = "cpu",
-        weights: Path | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(name, device, weights, dtype)
+    def _set_up(self) -> None:
+        super()._set_up()
         self._longest = self.network.config.max_source_positions  # units
         rate = self.sampling_rate
         basis = mel_basis(rate, _N_FFT, self.network.config.num_mel_bins, 0.0, rate / 2)
@@ -166,9 +160,7 @@ def crossfade(windows: Sequence[Tensor], starts: Sequence[int], n_units: int) ->
 
 
 def load_network(state: Mapping[str, Tensor], path: str | Path, n_heads: int | None = None) -> WhisperNetwork:
-    """Build the network with the tensors of a published file, ready for use.
-
-    On the meta device if the tensors are.
+    """Build the network of a published file, ready for use; see :func:`vencoder.network.adopt_weights`.
 
     Args:
         state: The file's tensors that begin with ``encoder.``, without that.

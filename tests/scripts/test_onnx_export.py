@@ -188,7 +188,12 @@ def test_a_graph_that_gives_other_units_never_takes_its_place(
     width = soft.ssl_dim if width == "same" else 7
     other_graph(width=width, embed=(1, "u", width))
     code, printed = script("--encoder", SOFT, "--weights", torch_file)
-    assert code == 2 and "the graph of" in printed.err and "PyTorch" in printed.err and len(printed.err.splitlines()) == 1
+    assert (
+        code == 2
+        and "the graph of" in printed.err
+        and "PyTorch" in printed.err
+        and len(printed.err.splitlines()) == 1
+    )
     assert list((tmp_path / "pretrain").iterdir()) == []
 
 

@@ -12,7 +12,7 @@ RATE, HOP = 16000, 320
 
 @pytest.fixture(scope="module")
 def encoder():
-    return MfccEncoder()
+    return MfccEncoder("mfcc")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from vencoder import ENCODERS, ppg
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    return ppg.PpgEncoder(weights=write(tmp_path_factory.mktemp("weights") / "weights.safetensors"))
+    weights = write(tmp_path_factory.mktemp("weights") / "weights.safetensors")
+    return ppg.PpgEncoder("ppg-starter", weights=weights)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,13 @@ def test_unusable_files_are_refused(monkeypatch, tmp_path):
         ENCODERS.build("ppg-starter", "cpu")
     write(path, version=ppg.VERSION + 1)
     with pytest.raises(CheckpointError, match=rf"{re.escape(str(path))} holds version {ppg.VERSION + 1}"):
-        ppg.PpgEncoder(weights=path)
+        ppg.PpgEncoder("ppg-starter", weights=path)
     write(path, width=64)
     with pytest.raises(CheckpointError, match="its tensors differ"):
-        ppg.PpgEncoder(weights=path)
+        ppg.PpgEncoder("ppg-starter", weights=path)
     save_file({"some.weight": torch.zeros(3)}, path)
     with pytest.raises(CheckpointError, match="does not hold weights of ppg-starter"):
-        ppg.PpgEncoder(weights=path)
+        ppg.PpgEncoder("ppg-starter", weights=path)
 
 
 def test_a_unit_is_in_the_middle_of_its_receptive_field(encoder):

@@ -30,7 +30,6 @@ from webui.convert.voice_model import find_config
 from webui.jobs.queue import Cancelled
 from webui.paths import VOICE_MODELS, find_models
 from webui.session import ConversionTask, ConvertedSong, Session
-from webui.toasts import toasts
 from webui.uploads import LARGEST, check_paths, clean_stem, temporary_folder
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def build_endpoints(context: Context, session: Session) -> None:
         yield str(converted.task.result)
 
     def endpoint(name: str, action: Callable[..., Any], inputs: list[Any], output: Any) -> None:
-        trigger.click(toasts(action, context.debug), inputs, output, api_name=name, concurrency_limit=None)
+        trigger.click(context.with_toasts(action), inputs, output, api_name=name, concurrency_limit=None)
 
     endpoint("models", models, [], answer)
     endpoint("load", load, [model, options], answer)

@@ -1,11 +1,23 @@
-"""Project and settings that every tab gets."""
+"""Project and settings that every tab gets, and its event handlers: an error in one is a toast."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import html
+import inspect
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
+
+import gradio as gr
+
+from modules.common.errors import GlowSVCError
+
+logger = logging.getLogger(__name__)
 
 
 class Switch:
@@ -25,9 +37,54 @@ class Context:
     Attributes:
         root: The project folder, which is the current directory.
         text: Label, info or Markdown by its key in webui/texts, translated in the browser.
-        debug: Whether unexpected errors show their traceback.
+        debug: Whether toasts of unexpected errors show the traceback.
     """
 
     root: Path
     text: Callable[[str], Any]
     debug: Switch
+
+    def on(
+        self, trigger: Callable[..., Any], action: Callable[..., Any], *components: Any, **settings: Any
+    ) -> Any:
+        """Register an event handler that is no endpoint of the API.
+
+        Args:
+            trigger: Method of a component, as ``button.click``.
+            action: A function or generator function; its exceptions become toasts.
+            components: Inputs and outputs, as for ``trigger``.
+            settings: Further arguments for ``trigger``.
+
+        Returns:
+            What ``trigger`` returns, for events that follow.
+        """
+        return trigger(self.with_toasts(action), *components, **{"api_visibility": "private", **settings})
+
+    def with_toasts(self, action: Callable[..., Any]) -> Callable[..., Any]:
+        """``action`` with toasts for its exceptions: one sentence, and the traceback in the log."""
+        if not inspect.isgeneratorfunction(action):
+            return self._toasts()(action)
+
+        @wraps(action)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with self._toasts():
+                yield from action(*args, **kwargs)
+
+        return generator
+
+    @contextmanager
+    def _toasts(self) -> Iterator[None]:
+        try:
+            yield
+        except (gr.Error, GeneratorExit):
+            raise
+        except GlowSVCError as error:
+            raise _toast(str(error)) from None
+        except Exception as error:
+            logger.exception("unexpected")
+            where = f"\n{traceback.format_exc()}" if self.debug else ""
+            raise _toast(f"unexpected: {error or type(error).__name__}{where}") from None
+
+
+def _toast(message: str) -> gr.Error:
+    return gr.Error(html.escape(message, quote=False), print_exception=False)

@@ -50,6 +50,9 @@ class Flags:
         script: Its module name; the texts are those of :func:`flag_texts`.
         names: Of the parsed arguments.
         choices: For flags whose parser lists none.
+
+    Attributes:
+        fields: Components, in the order in which they were added.
     """
 
     def __init__(
@@ -59,15 +62,20 @@ class Flags:
         names: Sequence[str],
         choices: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        actions = _actions(script)
-        self._actions = [actions[name] for name in names]
-        self._names = list(names)
-        self.fields = []
-        for name, action in zip(names, self._actions, strict=True):
-            some = (choices or {}).get(name) or action.choices
-            info = context.text(f"{script}.{name}.help")
-            shown: dict[str, Any] = {"label": context.text(f"{script}.{name}"), "info": info}
-            self.fields.append(_field(action, some, shown))
+        self._context, self._script, self._choices = context, script, choices or {}
+        self._parsed = _actions(script)
+        self._actions: list[argparse.Action] = []
+        self.fields: list[Any] = []
+        self.add(names)
+
+    def add(self, names: Sequence[str]) -> None:
+        """Lay out fields for further flags."""
+        text = self._context.text
+        for name in names:
+            action, key = self._parsed[name], f"{self._script}.{name}"
+            some = self._choices.get(name) or action.choices
+            self._actions.append(action)
+            self.fields.append(_field(action, some, {"label": text(key), "info": text(f"{key}.help")}))
 
     def arguments(self, values: Sequence[Any]) -> list[str]:
         """Command line for the values of the fields, without defaults.
@@ -85,7 +93,7 @@ class Flags:
 
     def __getitem__(self, name: str) -> Any:
         """Field of a flag."""
-        return self.fields[self._names.index(name)]
+        return self.fields[self._actions.index(self._parsed[name])]
 
 
 def _actions(script: str) -> dict[str, argparse.Action]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import gradio as gr
 
@@ -19,6 +18,5 @@ def build_footer(context: Context, page: gr.Blocks) -> None:
         context.debug.on = on
         logging.getLogger().setLevel(logging.INFO if on else logging.WARNING)
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    debug.input(turn, debug, None, **quiet)
-    page.load(lambda: bool(context.debug), None, debug, **quiet)
+    context.on(debug.input, turn, debug, None, show_progress="hidden")
+    context.on(page.load, lambda: bool(context.debug), None, debug, show_progress="hidden")

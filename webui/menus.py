@@ -14,8 +14,8 @@ import gradio as gr
 Find = Callable[[], Sequence[str]]  # current entries
 
 
-def keep_current(*menus: tuple[gr.Dropdown, Find]) -> None:
-    """Refresh menus when the page is opened and when a tab around them is selected.
+def keep_current(*menus: tuple[gr.Dropdown, Find], button: gr.Button | None = None) -> None:
+    """Refresh menus when the page is opened, a tab around them is selected, or ``button`` is clicked.
 
     To be called where the menus are laid out; the choice in them is kept.
     """
@@ -27,7 +27,11 @@ def keep_current(*menus: tuple[gr.Dropdown, Find]) -> None:
         return found if len(found) > 1 else found[0]
 
     gr.on(
-        [page.load, *(tab.select for tab in _tabs_around(gr.context.Context.block))],
+        [
+            page.load,
+            *(tab.select for tab in _tabs_around(gr.context.Context.block)),
+            *([button.click] if button else []),
+        ],
         refresh,
         None,
         [menu for menu, _ in menus],

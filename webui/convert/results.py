@@ -17,10 +17,8 @@ from webui.convert.picture import draw_conversion
 from webui.language import Say, in_language
 from webui.paths import inside, servable
 from webui.session import ConvertedSong
-from webui.toasts import toasts
 
 NEWEST = 200  # number of earlier results that are listed
-_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # without Gradio's button that shares a song
 _PLAYER: dict[str, Any] = {"interactive": False, "min_width": 280, "buttons": ["download"]}
 
@@ -95,11 +93,11 @@ def build_results(context: Context, key: gr.Number) -> Results:
     shown = [column, facts, advice, advised, suggested, source, result, files]
 
     def show_after(trigger: Callable[..., Dependency]) -> None:
-        trigger(toasts(show, context.debug), [converted, choose], shown, **_PRIVATE)
-        trigger(toasts(draw, context.debug), [converted, choose], picture, **_PRIVATE)
+        context.on(trigger, show, [converted, choose], shown)
+        context.on(trigger, draw, [converted, choose], picture)
 
     show_after(choose.input)
-    apply.click(lambda value: value, suggested, key, **_PRIVATE)
+    context.on(apply.click, lambda value: value, suggested, key)
     return Results(converted, choose, lambda event: show_after(event.success))
 
 
@@ -125,9 +123,9 @@ def build_history(context: Context, page: gr.Blocks) -> Callable[[Dependency], N
             return None
         return servable(context.root, context.root / inside(context.root, Path("results") / chosen))
 
-    page.load(refresh, None, name, **_PRIVATE)
-    name.input(toasts(play, context.debug), name, player, **_PRIVATE)
-    return lambda event: event.success(refresh, None, name, **_PRIVATE)
+    context.on(page.load, refresh, None, name)
+    context.on(name.input, play, name, player)
+    return lambda event: context.on(event.success, refresh, None, name)
 
 
 def recent_results(folder: Path) -> list[str]:

@@ -29,7 +29,6 @@ from webui.language import Say, in_language
 from webui.menus import keep_current
 from webui.paths import CLUSTER_FILES, DIFFUSION_MODELS, find_models, inside
 from webui.session import ConversionTask, ConvertedSong, Session
-from webui.toasts import toasts
 from webui.uploads import check_size, clean_stem, unique_names
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def build_convert_tab(context: Context, session: Session) -> None:
         raw = gr.Dropdown(
             songs_in_raw(context), value=[], multiselect=True, label=text("convert.raw"), min_width=280
         )
-    keep_current((raw, lambda: songs_in_raw(context)))
+    keep_current((raw, lambda: songs_in_raw(context)), button=picker.refresh)
     build_tts_panel(context, songs)
     gr.Markdown(text("convert.how"), elem_classes="step")
     fields = {**picker.fields, **_fields(context)}
@@ -87,16 +86,15 @@ def build_convert_tab(context: Context, session: Session) -> None:
         with pages.waiting(request.session_hash, job):
             yield from watch_conversion(job, session, say)
 
-    converting = start.click(
-        toasts(convert, context.debug),
+    converting = context.on(
+        start.click,
+        convert,
         [songs, raw, *fields.values()],
         [progress, results.converted, results.choose, picker.status],
         concurrency_id="convert",
         concurrency_limit=None,  # the session's queue orders them
         show_progress="hidden",
-        api_visibility="private",
     )
-
     results.show_after(converting)
     refresh_history(converting)
 
@@ -104,10 +102,7 @@ def build_convert_tab(context: Context, session: Session) -> None:
         pages.cancel(request.session_hash)
 
     # not by Gradio's "cancels": the last progress could then arrive after "Cancelled"
-    cancel.click(cancel_job, show_progress="hidden", api_visibility="private")
-    picker.refresh.click(
-        lambda: gr.Dropdown(choices=songs_in_raw(context)), None, raw, api_visibility="private"
-    )
+    context.on(cancel.click, cancel_job, show_progress="hidden")
     wire_picker(context, session, picker, fields, page)
 
 

@@ -8,7 +8,6 @@ import gradio as gr
 
 from webui.context import Context
 from webui.convert.tts import ESPEAK, programs, speak, voices
-from webui.toasts import toasts
 from webui.uploads import clean_stem, uploads_folder
 
 
@@ -16,7 +15,6 @@ def build_tts_panel(context: Context, songs: gr.File) -> None:
     """Lay out the panel; its speech is added to ``songs``."""
     text, found = context.text, programs()
     usable = [name for name, program in found.items() if not program.missing]
-    private: dict[str, Any] = {"api_visibility": "private"}
     with gr.Accordion(text("convert.tts"), open=False):
         for name, program in found.items():
             if program.missing:
@@ -42,5 +40,5 @@ def build_tts_panel(context: Context, songs: gr.File) -> None:
         )
         return [*(uploaded or []), str(path)]
 
-    speaker.input(toasts(choose, context.debug), speaker, voice, **private)
-    button.click(toasts(say, context.debug), [songs, words, speaker, voice, speed], songs, **private)
+    context.on(speaker.input, choose, speaker, voice)
+    context.on(button.click, say, [songs, words, speaker, voice, speed], songs)

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from webui.jobs.status import job_html
 from webui.language import Say, in_language
 from webui.paths import CLUSTER_FILES, DIFFUSION_MODELS, VOICE_MODELS, find_models
 from webui.session import Session, devices
-from webui.toasts import toasts
 from webui.uploads import LARGEST, check_paths, check_size
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ def wire_picker(
     named = (*dict.fromkeys(KINDS.values()), "feature_retrieval")
     paths = [fields[name] for name in named]
     names, everything = list(fields), list(fields.values())
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def find() -> tuple[Any, ...]:
         return (
@@ -116,22 +115,16 @@ def wire_picker(
         return (*choices, gr.Dropdown(choices=[("auto", ""), *devices()]), first)
 
     def sort_uploads(files: Sequence[str] | None, *values: Any) -> list[Any]:
-        return [
-            gr.update(value=value)
-            for value in assign_uploads(files or (), dict(zip(named, values, strict=True)))
-        ]
+        return assign_uploads(files or (), dict(zip(named, values, strict=True)))
 
     def speakers(*values: Any) -> Any:
         given = dict(zip(names, values, strict=True))
-        config = model_config(selected_options(context, given))
-        kept = [name for name in given["spk_list"] or () if name in config.spk]
-        return gr.Dropdown(choices=list(config.spk), value=kept or list(config.spk)[:1])
-
-    def quiet_speakers(*values: Any) -> Any:
         try:
-            return speakers(*values)
+            config = model_config(selected_options(context, given))
         except ConfigError:  # as a half-typed path; loading reports it
             return gr.skip()
+        kept = [name for name in given["spk_list"] or () if name in config.spk]
+        return gr.Dropdown(choices=list(config.spk), value=kept or list(config.spk)[:1])
 
     def load(request: gr.Request, *values: Any) -> Iterator[Any]:
         options = selected_options(context, dict(zip(names, values, strict=True)))
@@ -141,38 +134,28 @@ def wire_picker(
         session.unload()
         return f"<p>{in_language(request)('convert.unloaded')}</p>"
 
-    def state(request: gr.Request) -> str:
+    def show_status(request: gr.Request) -> str:
         return loaded_html(session, in_language(request))
 
-    found = [fields["model_path"], fields["diffusion_model_path"], fields["onnx"]]
-    picker.refresh.click(toasts(find, context.debug), None, found, **private)
-    page.load(
-        open_page, fields["model_path"], [*found, fields["device"], fields["model_path"]], **private
-    ).then(quiet_speakers, everything, fields["spk_list"], **private)
-    page.load(state, None, picker.status, **private)
+    on = partial(context.on, show_progress="hidden")
+    model, speaker = fields["model_path"], fields["spk_list"]
+    found = [model, fields["diffusion_model_path"], fields["onnx"]]
+    on(picker.refresh.click, find, None, found)
+    opening = on(page.load, open_page, model, [*found, fields["device"], model])
+    on(opening.then, speakers, everything, speaker)
+    on(page.load, show_status, None, picker.status)
     for name, other in (("model_path", "config_path"), ("diffusion_model_path", "diffusion_config_path")):
-        fields[name].change(
+        on(
+            fields[name].change,
             lambda model, known, other=other: find_config(model, other) or known,
             [fields[name], fields[other]],
             fields[other],
-            **private,
         )
-    gr.on(
-        [fields[name].change for name in ("config_path", "onnx", "only_diffusion", "diffusion_config_path")],
-        quiet_speakers,
-        everything,
-        fields["spk_list"],
-        **private,
-    )
-    picker.upload.upload(toasts(sort_uploads, context.debug), [picker.upload, *paths], paths, **private)
-    picker.load.click(
-        toasts(load, context.debug),
-        everything,
-        [picker.status, fields["spk_list"]],
-        concurrency_limit=None,
-        **private,
-    )
-    picker.unload.click(toasts(unload, context.debug), None, picker.status, **private)
+    changes = ("config_path", "onnx", "only_diffusion", "diffusion_config_path")
+    on(partial(gr.on, [fields[name].change for name in changes]), speakers, everything, speaker)
+    on(picker.upload.upload, sort_uploads, [picker.upload, *paths], paths)
+    on(picker.load.click, load, everything, [picker.status, speaker], concurrency_limit=None)
+    on(picker.unload.click, unload, None, picker.status)
 
 
 def find_config(model: str | None, option: str) -> str:
@@ -224,10 +207,9 @@ def _is_kmeans(file: Path) -> bool:
     """Whether a file is a k-means model, by its content or, if that is not recognised, by its name."""
     from modules.checkpoint import appearance
 
-    seems = appearance(file)
-    return (
-        "a k-means file" in seems if seems else any(fnmatch(file.name, pattern) for pattern in CLUSTER_FILES)
-    )
+    if seems := appearance(file):
+        return "a k-means file" in seems
+    return any(fnmatch(file.name, pattern) for pattern in CLUSTER_FILES)
 
 
 def model_config(options: ConvertOptions) -> Config:

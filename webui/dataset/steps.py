@@ -25,7 +25,7 @@ def build_steps(context: Context, folder: gr.Dropdown) -> None:
             gr.Markdown(text("dataset.step1"))
             first = Flags(context, "resample", ["slice", "loudnorm"])
             with gr.Accordion(text("dataset.more"), open=False):
-                more = Flags(context, "resample", ["skip_loudnorm", "sr2", "num_processes"])
+                first.add(["skip_loudnorm", "sr2", "num_processes"])
             run1 = gr.Button(text("dataset.run1"), variant="primary")
         with gr.Column(min_width=260):
             gr.Markdown(text("dataset.step2"))
@@ -46,24 +46,14 @@ def build_steps(context: Context, folder: gr.Dropdown) -> None:
                 {"f0_predictor": list(F0_PREDICTORS)},
             )
             with gr.Accordion(text("dataset.more"), open=False):
-                fine = Flags(context, "preprocess_hubert_f0", ["num_processes", "device"])
+                third.add(["num_processes", "device"])
             run3 = gr.Button(text("dataset.run3"), variant="primary")
     panel = Panel(context, [KIND])
 
     def plan1(source: str, *values: Any) -> tuple[str, str, list[str]]:
         in_dir = inside(context.root, source, "a folder of recordings")
-        n = len(first.fields)
-        words = first.arguments(values[:n]) + more.arguments(values[n:])
-        return KIND, "resample.py", [f"--in_dir={in_dir.as_posix()}", *words]
+        return KIND, "resample.py", [f"--in_dir={in_dir.as_posix()}", *first.arguments(values)]
 
-    def plan2(*values: Any) -> tuple[str, str, list[str]]:
-        return KIND, "preprocess_flist_config.py", second.arguments(values)
-
-    def plan3(*values: Any) -> tuple[str, str, list[str]]:
-        n = len(third.fields)
-        words = third.arguments(values[:n]) + fine.arguments(values[n:])
-        return KIND, "preprocess_hubert_f0.py", words
-
-    panel.starts(run1, plan1, [folder, *first.fields, *more.fields])
-    panel.starts(run2, plan2, second.fields)
-    panel.starts(run3, plan3, [*third.fields, *fine.fields])
+    panel.starts(run1, plan1, [folder, *first.fields])
+    panel.starts_flags(run2, KIND, "preprocess_flist_config.py", second)
+    panel.starts_flags(run3, KIND, "preprocess_hubert_f0.py", third)

@@ -29,7 +29,6 @@ from webui.language import Say, in_language
 from webui.menus import keep_current
 from webui.paths import inside
 from webui.tables import html_table
-from webui.toasts import toasts
 
 _PLAYED = 60.0  # s of a recording that are sent to the page
 _MOST_PROBLEMS = 200  # rows
@@ -60,18 +59,17 @@ def build_dataset_tab(context: Context) -> None:
     shown = _report_view(context)
     reports = Reports(context.root)
 
-    reload.click(lambda: gr.Dropdown(folders(context.root)), None, folder, api_visibility="private")
-    keep_current((folder, lambda: folders(context.root)))
-    reporting = report.click(
-        toasts(reports.report, context.debug),
+    keep_current((folder, lambda: folders(context.root)), button=reload)
+    reporting = context.on(
+        report.click,
+        reports.report,
         folder,
         [progress, *shown],
         concurrency_limit=None,  # REPORTS orders them
         show_progress="hidden",
-        api_visibility="private",
     )
-    reporting.failure(lambda: "", None, progress, show_progress="hidden", api_visibility="private")
-    cancel.click(reports.cancel, show_progress="hidden", api_visibility="private")
+    context.on(reporting.failure, lambda: "", None, progress, show_progress="hidden")
+    context.on(cancel.click, reports.cancel, show_progress="hidden")
     build_steps(context, folder)
 
 
@@ -105,8 +103,8 @@ def _report_view(context: Context) -> list[Any]:
     def choose(playable: list[str], event: gr.SelectData) -> Any:
         return event.row_value[0] if event.row_value[0] in playable else gr.skip()
 
-    clip.change(toasts(play, context.debug), clip, player, api_visibility="private")
-    problems.select(choose, playable, clip, api_visibility="private")
+    context.on(clip.change, play, clip, player)
+    context.on(problems.select, choose, playable, clip)
     return [playable, summary, picture, voices, problems, players, clip]
 
 

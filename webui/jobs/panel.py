@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -11,9 +12,9 @@ from tqdm import tqdm
 
 from modules.common.progress import ProgressEvent
 from webui.context import Context
+from webui.flags import Flags
 from webui.jobs.processes import FAILED, PAUSED, RUNNING, STOPPING, Processes, ProcessStatus
 from webui.language import Say, in_language
-from webui.toasts import toasts
 
 OFTEN, SELDOM = 1.5, 8.0  # s between two updates, while a script runs and while none does
 _COLOURS = {FAILED: "var(--error-icon-color, #b91c1c)", PAUSED: "var(--body-text-color-subdued)"}
@@ -41,12 +42,14 @@ class Panel:
             self.output = gr.Textbox(
                 lines=12, max_lines=12, show_label=False, interactive=False, buttons=["copy"]
             )
-        self.timer = gr.Timer(1.0)
-        self._seen = gr.State("")
-        self.timer.tick(concurrency_limit=None, **self._refresh())
-        self.pause.click(**self._press("pause")).then(**self._refresh())
-        self.resume.click(**self._press("resume")).then(**self._refresh())
-        self.stop.click(**self._press("stop")).then(**self._refresh())
+        self.timer, self._seen = gr.Timer(1.0), gr.State("")
+        self._refresh_on(self.timer.tick, concurrency_limit=None)
+        for button, action in (
+            (self.pause, self.processes.pause),
+            (self.resume, self.processes.resume),
+            (self.stop, self.processes.stop),
+        ):
+            self._refresh_on(context.on(button.click, partial(self._act, action)).then)
 
     def starts(self, button: gr.Button, plan: Plan, inputs: Sequence[Any] = ()) -> None:
         """Let ``button`` start the script that ``plan`` returns for the values of ``inputs``."""
@@ -54,26 +57,20 @@ class Panel:
         def start(*values: Any) -> None:
             self.processes.start(*plan(*values))
 
-        button.click(toasts(start, self.context.debug), list(inputs), None, api_visibility="private").success(
-            **self._refresh()
-        )
+        self._refresh_on(self.context.on(button.click, start, list(inputs)).success)
 
-    def _refresh(self) -> dict[str, Any]:
+    def starts_flags(self, button: gr.Button, kind: str, script: str, flags: Flags) -> None:
+        """Let ``button`` start a script with its flags."""
+        self.starts(button, lambda *values: (kind, script, flags.arguments(values)), flags.fields)
+
+    def _refresh_on(self, trigger: Callable[..., Any], **settings: Any) -> None:
         shown = [self.status, self.folded, self.output, self.pause, self.resume, self.stop]
-        return {
-            "fn": self.refresh,
-            "inputs": self._seen,
-            "outputs": [*shown, self.timer, self._seen],
-            "show_progress": "hidden",
-            "api_visibility": "private",
-        }
+        outputs = [*shown, self.timer, self._seen]
+        self.context.on(trigger, self.refresh, self._seen, outputs, show_progress="hidden", **settings)
 
-    def _press(self, name: str) -> dict[str, Any]:
-        def press() -> None:
-            job = self.processes.newest(self.kinds)
-            getattr(self.processes, name)(job.kind if job else self.kinds[0])
-
-        return {"fn": toasts(press, self.context.debug), "api_visibility": "private"}
+    def _act(self, action: Callable[[str], None]) -> None:
+        job = self.processes.newest(self.kinds)
+        action(job.kind if job else self.kinds[0])
 
     def refresh(self, seen: str, request: gr.Request) -> Any:
         """Update the components, if anything has changed since ``seen``."""

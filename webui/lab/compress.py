@@ -13,7 +13,6 @@ from webui.lab.mix import output_path
 from webui.language import in_language
 from webui.menus import keep_current
 from webui.paths import find_models, inside, servable
-from webui.toasts import toasts
 
 _DECIBELS = 8.686  # of a natural logarithm of a magnitude
 
@@ -36,15 +35,8 @@ def build(context: Context) -> None:
         message, path = compress_with_report(context.root, model, half, output, config, request)
         return message, gr.File(servable(context.root, path), visible=True)
 
-    reload.click(lambda: gr.Dropdown(find_models(context.root)), None, model, api_visibility="private")
-    keep_current((model, lambda: find_models(context.root)))
-    start.click(
-        toasts(compress, context.debug),
-        [model, *flags.fields],
-        [done, file],
-        api_visibility="private",
-        concurrency_limit=1,
-    )
+    keep_current((model, lambda: find_models(context.root)), button=reload)
+    context.on(start.click, compress, [model, *flags.fields], [done, file], concurrency_limit=1)
 
 
 def compress_with_report(

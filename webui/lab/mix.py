@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from webui.flags import Flags, parser_of
 from webui.language import in_language
 from webui.menus import keep_current
 from webui.paths import VOICE_MODELS, find_models, inside
-from webui.toasts import toasts
 
 MOST = 8  # models at a time, each with a slider
 
@@ -56,27 +56,12 @@ def build(context: Context) -> None:
     def show(request: gr.Request, chosen: list[str], linear: bool, *ratios: float) -> str:
         return describe_shares(chosen, ratios, not linear, in_language(request)("lab.mix.shares"))
 
-    reload.click(
-        lambda: gr.Dropdown(find_models(context.root, VOICE_MODELS)), None, models, api_visibility="private"
-    )
-    keep_current((models, lambda: find_models(context.root, VOICE_MODELS)))
-    watched = [models, linear, *sliders]
-    models.change(choose, models, sliders, api_visibility="private", show_progress="hidden")
-    gr.on(
-        [models.change, linear.change, *(slider.change for slider in sliders)],
-        show,
-        watched,
-        shares,
-        api_visibility="private",
-        show_progress="hidden",
-    )
-    start.click(
-        toasts(_mixer(context), context.debug),
-        [output, *copy.fields, *watched],
-        done,
-        api_visibility="private",
-        concurrency_limit=1,
-    )
+    keep_current((models, lambda: find_models(context.root, VOICE_MODELS)), button=reload)
+    mixing = [models, linear, *sliders]
+    context.on(models.change, choose, models, sliders, show_progress="hidden")
+    changes = partial(gr.on, [models.change, linear.change, *(slider.change for slider in sliders)])
+    context.on(changes, show, mixing, shares, show_progress="hidden")
+    context.on(start.click, _mixer(context), [output, *copy.fields, *mixing], done, concurrency_limit=1)
 
 
 def describe_shares(models: Sequence[str], ratios: Sequence[float], convex: bool, title: str) -> str:

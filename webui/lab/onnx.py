@@ -17,7 +17,6 @@ from webui.language import in_language
 from webui.menus import keep_current
 from webui.paths import VOICE_MODELS, find_models, inside, plain_name
 from webui.texts import TEXTS
-from webui.toasts import toasts
 
 KIND = "onnx"
 
@@ -65,7 +64,7 @@ def build(context: Context) -> None:
             raise ConfigError(TEXTS["lab.onnx.none"][0])
         return KIND, "onnx_export.py", ["--encoder", *names]
 
-    copy.click(toasts(import_model, context.debug), [model, name], exported, api_visibility="private")
+    context.on(copy.click, import_model, [model, name], exported)
     keep_current(
         (exported, lambda: exportable_models(root)), (model, lambda: find_models(root, VOICE_MODELS))
     )

@@ -7,6 +7,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from webui.language import Say, in_language
 from webui.menus import keep_current
 from webui.paths import VOICE_MODELS, find_models, inside, plain_name
 from webui.texts import TEXTS
-from webui.toasts import toasts
 
 FOLDER = Path("configs") / "mixes"  # of saved mixes, in the project
 _COLUMNS = ("speaker", "start", "end", "low", "high")
@@ -34,7 +34,8 @@ Row = list[Any]  # speaker, start, end, value at start, value at end; as typed
 
 def build(context: Context) -> None:
     """Lay out the part."""
-    text, root, debug = context.text, context.root, context.debug
+    text, root = context.text, context.root
+    on = partial(context.on, show_progress="hidden")
     with gr.Row():
         model = gr.Dropdown(
             find_models(root, VOICE_MODELS),
@@ -69,18 +70,21 @@ def build(context: Context) -> None:
         file = gr.Dropdown(saved_mixes(root), label=text("lab.tracks.file"), min_width=160)
         load = gr.Button(text("lab.tracks.open"), min_width=120)
 
-    def filled(make: Callable[..., list[Row]]) -> Callable[..., Any]:
-        """Handler that shows the rows from ``make``."""
+    def edit(make: Callable[..., list[Row]], trigger: Callable[..., Any], *inputs: Any) -> None:
+        """Let ``trigger`` fill the table with the rows from ``make``."""
 
         def show(request: gr.Request, *values: Any) -> Any:
             return _table(make(*values), request)
 
-        return toasts(show, debug)
+        on(trigger, show, list(inputs), table)
+
+    def speakers(model: str | None) -> list[str]:
+        return list(config_beside(root, model).spk)
 
     def choose(request: gr.Request, model: str | None) -> Any:
         if not model:
             return gr.skip()
-        names = list(config_beside(root, model).spk)
+        names = speakers(model)
         return _table(crossfade_rows(names), request), gr.Dropdown(names, value=names[0] if names else None)
 
     def check(request: gr.Request, rows: list[Row], model: str | None, seconds: float) -> Any:
@@ -102,25 +106,16 @@ def build(context: Context) -> None:
     def read(file: str | None, model: str | None) -> list[Row]:
         return open_mix(root, file, config_beside(root, model))
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     keep_current((model, lambda: find_models(root, VOICE_MODELS)), (file, lambda: saved_mixes(root)))
-    model.change(toasts(choose, debug), model, [table, speaker], **quiet)
-    even.click(filled(lambda model: equal_rows(list(config_beside(root, model).spk))), model, table, **quiet)
-    fade.click(
-        filled(lambda model: crossfade_rows(list(config_beside(root, model).spk))), model, table, **quiet
-    )
-    split.click(filled(split_last), [table, speaker], table, **quiet)
-    join.click(filled(join_last), [table, speaker], table, **quiet)
-    gr.on(
-        [table.change, seconds.change, model.change],
-        toasts(check, debug),
-        [table, model, seconds],
-        [message, picture],
-        trigger_mode="always_last",
-        **quiet,
-    )
-    save.click(toasts(write, debug), [table, model, name], file, **quiet)
-    load.click(filled(read), [file, model], table, **quiet)
+    on(model.change, choose, model, [table, speaker])
+    edit(lambda model: equal_rows(speakers(model)), even.click, model)
+    edit(lambda model: crossfade_rows(speakers(model)), fade.click, model)
+    edit(split_last, split.click, table, speaker)
+    edit(join_last, join.click, table, speaker)
+    edit(read, load.click, file, model)
+    changes = partial(gr.on, [table.change, seconds.change, model.change], trigger_mode="always_last")
+    on(changes, check, [table, model, seconds], [message, picture])
+    on(save.click, write, [table, model, name], file)
 
 
 def config_beside(root: Path, model: str | None) -> Config:

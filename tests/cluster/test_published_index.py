@@ -56,23 +56,29 @@ def test_lists_of_which_most_are_empty(path):
     assert len(found) == 3 and found.nearest(1000.0 + draw(3), 1)[0].max() < 1e-3
 
 
-@pytest.mark.parametrize("build", ["", "_avx2", "_avx512", "_avx512_spr", "_sve"])
 @pytest.mark.parametrize("kind", ["IndexIVFFlat", "IndexFlatL2", "IndexFlat"])
-def test_every_build_of_faiss_has_its_names(path, build, kind):
+def test_every_build_of_faiss_has_its_names(path, kind):
     pickled = pickle.dumps({0: ivf(VECTORS, 4) if "IVF" in kind else flat(VECTORS)}, 2)
     start = pickled.index(b"cfaiss.")
     end = pickled.index(b"\n", pickled.index(b"\n", start) + 1)
-    path.write_bytes(pickled[:start] + f"cfaiss.swigfaiss{build}\n{kind}".encode() + pickled[end:])
-    assert len(open_index(path).load(0)) == 400
+    for build in ("", "_avx2", "_avx512", "_avx512_spr", "_sve"):
+        path.write_bytes(pickled[:start] + f"cfaiss.swigfaiss{build}\n{kind}".encode() + pickled[end:])
+        assert len(open_index(path).load(0)) == 400
+
+
+def dumps(data, kind=faiss.IndexIVFFlat, protocol=4):
+    """Pickle an index whose state is ``data``."""
+
+    class Index:
+        def __reduce__(self):
+            return kind, (), {"this": data}
+
+    return pickle.dumps({0: Index()}, protocol)
 
 
 def test_bytes_in_an_array(path):
-    class Index:
-        def __reduce__(self):
-            return faiss.IndexFlatL2, (), {"this": faiss.serialize_index(flat(VECTORS))}
-
     for protocol in (2, 4, 5):
-        path.write_bytes(pickle.dumps({0: Index()}, protocol))
+        path.write_bytes(dumps(faiss.serialize_index(flat(VECTORS)), faiss.IndexFlatL2, protocol))
         assert len(open_index(path).load(0)) == 400
 
 
@@ -91,28 +97,20 @@ def test_anything_else_is_refused_with_its_name(path, tmp_path, name):
     assert not trace.exists()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "faiss.swigfaiss.read_index",
-        "faiss.swigfaiss.IndexPreTransform",
-        "faiss.swigfaiss.OnDiskInvertedLists",
-        "faiss.deserialize_index",
-        "faiss.loader.load_library",
-        "numpy.load",
-        "numpy.matrix",
-        "sklearn.cluster.KMeans",
-    ],
-)
-def test_other_names_of_faiss_and_numpy_are_refused(path, name):
-    module, _, attribute = name.rpartition(".")
-    path.write_bytes(b"\x80\x02}K\x00" + f"c{module}\n{attribute}\n".encode() + b")\x81s.")
-    with pytest.raises(CheckpointError, match=f"is refused: it asks for {name}, which an index"):
-        open_index(path)
+def test_other_names_of_faiss_and_numpy_are_refused(path):
+    for name in (
+        *("faiss.swigfaiss.read_index", "faiss.swigfaiss.IndexPreTransform"),
+        *("faiss.swigfaiss.OnDiskInvertedLists", "faiss.deserialize_index", "faiss.loader.load_library"),
+        *("numpy.load", "numpy.matrix", "sklearn.cluster.KMeans"),
+    ):
+        module, _, attribute = name.rpartition(".")
+        path.write_bytes(b"\x80\x02}K\x00" + f"c{module}\n{attribute}\n".encode() + b")\x81s.")
+        with pytest.raises(CheckpointError, match=f"is refused: it asks for {name}, which an index"):
+            open_index(path)
 
 
 def parts(**changes):
-    """Return the bytes of an index, put together anew with false claims."""
+    """Return the bytes of an index, with false claims in it."""
     index = ivf(VECTORS, 4)
     data = faiss.serialize_index(index).tobytes()
     assert len(data) == 37 + 16 + 45 + 4 * 4 * DIMS + 9 + 4 + 16 + 4 + 8 + 32 + 400 * (4 * DIMS + 8)
@@ -144,17 +142,9 @@ def parts(**changes):
     return bytes(changed)
 
 
-def write_bytes(path, data):
-    class Index:
-        def __reduce__(self):
-            return faiss.IndexIVFFlat, (), {"this": data}
-
-    path.write_bytes(pickle.dumps({0: Index()}))
-    return path
-
-
 def test_the_whole_index_that_the_false_ones_are_made_from(path):
-    assert len(open_index(write_bytes(path, parts())).load(0)) == 400
+    path.write_bytes(dumps(parts()))
+    assert len(open_index(path).load(0)) == 400
 
 
 @pytest.mark.parametrize(
@@ -188,50 +178,41 @@ def test_the_whole_index_that_the_false_ones_are_made_from(path):
     ],
 )
 def test_false_claims_are_told(path, claims, message):
+    path.write_bytes(dumps(parts(**claims)))
     with pytest.raises(CheckpointError, match=message) as caught:
-        open_index(write_bytes(path, parts(**claims)))
+        open_index(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_bytes_cut_short_or_changed_are_told_or_read(path):
-    data = parts()
-    source = random.Random(0)
+@pytest.mark.parametrize("inside", [True, False])
+def test_files_cut_short_or_changed_are_reported_or_read(path, inside):
+    """Bytes of the index in a sound pickle, and bytes of the pickle."""
+    data = parts() if inside else pickle.dumps({0: flat(VECTORS[:4])})
+    source = random.Random(inside)
     for number in range(300):
         changed = bytearray(data)
         if number % 3 == 0:
             changed = changed[: source.randrange(len(data))]
-        else:
+        elif inside:
             changed[source.randrange(400)] ^= 1 << source.randrange(8)
+        else:
+            changed[source.randrange(len(data))] = source.randrange(256)
+        path.write_bytes(dumps(bytes(changed)) if inside else changed)
         try:
-            open_index(write_bytes(path, bytes(changed))).load(0).nearest(draw(2), 8)
+            index = open_index(path)
+            index.load(next(iter(index.ids))).nearest(draw(2, index.ssl_dim), 8)
         except CheckpointError as error:
             assert str(path) in str(error) and "\n" not in str(error)
         else:
             assert number % 3
 
 
-def test_pickles_cut_short_or_changed_are_told_or_read(path):
-    data = pickle.dumps({0: flat(VECTORS[:4])})
-    source = random.Random(1)
-    for number in range(300):
-        changed = bytearray(data)
-        if number % 3 == 0:
-            changed = changed[: source.randrange(len(data))]
-        else:
-            changed[source.randrange(len(data))] = source.randrange(256)
-        path.write_bytes(changed)
-        try:
-            index = open_index(path)
-            index.load(next(iter(index.ids))).nearest(draw(2, index.ssl_dim), 8)
-        except CheckpointError as error:
-            assert str(path) in str(error) and "\n" not in str(error)
-
-
-@pytest.mark.parametrize("content", [[], {}, {"anna": 1}, {0: b"IxF2"}, {0: {"this": 5}}, {0: None}])
-def test_other_pickles_are_told(path, content):
-    path.write_bytes(pickle.dumps(content))
-    with pytest.raises(CheckpointError, match="is not an index of features|cut short"):
-        open_index(path)
+def test_other_pickles_are_refused(path) -> None:
+    contents: list[object] = [[], {}, {"anna": 1}, {0: b"IxF2"}, {0: {"this": 5}}, {0: None}]
+    for content in contents:
+        path.write_bytes(pickle.dumps(content))
+        with pytest.raises(CheckpointError, match="is not an index of features|cut short"):
+            open_index(path)
 
 
 def test_empty_infinite_and_mixed_indexes(path):

@@ -1,6 +1,7 @@
 """Compressed models: smaller, and as good a voice and as good a start as before."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from model_tools.compress import compress_model as compress
 from models import GlowSVC
 from modules.checkpoint import load_model, model_state, read_checkpoint, write_checkpoint
-from modules.common.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError
 from modules.config import load_config
 from modules.dsp.audio import write_audio
 from tests.inference.tiny import write_model
@@ -83,7 +84,7 @@ def same(found, wanted):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_only_what_training_needs_is_dropped(tmp_path, suffix):
+def test_only_training_state_is_dropped(tmp_path, suffix):
     path, config = training_checkpoint(tmp_path / "logs")
     output = tmp_path / f"花子 voice{suffix}"
     done = compress(path, output)
@@ -97,29 +98,27 @@ def test_only_what_training_needs_is_dropped(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-@pytest.mark.parametrize("half", [False, True])
-def test_a_diffusion_model_is_known_by_its_content(tmp_path, suffix, half):
+def test_a_diffusion_model_is_recognised_by_its_content(tmp_path, suffix):
     path, config = diffusion_checkpoint(tmp_path / "logs")
-    output = tmp_path / f"small{suffix}"
-    done = compress(path, output, half=half)
-    assert (done.kind, done.config_path) == ("diffusion model", config)
-    assert done.after < (0.7 if half else 1) * done.before
-    content = read_checkpoint(output)
-    assert content["global_step"] == 500 and content.keys() == {"model", "global_step"}
-    # its tables keep all their digits: the schedule is read from them
-    assert content["model"]["decoder.betas"].dtype == torch.float32
-    before = load_unit2mel(path, parse_diffusion_config(DIFFUSION))
-    after = load_unit2mel(output, parse_diffusion_config(DIFFUSION))
     units, f0 = torch.randn(1, 12, 31, generator=torch.Generator().manual_seed(3)), torch.full((1, 31), 300.0)
-    sung = [
-        m.infer(units, f0, torch.full((1, 31), 0.1), torch.tensor([1]), mel=torch.full((1, 128, 31), -5.0))
-        for m in (before, after)
-    ]
-    if half:
-        near(*sung)
-        assert 0 < done.mel_change[0] < CLOSE["mean"]
-    else:
-        assert torch.equal(*sung)
+    volume, mel = torch.full((1, 31), 0.1), torch.full((1, 128, 31), -5.0)
+    parsed = parse_diffusion_config(DIFFUSION)
+    wanted = load_unit2mel(path, parsed).infer(units, f0, volume, torch.tensor([1]), mel=mel)
+    for half in (False, True):
+        output = tmp_path / f"small{suffix}"
+        done = compress(path, output, half=half)
+        assert (done.kind, done.config_path) == ("diffusion model", config)
+        assert done.after < (0.7 if half else 1) * done.before
+        content = read_checkpoint(output)
+        assert content["global_step"] == 500 and content.keys() == {"model", "global_step"}
+        # its tables keep all their digits: the schedule is read from them
+        assert content["model"]["decoder.betas"].dtype == torch.float32
+        found = load_unit2mel(output, parsed).infer(units, f0, volume, torch.tensor([1]), mel=mel)
+        if half:
+            near(found, wanted)
+            assert 0 < done.mel_change[0] < CLOSE["mean"]
+        else:
+            assert torch.equal(found, wanted)
 
 
 def near(found, wanted):
@@ -160,62 +159,57 @@ def test_half_precision_loads_and_runs_and_is_near(tmp_path, suffix, device):
     assert 0 < done.mel_change[0] < 2 * CLOSE["mean"]  # with noise, which these weights blow up
 
 
-def test_a_value_that_half_precision_cannot_hold_is_kept_whole(tmp_path):
-    path, config = training_checkpoint(tmp_path)
+def test_a_value_beyond_half_precision_stays_float32(tmp_path):
+    path, _ = training_checkpoint(tmp_path)
     state = read_checkpoint(path)["model"]
     state["enc_p.f0_emb.weight"][3, 3] = 1e5
     write_checkpoint(path, {"model": state})
     compress(path, tmp_path / "half.pth", half=True)
     kept = model_state(tmp_path / "half.pth")
     assert kept["enc_p.f0_emb.weight"][3, 3] == 1e5 and kept["pre.weight"].dtype == torch.float32
-    assert {kept[name].dtype for name in state if state[name].numel() >= 2000} == {
-        torch.float16,
-        torch.float32,
-    }
+    large = {kept[name].dtype for name in state if state[name].numel() >= 2000}
+    assert large == {torch.float16, torch.float32}
 
 
 def test_a_shared_wavenet_is_written_once(tmp_path):
     plain, _ = training_checkpoint(tmp_path / "plain")
     shared, config = training_checkpoint(tmp_path / "shared", flow_share_parameter=True)
-    for half in (False, True):
-        for suffix in SUFFIXES:
-            output = tmp_path / f"out{half}{suffix}"
-            compress(shared, output, half=half)
-            compress(plain, tmp_path / f"plain{suffix}", half=half)
-            assert output.stat().st_size < (tmp_path / f"plain{suffix}").stat().st_size
-            load_model(GlowSVC(load_config(config).model), output)
+    for half, suffix in product((False, True), SUFFIXES):
+        outputs = [tmp_path / f"{name}{half}{suffix}" for name in ("shared", "plain")]
+        for source, output in zip((shared, plain), outputs, strict=True):
+            compress(source, output, half=half)
+        assert outputs[0].stat().st_size < outputs[1].stat().st_size
+        load_model(GlowSVC(load_config(config).model), outputs[0])
 
 
-def test_what_is_compressed_can_be_compressed_again(tmp_path):
-    path, _ = training_checkpoint(tmp_path)
-    compress(path, tmp_path / "a.safetensors", half=True)
-    compress(tmp_path / "a.safetensors", tmp_path / "b.pth")
-    compress(tmp_path / "b.pth", tmp_path / "c.safetensors", half=True)
-    same(model_state(tmp_path / "c.safetensors"), model_state(tmp_path / "a.safetensors"))
-    assert read_checkpoint(tmp_path / "c.safetensors")["iteration"] == 8
+def test_files_compressed_before_and_bare_ones_are_accepted(tmp_path):
+    path, config = training_checkpoint(tmp_path)
+    a, b, c, bare = (
+        tmp_path / name for name in ("a.safetensors", "b.pth", "c.safetensors", "bare.safetensors")
+    )
+    compress(path, a, half=True)
+    compress(a, b)
+    compress(b, c, half=True)
+    same(model_state(c), model_state(a))
+    assert read_checkpoint(c)["iteration"] == 8
 
-
-def test_a_bare_file_of_another_program_is_taken(tmp_path):
-    path, config = training_checkpoint(tmp_path / "logs")
     state = {name: tensor.contiguous() for name, tensor in model_state(path).items()}
-    save_file(state, tmp_path / "bare.safetensors")
-    compress(tmp_path / "bare.safetensors", tmp_path / "out.pth", config)
-    content = read_checkpoint(tmp_path / "out.pth")
+    save_file(state, bare)
+    compress(bare, b, config)
+    content = read_checkpoint(b)
     same(content.pop("model"), state)
     assert content == {"iteration": 0, "optimizer": None, "learning_rate": 0.0}
 
 
-def test_a_song_is_converted_by_it_as_before(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_conversion_is_the_same_as_before(script, tmp_path):
     path, config = training_checkpoint(tmp_path)
     write_audio("song.wav", voice(1.0, 44100), 44100)
     results = []
-    for suffix in ("", *SUFFIXES):
-        model = tmp_path / f"small{suffix}" if suffix else path
-        if suffix:
+    for model in (path, tmp_path / "small.pth", tmp_path / "small.safetensors"):
+        if model != path:
             compress(path, model)
-        command = ["-m", str(model), "-c", str(config), "-n", "song.wav", "-s", "anna", "-d", "cpu"]
-        assert inference_main.main(command) == 0
+        command = ("-m", model, "-c", config, "-n", "song.wav", "-s", "anna", "-d", "cpu")
+        assert script(inference_main.main, *command).code == 0
         [result] = Path("results").iterdir()
         results.append(soundfile.read(result)[0])
         result.unlink()
@@ -224,7 +218,7 @@ def test_a_song_is_converted_by_it_as_before(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("half", [False, True])
-def test_it_is_a_start_for_training(tmp_path, suffix, half):
+def test_it_can_be_a_base_model(tmp_path, suffix, half):
     """As G_0.pth, whatever it is inside."""
     clips = make_clips(tmp_path / "dataset", {"a": [40, 50], "b": [60]})
     config = with_train(max_steps=2)
@@ -243,43 +237,24 @@ def test_it_is_a_start_for_training(tmp_path, suffix, half):
         torch.testing.assert_close(tensor, base[name], rtol=1e-3 if half else 0, atol=1e-6 if half else 0)
 
 
-# --- mistakes
-
-
 def test_models_of_other_kinds_are_named(tmp_path):
-    torch.save({"generator": {"m_source.l_linear.weight": torch.ones(1)}}, tmp_path / "vocoder")
-    with pytest.raises(CheckpointError, match="NSF vocoder"):
-        compress(tmp_path / "vocoder", tmp_path / "out.pth")
-    write_checkpoint(
-        tmp_path / "sovits.pth", {"model": {"enc_q.a": torch.ones(1), "flow.flows.0.b": torch.ones(1)}}
-    )
-    with pytest.raises(
-        CheckpointError, match=r"sovits.pth is neither a voice model of Glow-SVC.*so-vits-svc"
-    ):
-        compress(tmp_path / "sovits.pth", tmp_path / "out.pth")
-    write_checkpoint(tmp_path / "a.pth", {"model": {"w": torch.ones(1)}})
-    with pytest.raises(CheckpointError, match="nor a diffusion model$"):
-        compress(tmp_path / "a.pth", tmp_path / "out.pth")
-    write_checkpoint(tmp_path / "b.pth", {"model": 1})
-    with pytest.raises(CheckpointError, match="nor a diffusion model$"):
-        compress(tmp_path / "b.pth", tmp_path / "out.pth")
-    assert not (tmp_path / "out.pth").exists()
+    path, output = tmp_path / "a.pth", tmp_path / "out.pth"
+    sovits = {"enc_q.a": torch.ones(1), "flow.flows.0.b": torch.ones(1)}
+    for content, message in [
+        ({"generator": {"m_source.l_linear.weight": torch.ones(1)}}, "NSF vocoder"),
+        ({"model": sovits}, r"a.pth is neither a voice model of Glow-SVC.*so-vits-svc"),
+        ({"model": {"w": torch.ones(1)}}, "nor a diffusion model$"),
+        ({"model": 1}, "nor a diffusion model$"),
+    ]:
+        torch.save(content, path)
+        with pytest.raises(CheckpointError, match=message):
+            compress(path, output)
+    assert not output.exists()
 
 
-def test_a_model_that_does_not_fit_its_configuration_is_refused(tmp_path):
-    path, _ = training_checkpoint(tmp_path / "logs")
-    _, other = training_checkpoint(tmp_path / "other", hidden_channels=32)
-    with pytest.raises(CheckpointError, match=r"G_8.pth does not fit.*Use the config.json"):
-        compress(path, tmp_path / "out.pth", other)
-    with pytest.raises(ConfigError, match="does not exist"):
-        compress(path, tmp_path / "out.pth", tmp_path / "none.json")
-    assert not (tmp_path / "out.pth").exists()
-
-
-def test_the_command_says_what_became_of_it(tmp_path, capsys):
+def test_the_command(script, tmp_path):
     path, config = training_checkpoint(tmp_path)
-    assert compress_model.main(["-c", str(config), "-i", str(path), "-hf"]) == 0
-    printed = capsys.readouterr().out
+    out = script(compress_model.main, "-c", config, "-i", path, "-hf").out
     assert (tmp_path / "G_8_release.pth").is_file()
     for text in (
         "G_8_release.pth: voice model",
@@ -288,28 +263,17 @@ def test_the_command_says_what_became_of_it(tmp_path, capsys):
         f"it fits {config}",
         "half precision moves",
     ):
-        assert text in printed
-    path.rename(tmp_path / "alone.pth")
-    config.unlink()
-    assert (
-        compress_model.main(["-i", str(tmp_path / "alone.pth"), "-o", str(tmp_path / "a b.safetensors")]) == 0
-    )
-    assert "none was checked" in capsys.readouterr().out
-    assert load_file(tmp_path / "a b.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
+        assert text in out
+    for args, message in [
         (["-i", "none.pth"], "none.pth does not exist"),
         (["-i", "G_8.pth", "-o", "G_8.pth"], "is the model itself"),
         (["-i", "G_8.pth", "-c", "none.json"], "none.json does not exist"),
         (["-i", "config.json"], "config.json is a JSON file"),
-    ],
-)
-def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, args, message):
-    training_checkpoint(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    assert compress_model.main(args) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("compress_model.py: ") and message in line
+    ]:
+        assert script(compress_model.main, *args).is_mistake(message)
+    _, other = training_checkpoint(tmp_path / "other", hidden_channels=32)
+    done = script(compress_model.main, "-i", path, "-c", other)
+    assert done.is_mistake("G_8.pth does not fit") and "Use the config.json" in done.err
+    config.unlink()
+    assert "none was checked" in script(compress_model.main, "-i", path, "-o", "a b.safetensors").out
+    assert load_file(tmp_path / "a b.safetensors")

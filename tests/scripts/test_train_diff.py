@@ -1,5 +1,4 @@
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,14 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-import preprocess_hubert_f0
 import train_diff
 from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import load_unit2mel
 from modules.checkpoint import read_checkpoint
-from modules.dsp.audio import write_audio
-from tests.scripts.test_train import configure as configure_glow
-from tests.support.golden_cases import voice
 
 ROOT = Path(train_diff.__file__).parent
 
@@ -31,31 +26,9 @@ def configure(train=(), data=(), **model) -> None:
     Path("configs/diffusion.yaml").write_text("# mine\n" + yaml.safe_dump(values))
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Two clips through step 3."""
-    folder = tmp_path_factory.mktemp("prepared")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        configure_glow()
-        Path("filelists").mkdir()
-        for index, name in enumerate(("train", "val")):
-            clip = f"dataset/44k/anna/{index}.wav"
-            write_audio(clip, voice(1.0, 44100, 220.0 * (1 + index)), 44100)
-            Path(f"filelists/{name}.txt").write_text(clip)
-        assert preprocess_hubert_f0.main(["--device", "cpu", "--use_diff"]) == 0
-    finally:
-        os.chdir(before)
-    return folder
-
-
-@pytest.fixture
-def workspace(prepared, tmp_path, monkeypatch):
-    shutil.copytree(prepared, tmp_path / "work")
-    monkeypatch.chdir(tmp_path / "work")
+@pytest.fixture(autouse=True)
+def _configured(workspace):
     configure()
-    return tmp_path / "work"
 
 
 @pytest.mark.parametrize("kind", ["Diffusion", "ReFlow"])

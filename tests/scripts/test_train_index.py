@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,14 @@ from tests.cluster.data import DIMS, draw, write_clip, write_speaker
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys, caplog):
-    """Run the script in a folder of its own; return (exit code, what it printed)."""
-    monkeypatch.chdir(tmp_path)
-    write_config({"花子": 0, "anna": 1})
+def run(script):
+    """Run the script in an empty folder; return (exit code, everything it said)."""
 
     def call(*args: str):
-        code = train_index.main([*args])
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err + caplog.text
+        done = script(train_index.main, *args)
+        return done.code, done.said
 
+    write_config({"花子": 0, "anna": 1})
     return call
 
 
@@ -53,57 +52,41 @@ def test_the_size_beyond_which_a_speaker_is_reduced(run, monkeypatch):
     assert code == 0 and "300 frames, all; 7 lists" in said and "recall@8 1.000" in said
 
 
-@pytest.mark.parametrize(
-    ("speaker", "make", "message"),
-    [
-        ("nobody", lambda root: None, "there is no folder dataset/44k/nobody for the speaker 'nobody'"),
-        ("anna", lambda root: (root / "anna").mkdir(parents=True), "is empty: no recordings of 'anna'"),
-        (
-            "anna",
-            lambda root: (write_clip(root / "anna", "x", draw(9)), (root / "anna/x.wav.soft.pt").unlink()),
-            "x.wav.soft.pt is missing; run preprocess_hubert_f0.py",
-        ),
-        (
-            "anna",
-            lambda root: write_clip(root / "anna", "x", draw(9), encoder="vec256l9"),
-            "the units of 'anna' are of vec256l9 with 12 channels, but configs/config.json says mfcc with 12",
-        ),
-        (
-            "anna",
-            lambda root: write_clip(root / "anna", "x", draw(9, 8), encoder=""),
-            "the units of 'anna' are of an unknown encoder with 8 channels",
-        ),
-    ],
-)
-def test_mistakes_in_the_data_set_are_told(run, speaker, make, message):
-    write_config({speaker: 0})
-    make(Path("dataset/44k"))
-    code, said = run()
-    assert code == 2 and message in said.replace("\\", "/"), said
+def test_mistakes_in_the_data_set_are_reported(run):
+    folder = Path("dataset/44k/anna")
+    write_config({"anna": 0})
+
+    def refuses(message):
+        code, said = run()
+        assert code == 2 and message in said.replace("\\", "/"), said
+
+    refuses("there is no folder dataset/44k/anna for the speaker 'anna'")
+    folder.mkdir(parents=True)
+    refuses("is empty: no recordings of 'anna'")
+    write_clip(folder, "x", draw(9), encoder="vec256l9")
+    refuses("the units of 'anna' are of vec256l9 with 12 channels, but configs/config.json says mfcc with 12")
+    shutil.rmtree(folder)
+    write_clip(folder, "x", draw(9, 8), encoder="")
+    refuses("the units of 'anna' are of an unknown encoder with 8 channels")
+    (folder / "x.wav.soft.pt").unlink()
+    refuses("x.wav.soft.pt is missing; run preprocess_hubert_f0.py")
+    write_config({})
+    refuses("names no speakers (spk)")
     assert not Path("logs").exists()
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
+def test_wrong_options_are_reported(run):
+    for args, message in [
         (["--recall", "0"], "--recall must be above 0 and at most 1, not 0.0"),
         (["--recall", "1.5"], "--recall must be"),
         (["--max_frames", "-1"], "--max_frames must be 0 or more, not -1"),
         (["-c", "no.json"], "no.json"),
-    ],
-)
-def test_wrong_options_are_told(run, args, message):
-    code, said = run(*args)
-    assert code == 2 and message in said
+    ]:
+        code, said = run(*args)
+        assert code == 2 and message in said
 
 
-def test_a_configuration_without_speakers(run):
-    write_config({})
-    code, said = run()
-    assert code == 2 and "names no speakers (spk)" in said
-
-
-def test_a_gpu_that_is_not_there_is_done_without(run):
+def test_without_a_gpu_the_cpu_is_used(run):
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         pytest.skip("needs a machine without a GPU")
     write_config({"anna": 0})

@@ -1,27 +1,25 @@
 """Cached features as training batches, the same on every run.
 
-All chance in an item (window, loudness, which perturbed copy) follows from
-(seed, epoch, item), and the order of items from (seed, epoch). So a resumed run
-needs only the epoch and the position in it to go on exactly, with any number of
-worker processes.
+Everything random in an item (window, loudness, which perturbed copy) follows from
+(seed, epoch, item), and the order of items from (seed, epoch). So a run resumes
+exactly from the epoch and the position in it, with any number of workers.
 
 The mel gets a little noise. A likelihood has no upper bound on values that never
 change, and mels have such values: silence, and everything above 11 kHz in a
-22 050 Hz recording. Without noise the flow spends itself on them (gradients a
+22 050 Hz recording. Without noise they dominate the flow's loss (gradients a
 hundred times larger, and a mel error that stops falling at twice the value).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from modules.common.errors import FeatureError
@@ -29,15 +27,21 @@ from modules.config import Config
 from modules.dataset import features
 from modules.dsp.align import align_units
 from modules.dsp.mel import FLOOR
+from training.data.batches import (
+    VALIDATION_SECONDS,
+    TensorBatch,
+    add_noise,
+    load_unit_variants,
+    sample_unit_variant,
+)
 from training.data.sampler import Item
 
 _LN_FLOOR = math.log(FLOOR)
-VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length
 
 
 @dataclass(frozen=True)
-class GlowBatch:
-    """Clips of one batch, padded with zeros to the longest.
+class GlowBatch(TensorBatch):
+    """Clips, padded with zeros to the longest.
 
     Attributes:
         units: (B, D, N), stretched to mel frames.
@@ -59,21 +63,8 @@ class GlowBatch:
     speaker_id: Tensor
     f0_factor: Tensor
 
-    def __len__(self) -> int:
-        """Return the number of clips."""
-        return len(self.lengths)
-
-    def to(self, device: torch.device) -> GlowBatch:
-        """Return the batch on ``device``."""
-        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if v is not None}
-        return replace(self, **moved)
-
-    def pin_memory(self) -> GlowBatch:
-        """Return the batch in memory that a GPU copies from while it computes."""
-        return replace(self, **{k: v.pin_memory() for k, v in vars(self).items() if v is not None})
-
     def model_inputs(self) -> dict[str, Any]:
-        """Return the arguments of ``GlowSVC.forward`` that describe the clips."""
+        """Arguments of ``GlowSVC.forward``."""
         names = ("units", "f0", "uv", "mel", "lengths", "speaker_id", "volume")
         return {name: getattr(self, name) for name in names}
 
@@ -90,8 +81,8 @@ class _GlowClip:
 class GlowDataset(Dataset[GlowBatch]):
     """Random windows of clips; or, for validation, the first 20 s of the clips as they are.
 
-    A clip gives as many items per epoch as windows fit into it, so long clips
-    are heard as often as short ones, second for second.
+    A clip gives as many items per epoch as windows fit into it, so every second
+    of the data set counts alike.
 
     Args:
         clips: Paths of the wavs; a clip's folder names its speaker.
@@ -102,7 +93,7 @@ class GlowDataset(Dataset[GlowBatch]):
         lengths: Frames of each training item.
 
     Raises:
-        ConfigError: A clip's folder is no speaker of the configuration.
+        ConfigError: A clip's folder is not a speaker of the configuration.
         FeatureError: A feature is missing or broken (when it is read).
     """
 
@@ -121,7 +112,7 @@ class GlowDataset(Dataset[GlowBatch]):
         return len(self._items)
 
     def __getitem__(self, item: Item) -> GlowBatch:
-        """Return an item, by epoch and number, as a batch of one."""
+        """Item (epoch, number) as a batch of one."""
         epoch, number = item
         index = self._items[number]
         clip = self._clip(index)
@@ -169,55 +160,9 @@ class GlowDataset(Dataset[GlowBatch]):
         units = load_unit_variants(wav, self.augment)
         if units.shape[1] != model.ssl_dim:
             raise FeatureError(
-                f"{wav}: its units have {units.shape[1]} channels, the model wants {model.ssl_dim}; "
+                f"{wav}: its units have {units.shape[1]} channels, the model needs {model.ssl_dim}; "
                 "run preprocess_hubert_f0.py again"
             )
         f0, uv = features.load_f0(wav)
         volume = features.load_volume(wav) if model.vol_embedding else None
         return _GlowClip(units=units, f0=f0, uv=uv, mel=features.load_mel(wav), volume=volume)
-
-
-def load_unit_variants(wav: Path, perturbed: bool) -> Tensor:
-    """Return the units (1 + K, D, U) of a clip, and of its K copies in other voices if there are any.
-
-    An encoder that hears the singer as well as the words has such copies made:
-    a model that learns from them looks past the singer.
-    """
-    units = features.load_units(wav).unsqueeze(0)
-    if perturbed and features.feature_path(wav, "perturbed_units").exists():
-        units = torch.cat([units, features.load_perturbed_units(wav)])
-    return units
-
-
-def sample_unit_variant(n_versions: int, perturb_ratio: float, rng: np.random.Generator) -> int:
-    """Return which of the versions of :func:`load_unit_variants` an item takes."""
-    if n_versions > 1 and rng.random() < perturb_ratio:
-        return int(rng.integers(1, n_versions))
-    return 0
-
-
-def collate(items: list[GlowBatch]) -> GlowBatch:
-    """Return one padded batch of batches of one."""
-
-    def pad(tensors: list[Tensor]) -> Tensor:
-        frames_first = [t[0].transpose(0, -1) for t in tensors]
-        return pad_sequence(frames_first, batch_first=True).transpose(1, -1)
-
-    volumes = [item.volume for item in items if item.volume is not None]
-    return GlowBatch(
-        units=pad([item.units for item in items]).contiguous(),
-        f0=pad([item.f0 for item in items]),
-        uv=pad([item.uv for item in items]),
-        mel=pad([item.mel for item in items]).contiguous(),
-        volume=pad(volumes) if volumes else None,
-        lengths=torch.cat([item.lengths for item in items]),
-        speaker_id=torch.cat([item.speaker_id for item in items]),
-        f0_factor=torch.cat([item.f0_factor for item in items]),
-    )
-
-
-def add_noise(values: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
-    """Return ``values``, of any shape, with normal noise of this deviation."""
-    if not deviation:
-        return values
-    return values + deviation * torch.from_numpy(rng.standard_normal(values.shape, dtype=np.float32))

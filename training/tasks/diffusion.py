@@ -1,7 +1,4 @@
-"""What training the diffusion model means: its loss, its validation, its pictures.
-
-Rectified flow is trained by the same task: the decoder knows the difference.
-"""
+"""The training task of the diffusion model, and of rectified flow: its loss and its validation."""
 
 from __future__ import annotations
 
@@ -20,8 +17,9 @@ from modules.common.errors import ConfigError
 from modules.config import Config, DataConfig, ModelConfig, TrainConfig
 from modules.dataset import features
 from modules.dataset.feature_record import Recipe, recipe
-from training.data.diffusion_dataset import DiffusionBatch, DiffusionDataset, collate
-from training.tasks.preview import ValidationPreview
+from training.data.batches import collate
+from training.data.diffusion_dataset import DiffusionBatch, DiffusionDataset
+from training.tasks.preview import ValidationPreview, mean_scores
 from training.tensorboard import TensorBoardLogger
 from vdecoder import own_file
 
@@ -34,11 +32,11 @@ _AUGMENTED = ("aug_mel", "aug_volume")
 
 
 def engine_config(train: DiffusionTrainConfig, device: torch.device) -> TrainConfig:
-    """Return what the section "train" of diffusion.yaml means to the training loop.
+    """The section "train" of diffusion.yaml as the training loop reads it.
 
     Args:
         train: The section.
-        device: Where the model lives; workers cannot read clips that are kept on a GPU.
+        device: Where the model is; workers cannot read clips that are kept on a GPU.
     """
     return TrainConfig(
         log_interval=train.interval_log,
@@ -64,7 +62,7 @@ def engine_config(train: DiffusionTrainConfig, device: torch.device) -> TrainCon
 
 
 def wanted_features(config: DiffusionConfig) -> Recipe:
-    """Return which features a clip needs, with as much of their settings as diffusion.yaml knows."""
+    """The features that a clip needs, with those of their settings that diffusion.yaml has."""
     data = config.data
     of_glow = Config(
         data=DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
@@ -87,20 +85,20 @@ class DiffusionTask:
 
     Args:
         config: The run's configuration.
-        training_clips: Wavs to learn from.
-        validation_clips: Wavs to measure on.
-        device: Where the model lives.
+        training_clips: Wavs.
+        validation_clips: Wavs.
+        device: Where the model is.
 
     Raises:
-        ConfigError: A clip's speaker or the vocoder is unknown, or the model is
-            of a kind that cannot be trained here.
+        ConfigError: A clip's speaker or the vocoder is unknown, or the model
+            cannot be trained here.
         FeatureError: See :class:`training.data.diffusion_dataset.DiffusionDataset`.
     """
 
     checkpoints = ("model", ".pt")
     config_name = "config.yaml"
     advice: Mapping[str, str] = {
-        "memory": "Halve train.batch_size (and double train.accumulate_steps to learn the same), then "
+        "memory": "Halve train.batch_size (and double train.accumulate_steps for the same training), then "
         "data.duration; set train.cache_device to cpu",
         "nan": "Lower train.lr, or set train.amp_dtype to fp32",
     }
@@ -118,7 +116,7 @@ class DiffusionTask:
     ) -> None:
         if config.model.use_speaker_encoder:
             raise ConfigError(
-                "model.use_speaker_encoder: models that know voices by embeddings are not trained here. "
+                "model.use_speaker_encoder: models with a speaker encoder cannot be trained here. "
                 "Leave it out; such a model can still be the base, as model_0.pt"
             )
         self.config, self.device = config, device
@@ -127,7 +125,7 @@ class DiffusionTask:
         train = config.train
         cache = device if _cached_on_gpu(train, device) else torch.device("cpu")
         if train.cache_all_data and train.cache_device != cache.type:
-            logger.warning("train.cache_device cuda: the model is not there, so clips are kept on the CPU")
+            logger.warning("train.cache_device cuda: the model is not on a GPU, so clips are kept on the CPU")
         self.training_set = DiffusionDataset(
             training_clips, config, augment=True, cache=cache if train.cache_all_data else None
         )
@@ -148,22 +146,22 @@ class DiffusionTask:
         """Do nothing: no weight of this model depends on data."""
 
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
-        """Return what a published ``model_*.pt`` holds beside the model."""
+        """Entries of a published ``model_*.pt`` beside the model."""
         return {"global_step": step}
 
     def weights(self, batch: DiffusionBatch) -> dict[str, Tensor]:
-        """Return the frames that the loss is a mean over."""
+        """Number of frames that the loss is a mean over."""
         return {"mse": torch.full((), float(batch.f0.numel()), device=batch.f0.device)}
 
     def losses(self, network: Callable[..., Tensor], batch: DiffusionBatch) -> dict[str, Tensor]:
-        """Return ``mse``: of the noise, or of rectified flow's velocity, at times drawn by chance."""
+        """``mse``: of the noise, or of rectified flow's velocity, at random times."""
         return {"mse": network(*batch.model_inputs())}
 
     @torch.no_grad()
     def validate(self, model: Unit2Mel, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
         """Measure ``model`` on the validation clips and render some of them.
 
-        Times and noise are the same at every validation, so its numbers can be compared.
+        Times and noise are the same at every validation, so its results are comparable.
 
         Args:
             model: The model, or its running mean; in eval mode.
@@ -177,23 +175,21 @@ class DiffusionTask:
             see :meth:`training.tasks.preview.ValidationPreview.render`.
         """
         loss, frames = 0.0, 0
-        scores: dict[str, list[float]] = {}
+        rendered: list[dict[str, float]] = []
         n_clips = len(self.validation_set)
-        # clips lie speaker by speaker: even distances, so that more than one is heard
-        shown = {int(i) for i in np.linspace(0, n_clips - 1, min(_N_SAMPLES, n_clips))}
+        # clips are sorted by speaker: even distances, so that several speakers are rendered
+        chosen = {int(i) for i in np.linspace(0, n_clips - 1, min(_N_SAMPLES, n_clips))}
         for index in range(n_clips):
             batch = self.validation_set[0, index].to(self.device)
             n = batch.f0.numel()
             loss += float(self._loss(model, batch, index)) * n
             frames += n
-            if index in shown:
-                for name, score in self._render(model, index, batch, tensorboard, step).items():
-                    scores.setdefault(name, []).append(score)
-        means = {k: float(np.nanmean(v)) for k, v in scores.items() if np.isfinite(v).any()}
-        return {"val_loss": loss / frames, **means}
+            if index in chosen:
+                rendered.append(self._render(model, index, batch, tensorboard, step))
+        return {"val_loss": loss / frames, **mean_scores(rendered)}
 
     def _loss(self, model: Unit2Mel, batch: DiffusionBatch, index: int) -> Tensor:
-        """Return the loss of one clip at times all over the part of the way that is learnt."""
+        """Loss of one clip, at times all over the range that is trained."""
         settings = self.config.model
         steps = (torch.arange(_N_TIMES) + 0.5) / _N_TIMES * settings.max_steps  # away from the mel
         t = steps.long() if settings.type == "Diffusion" else 1 - steps / settings.timesteps
@@ -202,25 +198,22 @@ class DiffusionTask:
         return model(*repeated, t=t.to(self.device), noise=noise)
 
     def _noise(self, shape: tuple[int, ...], index: int) -> Tensor:
-        """Return noise that depends on the seed and the clip alone, not on the device."""
+        """Noise that depends on the seed and the clip alone, not on the device."""
         seed = np.random.SeedSequence((self.config.train.seed, index)).generate_state(1)[0]
         return torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))).to(self.device)
 
     def _render(
         self, model: Unit2Mel, index: int, batch: DiffusionBatch, tensorboard: TensorBoardLogger, step: int
     ) -> dict[str, float]:
-        """Show one clip as it was and as it is sampled; return scores."""
         units, f0, volume, true = (
             x[..., :_MAX_SAMPLE_FRAMES] for x in (batch.units, batch.f0, batch.volume, batch.mel)
         )
-        # a model of the last steps only refines: what it is given is as good as a mel can be
+        # a shallow model only refines: the recorded mel is the best that it can be given
         start = true if self.config.model.shallow_only else None
         noise = self._noise(tuple(true.shape), index)
         mel = model.infer(units, f0, volume, batch.speaker, mel=start, noise=noise)
-        made, recorded = mel[0].float().cpu(), true[0].cpu()
-        tensorboard.mels(f"mel/{index}", {"recorded": recorded, "generated": made}, step)
+        mels = {"recorded": true[0].cpu(), "generated": mel[0].float().cpu()}
         wav = self.validation_set.clips[index]
-        self._preview.show_recording(wav, index, made.shape[-1], tensorboard, step)
-        uv = features.load_f0(wav)[1][: made.shape[-1]]
-        scores = self._preview.render(index, made, recorded, f0[0].cpu(), uv, tensorboard, step)
-        return {"mel_l1": float((made - recorded).abs().mean()), **scores}
+        uv = features.load_f0(wav)[1][: mel.shape[-1]]
+        scores = self._preview.render(index, wav, mels, f0[0].cpu(), uv, step, tensorboard)
+        return {"mel_l1": float((mels["generated"] - mels["recorded"]).abs().mean()), **scores}

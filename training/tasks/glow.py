@@ -1,8 +1,4 @@
-"""What training the Glow model means: its losses, its validation, its pictures.
-
-The loop knows steps, files and clocks; this knows the model. Diffusion brings a
-task of its own with the same methods.
-"""
+"""The training task of the Glow model: its losses and its validation."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +14,9 @@ from modules.config import Config
 from modules.dsp.f0 import F0_MAX, F0_MIN, lf0_to_hz
 from modules.dsp.mcd import mel_cepstral_distortion
 from modules.nn.masks import round_up
-from training.data.dataset import GlowBatch, GlowDataset, collate
-from training.tasks.preview import AudioScorer, ValidationPreview
+from training.data.batches import collate
+from training.data.dataset import GlowBatch, GlowDataset
+from training.tasks.preview import AudioScorer, ValidationPreview, mean_scores
 from training.tensorboard import TensorBoardLogger
 
 _N_SAMPLES = 2  # validation clips that are rendered for TensorBoard
@@ -32,9 +28,9 @@ class GlowTask:
 
     Args:
         config: The run's configuration.
-        training_clips: Wavs to learn from.
-        validation_clips: Wavs to measure on.
-        device: Where the model lives.
+        training_clips: Wavs.
+        validation_clips: Wavs.
+        device: Where the model is.
         scorer: Scores the sound of every ``train.score_every``-th validation.
 
     Raises:
@@ -44,7 +40,7 @@ class GlowTask:
     checkpoints = ("G", ".pth")
     config_name = "config.json"
     advice: Mapping[str, str] = {
-        "memory": "Halve train.batch_size (and double train.accumulate_steps to learn the same), then "
+        "memory": "Halve train.batch_size (and double train.accumulate_steps for the same training), then "
         "train.max_speclen",
         "nan": "Lower train.learning_rate, or set train.fp16_run to false",
     }
@@ -81,22 +77,22 @@ class GlowTask:
 
     @property
     def coefficients(self) -> dict[str, float]:
-        """What each loss counts in the total."""
+        """Weight of each loss in the total."""
         return {"mle": 1.0, "lf0": self.config.train.c_lf0}
 
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
-        """Return what a published ``G_*.pth`` holds beside the model."""
+        """Entries of a published ``G_*.pth`` beside the model."""
         return {"iteration": epoch, "optimizer": None, "learning_rate": self.config.train.learning_rate}
 
     def weights(self, batch: GlowBatch) -> dict[str, Tensor]:
-        """Return the frames that each loss is a mean over."""
+        """Number of frames that each loss is a mean over."""
         weights = {"mle": round_up(batch.lengths, self.config.model.n_sqz).sum().float()}
         if self.model.f0_decoder is not None:
             weights["lf0"] = (batch.f0 > 0).sum().float()
         return weights
 
     def losses(self, network: Callable[..., GlowOutput], batch: GlowBatch) -> dict[str, Tensor]:
-        """Return ``mle`` and, with an F0 decoder, ``lf0``, each a mean over its frames."""
+        """``mle`` and, with an F0 decoder, ``lf0``, each a mean over its frames."""
         return GlowSVC.losses(network(**batch.model_inputs(), f0_factor=batch.f0_factor))
 
     @torch.no_grad()
@@ -112,12 +108,10 @@ class GlowTask:
             Over all clips: mle and lf0 loss, their total "val_loss", and of the mel
             inferred without noise the mean absolute difference "mel_l1" (natural
             log) and the mel-cepstral distortion "mcd" (dB). Over the sound of the
-            rendered ones, with a vocoder: the same difference "audio_mel_l1", the
-            pitch's "f0_accuracy" (share of voiced frames within 50 cents), and
-            what the scorer says.
+            rendered ones what :meth:`training.tasks.preview.ValidationPreview.render` returns.
         """
         sums: dict[str, float] = {}
-        heard: dict[str, list[float]] = {}
+        rendered: list[dict[str, float]] = []
         frames = 0
         for index in range(len(self.validation_set)):
             batch = self.validation_set[0, index].to(self.device)
@@ -134,12 +128,8 @@ class GlowTask:
                 sums[name] = sums.get(name, 0.0) + float(value) * n
             frames += n
             if index < _N_SAMPLES:
-                for name, score in self._render(index, batch, output, mel, tensorboard, step).items():
-                    heard.setdefault(name, []).append(score)
-        means = {
-            name: float(np.nanmean(scores)) for name, scores in heard.items() if np.isfinite(scores).any()
-        }
-        return {name: value / frames for name, value in sums.items()} | means
+                rendered.append(self._render(index, batch, output, mel, tensorboard, step))
+        return {name: value / frames for name, value in sums.items()} | mean_scores(rendered)
 
     def _render(
         self,
@@ -150,22 +140,20 @@ class GlowTask:
         tensorboard: TensorBoardLogger,
         step: int,
     ) -> dict[str, float]:
-        """Show one clip as it was and as it was made; return scores of the sound."""
-        true, made = (m[0, :, :_MAX_SAMPLE_FRAMES].float().cpu() for m in (batch.mel, mel))
+        mels = {
+            name: values[0, :, :_MAX_SAMPLE_FRAMES].float().cpu()
+            for name, values in (("recorded", batch.mel), ("generated", mel))
+        }
         f0, uv = (x[0, :_MAX_SAMPLE_FRAMES].cpu() for x in (batch.f0, batch.uv))
-        tensorboard.mels(f"mel/{index}", {"recorded": true, "generated": made}, step)
         tracks = {"input": f0 * uv}
         if output.pred_lf0 is not None:
             predicted = lf0_to_hz(output.pred_lf0[0, 0, :_MAX_SAMPLE_FRAMES].float().cpu())
             tracks["predicted"] = predicted.clamp(F0_MIN, F0_MAX) * uv
         tensorboard.f0(f"f0/{index}", tracks, step)
-        wav = self.validation_set.clips[index]
-        self._preview.show_recording(wav, index, true.shape[-1], tensorboard, step)
-        scorer = self.scorer if self._is_scored(step) else None
-        listen = None if scorer is None else lambda audio, rate: scorer(audio, rate, wav)
-        return self._preview.render(index, made, true, f0, uv, tensorboard, step, listen)
+        wav, scorer = self.validation_set.clips[index], self.scorer if self._is_scored(step) else None
+        return self._preview.render(index, wav, mels, f0, uv, step, tensorboard, scorer)
 
     def _is_scored(self, step: int) -> bool:
-        """Return whether the scorer hears the validation after ``step`` steps."""
+        """Whether the validation after ``step`` steps is scored."""
         train = self.config.train
         return train.score_every > 0 and step // train.eval_interval % train.score_every == 0

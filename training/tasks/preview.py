@@ -1,9 +1,10 @@
-"""Where validation clips are heard: as they were recorded, and as the vocoder renders what a model made."""
+"""Validation clips in TensorBoard: the recording and what the model makes of it, with scores."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,59 +64,63 @@ class ValidationPreview:
         if self._has_vocoder:
             _ = self._vocoder
 
-    def show_recording(
-        self, wav: Path, index: int, n_frames: int, tensorboard: TensorBoardLogger, step: int
-    ) -> None:
-        """Write the first ``n_frames`` of a recording to the tensorboard, once, if it is there."""
-        if index in self._recorded or not wav.exists():
-            return
-        self._recorded.add(index)
-        audio, _ = read_audio(wav, self.data.sampling_rate)
-        audio = audio[: n_frames * self.data.hop_length]
-        tensorboard.audio(f"audio/{index}/recorded", torch.from_numpy(audio), self.data.sampling_rate, step)
-
     def render(
         self,
         index: int,
-        made: Tensor,
-        true: Tensor,
+        wav: Path,
+        mels: Mapping[str, Tensor],
         f0: Tensor,
         uv: Tensor,
-        tensorboard: TensorBoardLogger,
         step: int,
-        listen: Callable[[np.ndarray, int], dict[str, float]] | None = None,
+        tensorboard: TensorBoardLogger,
+        score: AudioScorer | None = None,
     ) -> dict[str, float]:
-        """Write the sound of a mel to the tensorboard, and return its scores; none without a vocoder.
+        """Write a clip to TensorBoard: mels, the recording (once), the sound of the generated mel.
 
         Args:
             index: Of the clip.
-            made: (M, N), natural log.
-            true: (M, N), that of the recording.
+            wav: Its recording; nothing is written of one that is gone.
+            mels: "recorded" and "generated", (M, N), natural log.
             f0: (N,) Hz, filled.
             uv: (N,), 1 = voiced.
-            tensorboard: Where it goes.
             step: Optimizer steps done.
-            listen: Gives more scores of the sound (T,) at a rate in Hz.
+            tensorboard: Where to.
+            score: Gives more scores of the sound.
 
         Returns:
             The mean absolute difference "audio_mel_l1" (natural log) of the
-            sound's mel, and its pitch's "f0_accuracy" (share of voiced frames
-            within 50 cents).
+            sound's mel, its pitch's "f0_accuracy" (share of voiced frames within
+            50 cents), and those of ``score``; nothing without a vocoder.
         """
+        rate, hop, recorded = self.data.sampling_rate, self.data.hop_length, mels["recorded"]
+        tensorboard.mels(f"mel/{index}", dict(mels), step)
+        if index not in self._recorded and wav.exists():
+            self._recorded.add(index)
+            recording = torch.from_numpy(read_audio(wav, rate)[0][: recorded.shape[-1] * hop])
+            tensorboard.audio(f"audio/{index}/recorded", recording, rate, step)
         if not self._has_vocoder:
             return {}
-        rate, hop = self.data.sampling_rate, self.data.hop_length
-        audio = self._vocoder.synthesize(made, f0, uv).cpu()
+        audio = self._vocoder.synthesize(mels["generated"], f0, uv).cpu()
         tensorboard.audio(f"audio/{index}/generated", audio, rate, step)
         tracker = F0_PREDICTORS.build("pm", sampling_rate=rate, hop_length=hop)
         pitch, voiced = tracker.predict(audio.numpy(), len(f0))
-        heard = LogMel(self.data)(audio.unsqueeze(0))[0]
+        mel = LogMel(self.data)(audio.unsqueeze(0))[0]
         return {
-            "audio_mel_l1": float((heard - true[:, : heard.shape[-1]]).abs().mean()),
+            "audio_mel_l1": float((mel - recorded[:, : mel.shape[-1]]).abs().mean()),
             "f0_accuracy": raw_pitch_accuracy((f0 * uv).numpy(), pitch * voiced),
-            **(listen(audio.numpy(), rate) if listen else {}),
+            **(score(audio.numpy(), rate, wav) if score else {}),
         }
 
     @cached_property
     def _vocoder(self) -> Any:
         return VOCODERS.build(self.name, self.data, self.device, weights=self.weights)
+
+
+def mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each score over the clips that have it; one that is NaN for all is left out."""
+    means = {}
+    for name in dict.fromkeys(name for row in scores for name in row):
+        known = [row[name] for row in scores if math.isfinite(row.get(name, math.nan))]
+        if known:
+            means[name] = sum(known) / len(known)
+    return means

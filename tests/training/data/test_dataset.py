@@ -9,7 +9,8 @@ from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import feature_path, load_mel, load_units
 from modules.dsp.align import align_units
 from tests.training.clips import CONFIG, make_clips, with_train
-from training.data.dataset import GlowDataset, collate
+from training.data.batches import collate
+from training.data.dataset import GlowDataset
 from training.data.filelist import read_filelist
 
 
@@ -106,7 +107,7 @@ def test_bad_data_is_named(tmp_path):
     feature_path(clips[0], "mel").unlink()
     with pytest.raises(FeatureError, match=r"0\.wav\.mel\.pt"):
         GlowDataset(clips[:1], CONFIG, augment=False)[0, 0]
-    with pytest.raises(FeatureError, match="12 channels, the model wants 768"):
+    with pytest.raises(FeatureError, match="12 channels, the model needs 768"):
         wide = replace(CONFIG, model=replace(CONFIG.model, ssl_dim=768))
         GlowDataset(clips[:1], wide, augment=False)[0, 0]
 

@@ -9,7 +9,8 @@ from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import augmented, feature_path, load_f0, load_mel, load_units, save_feature
 from modules.dsp.align import align_units
 from tests.training.clips import make_clips
-from training.data.diffusion_dataset import DiffusionDataset, collate
+from training.data.batches import collate
+from training.data.diffusion_dataset import DiffusionDataset
 
 FRAMES = 17  # of 0.2 s
 CPU = torch.device("cpu")
@@ -79,7 +80,7 @@ def test_half_precision_halves_the_memory_and_gives_float32(tmp_path):
         for fp16 in (False, True)
     )
     kept = half._memory[0]
-    assert kept.units.dtype == kept.plain.mel.dtype == kept.augmented.mel.dtype == torch.float16
+    assert {kept.units.dtype, *(version.mel.dtype for version in kept.versions)} == {torch.float16}
     assert kept.f0.dtype == torch.float32  # in half precision 440 Hz is off by a quarter Hz
     for number in range(len(full)):
         one, two = full[0, number], half[0, number]
@@ -138,7 +139,7 @@ def test_workers_do_not_change_the_data(tmp_path):
 def test_missing_features_say_how_to_make_them(tmp_path, kind):
     (wav,) = make_clips(tmp_path, {"a": [40]}, shift=2.0)
     feature_path(wav, kind).unlink()
-    with pytest.raises(FeatureError, match=r"0\.wav\..* is missing; run preprocess_hubert_f0\.py --use_diff"):
+    with pytest.raises(FeatureError, match=r"0\.wav\..* is missing; run preprocess_hubert_f0\.py"):
         DiffusionDataset([wav], configured(), augment=True, cache=CPU)
 
 
@@ -147,7 +148,7 @@ def test_bad_data_is_named(tmp_path):
     with pytest.raises(ConfigError, match="stranger"):
         DiffusionDataset(clips, configured(), augment=True)
     for data, words in (
-        ({"encoder_out_channels": 768}, "12 channels, the model wants 768"),
+        ({"encoder_out_channels": 768}, "12 channels, the model needs 768"),
         ({"n_mels": 80}, "128 bins"),
     ):
         with pytest.raises(FeatureError, match=words):

@@ -1,0 +1,77 @@
+"""What both data sets share: batches of tensors, and the augmentation of units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from modules.dataset import features
+
+VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length
+
+B = TypeVar("B", bound="TensorBatch")
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """A batch whose fields are tensors, (B,) or (B, ..., N), or None."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self._tensors().values())))
+
+    def to(self: B, device: torch.device) -> B:
+        """The batch on ``device``."""
+        return replace(self, **{k: v.to(device, non_blocking=True) for k, v in self._tensors().items()})
+
+    def pin_memory(self: B) -> B:
+        """The batch in memory that a GPU copies from while it computes; what is on a GPU stays there."""
+        pinned = {k: v.pin_memory() for k, v in self._tensors().items() if v.device.type == "cpu"}
+        return replace(self, **pinned)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def collate(items: list[B]) -> B:
+    """One batch of batches of one, padded with zeros to the longest."""
+    fields: dict[str, Any] = {}
+    for name, first in items[0]._tensors().items():
+        tensors = [getattr(item, name) for item in items]
+        if first.ndim == 1:
+            fields[name] = torch.cat(tensors)
+        else:
+            frames_first = [tensor[0].transpose(0, -1) for tensor in tensors]
+            fields[name] = pad_sequence(frames_first, batch_first=True).transpose(1, -1).contiguous()
+    return replace(items[0], **fields)
+
+
+def load_unit_variants(wav: Path, perturbed: bool) -> Tensor:
+    """Units (1 + K, D, U) of a clip, and of its K copies in other voices if there are any.
+
+    Copies are made for encoders whose units depend on the singer as well as on
+    the words: a model that is trained on them learns to ignore the singer.
+    """
+    units = features.load_units(wav).unsqueeze(0)
+    if perturbed and features.feature_path(wav, "perturbed_units").exists():
+        units = torch.cat([units, features.load_perturbed_units(wav)])
+    return units
+
+
+def sample_unit_variant(n_variants: int, perturb_ratio: float, rng: np.random.Generator) -> int:
+    """Index of the variant of :func:`load_unit_variants` that an item takes; 0 is the clip itself."""
+    if n_variants > 1 and rng.random() < perturb_ratio:
+        return int(rng.integers(1, n_variants))
+    return 0
+
+
+def add_noise(values: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
+    """``values``, of any shape, with normal noise of this standard deviation."""
+    if not deviation:
+        return values
+    return values + deviation * torch.from_numpy(rng.standard_normal(values.shape, dtype=np.float32))

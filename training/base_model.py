@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -62,21 +61,9 @@ def find_fitting_base(
     return path
 
 
-class FittedBase(NamedTuple):
-    """A base model, made to fit.
-
-    Attributes:
-        tensors: By name.
-        averaged: Names of speaker tables that were averaged.
-        new: Names of speaker tables that are the module's own.
-    """
-
-    tensors: dict[str, Tensor]
-    averaged: list[str]
-    new: list[str]
-
-
-def fit_speakers(module: nn.Module, state: dict[str, Tensor], tables: Collection[str]) -> FittedBase:
+def fit_speakers(
+    module: nn.Module, state: dict[str, Tensor], tables: Collection[str]
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
     """Make a base model of other speakers fit ``module``.
 
     With another number of speakers, each new one is the average of the base's:
@@ -89,6 +76,9 @@ def fit_speakers(module: nn.Module, state: dict[str, Tensor], tables: Collection
         module: What is going to be trained.
         state: The base model's tensors by name.
         tables: Names of the speaker tables, with a row for each speaker.
+
+    Returns:
+        The tensors; names of the tables that are averages; names of those that are the module's own.
     """
     own = module.state_dict()
     fit = {name: value for name, value in state.items() if name in own or name not in tables}
@@ -100,4 +90,4 @@ def fit_speakers(module: nn.Module, state: dict[str, Tensor], tables: Collection
         elif len(state[name]) != len(own[name]):
             fit[name] = state[name].float().mean(0, keepdim=True).expand_as(own[name])
             averaged.append(name)
-    return FittedBase(fit, averaged, new)
+    return fit, averaged, new

@@ -15,11 +15,11 @@ class Budget:
     on, and so does that of earlier runs, which ``progress`` has.
 
     Args:
-        config: ``max_steps`` and ``epochs`` are read.
+        config: ``max_steps`` and ``epochs``.
         n_items: Items of an epoch.
         n_steps: Steps of an epoch.
         progress: How far the run has come.
-        max_minutes: The time; 0 is no limit.
+        max_minutes: 0: no limit.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
 """The processes of a run: one, or as many as torchrun started, on one machine or several.
 
-DistributedDataParallel moves the gradients; this is the rest: who we are, and
-the few numbers that all must agree on. With one process everything here does
-nothing, so the loop has one path.
+DistributedDataParallel averages the gradients; this is the rest. With one
+process nothing here does anything, so the loop has one path.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from modules.common.errors import ConfigError, TrainingError
 
-_PATIENCE = timedelta(hours=2)  # the others wait while rank 0 validates
+_TIMEOUT = timedelta(hours=2)  # the others wait while rank 0 validates
 
 
 class DistributedContext:
     """The run's processes as one of them sees them.
 
     Attributes:
-        rank: Number of this process; 0 writes files and speaks.
+        rank: Number of this process.
         size: How many there are.
-        device: Where this one computes.
+        device: Of this process.
 
     Args:
         device: What the user asked for; "cuda" without a number becomes this
@@ -55,7 +54,7 @@ class DistributedContext:
             torch.cuda.set_device(self.device)
         backend = "nccl" if device.type == "cuda" else "gloo"
         try:
-            dist.init_process_group(backend, timeout=_PATIENCE)
+            dist.init_process_group(backend, timeout=_TIMEOUT)
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise TrainingError(
@@ -64,11 +63,11 @@ class DistributedContext:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process is rank 0, which validates, logs and writes files."""
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return ``model`` so that a backward pass averages its gradients over all processes."""
+        """``model``, whose backward pass averages its gradients over all processes."""
         if self.size == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
@@ -77,19 +76,19 @@ class DistributedContext:
         )
 
     def all_reduce(self, values: Tensor) -> Tensor:
-        """Return the sum of ``values`` over all processes; a GPU does not wait for it."""
+        """Sum of ``values`` over all processes, in place; a GPU does not wait for it."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
     def broadcast(self, tensors: list[Tensor]) -> None:
-        """Give all processes rank 0's values of ``tensors``, in place."""
+        """Copy rank 0's values of ``tensors`` to all processes, in place."""
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
     def all_gather(self, value: Any) -> list[Any]:
-        """Return ``value`` of every process, by rank."""
+        """``value`` of every process, by rank."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -97,7 +96,7 @@ class DistributedContext:
         return values
 
     def close(self) -> None:
-        """Leave the group, so that its processes end without complaint."""
+        """Leave the process group, so that its processes end without warnings."""
         if self.size > 1 and dist.is_initialized():
             gc.collect()  # of the trainer, whose wrapped model still holds on to the group
             dist.destroy_process_group()

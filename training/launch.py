@@ -1,4 +1,4 @@
-"""One process for each GPU of this machine, started by torchrun as a user would."""
+"""One process for each GPU of this machine, started with torchrun."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 def wanted_processes(device: torch.device) -> int:
-    """Return how many processes a run on ``device`` should have; 1 within torchrun, which decided."""
+    """Number of processes to start for a run on ``device``; 1 within torchrun."""
     if "WORLD_SIZE" in os.environ or device.type != "cuda" or device.index is not None:
         return 1
     count = torch.cuda.device_count()
@@ -36,13 +36,13 @@ def wanted_processes(device: torch.device) -> int:
 def launch(script: str, arguments: Sequence[str], count: int, port: str) -> int:
     """Run ``script`` in ``count`` processes that find each other at ``port``; return the exit code.
 
-    What asks this process to end goes on to torchrun, which asks the others, and
-    is waited for: they save first.
+    Signals that ask this process to end are passed on to torchrun, which ends its
+    processes, and is waited for: they save first.
 
     Raises:
-        ConfigError: The port is taken, or is none.
-        TrainingError: A process failed; it has said why, and the others were ended.
-        KeyboardInterrupt: It was asked to end, and has.
+        ConfigError: The port is in use or invalid.
+        TrainingError: A process failed and printed the reason; the others were ended.
+        KeyboardInterrupt: The run was asked to end, and has.
     """
     check_port(port)
     command = [
@@ -52,7 +52,7 @@ def launch(script: str, arguments: Sequence[str], count: int, port: str) -> int:
         *arguments,
     ]
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
-    # in a session of its own: from a terminal it would get Ctrl-C twice
+    # in a new session: from a terminal it would get Ctrl-C twice
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     asked: list[int] = []
 
@@ -74,15 +74,15 @@ def launch(script: str, arguments: Sequence[str], count: int, port: str) -> int:
 
 
 def check_port(port: str) -> None:
-    """Make sure that nothing else listens at ``port`` of this machine.
+    """Check that ``port`` of this machine is free.
 
     Raises:
-        ConfigError: Something does, or it is no port.
+        ConfigError: It is in use or invalid.
     """
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f"train.port must be a number from 1 to 65535, not {port!r}")
     with socket.socket() as probe:
-        if os.name == "posix":  # else connections that ended a minute ago count; elsewhere it means more
+        if os.name == "posix":  # else connections that ended a minute ago count
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", int(port)))

@@ -49,9 +49,8 @@ class Trainer:
         config: How to train.
         folder: Checkpoints and logs.
         context: The run's processes, and this one's device.
-        max_minutes: Stop after this much time; 0 is no limit. The cosine
-            schedule ends there too. Only what follows the last step comes on
-            top: it is validated and saved.
+        max_minutes: Stop after this much time; 0: no limit. The cosine schedule
+            ends there too. The last validation and checkpoint come on top.
         base: A model to start from if the folder has no checkpoint of the
             run's own; None: the G_0.pth or model_0.pt in it, if there is one.
 
@@ -178,7 +177,7 @@ class Trainer:
         return self.optimizer_step.take(batches, rate, self.reduce)
 
     def reduce(self, sums: Tensor) -> Tensor:
-        """Sum of ``sums`` (K,) over all processes, which learn of each other's signals by it."""
+        """Sum of ``sums`` (K,) over all processes; exchanges their signals."""
         return self.sync.all_reduce(sums, self._own_signals())
 
     def is_over(self) -> bool:
@@ -197,7 +196,7 @@ class Trainer:
         workers = 0 if config.all_in_mem or self.context.device.type == "cpu" else _WORKERS
         workers = workers if config.num_workers < 0 else config.num_workers
         return DataLoader(
-            self.task.training_set,  # type: ignore[arg-type] # whatever has items will do
+            self.task.training_set,  # type: ignore[arg-type] # any sequence of items
             batch_sampler=RankBatches(
                 self.epochs, self.context.rank, self.progress.epoch, self.progress.position
             ),
@@ -206,7 +205,7 @@ class Trainer:
             pin_memory=on_gpu,
             persistent_workers=workers > 0,
             worker_init_fn=ignore_interrupts,
-            generator=torch.Generator(),  # else it takes numbers that dropout would have got
+            generator=torch.Generator(),  # else it would draw from the generator of dropout
         )
 
     def _initialise(self, batch: TrainingBatch) -> None:
@@ -232,7 +231,7 @@ class Trainer:
         if validating:
             try:
                 self._validate(losses["total"], bar)
-            except Exception:  # no memory, no space for a picture: the steps are not lost by it
+            except Exception:  # no memory, no disk space: the steps are not lost
                 self._save()
                 raise
         if validating or stopping or forced:

@@ -83,9 +83,9 @@ class OptimizerStep:
     ) -> dict[str, Tensor]:
         """Add the gradients of a step; return this process's share of the losses.
 
-        A loss is a mean over what a batch holds of its kind: frames, or voiced
-        frames. The step's is the mean over all that its batches hold together,
-        in all processes, so it does not matter how they are cut.
+        A loss is a mean over the frames, or voiced frames, of a batch. That of the
+        step is the mean over those of all its batches in all processes, however
+        the step is split into them.
         """
         task, context = self.task, self.context
         weights = [task.weights(batch) for batch in batches]

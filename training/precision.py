@@ -1,4 +1,4 @@
-"""Which number format a training step computes in, decided once."""
+"""The number format of training."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ logger = logging.getLogger(__name__)
 class Precision:
     """The number format of a run, as an autocast context and a gradient scaler.
 
-    Half precision is what the configuration asks for, where the device is good
-    at it: fp16 needs a GPU, and bf16 on a CPU needs instructions for it
-    (AVX512-BF16 or AMX); otherwise the next best format is taken and announced.
+    Half precision is used where it is configured and fast: fp16 needs a GPU, and
+    bf16 on a CPU needs AVX512-BF16 or AMX. Otherwise the next best format is
+    used, with a warning.
 
     Args:
-        config: ``fp16_run`` and ``half_type`` are read.
-        device: Where the model lives.
+        config: ``fp16_run`` and ``half_type``.
+        device: Where the model is.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
@@ -37,7 +37,7 @@ class Precision:
             self.dtype = best
 
     def autocast(self) -> AbstractContextManager:
-        """Return the context in which the forward pass runs."""
+        """Context of the forward pass."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def grad_scaler(self) -> torch.amp.GradScaler:

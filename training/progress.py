@@ -1,4 +1,4 @@
-"""Where a run stands, and the checkpoint files that let it go on from there."""
+"""The progress of a run, and the folder of its checkpoints."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Progress:
     seconds: float = 0.0
 
     def state(self) -> dict[str, float]:
-        """Return the values to save."""
+        """Values to save."""
         return asdict(self)
 
 
@@ -42,7 +42,7 @@ class CheckpointFolder:
     """The numbered checkpoints of one run: ``<prefix>_<step><suffix>``.
 
     Args:
-        folder: Where they lie.
+        folder: Where they are.
         prefix: "G" for the Glow model, "model" for diffusion.
         suffix: ".pth", or ".pt" for diffusion.
     """
@@ -53,18 +53,18 @@ class CheckpointFolder:
         self._name = f"{prefix}_{{}}{suffix}"
 
     def path(self, step: int) -> Path:
-        """Return the file of ``step``; a base model may be a safetensors file."""
+        """File of ``step``; a base model may be a safetensors file."""
         path = self.folder / self._name.format(step)
         flat = path.with_suffix(SUFFIX)
         return flat if step == BASE_STEP and flat.is_file() and not path.is_file() else path
 
     @property
     def best(self) -> Path:
-        """Return the file of the best model; its name is no step, so no run goes on from it."""
+        """File of the best model; its name has no step, so no run resumes from it."""
         return self.folder / self._name.format("best")
 
     def steps(self) -> list[int]:
-        """Return the steps that have a checkpoint, in order; other files are no matter."""
+        """Steps that have a checkpoint, in order; other files are ignored."""
         if not self.folder.is_dir():
             return []
         found = (self._pattern.fullmatch(path.name) for path in self.folder.iterdir())
@@ -72,9 +72,9 @@ class CheckpointFolder:
         return sorted(steps | ({BASE_STEP} if self.path(BASE_STEP).is_file() else set()))
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
-        """Return the newest checkpoint that can be read, and what it holds; None without any.
+        """Path and content of the newest checkpoint that can be read; None without any.
 
-        A damaged one is reported and the one before it taken.
+        Damaged ones are skipped with a warning.
 
         Raises:
             CheckpointError: There are checkpoints, and none can be read.
@@ -91,28 +91,28 @@ class CheckpointFolder:
         return None
 
     def prune(self, keep: int, written: int, forced: int = 0) -> None:
-        """Delete all but the ``keep`` newest; 0 keeps all. The base model always stays.
+        """Delete all but the ``keep`` newest (0: none). The base model always stays.
 
         Args:
-            keep: How many.
+            keep: Number of checkpoints.
             written: The step that was just written. Later ones do not count:
-                they were damaged, or the run would have gone on from them.
-            forced: Multiples of it stay as well, and do not count; 0: there are none.
+                they are damaged, or the run would have resumed from them.
+            forced: Multiples of it stay as well, and do not count; 0: none.
         """
         own = [step for step in self.steps() if BASE_STEP < step <= written]
         own = [step for step in own if not forced or step % forced]
         for step in own[:-keep] if keep > 0 else []:
             try:
                 self.path(step).unlink(missing_ok=True)
-            except PermissionError as error:  # Windows, while another program reads it; next time, then
+            except PermissionError as error:  # Windows, while another program reads it: next time
                 logger.warning("%s cannot be deleted now: %s", self.path(step), error.strerror)
 
 
 def progress_of(path: Path, content: dict[str, Any]) -> Progress:
-    """Return where the run stood when ``path`` was written.
+    """Progress of the run when the checkpoint ``path`` was written.
 
-    A published checkpoint names only its step; it restarts its epoch. One of
-    Glow was written after one step more than its name says.
+    A published checkpoint has only its step; the epoch restarts. One of Glow was
+    written after one step more than its name says.
     """
     saved = content.get("progress")
     if isinstance(saved, dict):

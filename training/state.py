@@ -146,11 +146,13 @@ class Checkpointer:
             self._load_base(*found)
 
     def _load_base(self, path: Path, content: dict[str, Any]) -> None:
-        fit = fit_speakers(self.state.model, _model_entry(path, content), self.task.speaker_tables)
-        self._load_weights(path, fit.tensors, fit.tensors)
+        model, averaged, new = fit_speakers(
+            self.state.model, _model_entry(path, content), self.task.speaker_tables
+        )
+        self._load_weights(path, model, model)
         if self.context.is_main:
-            parts = [f"{' and '.join(fit.averaged)} from the average of its speakers"] if fit.averaged else []
-            parts += [f"{' and '.join(fit.new)} from scratch"] if fit.new else []
+            parts = [f"{' and '.join(averaged)} from the average of its speakers"] if averaged else []
+            parts += [f"{' and '.join(new)} from scratch"] if new else []
             logger.info("starting from the base model %s", "; ".join([str(path), *parts]))
 
     def _load_run(self, path: Path, content: dict[str, Any]) -> None:
@@ -163,7 +165,7 @@ class Checkpointer:
         if content.get("scaler"):
             state.scaler.load_state_dict(content["scaler"])
         states = content.get("rng")
-        states = [states] if isinstance(states, dict) else states  # of one process, by an earlier version
+        states = [states] if isinstance(states, dict) else states  # of an earlier version
         if states and len(states) == context.size:
             set_rng_state(context.device, states[context.rank])
         elif context.is_main:

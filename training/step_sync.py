@@ -1,8 +1,7 @@
-"""What the processes of a run tell each other at every step, in one small message.
+"""What the processes of a run exchange at every step, in one small message.
 
-All must take the same decisions: stop together, and follow one clock. The
-message of a step is read at the next one, when a GPU has it anyway, so that
-nothing waits.
+All must decide alike: stop together, and follow one clock. The message of a
+step is read at the next one, when it has arrived anyway, so nothing waits.
 """
 
 from __future__ import annotations

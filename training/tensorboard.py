@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard: curves, mels, F0 and sound."""
+"""TensorBoard: curves, mels, F0 and audio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 
 class TensorBoardLogger:
-    """A TensorBoard log; pictures are drawn only when they are written.
+    """A TensorBoard log.
 
     Args:
         folder: Where the event files go.

@@ -1,8 +1,8 @@
-"""Turning a clip into what the models learn from, and keeping it beside the clip.
+"""Features of clips, stored beside them.
 
-One :class:`Extractor` lives in each process of step 3. It makes only the
-features that are asked for, and keeps modules/dataset/feature_record.py true at every
-moment, so the process may be killed at any of them.
+Each process of step 3 has one :class:`Extractor`. It computes only the features
+that are missing, and the record (modules/dataset/feature_record.py) is correct
+at every moment, so the process may be killed at any time.
 """
 
 from __future__ import annotations
@@ -32,21 +32,19 @@ from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
 from vencoder import ENCODERS
 
-KEY_SHIFT = 5.0  # semitones, how far the augmented mel is moved at most
-
-
-BATCH_SECONDS = 60.0  # of clips whose units are computed together; a GPU is busy with it, 1 GB holds it
+KEY_SHIFT = 5.0  # semitones: largest shift of the augmented mel
+BATCH_SECONDS = 60.0  # of clips whose units are computed together: about 1 GB
 
 
 @dataclass(frozen=True)
 class ExtractionJob:
-    """One clip and what to make of it.
+    """One clip and its missing features.
 
     Attributes:
         wav: The clip.
-        wanted: All features it should have, see modules/dataset/feature_record.py.
-        missing: Those to be made now.
-        seed: Of what is drawn by chance; the same wherever the data set lies.
+        wanted: All features that it should have, see modules/dataset/feature_record.py.
+        missing: Those to compute now.
+        seed: Of augmentation; independent of where the data set is.
     """
 
     wav: Path
@@ -56,7 +54,7 @@ class ExtractionJob:
 
 
 def in_batches(jobs: Sequence[ExtractionJob], sampling_rate: int) -> list[list[ExtractionJob]]:
-    """Return the jobs in groups of up to a minute of sound."""
+    """Group jobs into up to a minute of audio."""
     batches: list[list[ExtractionJob]] = []
     length = math.inf
     for job in jobs:
@@ -89,9 +87,9 @@ class Extractor:
         self.mel = LogMel(data)
 
     def process(self, jobs: Sequence[ExtractionJob]) -> list[str]:
-        """Make the missing features of some clips; return for each why that failed, or nothing.
+        """Compute the missing features of some clips; return for each the reason of its failure, or "".
 
-        The units of all of them are computed together, which a GPU likes.
+        Their units are computed in one batch.
 
         Raises:
             OSError: The disk is full.
@@ -99,19 +97,19 @@ class Extractor:
         reasons = [""] * len(jobs)
         waiting: dict[int, tuple[FeatureRecord, Tensor]] = {}
         for number, job in enumerate(jobs):
-            with self._noting_failure(job, reasons, number):
+            with self._recording_failure(job, reasons, number):
                 record, audio = self._begin(job)
                 self._make(job, record, audio)
                 if "units" in job.missing:
                     waiting[number] = record, torch.from_numpy(self._speech(audio))
         all_units = self.encoder.encode_batch([speech for _, speech in waiting.values()])
         for (number, (record, _)), units in zip(waiting.items(), all_units, strict=True):
-            with self._noting_failure(jobs[number], reasons, number):
+            with self._recording_failure(jobs[number], reasons, number):
                 self._store(jobs[number], record, "units", values=[units.cpu().unsqueeze(0)])
         return reasons
 
     @contextmanager
-    def _noting_failure(self, job: ExtractionJob, reasons: list[str], number: int) -> Iterator[None]:
+    def _recording_failure(self, job: ExtractionJob, reasons: list[str], number: int) -> Iterator[None]:
         try:
             yield
         except (AudioError, FeatureError) as error:
@@ -119,7 +117,7 @@ class Extractor:
         except OSError as error:
             reasons[number] = failure(job.wav, error)
         if reasons[number]:
-            with suppress(OSError):  # then training finds the features missing, instead of the reason
+            with suppress(OSError):  # then training reports missing features instead of the reason
                 FeatureRecord(audio=identify(job.wav), failed=reasons[number]).save(job.wav)
 
     def _read(self, wav: Path) -> np.ndarray:
@@ -129,7 +127,7 @@ class Extractor:
         return audio
 
     def _begin(self, job: ExtractionJob) -> tuple[FeatureRecord, np.ndarray]:
-        """Return the clip (T,) and its record, without what is about to be made anew."""
+        """Clip (T,) and its record, without the features that are about to be computed."""
         audio = self._read(job.wav)
         record = FeatureRecord.load(job.wav)
         if not record.describes(job.wav):
@@ -140,7 +138,7 @@ class Extractor:
         record.wanted, record.failed = sorted(job.wanted), ""
         for kind in job.missing:
             record.made.pop(kind, None)
-        if "perturbed_units" not in job.wanted:  # another encoder's: training would mix them in
+        if "perturbed_units" not in job.wanted:  # of another encoder: training would use them
             record.made.pop("perturbed_units", None)
             feature_path(job.wav, "perturbed_units").unlink(missing_ok=True)
         record.save(job.wav)
@@ -155,7 +153,7 @@ class Extractor:
             record.finish(job.wav, kind, job.wanted[kind])
 
     def _make(self, job: ExtractionJob, record: FeatureRecord, audio: np.ndarray) -> None:
-        """Make what needs no other clip: all but the clip's own units."""
+        """Compute all but the units, which are computed for several clips at once."""
         store = partial(self._store, job, record)
         with torch.inference_mode():
             if "mel" in job.missing:
@@ -175,7 +173,7 @@ class Extractor:
         return frame_rms(np.pad(audio, (0, max(0, n_frames * hop - len(audio)))), hop)[:n_frames]
 
     def _speech(self, audio: np.ndarray) -> np.ndarray:
-        audio = np.pad(audio, (0, max(0, self.data.hop_length - len(audio))))  # none vanishes in resampling
+        audio = np.pad(audio, (0, max(0, self.data.hop_length - len(audio))))  # else nothing is left
         return resample(audio, self.data.sampling_rate, self.encoder.sampling_rate)
 
     def _perturbed_units(self, audio: np.ndarray, seed: int) -> Tensor:
@@ -185,7 +183,7 @@ class Extractor:
         return torch.stack(self.encoder.encode_batch([torch.from_numpy(copy) for copy in copies])).cpu()
 
     def _augmented(self, audio: np.ndarray, seed: int, n_frames: int) -> list[np.ndarray]:
-        """Return the mel and the volume of a louder or softer copy, its mel moved in pitch."""
+        """Mel, shifted in pitch, and volume of a louder or softer copy."""
         rng = np.random.default_rng((seed, 1))
         headroom = min(1.0, -math.log10(max(float(np.abs(audio).max()), 1e-5)))
         gain = 10.0 ** rng.uniform(-1.0, max(-1.0, headroom))

@@ -1,4 +1,4 @@
-"""Which clips a training uses: those of the file lists that step 3 made features of, as they are needed."""
+"""The clips of the file lists whose features are complete."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SHOWN = 10
 
 
 def read_filelist(path: str | Path) -> list[Path]:
-    """Return the clips that a file list names, one per line.
+    """Clips that a file list names, one per line.
 
     Raises:
         ConfigError: The list is missing or empty.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()  # an editor may have put a mark first
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()  # editors may write a byte order mark
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; preprocess_flist_config.py writes it") from None
     except UnicodeDecodeError:
@@ -36,21 +36,20 @@ def read_filelist(path: str | Path) -> list[Path]:
 
 
 def checked_clips(lists: Sequence[str], wanted: Recipe, advice: str, speaks: bool = True) -> list[list[Path]]:
-    """Return the clips of each file list that can be used.
+    """Usable clips of each file list.
 
-    Those that step 3 could make nothing of are left out; it named them, and they
-    are named again.
+    Those whose features could not be computed are left out, with a warning.
 
     Args:
         lists: Paths of the file lists.
-        wanted: What features the clips must have, see modules/dataset/feature_record.py.
-        advice: What to do when some have not.
-        speaks: Whether this process names the clips that are left out, and shows its progress.
+        wanted: Features that the clips must have, see modules/dataset/feature_record.py.
+        advice: What to do when some are missing.
+        speaks: Whether this process warns and shows its progress.
 
     Raises:
         ConfigError: See :func:`read_filelist`.
-        FeatureError: A list has no clip left, or features are missing or
-            made otherwise.
+        FeatureError: A list has no usable clip, or features are missing or made
+            with other settings.
     """
     chosen = [_usable(read_filelist(path), speaks) for path in lists]
     every = [clip for clips in chosen for clip in clips]

@@ -1,9 +1,8 @@
-"""Which items a step learns from: the same on every run, and cut the same way for any number of processes.
+"""The items of every step: the same on every run, for any number of processes.
 
-Items of about equal length go into one batch, since a batch is as long as its
-longest item and what is padded is computed for nothing. The order stays
-random: items are shuffled, sorted within pools of some batches, and the steps
-are shuffled again.
+Items of similar length share a batch, which is padded to its longest item. The
+order stays random: items are shuffled, sorted within pools of some batches, and
+the steps are shuffled again.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import numpy as np
 
 from modules.common.errors import ConfigError
 
-_POOL = 32  # steps whose items are sorted together: little padding is left, and little order
+_POOL = 32  # steps whose items are sorted together
 
-Item = tuple[int, int]  # epoch and number: a worker needs nothing else to know what to do
+Item = tuple[int, int]  # epoch and number: all that a worker needs
 
 
 @dataclass(frozen=True)
 class BatchShape:
-    """How an epoch is cut.
+    """Sizes of the batches of an epoch.
 
     Attributes:
         batch_size: Items a process computes on at once; one more where an epoch does not divide evenly.
@@ -36,7 +35,7 @@ class BatchShape:
 
     @property
     def step_size(self) -> int:
-        """Items of one optimizer step, about."""
+        """Approximate number of items of one optimizer step."""
         return self.batch_size * self.accumulate * self.n_ranks
 
 
@@ -45,7 +44,7 @@ class EpochBatches:
 
     Args:
         lengths: Of each item, frames.
-        shape: How an epoch is cut.
+        shape: Sizes of the batches.
         seed: The run's seed.
         bucket: Sort by length; off for a comparison.
 
@@ -63,14 +62,14 @@ class EpochBatches:
 
     @property
     def n_steps(self) -> int:
-        """Optimizer steps per epoch; each has an item for every process at least."""
+        """Optimizer steps per epoch; each has at least one item for every process."""
         n_items = len(self.lengths)
         return min(-(-n_items // self.shape.step_size), n_items // self.shape.n_ranks)
 
     def steps(self, epoch: int) -> list[list[np.ndarray]]:
-        """Return for each step of ``epoch`` its batches of item numbers, in turn for rank 0, 1, ...
+        """Batches of item numbers of each step of ``epoch``, in turn for rank 0, 1, ...
 
-        Every process has equally many batches in a step, none of them empty.
+        Every process has the same number of batches in a step, none of them empty.
         """
         rng = np.random.default_rng((self.seed, epoch))
         order = rng.permutation(len(self.lengths))
@@ -89,20 +88,20 @@ class EpochBatches:
         return np.array_split(items, turns * self.shape.n_ranks)
 
     def padding(self, epoch: int = 0) -> float:
-        """Return the share of an epoch's frames that is padding."""
+        """Fraction of an epoch's frames that is padding."""
         batches = [batch for step in self.steps(epoch) for batch in step]
         computed = sum(len(batch) * int(self.lengths[batch].max()) for batch in batches)
         return 1 - float(self.lengths.sum()) / computed
 
 
 class RankBatches:
-    """The batches of one process, one epoch after another without end: what a DataLoader wants.
+    """The batches of one process, epoch after epoch without end: a DataLoader's batch_sampler.
 
     Args:
         epochs: The batches of all processes.
-        rank: Which of them.
-        epoch: Where to start.
-        position: Items of that epoch that were used already, by all processes.
+        rank: Of the process.
+        epoch: The first.
+        position: Items of that epoch that all processes have used already.
     """
 
     def __init__(self, epochs: EpochBatches, rank: int, epoch: int, position: int) -> None:

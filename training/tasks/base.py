@@ -1,4 +1,4 @@
-"""What the loop asks of a model: the seam between running a training and what is trained."""
+"""The interface between the training loop and what is trained."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from training.tensorboard import TensorBoardLogger
 
 
 class TrainingBatch(Protocol):
-    """Items that are learned from together."""
+    """Items of one forward pass."""
 
     def __len__(self) -> int: ...  # items
     def to(self, device: torch.device) -> TrainingBatch: ...  # noqa: D102
 
 
 class TrainingSet(Protocol):
-    """Items by epoch and number, on which alone all chance in them depends.
+    """Items by epoch and number, which determine everything random in them.
 
     Attributes:
-        lengths: Of each item, frames: those of one batch should be alike.
+        lengths: Frames of each item: those of one batch should be similar.
     """
 
     @property
@@ -33,18 +33,18 @@ class TrainingSet(Protocol):
 
 
 class Task(Protocol):
-    """A model with its data, its losses and its measure.
+    """A model with its data, losses and validation.
 
     Attributes:
         checkpoints: Prefix and suffix of its files: ("G", ".pth").
-        config_name: Of the configuration that lies beside them.
-        advice: What to do when memory is short, "memory", and when the loss
-            becomes NaN, "nan": the settings have names of their own.
-        speaker_tables: Tensors that know the speakers; those of a base model
-            may be missing or of another shape, since it knows others.
-        training_set: What is learned from.
+        config_name: File name of the configuration beside them.
+        advice: What to do when memory runs out, "memory", and when the loss
+            becomes NaN, "nan", in terms of the task's configuration.
+        speaker_tables: Tensors with a row per speaker; those of a base model
+            may be missing or of another shape.
+        training_set: The training data.
         model: Built with ``train.seed``, on its device.
-        coefficients: What each loss counts in the total.
+        coefficients: Weight of each loss in the total.
         d_model: Width that the noam schedule scales with.
     """
 
@@ -68,17 +68,17 @@ class Task(Protocol):
 
     def initialise(self, batch: Any) -> None: ...  # noqa: D102
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
-        """Return what a published checkpoint holds beside "model" and a saved optimizer."""
+        """Entries of a published checkpoint beside "model" and a saved optimizer."""
         ...
 
     def weights(self, batch: Any) -> dict[str, Tensor]:
-        """Return over how much each loss of ``batch`` is a mean (frames, items), as scalars."""
+        """What each loss of ``batch`` is a mean over (number of frames, or items), as scalars."""
         ...
 
     def losses(self, network: Callable[..., Any], batch: Any) -> dict[str, Tensor]:
-        """Return the losses by name, each a mean over the batch; ``network`` is the model, wrapped or not."""
+        """Losses by name, each a mean over the batch; ``network`` is the model, maybe wrapped."""
         ...
 
     def validate(self, model: Any, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
-        """Return numbers by name, "val_loss" among them."""
+        """Metrics by name (modules/common/metrics.py), "val_loss" among them."""
         ...

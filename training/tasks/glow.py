@@ -150,10 +150,7 @@ class GlowTask:
             predicted = lf0_to_hz(output.pred_lf0[0, 0, :_MAX_SAMPLE_FRAMES].float().cpu())
             tracks["predicted"] = predicted.clamp(F0_MIN, F0_MAX) * uv
         tensorboard.f0(f"f0/{index}", tracks, step)
-        wav, scorer = self.validation_set.clips[index], self.scorer if self._is_scored(step) else None
-        return self._preview.render(index, wav, mels, f0, uv, step, tensorboard, scorer)
-
-    def _is_scored(self, step: int) -> bool:
-        """Whether the validation after ``step`` steps is scored."""
         train = self.config.train
-        return train.score_every > 0 and step // train.eval_interval % train.score_every == 0
+        scored = train.score_every > 0 and step // train.eval_interval % train.score_every == 0
+        wav, scorer = self.validation_set.clips[index], self.scorer if scored else None
+        return self._preview.render(index, wav, mels, f0, uv, step, tensorboard, scorer)

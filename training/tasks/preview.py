@@ -22,14 +22,14 @@ from modules.pretrained.weights import find_weights
 from training.tensorboard import TensorBoardLogger
 from vdecoder import VOCODERS
 
-# scores of a sound (T,) at a rate in Hz, which should be like the recording at that path
+# scores of generated audio (T,) at a rate in Hz, of the recording at that path
 AudioScorer = Callable[[np.ndarray, int, Path], dict[str, float]]
 
 logger = logging.getLogger(__name__)
 
 
 class ValidationPreview:
-    """A vocoder that is loaded when it is needed, or by :meth:`load`; without its weights no sound.
+    """Renders validation clips with a vocoder; without its weights there is no audio.
 
     Args:
         vocoder: Its name.
@@ -45,7 +45,7 @@ class ValidationPreview:
         self, vocoder: str, data: DataConfig, device: torch.device, weights: Path | None = None
     ) -> None:
         self.name, self.data, self.device, self.weights = vocoder, data, device, weights
-        self._recorded: set[int] = set()  # clips whose recording this process has shown
+        self._recorded: set[int] = set()  # clips whose recording this process has written
         key = VOCODERS[vocoder].weights
         self._has_vocoder = weights is not None or key is None or find_weights(key) is not None
         if not self._has_vocoder:
@@ -59,7 +59,7 @@ class ValidationPreview:
         """Load the vocoder, if it is there.
 
         Raises:
-            CheckpointError: Its file is none of this vocoder, or damaged.
+            CheckpointError: Its file is damaged or of another vocoder.
         """
         if self._has_vocoder:
             _ = self._vocoder

@@ -23,6 +23,7 @@ from modules.common.errors import TrainingError
 from modules.common.progress import progress_bar
 from modules.config import TrainConfig
 from training.budget import Budget
+from training.data.batches import TensorBatch
 from training.data.sampler import BatchShape, EpochBatches, RankBatches
 from training.distributed import DistributedContext
 from training.early_stopping import BestTracker
@@ -33,7 +34,7 @@ from training.progress import CheckpointFolder, Progress
 from training.schedule import learning_rate
 from training.state import Checkpointer, TrainingState
 from training.step_sync import Signals, StepSync
-from training.tasks.base import Task, TrainingBatch
+from training.tasks.base import Task
 from training.tensorboard import TensorBoardLogger
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class Trainer:
             logger.info("stopped at step %d: %s", self.progress.step, reason)
         return self.progress
 
-    def batches(self) -> Iterator[list[TrainingBatch]]:
+    def batches(self) -> Iterator[list[TensorBatch]]:
         """Yield this process's batches of every remaining step, and keep the position in the epoch."""
         progress, context = self.progress, self.context
         local = iter(self._loader())
@@ -171,7 +172,7 @@ class Trainer:
             progress.epoch += 1
             progress.position = 0
 
-    def step(self, batches: Sequence[TrainingBatch]) -> dict[str, Tensor]:
+    def step(self, batches: Sequence[TensorBatch]) -> dict[str, Tensor]:
         """Take one optimizer step; see :meth:`training.optimizer_step.OptimizerStep.take`."""
         rate = learning_rate(self.config, self.task.d_model, self.progress.step + 1, self._fraction_done())
         return self.optimizer_step.take(batches, rate, self.reduce)
@@ -208,7 +209,7 @@ class Trainer:
             generator=torch.Generator(),  # else it would draw from the generator of dropout
         )
 
-    def _initialise(self, batch: TrainingBatch) -> None:
+    def _initialise(self, batch: TensorBatch) -> None:
         self.task.initialise(batch)
         self.context.broadcast(list(self.task.model.state_dict().values()))
         self.state.reset_mean()

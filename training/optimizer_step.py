@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from modules.common.errors import TrainingError
+from training.data.batches import TensorBatch
 from training.distributed import DistributedContext
 from training.precision import Precision
 from training.state import TrainingState
-from training.tasks.base import Task, TrainingBatch
+from training.tasks.base import Task
 
 _MAX_GRAD_NORM = 5.0
 
@@ -43,7 +44,7 @@ class OptimizerStep:
         self._skipped = torch.zeros((), device=context.device)
 
     def take(
-        self, batches: Sequence[TrainingBatch], learning_rate: float, reduce: Callable[[Tensor], Tensor]
+        self, batches: Sequence[TensorBatch], learning_rate: float, reduce: Callable[[Tensor], Tensor]
     ) -> dict[str, Tensor]:
         """Take one step, without waiting for the device.
 
@@ -79,7 +80,7 @@ class OptimizerStep:
         return {**values, "grad_norm": norm / self.context.size}
 
     def backward(
-        self, batches: Sequence[TrainingBatch], reduce: Callable[[Tensor], Tensor]
+        self, batches: Sequence[TensorBatch], reduce: Callable[[Tensor], Tensor]
     ) -> dict[str, Tensor]:
         """Add the gradients of a step; return this process's share of the losses.
 

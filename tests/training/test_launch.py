@@ -14,12 +14,14 @@ from training.launch import check_port, launch, wanted_processes
 ROOT = Path(__file__).parents[2]
 
 
-def test_only_several_gpus_make_several_processes(monkeypatch):
+def test_only_several_gpus_make_several_processes(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert wanted_processes(torch.device("cuda")) == 4
     assert wanted_processes(torch.device("cuda:1")) == wanted_processes(torch.device("cpu")) == 1
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
+    assert wanted_processes(torch.device("cuda")) == 1 and "has no NCCL" in caplog.text
     monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun has decided
     assert wanted_processes(torch.device("cuda")) == 1
 
@@ -77,12 +79,6 @@ def test_a_run_that_is_asked_to_end_saves_first(tmp_path, port, number):
     parent.send_signal(number)
     assert parent.wait(60) == 130
     assert len(list(tmp_path.glob("saved *"))) == 2  # when it has ended, they have
-
-
-def test_gpus_that_cannot_be_joined_are_trained_on_one(monkeypatch, caplog):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
-    assert wanted_processes(torch.device("cuda")) == 1 and "has no NCCL" in caplog.text
 
 
 def test_a_port_whose_connections_ended_just_now_is_free(port):

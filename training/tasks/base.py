@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from training.data.sampler import Item
 from training.tensorboard import TensorBoardLogger
-
-
-class TrainingBatch(Protocol):
-    """Items of one forward pass."""
-
-    def __len__(self) -> int: ...  # items
-    def to(self, device: torch.device) -> TrainingBatch: ...  # noqa: D102
 
 
 class TrainingSet(Protocol):

@@ -1,8 +1,5 @@
-from dataclasses import replace
-
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from diffusion.config import DiffusionConfig, parse_diffusion_config
 from modules.common.errors import ConfigError, FeatureError
@@ -63,16 +60,6 @@ def test_without_pitch_augmentation_no_pair_is_needed_and_no_shift_told(tmp_path
     assert batch.aug_shift is None and len(batch) == 2 and batch.mel.shape == (2, 128, FRAMES)
 
 
-def test_windows_follow_from_seed_epoch_and_item_alone(tmp_path):
-    clips = make_clips(tmp_path, {"a": [60, 80]}, shift=2.0)
-    one, two = (DiffusionDataset(clips, configured(), augment=True, cache=cache) for cache in (None, CPU))
-    one.config = replace(one.config)
-    for item in (3, 0, 2):  # any order, from files or from memory
-        torch.testing.assert_close(one[0, item].mel, two[0, item].mel, rtol=1e-3, atol=0)
-        assert torch.equal(one[0, item].f0, two[0, item].f0)
-    assert any(not torch.equal(one[0, item].mel, one[1, item].mel) for item in range(len(one)))
-
-
 def test_half_precision_halves_the_memory_and_gives_float32(tmp_path):
     clips = make_clips(tmp_path, {"a": [40]}, shift=2.0)
     full, half = (
@@ -123,18 +110,6 @@ def test_validation_takes_whole_clips_as_they_are(tmp_path):
     assert torch.equal(item.f0[0], load_f0(clips[2])[0][:1722])
 
 
-def test_workers_do_not_change_the_data(tmp_path):
-    data = DiffusionDataset(
-        make_clips(tmp_path, {"a": [40, 50]}, shift=2.0), configured(), augment=True, cache=CPU
-    )
-    batches = [[(3, 0), (3, 3)], [(4, 2)]]
-    loader = DataLoader(
-        data, batch_sampler=batches, collate_fn=collate, num_workers=1, multiprocessing_context="spawn"
-    )
-    for items, batch in zip(batches, loader, strict=True):
-        assert torch.equal(batch.mel, collate([data[item] for item in items]).mel)
-
-
 @pytest.mark.parametrize("kind", ["aug_mel", "aug_volume", "volume", "units"])
 def test_missing_features_say_how_to_make_them(tmp_path, kind):
     (wav,) = make_clips(tmp_path, {"a": [40]}, shift=2.0)
@@ -163,18 +138,3 @@ def test_bad_data_is_named(tmp_path):
     torch.save(broken, feature_path(clips[0], "mel"))
     with pytest.raises(FeatureError, match="NaN"):
         DiffusionDataset(clips[:1], configured(), augment=True, cache=CPU)
-
-
-@pytest.mark.parametrize("cache", [None, CPU])
-def test_perturbed_units_are_drawn_in_training_only(tmp_path, cache):
-    """An encoder that hears the singer would else teach the model to listen to them."""
-    clips = make_clips(tmp_path, {"a": [400]}, perturbed=3, shift=2.0)
-    config = configured(train={"perturb_ratio": 0.5})
-    data = DiffusionDataset(clips, config, augment=True, cache=cache)
-    perturbed = [bool(data[0, item].units.mean() > 50) for item in range(len(data))]
-    assert 0.2 < sum(perturbed) / len(data) < 0.8
-    assert DiffusionDataset(clips, config, augment=False)[0, 0].units.mean() < 50
-    plain = DiffusionDataset(clips, configured(train={"perturb_ratio": 0.0}), augment=True, cache=cache)
-    noisy = configured(train={"perturb_ratio": 0.0, "unit_noise": 0.5})
-    change = DiffusionDataset(clips, noisy, augment=True, cache=cache)[0, 3].units - plain[0, 3].units
-    assert 0.4 < change.std() < 0.6

@@ -1,7 +1,10 @@
+from dataclasses import dataclass
+
 import torch
 
 from modules.checkpoint import read_checkpoint
 from tests.training.clips import with_train
+from training.data.batches import TensorBatch, collate
 from training.distributed import DistributedContext
 from training.loop import Trainer
 
@@ -21,8 +24,7 @@ class StraightLine:
         self.model = torch.nn.Linear(1, 1)
         self.training_set = Points()
 
-    def collate(self, items):
-        return PointBatch(torch.stack(items))
+    collate = staticmethod(collate)
 
     def initialise(self, batch):
         pass
@@ -50,18 +52,12 @@ class Points(torch.utils.data.Dataset):
         return 4
 
     def __getitem__(self, item):
-        return torch.tensor([float(item[1])])
+        return PointBatch(torch.tensor([[float(item[1])]]))
 
 
-class PointBatch:
-    def __init__(self, x):
-        self.x = x
-
-    def __len__(self):
-        return len(self.x)
-
-    def to(self, device):
-        return self
+@dataclass(frozen=True)
+class PointBatch(TensorBatch):
+    x: torch.Tensor
 
 
 def test_any_task_can_be_trained(tmp_path):

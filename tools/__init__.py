@@ -1,1 +1,1 @@
-"""What makes the files that the project ships; users of the suite need none of it."""
+"""Scripts that make the files which the project ships; users need none of them."""

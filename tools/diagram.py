@@ -1,11 +1,11 @@
-"""Draw how shallow diffusion works: from the Glow model's mel to a sharper one, and to sound.
+"""Draw shallow diffusion: from the Glow model's mel to a sharper one, and to audio.
 
     python -m tools.diagram        docs/pictures/shallow-diffusion.png
 
-The synthetic singer sings a phrase. Noise, schedule, sampler and vocoder are those
-of a conversion; the two networks are stood in for, so that nothing need be trained:
-the Glow model by a blur of the phrase's mel, the diffusion model by an answer that
-knows the phrase. Pictures of trained models are in docs/diffusion.md.
+The input is a phrase of the synthetic singer. Noise, schedule, sampler and vocoder
+are those of a conversion; the two networks are replaced, so that nothing need be
+trained: the Glow model by a blur of the phrase's mel, the diffusion model by an
+oracle that knows the phrase. Pictures of trained models are in docs/diffusion.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,19 +31,15 @@ BLUE, ORANGE, GREY = "#2f5d8a", "#b5541c", "#666666"
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.diagram",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="where to (docs/pictures/)")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.diagram")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="picture (in docs/pictures)")
     return parser
 
 
 @dataclass(frozen=True)
-class Stages:
-    """What a phrase is on its way: mels (M, N), natural log, and sound (T,)."""
+class DiffusionStages:
+    """Stages of a phrase: mels (M, N), natural log, and audio (T,)."""
 
     glow: np.ndarray
     noised: np.ndarray
@@ -52,8 +48,8 @@ class Stages:
     audio: np.ndarray
 
 
-def walk() -> Stages:
-    """Sing the phrase, and take it through shallow diffusion."""
+def run_stages() -> DiffusionStages:
+    """Synthesise the phrase, and apply shallow diffusion to it."""
     import numpy as np
     import torch
     from scipy.ndimage import gaussian_filter
@@ -62,11 +58,11 @@ def walk() -> Stages:
     from diffusion.gaussian import GaussianDiffusion
     from modules.config import DataConfig
     from modules.dsp.mel import LogMel
-    from synthetic_voice import SINGERS, compose, sing
+    from synthetic_voice import compose, sing
     from vdecoder import VOCODERS
 
-    data, singer = DataConfig(), SINGERS["sofia"]
-    performance = sing(compose(singer, SECONDS, 3), singer, seed=3)
+    data = DataConfig()
+    performance = sing(compose("sofia", SECONDS, 3), "sofia", seed=3)
     true = LogMel(data)(torch.from_numpy(performance.audio)[None])
     glow = torch.from_numpy(gaussian_filter(true.numpy(), (0, *BLUR)))
     decoder = GaussianDiffusion(DiffusionModelConfig(), data.n_mels)
@@ -86,7 +82,7 @@ def walk() -> Stages:
     pitch, uv = (torch.from_numpy(track.astype(np.float32)) for track in (f0, f0 > 0))
     vocoder = VOCODERS.build("world", data, "cpu")
     audio = vocoder.synthesize(refined[0], pitch.where(uv > 0, torch.full_like(pitch, 220.0)), uv)
-    return Stages(
+    return DiffusionStages(
         glow[0, :, SHOWN].numpy(),
         decoder.denormalize(start)[0, :, SHOWN].numpy(),
         half[0, :, SHOWN].numpy(),
@@ -95,8 +91,8 @@ def walk() -> Stages:
     )
 
 
-def draw(stages: Stages) -> bytes:
-    """Return the diagram as a PNG, 1800 pixels wide, to be read at 900."""
+def draw(stages: DiffusionStages) -> bytes:
+    """Diagram as a PNG, 1800 pixels wide, to be shown at 900."""
     import io
 
     from matplotlib.figure import Figure
@@ -124,22 +120,20 @@ def draw(stages: Stages) -> bytes:
         if i:
             _arrow(board, (lefts[i] - gap + 0.04, 1.37), (lefts[i] - 0.04, 1.37), GREY)
     top, low = 3.78, 2.72
-    _box(
-        board, (lefts[0], lefts[4] + width), top, "what is sung: units (words) · F0 · loudness · voice", GREY
-    )
+    _box(board, (lefts[0], lefts[4] + width), top, "input: units (words) · F0 · loudness · voice", GREY)
     _box(board, (lefts[0], lefts[0] + width), low, "Glow model", BLUE)
     _box(board, (lefts[1], lefts[1] + width), low, f"noise of {K_STEP}\nsteps (-ks)", GREY)
-    painter = f"diffusion model: takes it away\nagain, {SPEEDUP} steps at once"
-    _box(board, (lefts[2], lefts[3] + width), low, painter, ORANGE)
+    denoiser = f"diffusion model: removes it\nagain, {SPEEDUP} steps at once"
+    _box(board, (lefts[2], lefts[3] + width), low, denoiser, ORANGE)
     _box(board, (lefts[4], lefts[4] + width), low, "vocoder", BLUE)
     below = ((centres[0], BLUE), (centres[1], GREY), (centres[2], ORANGE), (centres[3], ORANGE))
     for x, colour in (*below, (centres[4], BLUE)):
         _arrow(board, (x, low - 0.29), (x, 2.16), colour)
     middle = (lefts[2] + lefts[3] + width) / 2
-    for x, told in ((centres[0], ""), (middle, ""), (centres[4], "F0")):
+    for x, label in ((centres[0], ""), (middle, ""), (centres[4], "F0")):
         _arrow(board, (x, top - 0.27), (x, low + 0.31), GREY)
-        board.text(x + 0.1, 3.26, told, va="center", fontsize=9.5, color=GREY)
-    note = "Few steps keep to the Glow model, many are the diffusion model's own. Both are stood in for here."
+        board.text(x + 0.1, 3.26, label, va="center", fontsize=9.5, color=GREY)
+    note = "Few steps keep to the Glow model, many are the diffusion model's own. Both are replaced here."
     board.text(4.5, 0.15, note, ha="center", va="center", fontsize=9.5, color=GREY)
     content, smaller = io.BytesIO(), io.BytesIO()
     figure.savefig(content, format="png", dpi=200)
@@ -168,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     from modules.common.files import replacing
 
-    picture = draw(walk())
+    picture = draw(run_stages())
     with replacing(args.output) as path:
         path.write_bytes(picture)
     print(f"{args.output}: {len(picture) / 1e3:.0f} kB")

@@ -1,11 +1,11 @@
-"""Put what `make demo` made into the documents: its picture, the song, and the song in the new voice.
+"""Copy the results of `make demo` into the documents: its picture, the song, and its conversion.
 
     make demo
     python -m tools.showcase
 
 writes docs/pictures/demo.png, docs/sounds/demo-source.mp3 and docs/sounds/demo-result.mp3,
-which the READMEs show. Only the demo of the synthetic singer is taken: its recordings
-are the project's own, and may be passed on.
+which the READMEs show. Only the demo of the synthetic singer is accepted: its
+recordings are the project's own, and may be distributed.
 """
 
 from __future__ import annotations
@@ -15,29 +15,25 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "the synthetic singer"  # what demo.py writes into origin.txt of its own recordings
-HEAVIEST = 300_000  # bytes of one sound: everybody who clones the project carries it
+MAX_BYTES = 300_000  # of one sound: it is part of every clone
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.showcase",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.showcase")
     parser.add_argument(
-        "--demo", type=Path, default=ROOT / "demo/synthetic", help="what the demo left (demo/synthetic)"
+        "--demo", type=Path, default=ROOT / "demo/synthetic", help="workspace of the demo (demo/synthetic)"
     )
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where to (docs)")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="output folder (docs)")
     return parser
 
 
 def find_result(demo: Path) -> Path:
-    """Return the newest song that has a picture beside it.
+    """Newest song that has a picture beside it.
 
     Raises:
         AudioError: There is none, or it was made of recordings that are not the project's own.
@@ -55,7 +51,7 @@ def find_result(demo: Path) -> Path:
 
 
 def write_mp3(source: Path, path: Path) -> None:
-    """Encode a sound file, its tag with it; raises AudioError if it becomes too large to carry around."""
+    """Encode a sound file with its tag; raises AudioError if it becomes too large."""
     import soundfile
 
     from modules.common.errors import AudioError
@@ -72,8 +68,8 @@ def write_mp3(source: Path, path: Path) -> None:
                 file.comment = comment
             file.write(audio)
         n_bytes = temporary.stat().st_size
-        if n_bytes > HEAVIEST:
-            raise AudioError(f"{source} becomes {n_bytes / 1e3:.0f} kB, more than {HEAVIEST / 1e3:.0f}")
+        if n_bytes > MAX_BYTES:
+            raise AudioError(f"{source} becomes {n_bytes / 1e3:.0f} kB, more than {MAX_BYTES / 1e3:.0f}")
 
 
 @entry_point

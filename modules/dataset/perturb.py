@@ -13,7 +13,7 @@ import pyworld
 
 from modules.dsp.f0 import fill_unvoiced
 
-_PERIOD = 10.0  # ms; 5 ms costs twice as much and the units, 20 ms apart, do not show it
+PERIOD = 10.0  # ms; 5 ms costs twice as much and the units, 20 ms apart, do not show it
 _F0_FLOOR, _F0_CEIL = 71.0, 1100.0  # Hz; below 71 Hz WORLD's window outgrows 1024 samples at 16 kHz
 
 
@@ -40,31 +40,38 @@ def perturb_voice(
         formant_range: Smallest and largest factor, at least 1.
         max_semitones: Largest move of the pitch, either way.
     """
-    samples = np.ascontiguousarray(audio, dtype=np.float64)
     directions = rng.choice([1, -1]) * (-1) ** np.arange(n_copies)
     smallest, largest = np.log(formant_range)
     ratios = np.exp(directions * rng.uniform(smallest, largest, n_copies))
     pitches = 2.0 ** (rng.uniform(-max_semitones, max_semitones, n_copies) / 12.0)
 
-    # the last frame then lies behind the last sample, and one sample is enough to analyse
-    padded = np.pad(samples, (0, round(sampling_rate * _PERIOD / 1000.0) + 1))
-    f0, times = pyworld.dio(padded, sampling_rate, _F0_FLOOR, _F0_CEIL, frame_period=_PERIOD, speed=4)
-    f0 = pyworld.stonemask(padded, f0, times, sampling_rate)
-    envelope = pyworld.cheaptrick(padded, f0, times, sampling_rate, f0_floor=_F0_FLOOR)
-    aperiodicity = pyworld.d4c(padded, f0, times, sampling_rate, fft_size=2 * (envelope.shape[1] - 1))
-    # unvoiced frames are all noise already; a pitch of 0 would cost 500 filters a second there
-    f0 = fill_unvoiced(f0)[0].astype(np.float64)
-
-    copies = np.zeros((n_copies, len(samples)), np.float32)
+    f0, envelope, aperiodicity = analyse(audio, sampling_rate)
+    copies = np.zeros((n_copies, len(audio)), np.float32)
     for copy, ratio, pitch in zip(copies, ratios, pitches, strict=True):
         voice = pyworld.synthesize(
-            f0 * pitch, _stretched(envelope, ratio), _stretched(aperiodicity, ratio), sampling_rate, _PERIOD
+            f0 * pitch,
+            stretch_formants(envelope, ratio),
+            stretch_formants(aperiodicity, ratio),
+            sampling_rate,
+            PERIOD,
         )
         copy[:] = voice[: len(copy)]
     return copies
 
 
-def _stretched(spectra: np.ndarray, ratio: float) -> np.ndarray:
+def analyse(audio: np.ndarray, sampling_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """F0 (N,) in Hz with gaps filled, envelope and aperiodicity (N, K) of ``audio`` (T,), every 10 ms."""
+    # the last frame then lies behind the last sample, and one sample is enough to analyse
+    padded = np.pad(audio.astype(np.float64), (0, round(sampling_rate * PERIOD / 1000.0) + 1))
+    f0, times = pyworld.dio(padded, sampling_rate, _F0_FLOOR, _F0_CEIL, frame_period=PERIOD, speed=4)
+    f0 = pyworld.stonemask(padded, f0, times, sampling_rate)
+    envelope = pyworld.cheaptrick(padded, f0, times, sampling_rate, f0_floor=_F0_FLOOR)
+    aperiodicity = pyworld.d4c(padded, f0, times, sampling_rate, fft_size=2 * (envelope.shape[1] - 1))
+    # unvoiced frames are all noise already; a pitch of 0 would cost 500 filters a second there
+    return fill_unvoiced(f0)[0].astype(np.float64), envelope, aperiodicity
+
+
+def stretch_formants(spectra: np.ndarray, ratio: float) -> np.ndarray:
     """Spectra (N, K) with what was at f now at ``ratio`` * f; the last value fills up."""
     source = np.minimum(np.arange(spectra.shape[1]) / ratio, spectra.shape[1] - 1)
     below = np.minimum(source.astype(int), spectra.shape[1] - 2)

@@ -11,7 +11,7 @@ from tools import diagram
 
 @pytest.fixture(scope="module")
 def stages():
-    return diagram.walk()
+    return diagram.run_stages()
 
 
 def test_the_mel_is_blurred_then_noised_then_sharp(stages):
@@ -25,7 +25,7 @@ def test_the_mel_is_blurred_then_noised_then_sharp(stages):
 
 
 def test_the_picture_is_wide_enough_and_small_enough(stages, tmp_path, monkeypatch):
-    monkeypatch.setattr(diagram, "walk", lambda: stages)
+    monkeypatch.setattr(diagram, "run_stages", lambda: stages)
     path = tmp_path / "diagram.png"
     assert diagram.main(["--output", str(path)]) == 0
     with Image.open(io.BytesIO(path.read_bytes())) as image:

@@ -1,4 +1,4 @@
-"""What the READMEs let people hear: of our own recordings, tagged, and small."""
+"""The sounds of the READMEs: of the project's own recordings, tagged, and small."""
 
 import os
 
@@ -13,7 +13,7 @@ RATE = 44100
 
 @pytest.fixture
 def demo(tmp_path):
-    """Return what a finished demo leaves."""
+    """Workspace of a finished demo."""
     folder = tmp_path / "synthetic"
     (folder / "raw").mkdir(parents=True)
     (folder / "results").mkdir()
@@ -43,21 +43,21 @@ def test_the_newest_result_its_picture_and_the_song_are_taken(demo, tmp_path, ca
     assert capsys.readouterr().out.count(" kB") == 3
 
 
-def test_it_knows_the_note_that_the_demo_writes(tmp_path):
+def test_the_note_is_the_one_that_the_demo_writes(tmp_path):
     import demo
 
     demo._claim(tmp_path, None)
     assert (tmp_path / "origin.txt").read_text() == showcase.OURS
 
 
-def test_nothing_of_other_peoples_recordings_is_taken(demo, tmp_path, capsys):
+def test_other_recordings_are_refused(demo, tmp_path, capsys):
     (demo / "origin.txt").write_text("/home/anna/recordings")
     assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
     assert "was made of /home/anna/recordings" in capsys.readouterr().err
     assert not (tmp_path / "docs").exists()
 
 
-def test_a_demo_that_was_not_finished_is_told(demo, tmp_path, capsys):
+def test_an_unfinished_demo_is_refused(demo, tmp_path, capsys):
     for picture in demo.glob("results/*.png"):
         picture.unlink()
     assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
@@ -65,7 +65,7 @@ def test_a_demo_that_was_not_finished_is_told(demo, tmp_path, capsys):
 
 
 def test_a_sound_that_is_too_large_leaves_no_file(demo, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(showcase, "HEAVIEST", 1000)
+    monkeypatch.setattr(showcase, "MAX_BYTES", 1000)
     assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
     assert "more than 1" in capsys.readouterr().err
     assert not list((tmp_path / "docs/sounds").iterdir())

@@ -1,6 +1,4 @@
-"""The recipe of ppg-starter, as far as it needs no synthesizer: labels stay where they belong."""
-
-from __future__ import annotations
+"""The recipe of the starter kit, as far as it needs no synthesizer."""
 
 import numpy as np
 import pytest
@@ -9,10 +7,10 @@ import torch
 from modules.common.errors import ConfigError
 from tools.starter import align, kokoro
 from tools.starter.augment import contrast, crop, disturb
-from tools.starter.base import CLIP, EDGE, joined, voices, widened
+from tools.starter.base import CLIP, EDGE, extend_bandwidth, joined, voices
 from tools.starter.copies import MOST, copies, kind_of
 from tools.starter.phones import INDEX, UNKNOWN, of_arpabet, of_espeak, per_unit
-from tools.starter.train import HELD, SHARES
+from tools.starter.train import HELD, SHARES, reverse_gradient
 
 
 def test_units_have_the_class_at_their_middle():
@@ -20,30 +18,33 @@ def test_units_have_the_class_at_their_middle():
     assert found.tolist() == [5, 7, INDEX["sil"], INDEX["sil"]]  # middles at 10, 30, 50 and 70 ms
 
 
-def test_names_of_three_programs_mean_one_class():
+def test_three_programs_names_of_a_phone_are_one_class():
     assert of_espeak("tS") == of_arpabet("CH") == INDEX["ch"]
     assert of_espeak("what is this") == UNKNOWN and of_arpabet("pau") == INDEX["sil"]
 
 
 def test_spectra_and_phones_move_together():
-    """Each frame tells its unit's class in its first band: at any tempo it must be that of the label."""
+    """Each frame has its unit's class in its first band: at any tempo it must be that of the label."""
     rng = np.random.default_rng(0)
     phones = torch.arange(40).repeat_interleave(8)
     mels = phones.repeat_interleave(2)[None, :, None].expand(2, -1, 80).float()
     for _ in range(20):
         mel, here = crop(mels, phones, 100, rng)
         assert mel.shape == (2, 200, 80) and here.shape == (100,)
-        heard = mel[0, :, 0].reshape(100, 2).mean(1)
-        assert (heard - here).abs().max() < 1.0
-
-
-def test_disturbed_spectra_are_still_spectra():
-    rng = np.random.default_rng(0)
+        classes = mel[0, :, 0].reshape(100, 2).mean(1)
+        assert (classes - here).abs().max() < 1.0
     mel = disturb(torch.randn(4, 60, 80) - 5, rng)
     assert mel.shape == (4, 60, 80) and mel.isfinite().all()
 
 
-def test_contrast_is_least_where_every_unit_finds_its_own():
+def test_the_adversary_reverses_gradients():
+    x = torch.ones(3, requires_grad=True)
+    y = reverse_gradient(x, 0.5)
+    (3 * y).sum().backward()
+    assert torch.equal(x, y) and torch.equal(x.grad, torch.full((3,), -1.5))
+
+
+def test_contrast_is_lowest_where_units_match():
     torch.manual_seed(0)
     units = torch.nn.functional.normalize(torch.randn(2, 50, 32), dim=-1)
     weight = torch.ones(2, 50)
@@ -60,26 +61,26 @@ def test_copies_keep_the_timing():
         assert np.square(copy[:7000]).mean() > 100 * np.square(copy[10000:]).mean()
 
 
-def test_every_kind_of_speaker_has_its_share():
+def test_every_kind_of_speaker_has_a_probability():
     assert SHARES.keys() == MOST.keys() and sum(SHARES.values()) == pytest.approx(1)
     names = ("kokoro-001", "en_US_f_Allison", "es_MX_f_Allison", "flite-slt", "espeak-Alex")
     assert [kind_of(name) for name in names] == list(MOST)
     assert all(kind_of(name) == "kokoro" for name in HELD)
 
 
-def test_voices_lie_between_two(tmp_path):
+def test_voices_are_interpolated(tmp_path):
     for number, name in enumerate(("af_one", "bm_two", "zf_three")):
         np.full((510, 256), float(number), np.float32).tofile(tmp_path / f"{name}.bin")
     styles = kokoro.find_styles(tmp_path)
     for seed in range(20):
-        voice = kokoro.Voice.between(styles, np.random.default_rng(seed))
+        voice = kokoro.KokoroVoice.between(styles, np.random.default_rng(seed))
         assert voice.styles.shape == (510, 256) and voice.styles.dtype == np.float32
         assert abs(voice.styles[0, 0] - float(voice.british)) <= 1.0  # nearer to the English one
     with pytest.raises(ConfigError, match="npm pack kokoro-js"):
         kokoro.find_styles(tmp_path / "nowhere")
 
 
-def test_sentences_are_plain(tmp_path, monkeypatch):
+def test_sentences_consist_of_plain_words(tmp_path, monkeypatch):
     for topic in kokoro.TOPICS:
         (tmp_path / topic).write_text("", encoding="utf-8")
     text = (
@@ -93,7 +94,7 @@ def test_sentences_are_plain(tmp_path, monkeypatch):
         kokoro.sentences()
 
 
-def test_a_link_is_no_voice_of_its_own(tmp_path, monkeypatch):
+def test_a_link_is_not_another_voice(tmp_path, monkeypatch):
     voice = tmp_path / "sounds" / "en_US_f_Somebody"
     voice.mkdir(parents=True)
     (voice / "hello.g722").write_bytes(b"")
@@ -115,10 +116,10 @@ def test_prompts_are_joined_until_there_is_enough():
     assert [len(piece) for piece in joined(clips[:1], 33)] == [48000] and CLIP > 3
 
 
-def test_a_copy_of_the_highest_octave_lies_above_it():
+def test_the_band_above_is_a_copy_of_the_highest_octave():
     audio = np.sin(2 * np.pi * 5000 * np.arange(32000) / 16000).astype(np.float32)
     for gains in ([-6.0], [-6.0, -18.0]):
-        wide = widened(audio, gains)
+        wide = extend_bandwidth(audio, gains)
         assert len(wide) == 88200
         level = np.abs(np.fft.rfft(wide[22050:66150] * np.hanning(44100))) / 11025  # a bin is 1 Hz
         copies = [20 * np.log10(level[5000 + 3800 * number]) for number in (1, 2, 3)]
@@ -127,7 +128,7 @@ def test_a_copy_of_the_highest_octave_lies_above_it():
     assert EDGE > 5000
 
 
-def test_a_base_model_learns_from_voices_like_people_that_nobody_is_judged_by(tmp_path):
+def test_a_base_model_is_trained_on_natural_voices_that_are_not_held_out(tmp_path):
     for name in ("espeak-Alex", "flite-slt", *HELD, "kokoro-007", "en_US_f_Allison"):
         (tmp_path / name).mkdir()
     assert [path.name for path in voices(tmp_path)] == ["en_US_f_Allison", "kokoro-007"]

@@ -1,13 +1,15 @@
-"""The recipe of ``ppg-starter``: from the voices of a Linux distribution to pretrain/starter.
+"""The training recipe of the starter kit: from the voices of a Linux distribution to pretrain/starter.
 
 The steps run in this order, each with ``python -m tools.starter.<step> WORK``:
 
-1. ``generate``: synthetic speech whose phones are known, from espeak-ng and flite.
-2. ``align``: recorded prompts, and where their phones are.
-3. ``copies``: the same words in other voices, spoken and sung, as spectra.
-4. ``train``: the network.
-5. ``evaluate``: what it can and cannot do, on a voice and a song it never heard.
-6. ``write``: the weights in half precision.
+1. ``generate``: synthetic speech with known phones, from espeak-ng and flite.
+2. ``align``: recorded prompts and the alignment of their phones.
+3. ``kokoro``: speech of a neural synthesizer.
+4. ``copies``: the same words in other voices, spoken and sung, as spectra.
+5. ``train``: the network.
+6. ``evaluate``: its accuracy, on a voice and a song that it was not trained on.
+7. ``write``: the weights in half precision.
+8. ``base``: a base model that uses it.
 
-``make starter`` runs them all; docs/starter.md explains the choices.
+``make starter`` runs them all; docs/starter.md explains the design.
 """

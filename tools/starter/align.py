@@ -1,8 +1,8 @@
-"""Step 2: recorded prompts, real voices, and where the English ones' phones are.
+"""Step 2: recorded prompts of real voices, and the phones of the English ones.
 
 Reads Debian's asterisk-core-sounds packages. The transcripts of the English
-prompts (lines ``name: text``) let pocketsphinx find the phones; the other
-languages have no labels, and teach the network only that a voice is no word.
+prompts (lines ``name: text``) let pocketsphinx align the phones; the other
+languages have no labels, and train only the invariance to the speaker.
 """
 
 from __future__ import annotations
@@ -10,22 +10,25 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 from tools.starter import phones
-from tools.starter.generate import RATE, write_clip
+from tools.starter.generate import RATE, n_units, write_clip
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.align")
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.starter.align")
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--transcripts", type=Path, required=True, help="core-sounds-en.txt of asterisk")
     parser.add_argument("--most", type=int, help="prompts of each language (default: all)")
     return parser
@@ -41,10 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     pairs = (line.partition(":") for line in lines if not line.startswith(";"))
     texts = {name: text for name, colon, text in pairs if colon}
     n_aligned = 0
-    folders = [
-        folder for folder in sorted(SOUNDS.iterdir()) if not folder.is_symlink()
-    ]  # other names of these
-    for folder in folders:
+    for folder in sorted(SOUNDS.iterdir()):
+        if folder.is_symlink():  # another name of one of these
+            continue
         for path in tqdm(sorted(folder.rglob("*.g722"))[: args.most], desc=folder.name, unit="clip"):
             if "silence" in path.parts:
                 continue
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if folder.name.startswith("en_") and name in texts:
                 found = aligned(audio, texts[name])
                 if found is not None:
-                    classes = phones.per_unit(*found, round(len(audio) / 320))
+                    classes = phones.per_unit(*found, n_units(audio))
                     n_aligned += 1
             write_clip(args.work / "speech" / folder.name / f"{name.replace('/', '-')}.wav", audio, classes)
     print(f"{n_aligned} of {len(texts)} English prompts aligned")
@@ -64,31 +66,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def aligned(audio: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the end in seconds and the class of every phone, or None if the text does not fit.
+    """End in seconds and class of every phone, or None if the text does not fit.
 
     Args:
         audio: (T,) at 16 kHz.
-        text: What is said in it, in English. A word that the dictionary lacks fits nothing.
+        text: Its words, in English; one that the dictionary lacks does not fit.
     """
-    import pocketsphinx
-
-    global _decoder
-    if _decoder is None:
-        _decoder = pocketsphinx.Decoder(samprate=RATE, bestpath=False, lm=None, loglevel="FATAL")
+    decoder = _load_decoder()
     words = re.sub(r"[^a-z' ]", " ", text.lower().replace("-", " ")).split()
-    words = [word.strip("'") if _decoder.lookup_word(word) is None else word for word in words]
-    if not words or any(not word or _decoder.lookup_word(word) is None for word in words):
+    words = [word.strip("'") if decoder.lookup_word(word) is None else word for word in words]
+    if not words or any(not word or decoder.lookup_word(word) is None for word in words):
         return None
     samples = (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
     try:
-        _decoder.set_align_text(" ".join(words))
-        _run(_decoder, samples)
-        if _decoder.hyp() is None:
+        decoder.set_align_text(" ".join(words))
+        _run(decoder, samples)
+        if decoder.hyp() is None:
             return None
-        _decoder.set_alignment()
-        _run(_decoder, samples)
+        decoder.set_alignment()
+        _run(decoder, samples)
         segments = [
-            (phone.start + phone.duration, phone.name) for word in _decoder.get_alignment() for phone in word
+            (phone.start + phone.duration, phone.name) for word in decoder.get_alignment() for phone in word
         ]
     except RuntimeError:
         return None
@@ -96,11 +94,15 @@ def aligned(audio: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray] | Non
     return ends, np.array([phones.of_arpabet(name) for _, name in segments])
 
 
-_decoder = None
+@cache
+def _load_decoder() -> Any:
+    import pocketsphinx
+
+    return pocketsphinx.Decoder(samprate=RATE, bestpath=False, lm=None, loglevel="FATAL")
 
 
-def _run(decoder, samples: bytes) -> None:  # type: ignore[no-untyped-def]
-    decoder.reinit_feat()  # or the noise of the clip before is taken off this one
+def _run(decoder: Any, samples: bytes) -> None:
+    decoder.reinit_feat()  # or the noise estimate of the previous clip is subtracted from this one
     decoder.start_utt()
     decoder.process_raw(samples, full_utt=True)
     decoder.end_utt()
@@ -112,6 +114,4 @@ def _decoded(path: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""What training does to a pair of spectra: other tempo, noise, gaps, a slightly different vocal tract."""
+"""Augmentation of a pair of spectra: tempo, noise, masking, vocal tract length."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _LONGEST = 1.3  # of the tempo
 
 
 def crop(mels: Tensor, phones: Tensor, n_units: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return a stretch of the copies (K, 2 n_units, 80) at another tempo, and its phones (n_units,).
+    """A random stretch of the copies (K, 2 n_units, 80) at another tempo, and its phones (n_units,).
 
-    In a third of the cases vowels are held, as in singing. Every copy moves alike.
+    In a third of the cases vowels are held, as in singing. All copies are changed alike.
 
     Args:
         mels: (K, 2 U, 80), log powers.
         phones: (U,) classes.
         n_units: Length of the result; the piece is repeated where it is too short.
-        rng: What draws.
+        rng: Random numbers.
     """
     if len(phones) < n_units * _LONGEST + 1:
         n_times = int(n_units * _LONGEST // len(phones)) + 2
@@ -45,7 +45,7 @@ def crop(mels: Tensor, phones: Tensor, n_units: int, rng: np.random.Generator) -
 
 
 def disturb(mel: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return the network's input (B, N, 80) of log powers (B, N, 80): warped, noisy and masked."""
+    """Input (B, N, 80) of the network from log powers (B, N, 80): warped, noisy and masked."""
     n_batch, n_frames, _ = mel.shape
 
     def uniform(low: float, high: float) -> Tensor:
@@ -71,9 +71,9 @@ def disturb(mel: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def contrast(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
-    """Return how badly each unit of a clip finds its own among all of the other copy's (cross-entropy).
+    """InfoNCE loss: cross-entropy of identifying each unit of a clip among those of the other copy.
 
-    The voice is the same all through a clip, so only what is said can help.
+    The voice is the same throughout a clip, so only the content can help.
 
     Args:
         one: (B, U, D), length 1.

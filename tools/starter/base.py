@@ -1,14 +1,13 @@
-"""Step 7: a base model, which has learnt from many voices how units become sound.
+"""Step 8: a base model, trained on many voices.
 
-A few minutes of one voice, learnt from nothing, give a voice that mumbles. The
-small model of --tiny is therefore trained here, with the same scripts that a user
-runs, on all voices in WORK/speech that sound like people; training a voice then
-starts from it (train.py --base starter). Everything happens in WORK/base; run it
-again to continue.
+Training on a few minutes of one voice from scratch gives unclear speech. The small
+model of --tiny is therefore trained here, with the same scripts as a user's, on all
+natural voices in WORK/speech; training a voice then starts from it (train.py --base
+starter). Everything is in WORK/base; run it again to continue.
 
-The prompts are of 16 kHz, but a voice may be of more. What lies above is made up,
-up to 11 or 15 kHz, from the octave below: a filled band is what the model must
-expect, not what is in it.
+The prompts have 16 kHz, but voices of users have more. The band above is synthesised,
+up to 11 or 15 kHz, from the octave below: the model must expect a filled band, whatever
+its content.
 """
 
 from __future__ import annotations
@@ -22,25 +21,21 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 from tools.starter.generate import RATE
 
 ROOT = Path(__file__).resolve().parents[2]
-UNLIKE_PEOPLE = ("espeak-", "flite-")
-CLIP = 10.0  # seconds, of which prompts are joined
-EDGE, BAND = 7600, 3800  # Hz; where the prompts end, and the width of what is copied
+ARTIFICIAL = ("espeak-", "flite-")
+CLIP = 10.0  # s, of joined prompts
+EDGE, BAND = 7600, 3800  # Hz; upper end of the prompts, and width of the copied band
 WIDE_RATE = 44100
-MANY = 1_000_000  # steps
+MAX_STEPS = 1_000_000
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        prog="python -m tools.starter.base",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.starter.base")
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--seconds", type=float, default=600, help="of each voice, at most (%(default)s)")
     parser.add_argument("--minutes", type=float, default=45, help="of training (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
@@ -72,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _run(work, "preprocess_flist_config.py", *options)
     config = work / "configs" / "config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
-    values["train"]["max_steps"] = MANY  # the minutes are the end
+    values["train"]["max_steps"] = MAX_STEPS  # --minutes ends it
     write_json(config, values)
     _run(work, "preprocess_hubert_f0.py", "--f0_predictor", "pm", "--num_processes", "0")
     _run(work, "train.py", "--max_minutes", str(args.minutes))
@@ -84,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def voices(folder: Path) -> list[Path]:
-    """Return the folders of the voices to learn from, in order.
+    """Folders of the training voices, sorted.
 
     Raises:
         ConfigError: There are none.
@@ -93,34 +88,34 @@ def voices(folder: Path) -> list[Path]:
     from tools.starter.train import HELD
 
     found = [path for path in sorted(folder.glob("*")) if path.is_dir() and path.name not in HELD]
-    found = [path for path in found if not path.name.startswith(UNLIKE_PEOPLE)]
+    found = [path for path in found if not path.name.startswith(ARTIFICIAL)]
     if not found:
         raise ConfigError(f"{folder} has no voice; run the steps align and kokoro first")
     return found
 
 
 def joined(clips: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
-    """Yield clips (T,) at 16 kHz one after another in pieces of at least CLIP seconds, ``most`` in all."""
+    """Join clips (T,) at 16 kHz to pieces of at least CLIP seconds, up to ``most`` seconds in all."""
     piece: list[np.ndarray] = []
-    done = 0
+    total = 0
     for clip in clips:
-        if done + sum(map(len, piece)) >= most * RATE:
+        if total >= most * RATE:
             break
         piece.append(clip)
+        total += len(clip)
         if sum(map(len, piece)) >= CLIP * RATE:
             yield np.concatenate(piece)
-            done += sum(map(len, piece))
             piece = []
     if piece:
         yield np.concatenate(piece)
 
 
-def widened(audio: np.ndarray, gains: Sequence[float]) -> np.ndarray:
-    """Return audio (T,) at 16 kHz as (T',) at 44.1 kHz, with a copy of its highest octave above it.
+def extend_bandwidth(audio: np.ndarray, gains: Sequence[float]) -> np.ndarray:
+    """Resample audio (T,) at 16 kHz to (T',) at 44.1 kHz, with copies of its highest octave above it.
 
     Args:
         audio: (T,).
-        gains: dB, of each copy against the octave; each lies BAND higher than the one before.
+        gains: dB, of each copy relative to the octave; each is BAND higher than the one before.
     """
     import soxr
     from scipy.signal import butter, hilbert, sosfiltfilt
@@ -150,7 +145,7 @@ def _write_voice(source: Path, target: Path, most: float, rng: np.random.Generat
         rng.shuffle(paths)  # type: ignore[arg-type]
         clips = (soundfile.read(path, dtype="float32")[0] for path in paths)
         for number, clip in enumerate(joined(clips, most)):
-            soundfile.write(folder / f"{number:03d}.wav", widened(clip, gains), WIDE_RATE, "PCM_16")
+            soundfile.write(folder / f"{number:03d}.wav", extend_bandwidth(clip, gains), WIDE_RATE, "PCM_16")
         os.replace(folder, target)
 
 

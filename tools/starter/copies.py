@@ -1,37 +1,37 @@
 """Step 4: the same words in other voices, spoken and sung, as spectra.
 
-Clips of a speaker are joined to pieces of about ten seconds. WORLD takes each
-apart once and puts it together with another pitch and other formants, or with
-notes for a melody. Writes WORK/spectra/<speaker>.npz.
+Clips of a speaker are joined to pieces of about ten seconds. WORLD analyses each
+once and resynthesises it with another pitch and other formants, or with a melody.
+Writes WORK/spectra/<speaker>.npz.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 from tools.starter.phones import UNKNOWN
 
-_PERIOD = 10.0  # ms
 _PIECE = 10 * 16000
 _UNIT = 320
 SPOKEN, SUNG = 1, 1  # copies of a synthetic piece; recorded ones have twice as many
 # pieces of a speaker that are used, by the kind of voice: a neural synthesizer, recorded English,
 # other recorded languages, flite, espeak-ng
 MOST = {"kokoro": 60, "en_": 150, "_": 24, "flite": 34, "espeak": 2}
-_LARGEST = float(np.log(1.22))  # of the formants; the trial's 1.25 cost words
+_LARGEST = float(np.log(1.22))  # change of the formants; 1.25 made words less clear
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.copies")
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.starter.copies")
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--only", default="*", help="speakers, as a pattern of file names (%(default)s)")
     parser.add_argument("--most", type=int, help="pieces of a speaker (default: by the kind of voice)")
     parser.add_argument("--seed", type=int, default=1)
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folders = sorted(
         (args.work / "speech").glob(args.only), key=lambda folder: ("_" not in folder.name, folder.name)
     )
-    todo = [folder for folder in folders if not _place(args.work, folder).exists()]
+    todo = [folder for folder in folders if not _path(args.work, folder).exists()]
     with ProcessPoolExecutor(args.processes) as pool:
         jobs = [
             pool.submit(_speaker, folder, args.work, args.seed + index, args.most)
@@ -61,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def kind_of(speaker: str) -> str:
-    """Return the key of :data:`MOST` for the folder of a speaker."""
+    """Key of :data:`MOST` for the folder of a speaker."""
     return next(kind for kind in MOST if kind in speaker)
 
 
-def _place(work: Path, folder: Path) -> Path:
+def _path(work: Path, folder: Path) -> Path:
     return work / "spectra" / f"{folder.name}.npz"
 
 
@@ -87,20 +87,24 @@ def _speaker(folder: Path, work: Path, seed: int, most: int | None) -> None:
         mels = [spectrum(pad_frames(torch.from_numpy(voice))[None])[0, :n_frames] for voice in voices]
         content[f"mel{number}"] = (torch.stack(mels) + 1e-9).log().half().numpy()
         content[f"phones{number}"] = classes
-    with replacing(_place(work, folder)) as path, path.open("wb") as file:
+    with replacing(_path(work, folder)) as path, path.open("wb") as file:
         np.savez(file, **content)  # type: ignore[arg-type]
 
 
-def _pieces(folder: Path):  # type: ignore[no-untyped-def]
+def _pieces(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     import soundfile
 
-    audios, classes, length = [], [], 0
+    audios: list[np.ndarray] = []
+    classes: list[np.ndarray] = []
+    length = 0
     paths = sorted(folder.glob("*.wav"))
     for path in paths:
         audio, _ = soundfile.read(path, dtype="float32")
         n_units = len(audio) // _UNIT
-        place = path.with_suffix(".npy")
-        known = np.load(place, allow_pickle=False) if place.exists() else np.full(n_units, UNKNOWN, np.int16)
+        labels = path.with_suffix(".npy")
+        known = (
+            np.load(labels, allow_pickle=False) if labels.exists() else np.full(n_units, UNKNOWN, np.int16)
+        )
         n_units = min(n_units, len(known))
         audios.append(audio[: n_units * _UNIT])
         classes.append(known[:n_units])
@@ -111,29 +115,19 @@ def _pieces(folder: Path):  # type: ignore[no-untyped-def]
 
 
 def copies(audio: np.ndarray, rng: np.random.Generator, n_spoken: int, n_sung: int) -> np.ndarray:
-    """Return copies (n_spoken + n_sung, T), float32, with the timing of ``audio`` (T,) at 16 kHz."""
+    """Copies (n_spoken + n_sung, T), float32, with the timing of ``audio`` (T,) at 16 kHz."""
     import pyworld
 
-    from modules.dataset.perturb import _stretched
-    from modules.dsp.f0 import fill_unvoiced
+    from modules.dataset.perturb import PERIOD, analyse, stretch_formants
 
-    samples = np.pad(audio.astype(np.float64), (0, 200))
-    f0, times = pyworld.dio(samples, 16000, 71.0, 1100.0, frame_period=_PERIOD, speed=4)
-    f0 = pyworld.stonemask(samples, f0, times, 16000)
-    envelope = pyworld.cheaptrick(samples, f0, times, 16000, f0_floor=71.0)
-    noisiness = pyworld.d4c(samples, f0, times, 16000, fft_size=2 * (envelope.shape[1] - 1))
-    f0 = fill_unvoiced(f0)[0].astype(np.float64)
+    f0, envelope, aperiodicity = analyse(audio, 16000)
     result = np.zeros((n_spoken + n_sung, len(audio)), np.float32)
     for index, copy in enumerate(result):
         ratio = np.exp(rng.uniform(-_LARGEST, _LARGEST))
-        if index < n_spoken:
-            pitch = f0 * 2 ** (rng.uniform(-6, 6) / 12)
-        else:
-            pitch = _melody(len(f0), rng)
-        pitch = np.clip(pitch, 60.0, 1000.0)
-        voice = pyworld.synthesize(
-            pitch, _stretched(envelope, ratio), _stretched(noisiness, ratio), 16000, _PERIOD
-        )
+        spoken = index < n_spoken
+        pitch = f0 * 2 ** (rng.uniform(-6, 6) / 12) if spoken else _melody(len(f0), PERIOD, rng)
+        spectra = stretch_formants(envelope, ratio), stretch_formants(aperiodicity, ratio)
+        voice = pyworld.synthesize(np.clip(pitch, 60.0, 1000.0), *spectra, 16000, PERIOD)
         copy[:] = voice[: len(copy)]
         peak = float(np.abs(copy).max())
         if peak > 1:
@@ -141,8 +135,8 @@ def copies(audio: np.ndarray, rng: np.random.Generator, n_spoken: int, n_sung: i
     return result
 
 
-def _melody(n_frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the F0 (n_frames,) of notes with vibrato, Hz."""
+def _melody(n_frames: int, period: float, rng: np.random.Generator) -> np.ndarray:
+    """F0 (n_frames,) of notes with vibrato, Hz, every ``period`` ms."""
     centre = rng.uniform(np.log2(110), np.log2(420))
     note = 0.0
     notes: list[float] = []
@@ -150,11 +144,9 @@ def _melody(n_frames: int, rng: np.random.Generator) -> np.ndarray:
         note = float(np.clip(note + rng.integers(-4, 5), -9, 9))
         notes += [note] * int(rng.integers(15, 80))
     curve = np.convolve(np.pad(notes[:n_frames], 3, mode="edge"), np.ones(7) / 7, mode="valid")
-    phase = 2 * np.pi * (rng.uniform(4.5, 6.5) * np.arange(n_frames) * _PERIOD / 1000 + rng.random())
+    phase = 2 * np.pi * (rng.uniform(4.5, 6.5) * np.arange(n_frames) * period / 1000 + rng.random())
     return 2 ** (centre + (curve + rng.uniform(0, 0.5) * np.sin(phase)) / 12)
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())

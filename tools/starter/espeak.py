@@ -1,6 +1,6 @@
-"""espeak-ng's library: speech, and at which sample each phone begins.
+"""espeak-ng's library: speech, and the sample at which each phone begins.
 
-The program prints phones without their times; its library tells both.
+The program prints phones without their times, which its library has.
 """
 
 from __future__ import annotations
@@ -39,17 +39,11 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class Espeak:
-    """The synthesizer, one a process.
+    """The synthesizer; one for each process, see :func:`load_espeak`.
 
     Attributes:
         sampling_rate: Of what it says, Hz.
     """
-
-    @classmethod
-    @cache
-    def get(cls) -> Espeak:
-        """Return the one of this process."""
-        return cls()
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL("libespeak-ng.so.1")
@@ -58,10 +52,10 @@ class Espeak:
             raise OSError("espeak-ng does not start; install its data: apt-get install espeak-ng")
         self._samples: list[np.ndarray] = []
         self._phones: list[tuple[int, str]] = []
-        self._callback = _CALLBACK(self._heard)  # kept: the library has only its address
+        self._callback = _CALLBACK(self._receive)  # kept: the library stores only its address
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _heard(self, samples, n_samples: int, events) -> int:  # type: ignore[no-untyped-def]
+    def _receive(self, samples, n_samples: int, events) -> int:  # type: ignore[no-untyped-def]
         if samples and n_samples:
             self._samples.append(np.ctypeslib.as_array(samples, (n_samples,)).copy())
         index = 0
@@ -75,14 +69,14 @@ class Espeak:
     def say(
         self, text: str, voice: str, words_per_minute: int = 160, pitch: int = 50, melody: int = 50
     ) -> tuple[np.ndarray, list[tuple[int, str]]]:
-        """Return the speech (T,), float32, and the first sample and mnemonic of every phone.
+        """Speech (T,), float32, and the first sample and mnemonic of every phone.
 
         Args:
-            text: What to say, in the voice's language.
+            text: In the voice's language.
             voice: File name with variant, such as ``gmw/en-US+f3``.
-            words_per_minute: How fast.
+            words_per_minute: Speed.
             pitch: 0 to 99.
-            melody: How far the pitch moves, 0 to 99.
+            melody: Range of the pitch, 0 to 99.
 
         Raises:
             OSError: There is no such voice.
@@ -99,3 +93,9 @@ class Espeak:
         if not self._samples:
             raise OSError(f"espeak-ng says nothing with the voice {voice}")
         return np.concatenate(self._samples).astype(np.float32) / 32768, list(self._phones)
+
+
+@cache
+def load_espeak() -> Espeak:
+    """The synthesizer of this process."""
+    return Espeak()

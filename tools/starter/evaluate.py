@@ -1,12 +1,13 @@
-"""Step 6: what the units tell of words and speaker, beside normalised MFCCs, as tables.
+"""Step 6: what the units encode of words and speaker, beside normalised MFCCs, as tables.
 
-Reads WORK/encoder.safetensors while training goes on, or what --weights names.
-The voice LJ and the song are never trained on.
+Reads WORK/encoder.safetensors, also during training, or the file of --weights. The
+voice LJ and the song are not in the training data.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 if TYPE_CHECKING:
     from vencoder.base import SpeechEncoder
@@ -43,13 +44,13 @@ LJ_TEXTS = {
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.evaluate")
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.starter.evaluate")
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--lj", type=Path, required=True, help="folder with clips of LJ Speech (LJ001-*.wav)")
-    parser.add_argument("--song", type=Path, required=True, help="a song")
+    parser.add_argument("--song", type=Path, required=True, help="song")
     parser.add_argument("--clips", type=int, default=6, help="of LJ for the first table (%(default)s)")
-    parser.add_argument("--weights", type=Path, help="file that tools.starter.write made")
+    parser.add_argument("--weights", type=Path, help="output of tools.starter.write")
     return parser
 
 
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lj = [_read(path) for path in sorted(args.lj.glob("*.wav"))]
     materials = {"LJ": lj[: args.clips], "song": [_read(args.song)]}
 
-    print("\nsame words, other voice: cosine, and found again within 60 ms")
+    print("\nsame words, other voice: cosine, and share of matches within 60 ms")
     print(f"{'':12} {'':6}" + "".join(f"{name:>18}" for name in probe.CHANGES))
     for name, encoder in encoders.items():
         for material, clips in materials.items():
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     speakers = _speakers(args.work / "speech") | {"LJ": lj[:16]}
     chance = 1 / len(speakers)
-    print(f"\nlinear probe: how often a frame tells which of {len(speakers)} speakers; chance {chance:.3f}")
+    print(f"\nlinear probe: accuracy of the speaker of a frame, of {len(speakers)}; chance {chance:.3f}")
     for name, encoder in encoders.items():
         print(f"{name:12} {probe.speaker_found(partial(_encode, encoder), speakers):.3f}", flush=True)
 
@@ -104,16 +105,13 @@ def _encode(encoder: SpeechEncoder, audio: np.ndarray) -> np.ndarray:
 
 
 def _read(path: Path) -> np.ndarray:
-    import soundfile
+    from modules.dsp.audio import read_audio
 
-    from tools.starter.generate import resampled
-
-    audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return resampled(audio.mean(1), rate)
+    return read_audio(path, 16000)[0]
 
 
 def _speakers(folder: Path) -> dict[str, list[np.ndarray]]:
-    """Return 16 stretches of about 6 s of every recorded voice and of those built from recordings."""
+    """16 stretches of about 6 s of every recorded voice and of those built from recordings."""
     result = {}
     for speaker in sorted(folder.iterdir()):
         if speaker.name.startswith(("espeak", "kokoro")):
@@ -129,7 +127,7 @@ def _speakers(folder: Path) -> dict[str, list[np.ndarray]]:
 
 
 def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> dict[str, tuple[float, float, int]]:
-    """Return the accuracy with and without silence, and the number of frames, on LJ."""
+    """Accuracy with and without silence, and the number of frames, on LJ."""
     import torch
 
     from modules.checkpoint import read_weights
@@ -159,6 +157,4 @@ def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> dict[str, tuple[fl
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Step 1: make synthetic speech whose phones are known, from espeak-ng and flite.
+"""Step 1: synthetic speech with known phones, from espeak-ng and flite.
 
 Writes WORK/speech/<speaker>/<number>.wav at 16 kHz, and beside each the class of
 every unit (.npy).
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
+from modules.dsp.audio import read_audio, resample
 from tools.starter import phones
+from tools.starter.sentences import random_sentences
 
 RATE = 16000
 VARIANTS = """
@@ -25,14 +28,14 @@ david ed edward edward2 grandma grandpa gustave iven iven2 iven3 iven4 john kauk
 klatt3 klatt4 klatt5 klatt6 linda marcelo max michel miguel norbert pablo paul pedro quincy rob robert
 sandro shelby steph steph2 steph3 travis victor zac
 """.split()
-LANGUAGES = ("gmw/en-US", "gmw/en-US", "gmw/en-US", "gmw/en")  # American is what the labels are
-FLITE = {"slt": 1.0, "awb": 1.0, "rms": 1.0, "kal16": 0.5}  # voice, and its part of the minutes
+LANGUAGES = ("gmw/en-US", "gmw/en-US", "gmw/en-US", "gmw/en")  # the labels are American
+FLITE = {"slt": 1.0, "awb": 1.0, "rms": 1.0, "kal16": 0.5}  # voice, and its share of the minutes
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.generate")
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.starter.generate")
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--espeak_minutes", type=float, default=60, help="of espeak-ng, in all (%(default)s)")
     parser.add_argument("--flite_minutes", type=float, default=20, help="of each flite voice (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
@@ -47,15 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     seconds = 60 * args.espeak_minutes / len(VARIANTS)
     for index, variant in enumerate(tqdm(VARIANTS, desc="espeak-ng", unit="voice")):
-        _espeak(args.work / "speech" / f"espeak-{variant}", variant, seconds, args.seed + index)
+        clips = _espeak(variant, args.seed + index)
+        write_voice(args.work / "speech" / f"espeak-{variant}", clips, seconds)
     for index, (voice, part) in enumerate(tqdm(FLITE.items(), desc="flite", unit="voice")):
         seconds = 60 * args.flite_minutes * part
-        _flite(args.work / "speech" / f"flite-{voice}", voice, seconds, args.seed + 1000 + index)
+        clips = _flite(voice, args.seed + 1000 + index)
+        write_voice(args.work / "speech" / f"flite-{voice}", clips, seconds)
     return 0
 
 
+def n_units(audio: np.ndarray) -> int:
+    """Number of units of audio (T,) at 16 kHz."""
+    return max(1, round(len(audio) / 320))
+
+
 def write_clip(path: Path, audio: np.ndarray, classes: np.ndarray | None) -> None:
-    """Write audio (T,) at 16 kHz, and the class of every unit if it is known."""
+    """Write audio (T,) at 16 kHz, and the class of every unit if known."""
     import soundfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,68 +74,48 @@ def write_clip(path: Path, audio: np.ndarray, classes: np.ndarray | None) -> Non
         np.save(path.with_suffix(".npy"), classes, allow_pickle=False)
 
 
-def resampled(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Return ``audio`` at 16 kHz."""
-    from math import gcd
-
-    from scipy.signal import resample_poly
-
-    common = gcd(sampling_rate, RATE)
-    return resample_poly(audio, RATE // common, sampling_rate // common).astype(np.float32)
-
-
-def _espeak(folder: Path, variant: str, seconds: float, seed: int) -> None:
-    from tools.starter.espeak import Espeak
-    from tools.starter.sentences import Sentences
-
-    synthesizer = Espeak.get()
-    rng = np.random.default_rng(seed)
-    sentences = Sentences(rng)
+def write_voice(folder: Path, clips: Iterator[tuple[np.ndarray, np.ndarray]], seconds: float) -> None:
+    """Write clips (audio at 16 kHz, classes) as folder/<number>.wav and .npy, until there are ``seconds``."""
     done, number = 0.0, 0
     while done < seconds:
-        language = str(rng.choice(LANGUAGES))
-        speed, pitch, melody = (int(rng.integers(*range_)) for range_ in ((110, 200), (25, 75), (20, 80)))
-        audio, spoken = synthesizer.say(sentences.next(), f"{language}+{variant}", speed, pitch, melody)
-        rate = synthesizer.sampling_rate
-        starts = np.array([start for start, _ in spoken]) / rate
-        # what is before the first phone is silence
-        ends = np.append(starts, len(audio) / rate)
-        classes = np.array([0, *(phones.of_espeak(name) for _, name in spoken)])
-        audio = resampled(audio, rate)
-        units = phones.per_unit(ends, classes, max(1, round(len(audio) / 320)))
-        write_clip(folder / f"{number:04d}.wav", 0.5 * audio / max(1e-3, float(np.abs(audio).max())), units)
+        audio, classes = next(clips)
+        write_clip(folder / f"{number:04d}.wav", audio, classes)
         done, number = done + len(audio) / RATE, number + 1
 
 
-def _flite(folder: Path, voice: str, seconds: float, seed: int) -> None:
-    import soundfile
+def _espeak(variant: str, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    from tools.starter.espeak import load_espeak
 
-    from tools.starter.sentences import Sentences
-
+    synthesizer = load_espeak()
     rng = np.random.default_rng(seed)
-    sentences = Sentences(rng)
-    done, number = 0.0, 0
+    for text in random_sentences(rng):
+        language = str(rng.choice(LANGUAGES))
+        speed, pitch, melody = (int(rng.integers(*range_)) for range_ in ((110, 200), (25, 75), (20, 80)))
+        audio, spoken = synthesizer.say(text, f"{language}+{variant}", speed, pitch, melody)
+        rate = synthesizer.sampling_rate
+        starts = np.array([start for start, _ in spoken]) / rate
+        # before the first phone is silence
+        ends = np.append(starts, len(audio) / rate)
+        classes = np.array([0, *(phones.of_espeak(name) for _, name in spoken)])
+        audio = resample(audio, rate, RATE)
+        units = phones.per_unit(ends, classes, n_units(audio))
+        yield 0.5 * audio / max(1e-3, float(np.abs(audio).max())), units
+
+
+def _flite(voice: str, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "speech.wav"
-        while done < seconds:
+        for text in random_sentences(rng):
             stretch = f"duration_stretch={rng.uniform(0.85, 1.3):.3f}"
-            command = ["flite", "-voice", voice, "--setf", stretch, "-psdur", "-t", sentences.next()]
-            run = subprocess.run(
-                [*command, "-o", str(path)], stdout=subprocess.PIPE, encoding="utf-8", check=True
-            )
+            command = ["flite", "-voice", voice, "--setf", stretch, "-psdur", "-t", text, "-o", str(path)]
+            run = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
             pairs = [part.rsplit(":", 1) for part in run.stdout.split()]
-            audio, rate = soundfile.read(path, dtype="float32")
-            audio = resampled(audio, rate)
-            units = phones.per_unit(
-                np.array([float(end) for _, end in pairs]),
-                np.array([phones.of_arpabet(name) for name, _ in pairs]),
-                max(1, round(len(audio) / 320)),
-            )
-            write_clip(folder / f"{number:04d}.wav", audio, units)
-            done, number = done + len(audio) / RATE, number + 1
+            audio, _ = read_audio(path, RATE)
+            ends = np.array([float(end) for _, end in pairs])
+            classes = np.array([phones.of_arpabet(name) for name, _ in pairs])
+            yield audio, phones.per_unit(ends, classes, n_units(audio))
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())

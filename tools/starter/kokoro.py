@@ -1,11 +1,11 @@
-"""Step 3: a neural synthesizer, Kokoro-82M, says sentences in voices that lie between its own.
+"""Step 3: speech of a neural synthesizer, Kokoro-82M, in interpolated voices.
 
-Rule-based and statistical synthesizers sound alike, and a network that only knows
-them hears less in people. Kokoro sounds like people, and its voice is a vector, so
-that averages of two make as many voices as one likes. It tells no times of phones:
-pocketsphinx finds them, as for recordings. Writes WORK/speech/kokoro-<number>.
+Rule-based and statistical synthesizers sound alike, and a network that is trained on
+them alone is worse on natural speech. Kokoro sounds natural, and its voice is a
+vector, so that any number of voices can be interpolated. It gives no times of phones:
+pocketsphinx aligns them, as for recordings. Writes WORK/speech/kokoro-<number>.
 
-The model, its alphabet and what turns text into it come from PyPI
+The model, its alphabet and its text front end come from PyPI
 (requirements-starter.txt), the vectors from npm's package kokoro-js, the sentences
 from Debian's fortunes.
 """
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,10 +27,12 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 from modules.common.errors import ConfigError
+from modules.dsp.audio import resample
 from tools.starter import phones
-from tools.starter.generate import RATE, resampled, write_clip
+from tools.starter.generate import RATE, n_units, write_voice
+from tools.starter.sentences import random_sentences
 
 _PARTS = 4  # packages that the model is cut into
 KOKORO_RATE = 24000
@@ -40,11 +43,11 @@ SHORTEST, LONGEST = 4, 16  # words of a sentence
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.kokoro")
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.starter.kokoro")
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--styles", type=Path, required=True, help="folder package/voices of kokoro-js")
-    parser.add_argument("--voices", type=int, default=39, help="how many to make (%(default)s)")
+    parser.add_argument("--voices", type=int, default=39, help="number of voices (%(default)s)")
     parser.add_argument("--seconds", type=float, default=14, help="of each (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
@@ -71,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def find_styles(folder: Path) -> list[Path]:
-    """Return the files of Kokoro's voices.
+    """Files of Kokoro's voices.
 
     Raises:
         ConfigError: There are none.
@@ -86,20 +89,20 @@ def find_styles(folder: Path) -> list[Path]:
 
 
 @dataclass(frozen=True, eq=False)
-class Voice:
+class KokoroVoice:
     """A voice between two of Kokoro's.
 
     Attributes:
         styles: (510, 256), for every number of phones.
-        british: Which English it speaks.
+        british: Whether it speaks British English.
     """
 
     styles: np.ndarray
     british: bool
 
     @classmethod
-    def between(cls, styles: list[Path], rng: np.random.Generator) -> Voice:
-        """Draw an English voice and up to as much of another, which may be made for another language."""
+    def between(cls, styles: list[Path], rng: np.random.Generator) -> KokoroVoice:
+        """Draw an English voice and up to as much of another, possibly of another language."""
         english = [path for path in styles if path.name[0] in "ab"]
         one, other = english[rng.integers(len(english))], styles[rng.integers(len(styles))]
         share = np.float32(rng.uniform(0.0, 0.5))
@@ -108,7 +111,7 @@ class Voice:
 
 
 def sentences() -> list[str]:
-    """Return the sentences of Debian's fortunes that are plain words, in order.
+    """Sentences of Debian's fortunes that consist of plain words, sorted.
 
     Raises:
         ConfigError: They are not installed.
@@ -129,13 +132,7 @@ def sentences() -> list[str]:
 
 
 class Kokoro:
-    """The synthesizer, one a process."""
-
-    @classmethod
-    @cache
-    def get(cls) -> Kokoro:
-        """Return the one of this process."""
-        return cls()
+    """The synthesizer; one for each process, see :func:`load_kokoro`."""
 
     def __init__(self) -> None:
         import onnxruntime
@@ -155,8 +152,8 @@ class Kokoro:
         self._vocabulary = json.loads(vocabulary)
         self._g2p = {british: G2P(british=british) for british in (False, True)}
 
-    def say(self, text: str, voice: Voice, speed: float = 1.0) -> np.ndarray:
-        """Return speech (T,) at 24 kHz; ``speed`` 1 is normal."""
+    def say(self, text: str, voice: KokoroVoice, speed: float = 1.0) -> np.ndarray:
+        """Speech (T,) at 24 kHz; ``speed`` 1 is normal."""
         letters = self._g2p[voice.british](text)
         tokens = [self._vocabulary[letter] for letter in letters if letter in self._vocabulary]
         tokens = tokens[: len(voice.styles)]
@@ -168,40 +165,34 @@ class Kokoro:
         return np.asarray(self._session.run(None, inputs)[0]).ravel()
 
 
-def _texts(rng: np.random.Generator) -> Iterator[str]:
-    """Yield sentences without end; one in four is words in random order, which have rarer sounds."""
-    from tools.starter.sentences import Sentences
-
-    known, random = sentences(), Sentences(rng)
-    while True:
-        yield random.next().capitalize() if rng.random() < 0.25 else known[rng.integers(len(known))]
+@cache
+def load_kokoro() -> Kokoro:
+    """The synthesizer of this process."""
+    return Kokoro()
 
 
-def _speak(folder: Path, styles: list[Path], seconds: float, seed: int) -> None:
+def _clips(styles: list[Path], seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield clips of one voice; one text in four is words in random order, which have rarer sounds."""
     from tools.starter.align import aligned
 
     rng = np.random.default_rng(seed)
-    voice = Voice.between(styles, rng)
-    synthesizer = Kokoro.get()
-    texts = _texts(rng)
-    done, number = 0.0, 0
+    voice = KokoroVoice.between(styles, rng)
+    known, random = sentences(), random_sentences(rng)
+    while True:
+        text = next(random).capitalize() if rng.random() < 0.25 else known[rng.integers(len(known))]
+        speed = float(rng.uniform(0.8, 1.15))
+        audio = resample(load_kokoro().say(text, voice, speed), KOKORO_RATE, RATE)
+        found = aligned(audio, text)
+        if found is not None:
+            yield audio, phones.per_unit(*found, n_units(audio))
+
+
+def _speak(folder: Path, styles: list[Path], seconds: float, seed: int) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parents[1]) as scratch:
-        while done < seconds:
-            text = next(texts)
-            speed = float(rng.uniform(0.8, 1.15))
-            audio = synthesizer.say(text, voice, speed)
-            audio = resampled(audio, KOKORO_RATE)
-            found = aligned(audio, text)
-            if found is None:
-                continue
-            units = phones.per_unit(*found, max(1, round(len(audio) / 320)))
-            write_clip(Path(scratch) / folder.name / f"{number:04d}.wav", audio, units)
-            done, number = done + len(audio) / RATE, number + 1
+        write_voice(Path(scratch) / folder.name, _clips(styles, seed), seconds)
         os.replace(Path(scratch) / folder.name, folder)
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())

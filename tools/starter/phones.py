@@ -1,4 +1,4 @@
-"""The 40 classes that the network is taught: the phones of American English, and silence."""
+"""The 40 classes of the network: the phones of American English, and silence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PHONES = (
 INDEX = {phone: index for index, phone in enumerate(PHONES)}
 UNKNOWN = -100  # what cross-entropy skips
 
-# flite and pocketsphinx say the same with a few other names
+# names that flite and pocketsphinx have beside these
 _ARPABET = {"pau": SILENCE, "ax": "ah", "axr": "er", "ssil": SILENCE, "brth": SILENCE, "<sil>": SILENCE}
 
-# espeak-ng's mnemonics for English; what is not here has no label
+# espeak-ng's mnemonics for English; others have no label
 _ESPEAK = {
     mnemonic: phone
     for phone, mnemonics in {
@@ -68,23 +68,23 @@ _ESPEAK = {
 
 
 def of_espeak(mnemonic: str) -> int:
-    """Return the class of one of espeak-ng's phoneme mnemonics, or :data:`UNKNOWN`."""
+    """Class of one of espeak-ng's phoneme mnemonics, or :data:`UNKNOWN`."""
     return INDEX.get(_ESPEAK.get(mnemonic or "_", ""), UNKNOWN)
 
 
 def of_arpabet(name: str) -> int:
-    """Return the class of a phone as flite or pocketsphinx call it; what is no speech is silence."""
+    """Class of a phone as flite or pocketsphinx call it; all but speech is silence."""
     name = name.lower()
     return INDEX.get(_ARPABET.get(name, name), INDEX[SILENCE])
 
 
 def per_unit(ends: np.ndarray, classes: np.ndarray, n_units: int) -> np.ndarray:
-    """Return the class (U,), int16, at the middle of every unit.
+    """Class (U,), int16, at the middle of every unit.
 
     Args:
         ends: (N,) seconds, rising, at which each phone ends.
         classes: (N,) of each phone.
-        n_units: U; behind the last phone there is silence.
+        n_units: U; after the last phone there is silence.
     """
     times = (np.arange(n_units) + 0.5) / UNITS_PER_SECOND
     which = np.searchsorted(ends, times, side="right")

@@ -1,4 +1,4 @@
-"""What units tell about the speaker and about the words, beside normalised MFCCs."""
+"""Probes of what units encode: the words, and the speaker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from modules.dataset.perturb import _stretched
+from modules.dataset.perturb import stretch_formants
 
 Encode = Callable[[np.ndarray], np.ndarray]  # audio (T,) at 16 kHz to units (D, U)
 CHANGES = {
@@ -15,28 +15,31 @@ CHANGES = {
     "+4 semitones": (1.0, 4.0),
     "-4 semitones": (1.0, -4.0),
 }
-_FOUND = 3  # units: 60 ms
+MAX_SHIFT = 3  # units: 60 ms
 
 
 def in_another_voice(audio: np.ndarray, formants: float, semitones: float) -> np.ndarray:
-    """Return WORLD's resynthesis of ``audio`` (T,) at 16 kHz with other formants and another pitch."""
+    """WORLD resynthesis of ``audio`` (T,) at 16 kHz with other formants and another pitch."""
     import pyworld
 
     samples = audio.astype(np.float64)
     f0, times = pyworld.harvest(samples, 16000, frame_period=5.0)
     envelope = pyworld.cheaptrick(samples, f0, times, 16000)
-    noisiness = pyworld.d4c(samples, f0, times, 16000)
+    aperiodicity = pyworld.d4c(samples, f0, times, 16000)
     voice = pyworld.synthesize(
-        f0 * 2 ** (semitones / 12), _stretched(envelope, formants), _stretched(noisiness, formants), 16000
+        f0 * 2 ** (semitones / 12),
+        stretch_formants(envelope, formants),
+        stretch_formants(aperiodicity, formants),
+        16000,
     )
     return voice[: len(audio)].astype(np.float32)
 
 
 def same_words(encode: Encode, clips: Sequence[np.ndarray]) -> dict[str, tuple[float, float]]:
-    """Return, for each change, the mean cosine of the units with the original's, and how often they meet.
+    """Mean cosine of the units with the original's, and share of matches, for each change.
 
-    Units are taken relative to their mean over the clip. They meet when the
-    nearest unit of the whole original is at most 60 ms away. Silence does not count.
+    Units are relative to their mean over the clip. One matches if the most similar unit
+    of the original is at most 60 ms away. Silence does not count.
     """
     result = {}
     for name, (formants, semitones) in CHANGES.items():
@@ -47,20 +50,20 @@ def same_words(encode: Encode, clips: Sequence[np.ndarray]) -> dict[str, tuple[f
                 _directions(encode(audio)) for audio in (clip, in_another_voice(clip, formants, semitones))
             )
             n_units = min(one.shape[1], other.shape[1], len(loud))
-            heard = loud[:n_units] > 0.03 * loud.max()
+            sounding = loud[:n_units] > 0.03 * loud.max()
             alike = one[:, :n_units].T @ other[:, :n_units]
-            cosines.append(np.diag(alike)[heard])
-            found.append((np.abs(alike.argmax(0) - np.arange(n_units)) <= _FOUND)[heard])
+            cosines.append(np.diag(alike)[sounding])
+            found.append((np.abs(alike.argmax(0) - np.arange(n_units)) <= MAX_SHIFT)[sounding])
         result[name] = float(np.concatenate(cosines).mean()), float(np.concatenate(found).mean())
     return result
 
 
 def speaker_found(encode: Encode, speakers: Mapping[str, Sequence[np.ndarray]], seed: int = 0) -> float:
-    """Return how often logistic regression names the speaker of a unit, on clips it has not seen.
+    """Accuracy of a logistic regression that identifies the speaker of a unit, on held-out clips.
 
     Args:
         encode: Encoder.
-        speakers: Clips of each; all with equally many units at the end.
+        speakers: Clips of each; at most 1000 units of each are drawn.
         seed: Of the draw.
     """
     from sklearn.linear_model import LogisticRegression
@@ -71,10 +74,7 @@ def speaker_found(encode: Encode, speakers: Mapping[str, Sequence[np.ndarray]], 
     labels: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for number, clips in enumerate(speakers.values()):
         for is_test in (True, False):
-            units = [
-                encode(clip)[:, : len(_loudness(clip))][:, _heard(clip, encode)] for clip in clips[is_test::2]
-            ]
-            joined = np.concatenate(units, axis=1).T
+            joined = np.concatenate([_sounding_units(encode, clip) for clip in clips[is_test::2]], axis=1).T
             chosen = rng.choice(len(joined), min(1000, len(joined)), replace=False)
             parts[is_test].append(joined[chosen])
             labels[is_test].append(np.full(len(chosen), number))
@@ -87,9 +87,9 @@ def speaker_found(encode: Encode, speakers: Mapping[str, Sequence[np.ndarray]], 
     )
 
 
-def _heard(clip: np.ndarray, encode: Encode) -> np.ndarray:
-    loud = _loudness(clip)
-    return loud[: encode(clip).shape[1]] > 0.03 * loud.max()
+def _sounding_units(encode: Encode, clip: np.ndarray) -> np.ndarray:
+    loud, units = _loudness(clip), encode(clip)
+    return units[:, : len(loud)][:, loud[: units.shape[1]] > 0.03 * loud.max()]
 
 
 def _directions(units: np.ndarray) -> np.ndarray:

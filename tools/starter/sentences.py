@@ -1,10 +1,11 @@
-"""What the synthetic voices say: words of CMU's dictionary in random order.
+"""Texts for speech synthesis: words of CMU's dictionary in random order.
 
-Sense is not needed, variety of sounds is. Common words come often, as in speech.
+They need no meaning, but a variety of sounds. Common words are frequent, as in speech.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,30 +24,16 @@ answer found study still learn
 """.split()
 
 
-class Sentences:
-    """Sentences without end.
+def random_sentences(rng: np.random.Generator) -> Iterator[str]:
+    """Yield sentences of five to eleven words indefinitely; equal states of ``rng`` give equal sentences."""
+    import pocketsphinx
 
-    Args:
-        rng: What draws them; equal states give equal sentences.
-    """
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        import pocketsphinx
-
-        self._rng = rng
-        dictionary = Path(str(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")))
-        words = [line.split()[0] for line in dictionary.read_text(encoding="utf-8").splitlines()]
-        self._rare = [word for word in words if word.isalpha() and 3 <= len(word) <= 10]
-
-    def next(self) -> str:
-        """Return a sentence of five to eleven words."""
-        words = [
-            words[self._rng.integers(len(words))]
-            for words in (_COMMON if self._rng.random() < 0.5 else self._rare for _ in range(self._length()))
-        ]
+    dictionary = Path(str(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")))
+    entries = [line.split()[0] for line in dictionary.read_text(encoding="utf-8").splitlines()]
+    rare = [word for word in entries if word.isalpha() and 3 <= len(word) <= 10]
+    while True:
+        sources = (_COMMON if rng.random() < 0.5 else rare for _ in range(rng.integers(5, 12)))
+        words = [source[rng.integers(len(source))] for source in sources]
         if len(words) > 7:
             words[4] += ","
-        return " ".join(words) + "."
-
-    def _length(self) -> int:
-        return int(self._rng.integers(5, 12))
+        yield " ".join(words) + "."

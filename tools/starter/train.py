@@ -1,16 +1,16 @@
 """Step 5: train the network, and keep WORK/encoder.safetensors up to date while it runs.
 
-Five things are asked of the units: the phone; the phones 60 ms before and after;
-to be equal in two voices; to be told from the other units of the clip by the
-other voice's; and that a linear guess at the speaker fails. Run it again to
-continue.
+Five losses train the units: the phone; the phones 60 ms before and after; equality
+in two voices; contrast with the other units of the clip in the other voice; and an
+adversary that identifies the speaker. Run it again to continue.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,25 +19,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 from modules.common.device import cpu_has_bf16
 from tools.starter.augment import contrast, crop, disturb
 from tools.starter.copies import kind_of
 from tools.starter.phones import PHONES, UNKNOWN
 from vencoder.ppg import ConvNextBlock, PpgNetwork
 
-AROUND = 3  # units to the neighbours that are asked for too
+AROUND = 3  # units to the neighbouring phones
 UNITS = 200  # of a clip: 4 s
-# how often each kind of speaker is drawn
+# probability of each kind of speaker
 SHARES = {"kokoro": 0.4, "en_": 0.22, "_": 0.12, "flite": 0.16, "espeak": 0.1}
-HELD = {f"kokoro-{number:03d}" for number in range(3)}  # voices to be judged by, and never to learn from
-_DECAY = 0.995  # of the average of the weights, which is what is kept
+HELD = {f"kokoro-{number:03d}" for number in range(3)}  # held-out voices
+_DECAY = 0.995  # of the moving average of the weights, which is saved
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.train")
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.starter.train")
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--minutes", type=float, default=60, help="of training in all (%(default)s)")
     parser.add_argument("--batch", type=int, default=14, help="clips, each in two voices (%(default)s)")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (%(default)s)")
@@ -47,7 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 class _Shifted(nn.Conv1d):
-    """A depthwise convolution as a sum of shifted copies: half the time of PyTorch's on a processor."""
+    """A depthwise convolution as a sum of shifted copies: twice as fast as PyTorch's on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.transpose(1, 2)
@@ -61,7 +61,7 @@ class _Shifted(nn.Conv1d):
 
 
 class Student(nn.Module):
-    """The network, and what only training needs."""
+    """The network, with the heads that only training needs."""
 
     def __init__(self, n_speakers: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Student(nn.Module):
 
 
 class Corpus:
-    """All spectra, in memory: 16 kB a second and copy."""
+    """All spectra, in memory: 16 kB for each second and copy."""
 
     def __init__(self, work: Path, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -106,7 +106,7 @@ class Corpus:
         self._chances = chances / chances.sum()
 
     def batch(self, n_clips: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return inputs (2 B, N, 80), phones (B, U), and speakers (2 B,), unknown for all but recordings."""
+        """Inputs (2 B, N, 80), phones (B, U), and speakers (2 B,), unknown for all but recordings."""
         mels, phones, speakers = [], [], []
         for speaker in self._rng.choice(len(self.pieces), n_clips, p=self._chances):
             pieces = self.pieces[speaker]
@@ -120,25 +120,22 @@ class Corpus:
         return disturb(stacked, self._rng), torch.stack(phones), torch.tensor(speakers).T.flatten()
 
 
-class _Reversed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, weight):  # type: ignore[no-untyped-def]
-        ctx.weight = weight
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        return -ctx.weight * gradient, None
+def reverse_gradient(x: Tensor, weight: float) -> Tensor:
+    """``x``, whose gradient is multiplied by -``weight`` (Ganin and Lempitsky, 2015)."""
+    x = x.view_as(x)
+    if x.requires_grad:
+        x.register_hook(lambda gradient: -weight * gradient)
+    return x
 
 
 def losses(
     student: Student, mel: Tensor, phones: Tensor, speakers: Tensor, adversary: float
 ) -> dict[str, Tensor]:
-    """Return the five losses of a batch, and the accuracy of the phones."""
+    """The five losses of a batch, and the accuracy of the phones."""
     with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bf16()):
         units = student.network(mel)
         logits = student.phones(units).float()
-        guess = student.speaker(_Reversed.apply(units, adversary)).float()
+        guess = student.speaker(reverse_gradient(units, adversary)).float()
     units = units.float()
     known = phones.repeat(2, 1)
     before, here, after = logits.split(len(PHONES), -1)
@@ -182,13 +179,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         [{"params": decayed, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}],
         args.rate, betas=(0.9, 0.98),
     )  # fmt: skip
-    state = State(args.work, student, average, optimizer)
+    state = StarterState(args.work, student, average, optimizer)
     step, before = state.load()
     n_seconds = 60 * args.minutes
     n_parameters = sum(parameter.numel() for parameter in student.network.parameters())
     print(f"{n_parameters / 1e6:.2f} M parameters, {len(corpus.names)} speakers")
     began, saved = time.monotonic() - before, time.monotonic()
-    for batch in _batches(corpus, args.batch):
+    while True:
+        batch = corpus.batch(args.batch)
         step += 1
         elapsed = time.monotonic() - began
         part = min(1.0, elapsed / n_seconds)
@@ -210,15 +208,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if time.monotonic() - saved > 120 or part >= 1:
             saved = time.monotonic()
             state.save(step, elapsed)
-            print(f"phone accuracy in voices never heard {_accuracy(average, corpus):.3f}", flush=True)
+            print(f"phone accuracy in held-out voices {_accuracy(average, corpus):.3f}", flush=True)
         if part >= 1:
             return 0
-    return 0
-
-
-def _batches(corpus: Corpus, n_clips: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    while True:
-        yield corpus.batch(n_clips)
 
 
 @torch.no_grad()
@@ -235,8 +227,8 @@ def _accuracy(student: Student, corpus: Corpus) -> float:
     return right / max(1, n_all)
 
 
-class State:
-    """What a run needs to go on, in one safetensors file."""
+class StarterState:
+    """State of a run, in one safetensors file."""
 
     def __init__(
         self, work: Path, student: Student, average: Student, optimizer: torch.optim.Optimizer
@@ -246,7 +238,7 @@ class State:
         self._student, self._average, self._optimizer = student, average, optimizer
 
     def load(self) -> tuple[int, float]:
-        """Return the step and the seconds that a run before reached; 0 and 0 without one."""
+        """Restore a previous run: its step and seconds; 0 and 0 without one."""
         from safetensors import safe_open
 
         if not self._path.exists():
@@ -265,7 +257,7 @@ class State:
         return int(done["step"]), float(done["seconds"])
 
     def save(self, step: int, seconds: float) -> None:
-        """Write everything, and the averaged weights by themselves."""
+        """Write the whole state, and the averaged weights to a file of their own."""
         from safetensors.torch import save_file
 
         from modules.common.files import replacing
@@ -279,12 +271,10 @@ class State:
                 f"adam.{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq") if key in moments
             }
         done = {"step": str(step), "seconds": f"{seconds:.0f}"}
-        for place, tensors in ((self._path, content), (self._kept, kept)):
-            with replacing(place) as path:
+        for target, tensors in ((self._path, content), (self._kept, kept)):
+            with replacing(target) as path:
                 save_file(tensors, path, done)
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())

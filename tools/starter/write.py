@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.common.cli import entry_point
+from modules.common.cli import entry_point, make_parser
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tools.starter.write")
-    parser.add_argument("work", type=Path, help="folder for everything that is made")
+    """Parser of the command line."""
+    parser = make_parser(__doc__, prog="python -m tools.starter.write")
+    parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--output", type=Path, help="file (default: the one that ppg-starter reads)")
     return parser
 
@@ -37,12 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = args.output or WEIGHTS
     with replacing(output) as path:
         save_file(state, path)
-        load_network(path)  # what cannot be read again takes nobody's place
+        load_network(path)  # an unreadable file replaces none
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())

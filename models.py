@@ -29,29 +29,17 @@ from modules.nn.text_encoder import ConvReluNorm, TextEncoder
 
 
 class GlowOutput(NamedTuple):
-    """Output of :meth:`GlowSVC.forward`. N' is N rounded up to a multiple of ``n_sqz``.
+    """Output of :meth:`GlowSVC.forward`. N' is N rounded up to a multiple of ``n_sqz``."""
 
-    Attributes:
-        z: (B, M, N'), latent of the mel.
-        m_p: (B, M, N'), mean of the prior.
-        logs_p: (B, M, N'), natural log of the prior's deviation.
-        logdet: (B,), log-determinant of the flow, nats.
-        mask: (B, 1, N'), frames that the flow models: each length, rounded up.
-        pred_lf0: (B, 1, N), predicted log F0; None without an F0 decoder, like the next two.
-        norm_lf0: (B, 1, N), log F0 about its mean, the F0 decoder's input.
-        lf0: (B, 1, N), log F0 of the recording.
-        frame_mask: (B, 1, N), frames of the recording.
-    """
-
-    z: Tensor
-    m_p: Tensor
-    logs_p: Tensor
-    logdet: Tensor
-    mask: Tensor
-    pred_lf0: Tensor | None
-    norm_lf0: Tensor | None
-    lf0: Tensor | None
-    frame_mask: Tensor
+    z: Tensor  # (B, M, N'), latent of the mel
+    m_p: Tensor  # (B, M, N'), mean of the prior
+    logs_p: Tensor  # (B, M, N'), natural log of the prior's deviation
+    logdet: Tensor  # (B,), log-determinant of the flow, nats
+    mask: Tensor  # (B, 1, N'), frames that the flow models: each length, rounded up
+    pred_lf0: Tensor | None  # (B, 1, N), predicted log F0; None without an F0 decoder, like the next two
+    norm_lf0: Tensor | None  # (B, 1, N), log F0 about its mean, the F0 decoder's input
+    lf0: Tensor | None  # (B, 1, N), log F0 of the recording
+    frame_mask: Tensor  # (B, 1, N), frames of the recording
 
 
 class GlowSVC(nn.Module):
@@ -185,21 +173,11 @@ class GlowSVC(nn.Module):
         return losses
 
     @torch.no_grad()
-    def initialise(
-        self,
-        units: Tensor,
-        f0: Tensor,
-        uv: Tensor,
-        mel: Tensor,
-        lengths: Tensor,
-        speaker_id: Tensor,
-        volume: Tensor | None = None,
-    ) -> None:
-        """Set the flow's normalizations from a batch of real recordings.
+    def initialise(self, *, mel: Tensor, lengths: Tensor, speaker_id: Tensor, **rest: Tensor | None) -> None:
+        """Set the flow's normalizations from a batch of real recordings, as :meth:`forward` takes it.
 
         For training from scratch, before the first step; the published project
-        has the code and never runs it. Takes a batch as :meth:`forward` does;
-        only the mel and the speaker matter.
+        has the code and never runs it.
         """
         g, _ = self.embed_speaker(speaker_id)
         mel, mask = self._whole_groups(lengths, mel)

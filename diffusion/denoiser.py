@@ -40,13 +40,7 @@ class ResidualBlock(nn.Module):
         self.output_projection = _conv(channels, 2 * channels, 1)
 
     def forward(self, x: Tensor, condition: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Residual and skip path, (B, C, N) each.
-
-        Args:
-            x: (B, C, N).
-            condition: (B, H, N).
-            time: (B, C), the embedded time.
-        """
+        """Residual and skip path, (B, C, N) each; ``condition`` is (B, H, N), the embedded time (B, C)."""
         shifted = x + self.diffusion_projection(time).unsqueeze(2)
         gate, filtered = (self.dilated_conv(shifted) + self.conditioner_projection(condition)).chunk(2, 1)
         residual, skip = self.output_projection(torch.sigmoid(gate) * torch.tanh(filtered)).chunk(2, 1)
@@ -54,14 +48,7 @@ class ResidualBlock(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """A WaveNet over a noised mel.
-
-    Args:
-        n_mels: M.
-        n_layers: Gated convolutions.
-        n_chans: C, an even number.
-        n_hidden: H, channels of the condition.
-    """
+    """A WaveNet over a noised mel; ``n_chans``, C, is even, ``n_hidden`` is H."""
 
     def __init__(self, n_mels: int, n_layers: int, n_chans: int, n_hidden: int) -> None:
         super().__init__()

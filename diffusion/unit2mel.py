@@ -126,16 +126,8 @@ class Unit2Mel(nn.Module):
         There is no check for NaN, which would make a GPU wait at every step; it
         makes the loss NaN.
 
-        Args:
-            units: (B, D, N).
-            f0: (B, N), Hz.
-            volume: (B, N).
-            speaker: Ids (B,); see :meth:`embed_speaker`.
-            aug_shift: (B,), semitones; None is 0.
-            mel: (B, M, N), natural log.
-            t: (B,), instead of drawing it; see :meth:`MelDecoder.forward`, also for the next two.
-            noise: (B, M, N), instead of drawing it.
-            generator: Source of both.
+        The first five are those of :meth:`embed`, ``mel`` is (B, M, N), natural log,
+        and the rest is for :meth:`MelDecoder.forward`.
 
         Raises:
             ConfigError: See :meth:`embed`.

@@ -32,23 +32,15 @@ def record_path(wav: str | Path) -> Path:
 
 @dataclass
 class FeatureRecord:
-    """A clip and its features.
+    """A clip and its features."""
 
-    Attributes:
-        audio: Size, time and hash of the recording itself.
-        n_frames: N of its features.
-        wanted: Kinds that step 3 was to make.
-        made: For each finished kind its settings and the stamp of its file.
-        clip: Facts for the report (modules/dataset/report.py).
-        failed: Reason that step 3 left the clip out, with its name; empty if it did not.
-    """
-
-    audio: dict[str, Any] = field(default_factory=dict)
-    n_frames: int = 0
-    wanted: list[str] = field(default_factory=list)
+    audio: dict[str, Any] = field(default_factory=dict)  # size, time and hash of the recording itself
+    n_frames: int = 0  # N of its features
+    wanted: list[str] = field(default_factory=list)  # kinds that step 3 was to make
+    # for each finished kind its settings and the stamp of its file
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
-    clip: dict[str, Any] = field(default_factory=dict)
-    failed: str = ""
+    clip: dict[str, Any] = field(default_factory=dict)  # facts for the report (modules/dataset/report.py)
+    failed: str = ""  # reason that step 3 left the clip out, with its name; empty if it did not
 
     @classmethod
     def load(cls, wav: str | Path) -> FeatureRecord:

@@ -27,15 +27,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Layout:
-    """Content of a data set's folder.
+    """Content of a data set's folder."""
 
-    Attributes:
-        clips: The recordings of each speaker, both sorted by name.
-        ignored: What no step reads, and the reason: a key of IGNORED.
-    """
-
-    clips: dict[str, list[Path]]
-    ignored: dict[Path, str]
+    clips: dict[str, list[Path]]  # the recordings of each speaker, both sorted by name
+    ignored: dict[Path, str]  # what no step reads, with the reason: a key of IGNORED
 
 
 def find_clips(folder: str | Path) -> dict[str, list[Path]]:

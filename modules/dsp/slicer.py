@@ -31,23 +31,15 @@ class Range:
 class SliceRule:
     """Silences to cut at; the defaults are the published ones.
 
-    Attributes:
-        threshold: Loudness below which a frame is silent, dB relative to full scale.
-        min_length: A song this short is left whole, and slices between two
-            silences are not made shorter, s.
-        min_interval: Shortest silence that is cut, s.
-        max_kept: Most of a longer silence that stays with the singing on either side, s.
-        hop: Distance of two loudness frames, s.
-
     Raises:
         ConfigError: The times contradict each other.
     """
 
-    threshold: float = -40.0
-    min_length: float = 5.0
-    min_interval: float = 0.3
-    max_kept: float = 5.0
-    hop: float = 0.02
+    threshold: float = -40.0  # loudness below which a frame is silent, dB relative to full scale
+    min_length: float = 5.0  # s; shorter songs stay whole, and no slice between two silences is shorter
+    min_interval: float = 0.3  # s, the shortest silence that is cut
+    max_kept: float = 5.0  # s of a longer silence that stay with the singing on either side, at most
+    hop: float = 0.02  # s between two loudness frames
 
     def __post_init__(self) -> None:
         if not self.min_length >= self.min_interval >= self.hop > 0 or self.max_kept < self.hop:
@@ -185,8 +177,8 @@ def limit_length(
     """Cut every range of singing of more than ``longest`` s where it is quietest.
 
     Args:
-        ranges: From :func:`slice_ranges`.
-        rms: (R,), from :class:`LoudnessMeter` with the same rule.
+        ranges: From :func:`slice_ranges`, with the next three.
+        rms: (R,).
         sampling_rate: Hz.
         rule: Gives the hop of ``rms``.
         shortest: Least length that a cut leaves, s; at most a third of ``longest``.

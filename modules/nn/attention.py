@@ -28,10 +28,7 @@ class SelfAttention(nn.Module):
     torch's ``scaled_dot_product_attention`` was weighed and not taken: it has no place
     for relative values, and its backward pass in bfloat16 is many times slower on a CPU.
 
-    Args:
-        channels: C, a multiple of ``n_heads``.
-        n_heads: Heads.
-        p_dropout: Dropout of the attention weights.
+    ``channels``, C, is a multiple of ``n_heads``; ``p_dropout`` is of the attention weights.
     """
 
     def __init__(self, channels: int, n_heads: int, p_dropout: float) -> None:
@@ -80,12 +77,7 @@ class RelativeAttention(SelfAttention):
         self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * WINDOW + 1, depth) * depth**-0.5)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, N) from ``x``.
-
-        Args:
-            x: (B, C, N).
-            mask: (B, 1, N), 1 on real frames; the others are not attended to.
-        """
+        """(B, C, N) from ``x`` (B, C, N); frames outside the mask (B, 1, N) are not attended to."""
         q, k, v = self._project(x)
         frames = torch.arange(x.size(2), device=x.device)
         neighbours = frames[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=x.device)
@@ -100,15 +92,7 @@ class RelativeAttention(SelfAttention):
 
 
 class ConvFeedForward(nn.Module):
-    """Two convolutions with a ReLU between them.
-
-    Args:
-        channels: C.
-        filter_channels: Channels between the two.
-        kernel_size: Taps.
-        p_dropout: Dropout after the ReLU.
-        causal: The taps look back, instead of both ways.
-    """
+    """Two convolutions with a ReLU and dropout between them; causal ones reach back only."""
 
     def __init__(
         self, channels: int, filter_channels: int, kernel_size: int, p_dropout: float, causal: bool = False

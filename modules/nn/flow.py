@@ -93,12 +93,8 @@ class InvConvNear(nn.Module):
 class AffineCoupling(nn.Module):
     """Scales and shifts the second half of the channels by what a WaveNet makes of the first.
 
-    It starts as the identity.
-
-    Args:
-        channels: Channels of the squeezed mel, even.
-        hidden_channels: C of the WaveNet.
-        wavenet: May be shared with other couplings.
+    It starts as the identity. ``channels``, those of the squeezed mel, is even; ``wavenet``
+    may be shared with other couplings.
     """
 
     def __init__(self, channels: int, hidden_channels: int, wavenet: WaveNet) -> None:
@@ -156,15 +152,12 @@ class Flow(nn.Module):
         return squeeze(x, self.n_sqz), mask[:, :, self.n_sqz - 1 :: self.n_sqz], g
 
     def forward(self, mel: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        """Latent of a mel.
+        """Latent (B, M, N) of a mel, zero outside the mask, and log|det| (B,) in nats.
 
         Args:
             mel: (B, M, N), N a multiple of ``n_sqz``.
             mask: (B, 1, N), 1 on real frames; lengths are multiples of ``n_sqz``.
             g: (B, gin_channels, 1 or N), the speaker.
-
-        Returns:
-            z (B, M, N), zero outside the mask, and log|det| (B,) in nats.
         """
         x, mask, g = self._squeezed(mel, mask, g)
         logdet = torch.zeros(len(x), device=x.device, dtype=x.dtype)

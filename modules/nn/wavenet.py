@@ -17,14 +17,9 @@ KERNEL_SIZE = 5  # of every published flow
 class WeightNormConv1d(nn.Module):
     """Convolution whose kernels are a length times a direction (Salimans and Kingma, 2016).
 
+    Arguments are those of ``nn.Conv1d``; an odd ``kernel_size`` keeps the number of frames.
     Files written with ``torch.nn.utils.parametrizations.weight_norm`` load too, through
     :func:`modules.checkpoint.load_weights`.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: Odd; the output has as many frames as the input.
-        groups: As in ``nn.Conv1d``.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, groups: int = 1) -> None:
@@ -67,11 +62,7 @@ class DepthwiseSeparableConv1d(nn.Module):
 class WaveNet(nn.Module):
     """Gated convolutions with residual and skip paths (van den Oord et al., 2016), no dilation.
 
-    Args:
-        hidden_channels: C.
-        n_layers: Gated convolutions.
-        gin_channels: Channels of the condition.
-        depthwise: Use :class:`DepthwiseSeparableConv1d` inside.
+    ``depthwise`` uses :class:`DepthwiseSeparableConv1d` for them.
     """
 
     def __init__(
@@ -89,15 +80,12 @@ class WaveNet(nn.Module):
         self.cond_layer = WeightNormConv1d(gin_channels, wide * n_layers, 1)
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> Tensor:
-        """Sum of the skip paths.
+        """Sum of the skip paths (B, C, N), not masked.
 
         Args:
             x: (B, C, N), zero outside the mask.
             mask: (B, 1, N).
             g: (B, gin_channels, 1 or N), the condition.
-
-        Returns:
-            (B, C, N); not masked.
         """
         conditions = self.cond_layer(g).chunk(len(self.in_layers), 1)
         skips: list[Tensor] = []

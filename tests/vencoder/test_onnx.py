@@ -1,6 +1,5 @@
 """ONNX encoders: the published wrapper's numbers, graphs of other exporters, and malicious files."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -238,7 +237,6 @@ def test_a_graph_that_would_read_another_file_is_refused(location, where, write,
 
 def broken(kind):
     model = make_model()
-    whole = model.SerializeToString()
     if kind == "custom operators":
         model.opset_import.append(helper.make_opsetid("evil.ops", 1))
         model.graph.node[0].domain, model.graph.node[0].op_type = "evil.ops", "Run"
@@ -247,29 +245,16 @@ def broken(kind):
     elif kind == "unknown operator":
         model.graph.node[0].op_type = "Nope"
     elif kind == "names that are not text":
-        return whole.replace(b"any name", b"\xee\xff\xfe\xee\xff\xfe\xee\xff")
+        return model.SerializeToString().replace(b"any name", b"\xee\xff\xfe\xee\xff\xfe\xee\xff")
     elif kind == "too new":
         model.opset_import[0].version = 9999
-    elif kind == "unknown format":
-        model.ir_version = 9999
     else:
-        return {
-            "empty": b"",
-            "text": b"<!DOCTYPE html><html><body>Not found</body></html>\n" * 20,
-            "noise": np.random.default_rng(0).bytes(5000),
-            "cut": whole[: len(whole) // 2],
-            "a checkpoint": b"PK\x03\x04" + bytes(2000),
-        }[kind]
+        model.ir_version = 9999
     return model
 
 
-def test_a_broken_file_is_refused_in_one_line(write, tmp_path, capfd):
+def test_a_broken_graph_is_refused_in_one_line(write, capfd):
     for kind, message in (
-        ("empty", "empty"),
-        ("text", "web page"),
-        ("noise", "ONNX file"),
-        ("cut", "ONNX file, or a damaged one"),
-        ("a checkpoint", "PyTorch checkpoint"),
         ("custom operators", "evil.ops"),
         ("more numbers than there are", "cannot be read"),
         ("unknown operator", "Nope"),
@@ -280,8 +265,6 @@ def test_a_broken_file_is_refused_in_one_line(write, tmp_path, capfd):
         with pytest.raises(CheckpointError, match=message) as caught:
             OnnxEncoder("vec768l12-onnx", weights=write(broken(kind)))
         assert "\n" not in str(caught.value) and "encoder.onnx" in str(caught.value)
-    with pytest.raises(CheckpointError, match=r"nowhere\.onnx does not exist"):
-        OnnxEncoder("vec768l12-onnx", weights=tmp_path / "nowhere.onnx")
     assert capfd.readouterr() == ("", "")
 
 
@@ -299,11 +282,11 @@ def test_flipped_bits_never_crash(write):
             assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("cuda", ["absent", "without libraries", "broken"])
 @pytest.mark.parametrize(
-    ("device", "index"), [("cuda", 0), ("cuda:1", 1), (torch.device("cuda", 1), 1)], ids=str
+    ("cuda", "why"),
+    [("absent", "does not support cuda"), ("without libraries", "libraries"), ("broken", "CUDA failure 100")],
 )
-def test_cuda_is_used_if_available_and_its_absence_is_logged(cuda, device, index, write, monkeypatch, caplog):
+def test_cuda_is_used_if_available_and_its_absence_is_logged(cuda, why, write, monkeypatch, caplog):
     requested = []
     real = onnxruntime.InferenceSession
 
@@ -317,15 +300,15 @@ def test_cuda_is_used_if_available_and_its_absence_is_logged(cuda, device, index
     if cuda != "absent":
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     path = write(make_model())
-    with caplog.at_level(logging.WARNING):
+    for device, index in (("cuda", 0), ("cuda:1", 1), (torch.device("cuda", 1), 1)):
+        requested.clear()
+        caplog.clear()
         OnnxEncoder("vec768l12-onnx", device, path)
-    first = ("CUDAExecutionProvider", {"device_id": index})
-    both = [first, "CPUExecutionProvider"]
-    expected = {"absent": [], "without libraries": [both], "broken": [both, ["CPUExecutionProvider"]]}
-    assert requested == (expected[cuda] or [["CPUExecutionProvider"]])
-    [record] = caplog.records
-    why = {"absent": "does not support cuda", "without libraries": "libraries", "broken": "CUDA failure 100"}
-    assert "runs on the CPU" in record.getMessage() and why[cuda] in record.getMessage()
+        both = [("CUDAExecutionProvider", {"device_id": index}), "CPUExecutionProvider"]
+        expected = {"absent": [], "without libraries": [both], "broken": [both, ["CPUExecutionProvider"]]}
+        assert requested == (expected[cuda] or [["CPUExecutionProvider"]])
+        [record] = caplog.records
+        assert "runs on the CPU" in record.getMessage() and why in record.getMessage()
 
 
 def test_the_cpu_is_not_worth_a_message_and_threads_are_torch_s(write, monkeypatch, caplog):

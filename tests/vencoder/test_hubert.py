@@ -58,9 +58,8 @@ def write_vec(tmp_path):
 
 
 @cases
-def test_parity_through_the_published_and_the_legacy_container(tmp_path, name, case_name):
+def test_parity_through_the_legacy_container(tmp_path, name, case_name):
     case, path = load_case(case_name), tmp_path / "model.pt"
-    assert_parity(build(name, write_encoder(name, tmp_path, case_name)), case)
     if name == "hubertsoft":
         torch.save(OrderedDict(case.state_dict()), path, _use_new_zipfile_serialization=False)
     else:

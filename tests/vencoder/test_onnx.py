@@ -18,7 +18,6 @@ from tests.support.published import write_encoder
 from vencoder import ENCODERS
 from vencoder.onnx import OnnxEncoder
 
-NAMES = [name for name in ENCODERS if name.endswith("-onnx")]
 WIDTH = 6
 ONNX_TYPES = {"float16": TensorProto.FLOAT16, "float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}
 
@@ -87,14 +86,9 @@ def wanted():
     return torch.from_numpy(load_case("encoder_onnx")["out_1.3"][0])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_parity_through_the_published_file(name, tmp_path):
-    case = load_case("encoder_onnx")
-    encoder = ENCODERS.build(name, "cpu", weights=write_encoder(name, tmp_path))
-    for seconds in case.manifest["inputs"]["lengths_s"]:
-        units = encoder.encode(torch.from_numpy(voice(seconds, 16000)))
-        np.testing.assert_allclose(units, case[f"out_{seconds}"][0], **case.manifest["tolerance"])
-    mono = torch.from_numpy(voice(0.5, 16000))
+def test_parity_of_stereo(tmp_path):
+    case, mono = load_case("encoder_onnx"), torch.from_numpy(voice(0.5, 16000))
+    encoder = ENCODERS.build("vec768l12-onnx", weights=write_encoder("vec768l12-onnx", tmp_path))
     units = encoder.encode(torch.stack([mono, 0.5 * mono], 1))
     np.testing.assert_allclose(units, case["out_stereo_0.5"][0], **case.manifest["tolerance"])
 

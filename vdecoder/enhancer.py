@@ -87,7 +87,9 @@ class Enhancer:
         slower = adaptive_rate(self.sampling_rate, adaptive_key)
         stretched = resample(wave[first:], rate, slower)
         f0_there, uv = self._track(pitch[first_frame:], hop_length / rate, len(stretched), slower)
-        sound = self._vocode(torch.from_numpy(stretched), f0_there, uv).cpu().numpy()
+        padded = np.pad(stretched, (0, len(uv) * self.hop_length - len(stretched)))
+        mel = self.log_mel(torch.from_numpy(padded)[None])[0]
+        sound = self.vocoder.synthesize(mel, f0_there, uv).cpu().numpy()
         sound = resample(sound[: len(stretched)], slower, self.sampling_rate)[: length - begin]
         end = length - begin - len(sound)
         return torch.from_numpy(np.pad(sound, (begin, end))).to(self.vocoder.device)
@@ -110,11 +112,6 @@ class Enhancer:
         pitch = np.interp(times, given, filled) * (self.sampling_rate / rate)
         voicing = np.interp(times, given, voiced) >= 0.5
         return torch.from_numpy(pitch).float(), torch.from_numpy(voicing).float()
-
-    def _vocode(self, audio: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
-        """Resynthesize audio (T,): whole hops, at least T samples."""
-        padded = torch.nn.functional.pad(audio, (0, len(f0) * self.hop_length - len(audio)))
-        return self.vocoder.synthesize(self.log_mel(padded.unsqueeze(0))[0], f0, uv)
 
 
 def adaptive_rate(sampling_rate: int, key: float) -> int:

@@ -12,7 +12,6 @@ models (2023).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,18 @@ from transformers.models.hubert.modeling_hubert import HubertAttention, HubertFe
 from modules.checkpoint import read_weights, state_of
 from modules.common.errors import CheckpointError
 from vencoder.convolutions import LARGEST, MOST, Convolution, check_reach
+from vencoder.fairseq_names import rename, torch_name
 from vencoder.hubert import HubertNetwork
 from vencoder.network import adopt_weights, refuse_others
 from vencoder.windowed import WindowedEncoder
 
 _KIND = "DPHuBERT"
+_NAMES = (
+    (r"feature_extractor\.dummy_weight$", "dummy_weight"),
+    (r"feature_extractor\.", "hubert.feature_extractor."),
+    (r"encoder\.feature_projection\.", "hubert.feature_projection."),
+    (r"encoder\.transformer\.", "hubert.encoder."),
+)
 
 
 class DPHubertEncoder(WindowedEncoder):
@@ -127,15 +133,9 @@ def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: s
     """
     with torch.device("meta"):
         network = DPHubertNetwork(sizes_of(config, path))
-    adopt_weights(network, {_library_name(name): tensor for name, tensor in state.items()}, path)
+    own = {torch_name(rename(name, _NAMES)): tensor for name, tensor in state.items()}
+    adopt_weights(network, own, path)
     return network
-
-
-def _library_name(name: str) -> str:
-    if name == "feature_extractor.dummy_weight":
-        return "dummy_weight"
-    name = re.sub(r"^encoder\.feature_projection\.", "feature_projection.", name)
-    return "hubert." + re.sub(r"^encoder\.transformer\.", "encoder.", name)
 
 
 def sizes_of(config: Mapping[str, Any], path: str | Path) -> PrunedSizes:
@@ -205,12 +205,10 @@ def _convolutions(config: Mapping[str, Any], path: str | Path) -> list[Convoluti
     layers = config.get(name)
     if not isinstance(layers, list | tuple) or not 1 <= len(layers) <= MOST:
         raise _senseless(path, f"{name} is not a list of 1 to {MOST}")
-    convolutions = []
     for layer in layers:
         if not isinstance(layer, list | tuple) or len(layer) != 3 or not all(map(_is_size, layer)):
             raise _senseless(path, f"{name} holds values that are not (channels, taps, stride)")
-        channels, n_taps, stride = layer
-        convolutions.append((channels, n_taps, stride))
+    convolutions = [(channels, n_taps, stride) for channels, n_taps, stride in layers]
     check_reach(convolutions, path)
     return convolutions
 

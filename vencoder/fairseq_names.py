@@ -40,14 +40,8 @@ _SOFT: _Rules = (
     (r"proj\.", "final_proj."),
 )
 _WEIGHT_NORM: _Rules = (
-    (
-        r"encoder\.pos_conv_embed\.conv\.weight_g$",
-        "encoder.pos_conv_embed.conv.parametrizations.weight.original0",
-    ),
-    (
-        r"encoder\.pos_conv_embed\.conv\.weight_v$",
-        "encoder.pos_conv_embed.conv.parametrizations.weight.original1",
-    ),
+    (r"(.*)\.weight_g$", r"\1.parametrizations.weight.original0"),
+    (r"(.*)\.weight_v$", r"\1.parametrizations.weight.original1"),
 )
 
 
@@ -61,11 +55,17 @@ def library_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         rules = _FAIRSEQ
     elif "positional_embedding.conv.bias" in state:
         rules = _SOFT
-    renamed = {_renamed(_renamed(name, rules), _WEIGHT_NORM): tensor for name, tensor in state.items()}
+    renamed = {torch_name(rename(name, rules)): tensor for name, tensor in state.items()}
     return {part: piece for name, tensor in renamed.items() for part, piece in _split(name, tensor)}
 
 
-def _renamed(name: str, rules: _Rules) -> str:
+def torch_name(name: str) -> str:
+    """Name of a tensor, with that of today's torch for the parts of weight norm."""
+    return rename(name, _WEIGHT_NORM)
+
+
+def rename(name: str, rules: Sequence[tuple[str, str]]) -> str:
+    """Replace the beginning of ``name`` by the first rule, (pattern, replacement), that matches."""
     for pattern, replacement in rules:
         if re.match(pattern, name):
             return re.sub(f"^{pattern}", replacement, name)

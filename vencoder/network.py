@@ -63,20 +63,13 @@ def adopt_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | P
 
     Args:
         network: Built under ``torch.device("meta")``; stays there if the tensors are there.
-        state: Tensors under the network's own names (of weight norm: either spelling).
+        state: Tensors under the network's own names.
         path: The file, for messages.
 
     Raises:
         CheckpointError: Tensors are missing, unknown, or of the wrong shape.
     """
     load_weights(network, {name: tensor.to("meta") for name, tensor in state.items()}, path)
-    for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
-        state = {
-            name
-            if not name.endswith(f".{old}")
-            else f"{name.removesuffix(old)}parametrizations.weight.{new}": tensor
-            for name, tensor in state.items()
-        }
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     for module in list(network.modules()):
         if parametrize.is_parametrized(module, "weight"):

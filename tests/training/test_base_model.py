@@ -25,7 +25,7 @@ def config(tmp_path) -> Config:
     return load_config(tmp_path / "config.json")
 
 
-def test_the_starter_fits_the_small_model_and_has_heard_many(config):
+def test_the_starter_fits_the_small_model(config):
     model, state = GlowSVC(config.model), model_state(base.STARTER)
     fit, average, new = base.fit_speakers(model, state, TABLES)
     load_weights(model, fit, base.STARTER)
@@ -51,7 +51,7 @@ def test_new_speakers_are_the_average_of_the_base_and_tables_of_another_kind_sta
     assert base.fit_speakers(module, same, TABLES) == (same, [], [])
 
 
-def test_a_base_that_is_not_there_is_told():
+def test_a_missing_base_is_one_line():
     with pytest.raises(ConfigError, match="--base: there is no nowhere.pth"):
         base.find_base("nowhere.pth")
 

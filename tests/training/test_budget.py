@@ -31,7 +31,7 @@ def test_the_first_limit_counts(clock):
     assert budget.fraction_of_time() == 1 and "2 minutes" in budget.stop_reason()
 
 
-def test_time_goes_on_where_an_earlier_run_stopped(clock):
+def test_time_of_earlier_runs_counts(clock):
     progress = Progress(step=50, seconds=90.0)
     budget = Budget(TrainConfig(), 10, 5, progress, max_minutes=2)
     clock[0] += 15

@@ -41,7 +41,7 @@ def torchrun(count, what, folder, clips):
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_two_processes_give_the_gradients_of_the_joint_batch(clips, tmp_path, accumulate):
     folder = tmp_path / "run"
-    trainer(clips, folder, with_train(max_steps=10, batch_size=4)).run()  # a start that both go on from
+    trainer(clips, folder, with_train(max_steps=10, batch_size=4)).run()  # where both start
     (folder / "G_best.pth").unlink()
     (folder / "G_10.pth").rename(folder / "G_0.pth")
     (folder / "metrics.csv").unlink()
@@ -63,7 +63,7 @@ def test_a_run_of_two_keeps_its_weights_equal_and_resumes(clips, tmp_path):
     assert done.returncode == 0, done.stderr
     content = read_checkpoint(folder / "G_20.pth")
     assert content["progress"]["step"] == 20 and len(content["rng"]) == 2
-    assert done.stderr.count("stopped at step 20") == 1  # one of them speaks
+    assert done.stderr.count("stopped at step 20") == 1  # one of them logs
     assert (folder / "G_best.pth").exists() and (folder / "metrics.csv").exists()
     again = torchrun(2, "train", folder, clips)
     assert again.returncode == 0 and "continuing from" in again.stderr

@@ -35,7 +35,7 @@ def test_a_port_in_use_is_one_line():
 
 
 @pytest.mark.parametrize("port", ["", "http", "0", "70000", "-1"])
-def test_what_is_no_port_is_refused(port):
+def test_an_invalid_port_is_refused(port):
     with pytest.raises(ConfigError, match=r"train\.port"):
         check_port(port)
 
@@ -93,7 +93,7 @@ def test_a_port_whose_connections_ended_just_now_is_free(port):
     check_port(port)
 
 
-def test_processes_are_started_and_their_failure_is_told(tmp_path, port):
+def test_processes_are_started_and_their_failure_is_reported(tmp_path, port):
     script = tmp_path / "a script.py"
     script.write_text(
         "import os, sys, pathlib\n"

@@ -9,9 +9,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("has_bf16", [True, False])
 @pytest.mark.parametrize("half_type", ["fp16", "bf16"])
-def test_half_precision_on_a_cpu_is_what_it_is_good_at_and_is_announced(
-    monkeypatch, caplog, has_bf16, half_type
-):
+def test_half_precision_on_a_cpu_falls_back_with_a_warning(monkeypatch, caplog, has_bf16, half_type):
     monkeypatch.setattr("training.precision.cpu_has_bf16", lambda: has_bf16)
     precision = Precision(TrainConfig(fp16_run=True, half_type=half_type), CPU)
     assert precision.dtype == (torch.bfloat16 if has_bf16 else torch.float32)
@@ -24,7 +22,7 @@ def test_half_precision_on_a_cpu_is_what_it_is_good_at_and_is_announced(
 
 
 @pytest.mark.parametrize("changes", [{}, {"fp16_run": True, "half_type": "bf16"}])
-def test_the_forward_pass_runs_in_the_format_that_is_named(changes):
+def test_the_forward_pass_runs_in_the_named_format(changes):
     precision = Precision(TrainConfig(**changes), CPU)
     with precision.autocast():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
@@ -34,13 +32,13 @@ def test_the_forward_pass_runs_in_the_format_that_is_named(changes):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("half_type", "scaled"), [("fp16", True), ("bf16", False)])
-def test_a_gpu_takes_what_is_asked_for(half_type, scaled):
+def test_a_gpu_uses_the_configured_format(half_type, scaled):
     precision = Precision(TrainConfig(fp16_run=True, half_type=half_type), torch.device("cuda"))
     assert precision.grad_scaler().is_enabled() == scaled
     assert precision.name == ("float16" if scaled else "bfloat16")
 
 
-def test_a_numbered_gpu_is_known_by_its_kind(monkeypatch):
+def test_autocast_gets_the_device_type(monkeypatch):
     """PITFALLS 27: autocast takes "cuda", and no "cuda:1"."""
     asked = []
     monkeypatch.setattr(torch, "autocast", lambda kind, *args, **settings: asked.append(kind))

@@ -17,7 +17,7 @@ def folder(tmp_path):
     return CheckpointFolder(tmp_path)
 
 
-def test_steps_are_numbers_and_strangers_are_left_alone(folder):
+def test_other_files_are_left_alone(folder):
     assert folder.steps() == [0, 5, 10, 200]
     folder.prune(2, written=200)
     assert folder.steps() == [0, 10, 200]  # the base model stays
@@ -26,7 +26,7 @@ def test_steps_are_numbers_and_strangers_are_left_alone(folder):
     assert (folder.folder / "D_0.pth").exists() and (folder.folder / "G_best.pth").exists()
 
 
-def test_a_checkpoint_that_another_program_holds_goes_later(folder, monkeypatch, caplog):
+def test_a_checkpoint_that_another_program_reads_is_deleted_later(folder, monkeypatch, caplog):
     def held(path, missing_ok=False):
         raise PermissionError(13, "in use", str(path))
 
@@ -38,7 +38,7 @@ def test_a_checkpoint_that_another_program_holds_goes_later(folder, monkeypatch,
     assert folder.steps() == [0, 200]
 
 
-def test_a_damaged_newest_is_reported_and_the_one_before_taken(folder, caplog):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(folder, caplog):
     path = folder.path(200)
     path.write_bytes(path.read_bytes()[:100])
     newest, content = folder.newest()
@@ -48,13 +48,13 @@ def test_a_damaged_newest_is_reported_and_the_one_before_taken(folder, caplog):
 
 @pytest.mark.parametrize("keep", [1, 2])
 def test_damaged_checkpoints_of_later_steps_do_not_push_out_good_ones(folder, keep):
-    """The run went on from 5, since 10 and 200 were damaged, and has just written 6."""
+    """The run resumed from 5, since 10 and 200 were damaged, and has just written 6."""
     write_checkpoint(folder.path(6), {"model": {}})
     folder.prune(keep, written=6)
     assert folder.steps() == ([0, 6, 10, 200] if keep == 1 else [0, 5, 6, 10, 200])
 
 
-def test_nothing_readable_is_an_error_and_nothing_at_all_is_a_fresh_start(folder, tmp_path):
+def test_only_damaged_checkpoints_are_an_error(folder, tmp_path):
     assert CheckpointFolder(tmp_path / "new").newest() is None
     for step in folder.steps():
         folder.path(step).write_bytes(b"broken")

@@ -182,13 +182,13 @@ class DiffusionTask:
         for index in range(n_clips):
             batch = self.validation_set[0, index].to(self.device)
             n = batch.f0.numel()
-            loss += float(self._loss(model, batch, index)) * n
+            loss += float(self.validation_loss(model, batch, index)) * n
             frames += n
             if index in chosen:
                 rendered.append(self._render(model, index, batch, tensorboard, step))
         return {"val_loss": loss / frames, **mean_scores(rendered)}
 
-    def _loss(self, model: Unit2Mel, batch: DiffusionBatch, index: int) -> Tensor:
+    def validation_loss(self, model: Unit2Mel, batch: DiffusionBatch, index: int) -> Tensor:
         """Loss of one clip, at times all over the range that is trained."""
         settings = self.config.model
         steps = (torch.arange(_N_TIMES) + 0.5) / _N_TIMES * settings.max_steps  # away from the mel

@@ -12,7 +12,7 @@ from training.data.dataset import GlowDataset
 from training.data.filelist import read_filelist
 
 
-def test_long_clips_give_more_windows_and_all_features_stay_together(tmp_path):
+def test_long_clips_give_more_windows_of_aligned_features(tmp_path):
     clips = make_clips(tmp_path, {"a": [160], "b": [16]})
     data = GlowDataset(clips, CONFIG, augment=True)
     assert len(data) == 10 + 1
@@ -24,7 +24,7 @@ def test_long_clips_give_more_windows_and_all_features_stay_together(tmp_path):
     assert data[0, 10].speaker_id == 1 and data[0, 10].lengths == 16
 
 
-def test_loudness_moves_mel_and_volume_together(tmp_path):
+def test_loudness_augmentation_scales_mel_and_volume(tmp_path):
     clips = make_clips(tmp_path, {"a": [16]})
     config = replace(with_train(vol_aug=True), model=replace(CONFIG.model, vol_embedding=True))
     whole = GlowDataset(clips, config, augment=False)[0, 0]
@@ -54,7 +54,7 @@ def test_validation_takes_the_first_20_seconds(tmp_path):
     assert torch.equal(item.units[0], align_units(load_units(wav), 2000, "nearest")[:, :n])
 
 
-def test_bad_data_is_named(tmp_path):
+def test_bad_data_is_one_line(tmp_path):
     clips = make_clips(tmp_path, {"a": [20], "stranger": [20]})
     with pytest.raises(ConfigError, match="stranger"):
         GlowDataset(clips, CONFIG, augment=True)

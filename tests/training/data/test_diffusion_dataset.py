@@ -52,7 +52,7 @@ def test_an_augmented_mel_goes_with_its_volume_its_f0_and_its_shift(tmp_path, ca
     assert 0.3 < count / (4 * len(data)) < 0.7
 
 
-def test_without_pitch_augmentation_no_pair_is_needed_and_no_shift_told(tmp_path):
+def test_without_pitch_augmentation_no_pair_is_needed_and_no_shift_given(tmp_path):
     clips = make_clips(tmp_path, {"a": [40]})
     data = DiffusionDataset(clips, configured(model={"use_pitch_aug": False}), augment=True, cache=CPU)
     assert len(data) == 2
@@ -60,12 +60,14 @@ def test_without_pitch_augmentation_no_pair_is_needed_and_no_shift_told(tmp_path
     assert batch.aug_shift is None and len(batch) == 2 and batch.mel.shape == (2, 128, FRAMES)
 
 
-def test_half_precision_halves_the_memory_and_gives_float32(tmp_path):
+def test_a_cache_in_half_precision_gives_float32(tmp_path):
     clips = make_clips(tmp_path, {"a": [40]}, shift=2.0)
     full, half = (
         DiffusionDataset(clips, configured(train={"cache_fp16": fp16}), augment=True, cache=CPU)
         for fp16 in (False, True)
     )
+    for kind in ("mel", "units", "f0", "volume", "aug_mel", "aug_volume"):
+        feature_path(clips[0], kind).unlink()  # each file is read once
     kept = half._memory[0]
     assert {kept.units.dtype, *(version.mel.dtype for version in kept.versions)} == {torch.float16}
     assert kept.f0.dtype == torch.float32  # in half precision 440 Hz is off by a quarter Hz
@@ -74,14 +76,6 @@ def test_half_precision_halves_the_memory_and_gives_float32(tmp_path):
         assert two.mel.dtype == two.units.dtype == torch.float32
         torch.testing.assert_close(one.mel, two.mel, rtol=1e-3, atol=1e-3)
         assert torch.equal(one.f0, two.f0)
-
-
-def test_a_cache_reads_each_file_once(tmp_path):
-    clips = make_clips(tmp_path, {"a": [40]}, shift=2.0)
-    data = DiffusionDataset(clips, configured(), augment=True, cache=CPU)
-    for kind in ("mel", "units", "f0", "volume", "aug_mel", "aug_volume"):
-        feature_path(clips[0], kind).unlink()
-    assert data[5, 1].mel.shape == (1, 128, FRAMES)
 
 
 def test_short_clips_are_counted_named_and_left_out(tmp_path, caplog):
@@ -95,7 +89,7 @@ def test_short_clips_are_counted_named_and_left_out(tmp_path, caplog):
     assert message.endswith("and 2 more")
 
 
-def test_when_no_clip_is_long_enough_that_is_said_and_nothing_loops(tmp_path):
+def test_too_short_clips_are_an_error(tmp_path):
     clips = make_clips(tmp_path, {"a": [10, 16, 1]}, shift=2.0)
     with pytest.raises(FeatureError, match=r"all 3 training clips are shorter .* below 0\.19, the longest"):
         DiffusionDataset(clips, configured(), augment=True)
@@ -118,7 +112,7 @@ def test_missing_features_say_how_to_make_them(tmp_path, kind):
         DiffusionDataset([wav], configured(), augment=True, cache=CPU)
 
 
-def test_bad_data_is_named(tmp_path):
+def test_bad_data_is_one_line(tmp_path):
     clips = make_clips(tmp_path, {"a": [40], "stranger": [40]}, shift=2.0)
     with pytest.raises(ConfigError, match="stranger"):
         DiffusionDataset(clips, configured(), augment=True)

@@ -45,19 +45,19 @@ def test_the_order_of_lengths_stays_random():
     assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.3
 
 
-def test_ranks_share_a_step_between_them():
+def test_ranks_split_each_step():
     whole = epochs(n_ranks=2).steps(0)
     for rank in (0, 1):
         mine = list(islice(RankBatches(epochs(n_ranks=2), rank, 0, 0), len(whole)))
         assert [[number for _, number in batch] for batch in mine] == [step[rank].tolist() for step in whole]
 
 
-def test_a_run_goes_on_in_the_middle_of_an_epoch():
+def test_a_run_resumes_in_the_middle_of_an_epoch():
     cut = epochs(accumulate=2)
     used = sum(len(batch) for step in cut.steps(5)[:4] for batch in step)
     whole = list(islice(RankBatches(cut, 0, 5, 0), 300))
     assert list(islice(RankBatches(cut, 0, 5, used), 292)) == whole[8:]
-    assert whole[-1][0][0] == 6  # the next epoch follows of itself
+    assert whole[-1][0][0] == 6  # the next epoch follows
 
 
 def test_more_processes_than_windows_are_refused():

@@ -1,5 +1,4 @@
 import csv
-from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +7,8 @@ from diffusion.config import DiffusionConfig, parse_diffusion_config
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
+from modules.dsp.audio import write_audio
+from tests.support.golden_cases import voice
 from tests.training.clips import make_clips
 from tests.training.events import Events
 from tests.training.runs import after_each_step, same, stop_at
@@ -98,18 +99,16 @@ def test_validation_is_the_same_each_time(clips, tmp_path, model):
 
 
 @pytest.mark.parametrize("model", KINDS, ids=str)
-def test_no_time_is_learnt_or_measured_that_is_not_asked_for(clips, tmp_path, model):
+def test_only_the_configured_times_are_trained_and_measured(clips, model):
     task, seen = make_task(clips, configured(model)), []
     ask = task.model.decoder.network.forward
     task.model.decoder.network.forward = lambda x, t, condition: seen.append(t) or ask(x, t, condition)
     batch = task.collate([task.training_set[0, number % 2] for number in range(200)])
     task.losses(task.model, batch)
-    tensorboard = TensorBoardLogger(tmp_path / "run")
     for index in range(2):
-        task._loss(task.model, task.validation_set[0, index], index)
-    tensorboard.close()
+        task.validation_loss(task.model, task.validation_set[0, index], index)
     limit = model.get("k_step_max", 100)
-    for times in seen:  # what the network is told, in steps; rectified flow counts towards the mel
+    for times in seen:  # inputs of the network, in steps; rectified flow counts towards the mel
         from_mel = 100 - times if "type" in model else times
         assert from_mel.min() >= 0 and from_mel.max() <= limit and from_mel.max() > 0.9 * limit
 
@@ -134,13 +133,13 @@ def test_settings_of_the_file_reach_the_loop():
     assert (engine.weight_decay, engine.num_workers, engine.save_opt) == (0.01, 3, False)
     assert (engine.epochs, engine.batch_size) == (5, 6)
     on_gpu = parse_diffusion_config({"train": {"cache_device": "cuda", "num_workers": 3}}).train
-    assert engine_config(on_gpu, torch.device("cuda")).num_workers == 0  # they could not read it
+    assert engine_config(on_gpu, torch.device("cuda")).num_workers == 0  # workers cannot read it
     assert engine_config(on_gpu, CPU).num_workers == 3
 
 
 def test_a_cache_on_a_gpu_that_is_not_used_is_announced(clips, caplog):
     task = make_task(clips, configured(cache_device="cuda"))
-    assert task.training_set._memory[0].f0.device.type == "cpu"
+    assert task.training_set[0, 0].f0.device.type == "cpu"
     assert any("cache_device cuda" in line for line in caplog.messages)
 
 
@@ -164,7 +163,7 @@ def test_an_interrupted_run_resumes_exactly(clips, tmp_path, monkeypatch, change
     assert straight["progress"]["epoch"] == resumed["progress"]["epoch"]
 
 
-def test_files_have_the_published_content(clips, tmp_path):
+def test_files_have_the_published_content_and_other_models_refuse_them(clips, tmp_path):
     trainer(clips, tmp_path, configured(max_steps=10)).run()
     content = read_checkpoint(tmp_path / "model_10.pt")
     assert content["global_step"] == 10 and content["optimizer"]["state"]
@@ -173,13 +172,15 @@ def test_files_have_the_published_content(clips, tmp_path):
     assert same(model.state_dict(), content["model"])
     best = read_checkpoint(tmp_path / "model_best.pt")
     assert best["global_step"] == 10 and "optimizer" not in best
+    for config in (configured({"n_layers": 3}), configured({"type": "ReFlow"})):
+        with pytest.raises(CheckpointError, match=r"model_10\.pt does not fit.*config\.yaml"):
+            trainer(clips, tmp_path, config)
 
 
-def test_without_save_opt_there_is_no_optimizer_and_going_on_says_so(clips, tmp_path, caplog):
-    trainer(clips, tmp_path, configured(max_steps=10, save_opt=False)).run()
-    assert "optimizer" not in read_checkpoint(tmp_path / "model_10.pt")
-    run = trainer(clips, tmp_path, configured(max_steps=12))
-    assert run.progress.step == 10 and not run.state.optimizer.state
+def test_without_save_opt_there_is_no_optimizer_and_resuming_warns(clips, tmp_path, caplog):
+    trainer(clips, tmp_path, configured(max_steps=2, save_opt=False)).run()
+    run = trainer(clips, tmp_path, configured(max_steps=4))
+    assert run.progress.step == 2 and not run.state.optimizer.state
     assert any("train.save_opt is off" in line for line in caplog.messages)
 
 
@@ -208,28 +209,20 @@ def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, ca
     state = Unit2Mel(configured(model, n_spk=known)).state_dict()
     write_checkpoint(folder / "model_0.pt", {"global_step": 0, "model": state, "optimizer": None})
     before = (folder / "model_0.pt").read_bytes()
-    config = configured(n_spk=n_spk, max_steps=10, keep_ckpts=1, ema_decay=0.9)
+    config = configured(n_spk=n_spk, max_steps=2, keep_ckpts=1, ema_decay=0.9)
     used = clips[:2] if n_spk == 1 else clips
     own = DiffusionTask(config, used, clips[:1], CPU).model.state_dict()
     run = trainer(used, folder, config)
     assert run.progress.step == 0 and not run.state.fresh
-    expected = {**state, **{name: own[name] for name in own if name == "spk_embed.weight"}}
+    expected, fate = state | {k: v for k, v in own.items() if k == "spk_embed.weight"}, "from scratch"
     if base == "of seven" and n_spk > 1:
         expected["spk_embed.weight"] = state["spk_embed.weight"].mean(0, keepdim=True).expand(n_spk, -1)
-    for name, value in run.task.model.state_dict().items():
-        assert torch.equal(value, expected[name]), name
-    said = next(line for line in caplog.messages if "starting from the base model" in line)
-    fate = "from the average of its speakers" if base == "of seven" else "from scratch"
-    assert said.endswith(f"model_0.pt; spk_embed.weight {fate}" if n_spk > 1 else "model_0.pt")
+        fate = "from the average of its speakers"
+    assert all(torch.equal(value, expected[name]) for name, value in run.state.model.state_dict().items())
+    message = next(line for line in caplog.messages if "starting from the base model" in line)
+    assert message.endswith(f"model_0.pt; spk_embed.weight {fate}" if n_spk > 1 else "model_0.pt")
     run.run()
-    assert run.checkpoints.steps() == [0, 10] and (folder / "model_0.pt").read_bytes() == before
-
-
-def test_own_checkpoints_of_another_model_are_refused(clips, tmp_path):
-    trainer(clips, tmp_path, configured(max_steps=10)).run()
-    for config in (configured({"n_layers": 3}), configured({"type": "ReFlow"})):
-        with pytest.raises(CheckpointError, match=r"model_10\.pt does not fit.*config\.yaml"):
-            trainer(clips, tmp_path, config)
+    assert run.checkpoints.steps() == [0, 2] and (folder / "model_0.pt").read_bytes() == before
 
 
 def test_forced_checkpoints_stay_and_of_the_others_the_newest(clips, tmp_path):
@@ -255,16 +248,13 @@ def test_what_is_wanted_follows_the_configuration():
     assert wanted_features(configured({"use_pitch_aug": False})).keys() == {"units", "f0", "mel", "volume"}
 
 
-def test_the_recording_and_two_voices_are_heard(clips, tmp_path):
-    from modules.dsp.audio import write_audio
-    from tests.support.golden_cases import voice
-
+def test_the_recording_and_two_speakers_are_rendered(clips, tmp_path):
     write_audio(clips[0], voice(1.0, 44100), 44100)
     task, tensorboard = DiffusionTask(configured(), clips, clips, CPU), TensorBoardLogger(tmp_path / "run")
     task.model.eval()
     for step in (1, 2):
         task.validate(task.model, tensorboard, step)
     tensorboard.close()
-    events = Events(Path(tmp_path / "run"))
+    events = Events(tmp_path / "run")
     assert events.tags("audio") == ["audio/0/generated", "audio/0/recorded", "audio/2/generated"]
     assert len(events.audio("audio/0/recorded")) == 1 and len(events.audio("audio/2/generated")) == 2

@@ -32,8 +32,8 @@ def with_vocoder(name):
     return replace(CONFIG, model=replace(CONFIG.model, vocoder_name=name))
 
 
-class Seen(TensorBoardLogger):
-    """A board that also remembers the F0 tracks it was given."""
+class F0Recorder(TensorBoardLogger):
+    """Remembers the F0 tracks."""
 
     def f0(self, name, tracks, step):
         self.tracks = tracks
@@ -50,7 +50,7 @@ def test_the_seed_decides_the_first_weights(clips):
     assert torch.equal(first(1), one) and not torch.equal(first(2), one)
 
 
-def test_the_recording_itself_is_heard_once_in_a_process(clips, tmp_path):
+def test_the_recording_is_written_once_in_a_process(clips, tmp_path):
     audio = voice(1.0, 44100)
     write_audio(clips[0], audio, 44100)
     task, tensorboard = make_task(clips), TensorBoardLogger(tmp_path / "run")
@@ -77,7 +77,7 @@ def test_without_the_recording_the_rest_is_shown(clips, tmp_path):
 @pytest.mark.parametrize("predicts", [True, False])
 def test_the_predicted_melody_is_drawn_beside_the_true_one(clips, tmp_path, predicts):
     config = replace(CONFIG, model=replace(CONFIG.model, use_automatic_f0_prediction=predicts))
-    task, tensorboard = make_task(clips, config), Seen(tmp_path / "run")
+    task, tensorboard = make_task(clips, config), F0Recorder(tmp_path / "run")
     task.validate(task.model, tensorboard, 1)
     tensorboard.close()
     f0, uv = load_f0(clips[0])
@@ -97,7 +97,7 @@ def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path
     monkeypatch.setitem(VOCODERS.specs, "needy", spec)
     write_audio(clips[0], voice(1.0, 44100), 44100)
 
-    def heard(folder):
+    def audio_tags(folder):
         task, tensorboard = make_task(clips, with_vocoder("needy")), TensorBoardLogger(folder)
         for step in (1, 2):
             task.validate(task.model, tensorboard, step)
@@ -107,11 +107,11 @@ def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path
     def messages():
         return [record.message for record in caplog.records if record.name == "training.tasks.preview"]
 
-    assert heard(tmp_path / "without") == ["audio/0/recorded"]
+    assert audio_tags(tmp_path / "without") == ["audio/0/recorded"]
     assert len(messages()) == 1 and "python -m pretrain needy" in messages()[0]
     (tmp_path / "pretrain/a vocoder").mkdir(parents=True)
     (tmp_path / "pretrain/a vocoder/model").touch()
-    assert "audio/0/generated" in heard(tmp_path / "with") and len(messages()) == 1
+    assert "audio/0/generated" in audio_tags(tmp_path / "with") and len(messages()) == 1
 
 
 def test_a_damaged_vocoder_is_found_before_the_first_step(clips, tmp_path, monkeypatch):
@@ -130,18 +130,18 @@ def test_an_unknown_vocoder_is_refused_before_training(clips):
         make_task(clips, with_vocoder("tube"))
 
 
-def test_a_listener_scores_the_sound_of_every_second_validation(clips, tmp_path):
+def test_every_second_validation_is_scored(clips, tmp_path):
     config = replace(with_vocoder("world"), train=replace(CONFIG.train, eval_interval=10, score_every=2))
-    heard = []
+    scored = []
 
     def listen(audio, rate, recording):
-        heard.append((len(audio), rate, recording))
+        scored.append((len(audio), rate, recording))
         return {"similarity": 0.5, "dnsmos_ovrl": float("nan")}
 
     task = GlowTask(config, clips, clips[:1], CPU, listen)
     tensorboard = TensorBoardLogger(tmp_path / "run")
     values = [task.validate(task.model.eval(), tensorboard, step) for step in (10, 20, 30)]
     tensorboard.close()
-    assert heard == [(40 * 512, 44100, clips[0])]
+    assert scored == [(40 * 512, 44100, clips[0])]
     assert values[1]["similarity"] == 0.5 and "dnsmos_ovrl" not in values[1]
     assert "similarity" not in values[0] | values[2]

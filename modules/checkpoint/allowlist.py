@@ -77,12 +77,7 @@ class LazyTensor:
 
 
 def resolve(module: str, name: str, strict: bool) -> Any:
-    """What a name in a pickle stands for: a dtype, a function or UNKNOWN.
-
-    Args:
-        module: Of Python 3.
-        name: In the module.
-        strict: Refuse the unknown too.
+    """What a name in a pickle stands for: a dtype, a function or, unless ``strict``, UNKNOWN.
 
     Raises:
         UnsafePickleError: Weights have no need of it.

@@ -30,8 +30,9 @@ from modules.checkpoint.allowlist import (
     UnsafePickleError,
     sanitize,
 )
-from modules.checkpoint.unpickler import PickleStream, Unpickler
+from modules.checkpoint.unpickler import PickleStream, Unpickler, most_steps
 
+_DEEPEST = 50  # containers in containers
 _LARGEST_DIRECTORY = 4_000_000  # bytes of a zip's list of members: 40 000 tensors
 _SHARED = 50_000_000  # bytes of tensors beyond twice the file: several may share a record
 
@@ -43,23 +44,25 @@ class Archive(ABC):
         file: Open for reading.
         strict: Refuse unknown classes, and keep the precision of the file. Otherwise floats become
             float32 as they are read, so the file is never in memory in two precisions.
+        skip: Tensors whose names begin so are left out.
         arrays: Let its pickle be as large as the file: it is of a kind that keeps numbers there.
 
     Attributes:
         content: What was saved, with LazyTensor for each tensor.
-        places: Where each record begins, by its key.
     """
 
-    def __init__(self, file: BinaryIO, strict: bool, arrays: bool = False) -> None:
+    def __init__(self, file: BinaryIO, strict: bool, skip: str | None = None, arrays: bool = False) -> None:
         self.file = file
         self.strict = strict
+        self.skip = skip
         self.arrays = arrays
         self.size = file.seek(0, 2)
-        self.places: dict[str | int, int] = {}
-        self._claimed = 0  # bytes of tensors
-        self._n_read = 0  # bytes of records
+        self.places: dict[str | int, int] = {}  # of records, by their keys
         self.storages: dict[str | int, Storage] = {}  # as first declared
         self._records: dict[str | int, Tensor] = {}
+        self._claimed = 0  # bytes of tensors
+        self._n_read = 0  # bytes of records
+        self._values_left = most_steps(self.size)  # a list that holds another twice, and so on, has many
         file.seek(0)
         self.content = self._read_content()
 
@@ -78,6 +81,21 @@ class Archive(ABC):
     def unpickle(self, stream: PickleStream, persistent: Callable[[Any], Any] | None = None) -> Any:
         """Read the next pickle, which refers to nothing outside of it without ``persistent``."""
         return Unpickler(stream, persistent or self._refuse, self.strict).load()
+
+    def plain(self, value: Any, depth: int = 0) -> Any:
+        """Read the tensors in a part of the content, and put None for what is unknown."""
+        self._values_left -= 1
+        if depth > _DEEPEST or self._values_left < 0:
+            raise DamagedError("it holds lists in lists without end")
+        if isinstance(value, LazyTensor | Array):
+            return self.tensor(value)
+        if isinstance(value, dict):
+            kept = {key: inner for key, inner in value.items() if not self._is_skipped(key, inner)}
+            return {key: self.plain(inner, depth + 1) for key, inner in kept.items()}
+        if isinstance(value, list | tuple):
+            return type(value)([self.plain(inner, depth + 1) for inner in value])
+        known = value is None or isinstance(value, str | bytes | int | float | torch.dtype | Tensor)
+        return value if known else None
 
     def tensor(self, lazy: LazyTensor | Array) -> Tensor:
         """Read a tensor, or copy an array into one; raises DamagedError."""
@@ -110,6 +128,10 @@ class Archive(ABC):
         if crc not in (None, zlib.crc32(data)):
             raise DamagedError("its numbers are damaged: their CRC-32 is wrong")
         return record
+
+    def _is_skipped(self, key: Any, value: Any) -> bool:
+        named = self.skip is not None and str(key).startswith(self.skip)
+        return named and isinstance(value, LazyTensor | Tensor)
 
     def _array(self, array: Array) -> Tensor:
         if array.values is None:
@@ -148,10 +170,11 @@ class Archive(ABC):
             or start + length > n_values
         ):
             raise DamagedError("a storage in it claims more values than there are")
-        first = self.storages.setdefault(name, Storage(name, dtype, n_values, start, length))
+        storage = Storage(name, dtype, n_values, start, length)
+        first = self.storages.setdefault(name, storage)
         if (first.dtype, first.n_values) != (dtype, n_values):
             raise DamagedError("two of its storages are one")
-        return Storage(name, dtype, n_values, start, length)
+        return storage
 
 
 class ZipArchive(Archive):

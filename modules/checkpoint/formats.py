@@ -12,18 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from modules.checkpoint.allowlist import Array, DamagedError, LazyTensor, UnsafePickleError, sanitize
+from modules.checkpoint.allowlist import DamagedError, UnsafePickleError, sanitize
 from modules.checkpoint.archive import Archive, ZipArchive
 from modules.checkpoint.identify import identify_bytes
 from modules.checkpoint.legacy import LegacyArchive, TarArchive
-from modules.checkpoint.safetensors_io import is_safetensors, read_safetensors
-from modules.checkpoint.unpickler import most_steps
+from modules.checkpoint.safetensors_io import SafetensorsFile, is_safetensors
 from modules.common.errors import CheckpointError
-
-_DEEPEST = 50  # containers in containers
 
 
 @contextmanager
@@ -32,8 +26,7 @@ def opened(
 ) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
     """Give the content of a model file, and a function that reads the tensors in a part of it.
 
-    Tensors whose names begin with ``skip`` are left out; for the rest see
-    :class:`modules.checkpoint.archive.Archive`.
+    For the arguments see :class:`modules.checkpoint.archive.Archive`.
 
     Raises:
         CheckpointError: It cannot be read, now or by that function.
@@ -44,20 +37,17 @@ def opened(
         raise CheckpointError(f"{path} does not exist")
     with one_error(path), path.open("rb") as file:
         head = file.read(512)
-        size = path.stat().st_size
-        if is_safetensors(head, size):
-            yield read_safetensors(path, head, strict), _Plain(None, most_steps(size), skip)
-            return
-        if kind := identify_bytes(head):
-            raise CheckpointError(f"{path} is {kind}")
-        archive: Archive
-        if head.startswith(b"PK"):
-            archive = ZipArchive(file, strict, arrays)
+        kind: type[Archive] = LegacyArchive
+        if is_safetensors(head, path.stat().st_size):
+            kind = SafetensorsFile
+        elif head.startswith(b"PK"):
+            kind = ZipArchive
         elif head[257:262] == b"ustar" or head.startswith((b"storages\0", b"tensors\0", b"pickle\0")):
-            archive = TarArchive(file, strict, arrays)
-        else:
-            archive = LegacyArchive(file, strict, arrays)
-        yield archive.content, _Plain(archive, most_steps(size), skip)
+            kind = TarArchive
+        elif other := identify_bytes(head):
+            raise CheckpointError(f"{path} is {other}")
+        archive = kind(file, strict, skip, arrays)
+        yield archive.content, archive.plain
 
 
 @contextmanager
@@ -90,34 +80,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, zipfile.BadZipFile | OSError):
         return "it is cut short, or its end is damaged"
     return f"it is damaged ({type(error).__name__}: {sanitize(str(error))})"
-
-
-class _Plain:
-    """Reads the tensors in a value, and puts None for what is unknown."""
-
-    def __init__(self, archive: Archive | None, steps: int, skip: str | None) -> None:
-        self._archive = archive
-        self._left = steps  # values: a list that holds another twice, and so on, has many
-        self._skip = skip
-
-    def __call__(self, value: Any, depth: int = 0) -> Any:
-        self._left -= 1
-        if depth > _DEEPEST or self._left < 0:
-            raise DamagedError("it holds lists in lists without end")
-        if self._archive and isinstance(value, LazyTensor | Array):
-            return self._archive.tensor(value)
-        if isinstance(value, dict):
-            return {
-                key: self(inner, depth + 1) for key, inner in value.items() if not self._skipped(key, inner)
-            }
-        if isinstance(value, list | tuple):
-            return type(value)([self(inner, depth + 1) for inner in value])
-        plain = value is None or isinstance(value, str | bytes | int | float | torch.dtype | Tensor)
-        return value if plain else None
-
-    def _skipped(self, key: Any, value: Any) -> bool:
-        return (
-            self._skip is not None
-            and isinstance(value, LazyTensor | Tensor)
-            and str(key).startswith(self._skip)
-        )

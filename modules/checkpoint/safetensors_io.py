@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from modules.checkpoint.allowlist import DamagedError, sanitize
+from modules.checkpoint.archive import Archive
 
 SUFFIX = ".safetensors"
 _KEY = "glow_svc"  # its key; {"entries": {...}, "same_as": {second name: first name}}
@@ -54,32 +54,25 @@ def is_safetensors(head: bytes, size: int) -> bool:
     return len(head) >= 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
-def read_safetensors(path: Path, head: bytes, strict: bool) -> dict[str, Any]:
-    """Read a safetensors file: a checkpoint if its metadata say so, or else tensors by name.
+class SafetensorsFile(Archive):
+    """A checkpoint if its metadata say so, or else tensors by name; raises DamagedError."""
 
-    Args:
-        path: The file.
-        head: Its first bytes.
-        strict: Keep the precision of the file; otherwise floats become float32.
+    def _read_content(self) -> dict[str, Any]:
+        from safetensors import SafetensorError, safe_open
 
-    Raises:
-        DamagedError: It cannot be read.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    if int.from_bytes(head[:8], "little") > 1_000_000 + path.stat().st_size // 64:
-        raise DamagedError("it lists more tensors than a model has")
-    tensors: dict[str, Tensor] = {}
-    try:
-        with safe_open(path, framework="pt") as content:
-            for name in content.keys():  # noqa: SIM118 - not a mapping
-                tensor = content.get_tensor(name)
-                dtype = torch.float32 if tensor.is_floating_point() and not strict else tensor.dtype
-                tensors[name] = tensor.to(dtype, copy=True)  # the file's own memory goes when it is closed
-            metadata = content.metadata() or {}
-    except SafetensorError as error:
-        raise DamagedError(f"safetensors says: {sanitize(str(error))}") from None
-    return _nested(tensors, metadata[_KEY]) if _KEY in metadata else tensors
+        if int.from_bytes(self.file.read(8), "little") > 1_000_000 + self.size // 64:
+            raise DamagedError("it lists more tensors than a model has")
+        tensors: dict[str, Tensor] = {}
+        try:
+            with safe_open(self.file.name, framework="pt") as content:
+                for name in content.keys():  # noqa: SIM118 - not a mapping
+                    tensor = content.get_tensor(name)
+                    dtype = torch.float32 if tensor.is_floating_point() and not self.strict else tensor.dtype
+                    tensors[name] = tensor.to(dtype, copy=True)  # its memory is unmapped when it is closed
+                metadata = content.metadata() or {}
+        except SafetensorError as error:
+            raise DamagedError(f"safetensors says: {sanitize(str(error))}") from None
+        return _nested(tensors, metadata[_KEY]) if _KEY in metadata else tensors
 
 
 def _nested(tensors: dict[str, Tensor], note: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Small model files that ask a careless reader for endless time, memory or stack."""
+"""Small model files that cost a careless reader unbounded time, memory or stack: denial of service."""
 
 from __future__ import annotations
 

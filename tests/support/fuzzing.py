@@ -1,7 +1,7 @@
-"""Five hundred broken model files, loaded in child processes that may crash, hang or swell.
+"""Five hundred broken model files, loaded in child processes that may crash, hang or grow.
 
 ``python -m tests.support.fuzzing <folder> <first> <last>`` prints what came of each as a line of JSON:
-tests/modules/checkpoint/test_fuzz.py judges them. Files follow from their number alone.
+tests/modules/checkpoint/test_fuzz.py checks them. Files follow from their number alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from modules.checkpoint import load_weights, read_checkpoint, read_weights, state_of
@@ -36,7 +37,7 @@ LONGEST = 20  # seconds, until a child is taken to hang
 KEYS = ("model", "model_state_dict", "state_dict")
 
 
-class Voice(nn.Module):
+class ToyVoice(nn.Module):
     """Something to load: old and new kinds of names, and two precisions."""
 
     def __init__(self) -> None:
@@ -50,34 +51,27 @@ class Voice(nn.Module):
 def originals(folder: Path) -> tuple[Path, ...]:
     """Write the whole files that the others are made from."""
     torch.manual_seed(0)
-    voice = Voice()
+    voice = ToyVoice()
     optimizer = torch.optim.Adam(voice.parameters(), 1e-3)
     sum(p.sum() for p in voice.parameters()).backward()
     optimizer.step()
     state = optimizer.state_dict()
     state["param_groups"][0]["lr"] = np.float64(0.1)  # type: ignore[index]
     content = {"model": voice.state_dict(), "optimizer": state, "iteration": 3, "learning_rate": 0.7}
-    half = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in voice.state_dict().items()
-    }
-    paths = [
-        folder / name
-        for name in ("zip.pth", "legacy.pth", "tar.pth", "fairseq.pt", "old_fairseq.pt", "half.pt")
-    ]
-    torch.save(content, paths[0])
-    torch.save(content, paths[1], _use_new_zipfile_serialization=False)
-    floats = {name: value.detach().clone().float() for name, value in voice.state_dict().items()}
-    save_tar({"model": floats, "iteration": 3}, paths[2])
+    whole = voice.state_dict()
+    half = {f"module.{name}": v.half() if v.is_floating_point() else v for name, v in whole.items()}
+    floats = {name: value.detach().clone().float() for name, value in whole.items()}
     fairseq = {**floats, "label_embs_concat": torch.zeros(4, 2)}
-    write_fairseq(paths[3], fairseq, {"model": {"layers": [1, 2]}}, zipped=True)
-    write_fairseq(paths[4], fairseq, {"model": {"layers": [1, 2]}}, zipped=False)
-    torch.save({"module." + name: value for name, value in half.items()}, paths[5])
-    paths.append(folder / "tensors.safetensors")
-    from safetensors.torch import save_file
-
-    save_file(floats, paths[-1])
-    return (*paths, write_encoder("dphubert", folder), write_encoder("wavlmbase+", folder))
+    torch.save(content, folder / "zip.pth")
+    torch.save(content, folder / "legacy.pth", _use_new_zipfile_serialization=False)
+    save_tar({"model": floats, "iteration": 3}, folder / "tar.pth")
+    write_fairseq(folder / "fairseq.pt", fairseq, {"model": {"layers": [1, 2]}}, zipped=True)
+    write_fairseq(folder / "old_fairseq.pt", fairseq, {"model": {"layers": [1, 2]}}, zipped=False)
+    torch.save(half, folder / "half.pt")
+    save_file(floats, folder / "tensors.safetensors")
+    write_encoder("dphubert", folder)
+    write_encoder("wavlmbase+", folder)
+    return tuple(sorted(path for path in folder.iterdir() if path.is_file()))
 
 
 def write(number: int, folder: Path) -> tuple[str, Path]:
@@ -172,23 +166,18 @@ def _container(source: random.Random, original: Path, path: Path) -> None:
     """Put the file, or its parts, in a container where they do not belong."""
     data = original.read_bytes()
     pickled, records = _pickle_of(original)
-    kind = source.randrange(8)
-    if kind == 0:
-        path.write_bytes(gzip.compress(data))
-    elif kind == 1:
-        path.write_bytes(source.randbytes(source.randrange(1, 600)) + data)
-    elif kind == 2:
-        wrap(data, source.choice(("zip", "legacy", "tar")), path)
-    elif kind == 3:
-        write_zip(path, pickled, records, compression=zipfile.ZIP_DEFLATED)
-    elif kind == 4:
-        path.write_bytes(data + data)
-    elif kind == 5:
-        write_legacy(path, pickled, records)  # without the lengths
-    elif kind == 6:
-        path.write_bytes(pickled)
-    else:
-        write_zip(path, pickled, dict(list(records.items())[::2]))
+    source.choice(
+        (
+            lambda: path.write_bytes(gzip.compress(data)),
+            lambda: path.write_bytes(source.randbytes(source.randrange(1, 600)) + data),
+            lambda: wrap(data, source.choice(("zip", "legacy", "tar")), path),
+            lambda: write_zip(path, pickled, records, compression=zipfile.ZIP_DEFLATED),
+            lambda: path.write_bytes(data + data),
+            lambda: write_legacy(path, pickled, records),  # without the lengths
+            lambda: path.write_bytes(pickled),
+            lambda: write_zip(path, pickled, dict(list(records.items())[::2])),
+        )
+    )()
 
 
 def _tensors(source: random.Random, original: Path, path: Path) -> None:
@@ -223,28 +212,27 @@ _MUTATIONS: dict[str, Callable[[random.Random, Path, Path], None]] = {
 
 
 def load(path: Path) -> list[str]:
-    """Load a file as a voice and as published weights; return the messages of what it was refused with."""
+    """Load a file as a voice model and as published weights; return the messages of the refusals."""
+    return _refusals(path, _as_voice, _as_weights)
+
+
+def load_as_weights(path: Path) -> list[str]:
+    """Load a file as published weights only."""
+    return _refusals(path, _as_weights)
+
+
+def _refusals(path: Path, *loaders: Callable[[Path], object]) -> list[str]:
     refused = []
-    for load_as in (_as_voice, _as_weights):
+    for loader in loaders:
         try:
-            load_as(path)
+            loader(path)
         except GlowSVCError as error:
             refused.append(str(error))
     return refused
 
 
-def load_as_weights(path: Path) -> list[str]:
-    """Load a file as published weights only."""
-    try:
-        _as_weights(path)
-    except GlowSVCError as error:
-        return [str(error)]
-    return []
-
-
 def _as_voice(path: Path) -> None:
-    content = read_checkpoint(path)
-    load_weights(Voice(), state_of(content, path, "model"), path)
+    load_weights(ToyVoice(), state_of(read_checkpoint(path), path, "model"), path)
 
 
 def _as_weights(path: Path) -> None:
@@ -255,7 +243,7 @@ def in_children(work: Callable[[Any], list[str]], items: Sequence[Any]) -> Itera
     """Do some work in a fork of this process, and in another one from where that died.
 
     Yields:
-        For each item ``refused`` (what work returned), ``swelled`` (bytes of memory above what there was
+        For each item ``refused`` (what work returned), ``grown`` (bytes of memory above what there was
         before), ``seconds`` and ``ended``: "well", "with an error: ...", or by which signal.
     """
     done = 0
@@ -278,22 +266,22 @@ def in_children(work: Callable[[Any], list[str]], items: Sequence[Any]) -> Itera
         status = os.waitpid(child, 0)[1]
         if os.WIFSIGNALED(status):
             ended = f"by signal {os.WTERMSIG(status)}"
-            yield {"refused": [], "swelled": 0, "ended": ended, "seconds": time.monotonic() - begin}
+            yield {"refused": [], "grown": 0, "ended": ended, "seconds": time.monotonic() - begin}
             done += 1
 
 
 def _measured(work: Callable[[Any], list[str]], item: Any) -> dict[str, Any]:
     signal.alarm(LONGEST)
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
     before, begin = _memory("VmRSS"), time.monotonic()
     ended, refused = "well", []
     try:
         refused = work(item)
     except BaseException as error:  # noqa: BLE001 - what is looked for
         ended = f"with an error: {error!r:.300}"
-    seconds, swelled = time.monotonic() - begin, _memory("VmHWM") - before
-    return {"refused": refused, "ended": ended, "swelled": swelled, "seconds": seconds}
+    seconds, grown = time.monotonic() - begin, _memory("VmHWM") - before
+    return {"refused": refused, "ended": ended, "grown": grown, "seconds": seconds}
 
 
 def _limit(n_bytes: int) -> None:

@@ -181,6 +181,7 @@ DOS_PAYLOADS: dict[str, Callable[[Path], object]] = {
     "a text encoded often": _pickled(
         _LONG_TEXT + b"0" + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 10_000
     ),
+    "a long text as arguments": _pickled(_LONG_TEXT + b"0" + b"ctorch\nSize\nh\x00R0" * 5),
     "a list copied often": _pickled(_LONG_LIST + b"0" + b"ctorch\nSize\nh\x00\x85R" * 10_000),
     "a namespace filled often": _pickled(
         b"}("

@@ -69,6 +69,7 @@ def originals(folder: Path) -> tuple[Path, ...]:
     write_fairseq(folder / "old_fairseq.pt", fairseq, {"model": {"layers": [1, 2]}}, zipped=False)
     torch.save(half, folder / "half.pt")
     save_file(floats, folder / "tensors.safetensors")
+    torch.save({"model": {name: value.numpy() for name, value in floats.items()}}, folder / "arrays.pt")
     write_encoder("dphubert", folder)
     write_encoder("wavlmbase+", folder)
     return tuple(sorted(path for path in folder.iterdir() if path.is_file()))

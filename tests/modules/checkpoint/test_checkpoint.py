@@ -62,11 +62,6 @@ def test_a_disk_that_fills_up_midway_is_named(tmp_path):
 
 def test_broken_files_are_named(tmp_path):
     path = tmp_path / "G_1.pth"
-    with pytest.raises(CheckpointError, match="does not exist"):
-        read_checkpoint(path)
-    path.touch()
-    with pytest.raises(CheckpointError, match=r"G_1\.pth"):
-        read_checkpoint(path)
     write_checkpoint(path, {"model": {"w": torch.ones(1000)}})
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(CheckpointError, match=r"G_1\.pth"):

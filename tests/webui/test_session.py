@@ -84,22 +84,13 @@ def test_songs_are_converted_and_measured(project):
     # the pitch of the tones, within the vibrato of half a semitone
     voiced = converted[1].source_f0[converted[1].source_f0 > 0]
     assert np.median(voiced) == pytest.approx(110.0, rel=0.04)
-    assert converted[1].advice.semitones == 24 and converted[1].advice.song_range[0] == pytest.approx(
-        110, rel=0.06
-    )
+    advice = converted[1].advice
+    assert advice.semitones == 24 and advice.song_range[0] == pytest.approx(110, rel=0.06)
     assert "a key of +24 semitones would fit better" in advice_sentence(converted[1], say)
     again = plan_conversions([project / "raw" / "low.wav"], replace(OPTIONS, trans=(24.0,)))
     assert session.convert(OPTIONS, again).result()[0].advice is None
     assert draw_conversion(converted[0]).startswith(b"\x89PNG")
     assert recent_results(project / "results")[0] == "low_24key_anna_glow_pm.wav"
-
-
-def test_a_bad_song_does_not_stop_the_others(project):
-    (project / "raw" / "text.wav").write_text("no sound")
-    songs = [project / "raw" / "text.wav", project / "raw" / "歌 one.wav"]
-    bad, good = Session().convert(OPTIONS, plan_conversions(songs, OPTIONS)).result()
-    assert isinstance(bad, AudioError) and str(bad).startswith("text.wav cannot be read")
-    assert good.task.result.is_file()
 
 
 def test_no_result_replaces_another(project):
@@ -124,22 +115,24 @@ def test_no_result_replaces_another(project):
     assert name.endswith(" (2).wav") and len(name.encode()) <= 240
 
 
-def test_a_song_too_large_for_the_memory_does_not_stop_the_others(project, monkeypatch):
+def test_a_bad_song_does_not_stop_the_others(project, monkeypatch):
+    (project / "raw" / "text.wav").write_text("no sound")
     soundfile.write("raw/second.wav", tone(1.0), RATE)
     session = Session()
     session.load(OPTIONS).result()
-    sing, sung = session._converter.synthesize, []
+    synthesize, passages = session._converter.synthesize, []
 
-    def sing_second(segment, report):
-        sung.append(segment)
-        if len(sung) == 1:
+    def fail_first(passage, report):
+        passages.append(passage)
+        if len(passages) == 1:
             raise RuntimeError("CUDA out of memory.\nTried to allocate")
-        return sing(segment, report)
+        return synthesize(passage, report)
 
-    monkeypatch.setattr(session._converter, "synthesize", sing_second)
-    songs = [project / "raw" / "歌 one.wav", project / "raw" / "second.wav"]
-    bad, good = session.convert(OPTIONS, plan_conversions(songs, OPTIONS)).result()
-    assert str(bad).startswith("歌 one.wav: cpu is out of memory. Try ")
+    monkeypatch.setattr(session._converter, "synthesize", fail_first)
+    songs = [project / "raw" / name for name in ("text.wav", "歌 one.wav", "second.wav")]
+    unreadable, too_large, good = session.convert(OPTIONS, plan_conversions(songs, OPTIONS)).result()
+    assert isinstance(unreadable, AudioError) and str(unreadable).startswith("text.wav cannot be read")
+    assert str(too_large).startswith("歌 one.wav: cpu is out of memory. Try ")
     assert good.task.result.is_file()
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from modules.common.errors import ConfigError
+from modules.common.files import write_json
 from modules.common.progress import ProgressEvent
 from webui.jobs.output import read_output
 from webui.jobs.panel import process_html
@@ -56,28 +58,20 @@ def wait(processes, kind, done, seconds=20.0):
     return job
 
 
-def test_a_script_runs_to_its_end(processes):
+def test_the_exit_code_is_known_as_soon_as_the_end(processes, monkeypatch):
+    def slowly(path, values):
+        if values["code"] is not None:
+            time.sleep(0.5)  # as on a busy machine
+        write_json(path, values)
+
+    monkeypatch.setattr("webui.jobs.processes.write_json", slowly)
     job = processes.start("weights", "pretrain/__main__.py", ["mfcc", "world"])
     assert job.command == "python -m pretrain mfcc world"
     job = wait(processes, "weights", lambda job: not job.alive)
-    assert job.status == "done", job.output
-    assert "mfcc needs no download" in job.output
+    assert job.status == "done" and "mfcc needs no download" in job.output
 
 
-def test_the_exit_code_is_known_as_soon_as_the_end(processes, monkeypatch):
-    enter = processes._save
-
-    def slowly(kind, record):
-        if record.code is not None:
-            time.sleep(0.5)  # as on a busy machine
-        enter(kind, record)
-
-    monkeypatch.setattr(processes, "_save", slowly)
-    processes.start("weights", "pretrain/__main__.py", ["mfcc"])
-    assert wait(processes, "weights", lambda job: not job.alive).status == "done"
-
-
-def test_what_goes_wrong_is_the_script_s_own_sentence(processes):
+def test_the_message_of_a_failure_is_the_script_s(processes):
     processes.start("weights", "pretrain/__main__.py", ["no such part"])
     job = wait(processes, "weights", lambda job: not job.alive)
     assert job.status == "failed" and '"no such part"' in job.command
@@ -97,7 +91,7 @@ def test_another_server_finds_it_with_its_progress(processes, counter, tmp_path)
     assert wait(reloaded, "counting", lambda job: not job.alive).status == "stopped"
 
 
-def test_pause_holds_it_and_resume_lets_it_go_on(processes, counter):
+def test_a_script_is_paused_and_resumed_and_saves_when_it_is_stopped(processes, counter):
     processes.start("counting", counter, ["1000"])
     wait(processes, "counting", lambda job: job.progress)
     processes.pause("counting")
@@ -106,15 +100,8 @@ def test_pause_holds_it_and_resume_lets_it_go_on(processes, counter):
     assert processes.job("counting").progress == paused.progress
     processes.resume("counting")
     wait(processes, "counting", lambda job: job.status == "running" and job.progress != paused.progress)
-
-
-@pytest.mark.parametrize("paused", [False, True])
-def test_stop_is_ctrl_c_so_it_saves(processes, counter, paused):
-    processes.start("counting", counter, ["1000"])
-    wait(processes, "counting", lambda job: job.progress)
-    if paused:
-        processes.pause("counting")
-        wait(processes, "counting", lambda job: job.status == "paused")
+    processes.pause("counting")
+    wait(processes, "counting", lambda job: job.status == "paused")
     processes.stop("counting")
     job = wait(processes, "counting", lambda job: not job.alive)
     assert job.status == "stopped" and job.message == "saved"
@@ -127,7 +114,7 @@ def ended(pid):
         return True
 
 
-def test_a_second_stop_ends_what_does_not_listen(processes, tmp_path):
+def test_a_second_stop_kills_what_ignores_the_first(processes, tmp_path):
     deaf = tmp_path / "deaf.py"
     deaf.write_text(
         "import signal, subprocess, sys, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
@@ -149,18 +136,18 @@ def test_a_second_stop_ends_what_does_not_listen(processes, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
-def test_a_script_that_ends_while_it_is_stopped_has_ended(processes, counter, monkeypatch):
-    processes.start("counting", counter, ["0"])
-    wait(processes, "counting", lambda job: not job.alive)
-    own = processes._load("counting")
-    # the end comes between the look and the signal
-    monkeypatch.setattr(processes, "_tree", lambda kind: [psutil.Process()])
-    processes._save("counting", replace(own, pid=2**22 + 1, code=None, ended=0.0))
+def test_a_script_may_end_just_before_it_is_stopped(processes, counter, monkeypatch):
+    def too_late(pid, number):
+        psutil.Process(pid).kill()
+        raise ProcessLookupError
+
+    processes.start("counting", counter, ["1000"])
+    monkeypatch.setattr(os, "killpg", too_late)
     processes.stop("counting")
-    assert processes.job("counting").status == "stopped"
+    assert wait(processes, "counting", lambda job: not job.alive).status == "stopped"
 
 
-def test_it_outlives_the_server_and_heeds_ctrl_c_though_the_server_ignores_it(counter, tmp_path, processes):
+def test_a_script_outlives_a_server_that_ignores_ctrl_c(counter, tmp_path, processes):
     server = (
         "import signal, pathlib\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "from webui.jobs.processes import Processes\n"
@@ -173,24 +160,21 @@ def test_it_outlives_the_server_and_heeds_ctrl_c_though_the_server_ignores_it(co
     assert job.status == "stopped" and job.message == "saved"
 
 
-def test_a_number_that_another_process_has_now_is_not_it(processes, counter):
+def test_another_process_with_the_same_id_and_damaged_records(processes, counter):
     processes.start("counting", counter, ["0"])
     wait(processes, "counting", lambda job: not job.alive)
-    own = processes._load("counting")
-    processes._save("counting", replace(own, pid=os.getpid(), ended=0.0, code=None))
+    record = processes.folder / "counting.json"
+    values = json.loads(record.read_text(encoding="utf-8"))
+    write_json(record, {**values, "pid": os.getpid(), "ended": 0.0, "code": None})
     assert processes.job("counting").status == "ended"
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"pid": "x"}', "\x00"])
-def test_a_damaged_record_is_none(processes, content):
-    processes.folder.mkdir(parents=True)
-    (processes.folder / "counting.json").write_text(content)
-    assert processes.job("counting") is None
+    for content in ("", "[]", "{}", '{"pid": "x"}', "\x00"):
+        record.write_text(content)
+        assert processes.job("counting") is None
     with pytest.raises(ConfigError, match="nothing is running"):
         processes.pause("counting")
 
 
-def test_the_newest_is_the_one_that_runs(processes, counter):
+def test_a_running_script_is_the_newest(processes, counter):
     assert processes.newest(["a", "b"]) is None
     processes.start("a", counter, ["1000"])
     processes.start("b", counter, ["0"])

@@ -35,46 +35,40 @@ def run(tmp_path):
     return RunFolder(tmp_path)
 
 
-def test_a_run_is_read_while_it_goes_on(run, tmp_path):
+def write_step(folder, step, loss):
+    board = TensorBoardLogger(folder)
+    board.scalars({"train/total": loss}, step)
+    board.close()
+
+
+def test_a_run_is_read_while_it_continues(run, tmp_path):
     losses = run.losses()
     assert losses["validation"] == [(10, 4.0), (20, 3.5), (30, 3.75)]
     assert len(losses["training"]) <= 600 and losses["training"][-1] == (2000, pytest.approx(0.05))
     stamp = run.stamp()
-    tensorboard = TensorBoardLogger(tmp_path)
-    tensorboard.scalars({"train/total": 7.0}, 2001)
-    tensorboard.close()
+    write_step(tmp_path, 2001, 7.0)
     assert run.stamp() != stamp
     assert RunFolder(tmp_path).losses()["training"][-1] == (2001, 7.0)
 
 
-def test_a_run_of_the_same_name_is_another(run, tmp_path):
-    assert run.losses()["training"][-1][0] == 2000 and run.clips() == ["0"]
-    for path in tmp_path.iterdir():
-        path.unlink()
-    assert run.losses() == {} and run.clips() == []
-    tensorboard = TensorBoardLogger(tmp_path)
-    tensorboard.scalars({"train/total": 5.0}, 1)
-    tensorboard.close()
-    assert RunFolder(tmp_path).losses()["training"] == [(1, 5.0)] and run.clips() == []
+def test_a_new_run_in_the_same_folder_replaces_the_old_one(run, tmp_path):
+    for read_between in (True, False):
+        assert run.losses()["training"]
+        for path in tmp_path.iterdir():
+            path.unlink()
+        if read_between:
+            assert run.losses() == {} and run.clips() == []
+        write_step(tmp_path, 1, 5.0 + read_between)
+        assert run.losses()["training"] == [(1, 5.0 + read_between)] and run.clips() == []
 
 
-def test_a_new_run_is_seen_though_nobody_looked_between(run, tmp_path):
-    run.losses()
-    for path in tmp_path.iterdir():
-        path.unlink()
-    tensorboard = TensorBoardLogger(tmp_path)
-    tensorboard.scalars({"train/total": 5.0}, 1)
-    tensorboard.close()
-    assert RunFolder(tmp_path).losses()["training"] == [(1, 5.0)]
-
-
-def test_many_pages_may_look_at_once(run, tmp_path):
+def test_many_pages_may_read_at_once(run, tmp_path):
     with ThreadPoolExecutor(8) as pool:
         curves = list(pool.map(lambda _: RunFolder(tmp_path).losses(), range(16)))
     assert all(curve == curves[0] for curve in curves) and len(curves[0]["training"]) > 300
 
 
-def test_its_newest_sounds_are_heard(run):
+def test_the_newest_audio_is_played(run):
     assert run.clips() == ["0"]
     step, rate, samples = run.audio("0", "generated")
     assert (step, rate, samples.dtype) == (30, 8000, np.int16)
@@ -83,39 +77,34 @@ def test_its_newest_sounds_are_heard(run):
     assert run.audio("7", "recorded") is None
 
 
-def test_a_run_that_has_not_begun_has_nothing(tmp_path):
+def test_a_run_that_has_not_started_is_empty(tmp_path):
     run = RunFolder(tmp_path / "none")
     assert run.losses() == {} and run.clips() == [] and run.audio("0", "generated") is None
     assert TEXTS["training.nothing"][0] in metrics_table(run.validations(), say)
 
 
-def test_without_events_the_table_does(tmp_path):
+def test_without_event_files_losses_are_those_of_the_table(tmp_path):
     write_text(tmp_path / "metrics.csv", METRICS)
     assert RunFolder(tmp_path).losses()["training"] == [(10, 3.0), (20, 2.0), (30, 1.0)]
     write_text(tmp_path / "metrics.csv", "\x00broken")
     assert RunFolder(tmp_path).losses() == {}
 
 
-def test_numbers_stand_beside_the_best(run):
+def test_metrics_are_shown_beside_the_best(run):
     cells = re.sub(r"(<[^>]*>)+", "|", metrics_table(run.validations(), say))
     assert "Latest validation: step 30, epoch 1" in cells
     assert "|validation loss|3.75|3.5 (20)|" in cells
     assert "|F0 within 50 cents|nan|0.9 (20)|" in cells
 
 
-def test_curves_become_a_table(run):
-    frame = loss_table(run.losses(), say)
-    assert list(frame.columns) == ["step", "loss", "curve"]
-    assert set(frame["curve"]) == {"training", "validation"}
-
-
-def test_a_curve_that_has_not_begun_has_its_colour_already():
+def test_an_empty_curve_has_a_colour():
     frame = loss_table({"training": [(5, 1.0)]}, say)
+    assert list(frame.columns) == ["step", "loss", "curve"]
     assert list(frame["curve"]) == ["training", "validation"]
     assert frame["loss"].isna().tolist() == [False, True] and frame["step"].tolist() == [5, 5]
 
 
-def test_where_diffusion_writes_is_what_its_configuration_says(tmp_path):
+def test_the_folder_of_a_diffusion_training_is_that_of_its_configuration(tmp_path):
     assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/44k/diffusion"
     write_text(tmp_path / "configs/diffusion.yaml", "env:\n  expdir: logs/other\n")
     assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/other"
@@ -126,7 +115,7 @@ def test_where_diffusion_writes_is_what_its_configuration_says(tmp_path):
     assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/44k/diffusion"
 
 
-def test_a_training_starts_from_nothing_the_starter_kit_or_a_voice_here(tmp_path):
+def test_base_models(tmp_path):
     path = tmp_path / "trained/anna/G_8.pth"
     path.parent.mkdir(parents=True)
     path.touch()

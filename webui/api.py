@@ -284,6 +284,7 @@ def _bounded(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[An
 
 
 def _check_login(request: Request, logins: Logins) -> None:
+    """Raise HTTP error 401 without a valid login; FastAPI's HTTPBasic reads ASCII passwords only."""
     if not logins:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")

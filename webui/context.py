@@ -47,7 +47,7 @@ class Context:
     def on(
         self, trigger: Callable[..., Any], action: Callable[..., Any], *components: Any, **settings: Any
     ) -> Any:
-        """Register an event handler that is no endpoint of the API.
+        """Register an event handler that is not an API endpoint.
 
         Args:
             trigger: Method of a component, as ``button.click``.

@@ -45,7 +45,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "pad_seconds",
         "loudness_envelope_adjustment",
     ),
-    "singers": ("use_spk_mix", "spk_mix_file"),
+    "mix": ("use_spk_mix", "spk_mix_file"),
     "output": ("wav_format", "precision"),
 }
 MAIN = ("spk_list", "trans", "f0_predictor")  # not folded

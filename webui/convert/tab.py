@@ -43,7 +43,7 @@ def build_convert_tab(context: Context, session: Session) -> None:
     text = context.text
     page = gr.context.Context.root_block
     assert page is not None
-    gr.Markdown(text("convert.voice"), elem_classes="step")
+    gr.Markdown(text("convert.model"), elem_classes="step")
     picker = build_picker(context)
     gr.Markdown(text("convert.songs"), elem_classes="step")
     with gr.Row():

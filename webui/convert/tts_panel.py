@@ -16,29 +16,27 @@ def build_tts_panel(context: Context, songs: gr.File) -> None:
     text, found = context.text, programs()
     usable = [name for name, program in found.items() if not program.missing]
     with gr.Accordion(text("convert.tts"), open=False):
-        for name, program in found.items():
-            if program.missing:
-                gr.Markdown(text(f"convert.tts.no_{name}"))
+        for missing in sorted(found.keys() - usable):
+            gr.Markdown(text(f"convert.tts.no_{missing}"))
         words = gr.Textbox(label=text("convert.tts.text"), lines=3, interactive=bool(usable))
         with gr.Row():
-            speaker = gr.Dropdown(usable, value=None, label=text("convert.tts.program"), min_width=160)
+            name = gr.Dropdown(usable, value=None, label=text("convert.tts.program"), min_width=160)
             voice = gr.Dropdown([], label=text("convert.tts.voice"), min_width=160, interactive=True)
             speed = gr.Slider(0.5, 2, 1, step=0.05, label=text("convert.tts.rate"), min_width=160)
         button = gr.Button(text("convert.tts.speak"), interactive=bool(usable))
 
-    def choose(chosen: str) -> Any:
-        there = voices(chosen)
-        usual = "en-us" if chosen == ESPEAK else "en-US-AriaNeural"
-        return gr.Dropdown(choices=there, value=usual if usual in there else there[0])
+    def choose(name: str) -> Any:
+        found = voices(name)
+        usual = "en-us" if name == ESPEAK else "en-US-AriaNeural"
+        return gr.Dropdown(choices=found, value=usual if usual in found else found[0])
 
-    def say(uploaded: list[str] | None, *spoken: Any) -> list[str]:
-        written, chosen, by, fast = spoken
+    def add(
+        uploaded: list[str] | None, words: str | None, name: str | None, voice: str | None, speed: float
+    ) -> list[str]:
         folder = uploads_folder() / "speech"
         folder.mkdir(parents=True, exist_ok=True)
-        path = speak(
-            written or "", chosen or "", by or "", fast, folder / clean_stem(f"{(written or '')[:30]}.txt")
-        )
-        return [*(uploaded or []), str(path)]
+        path = folder / clean_stem(f"{(words or '')[:30]}.txt")
+        return [*(uploaded or []), str(speak(words or "", name or "", voice or "", speed, path))]
 
-    context.on(speaker.input, choose, speaker, voice)
-    context.on(button.click, say, [songs, words, speaker, voice, speed], songs)
+    context.on(name.input, choose, name, voice)
+    context.on(button.click, add, [songs, words, name, voice, speed], songs)

@@ -89,7 +89,7 @@ def _report_view(context: Context) -> list[Any]:
     playable = gr.State([])
     summary = gr.Markdown(visible=False)
     picture = gr.HTML(visible=False)
-    voices = gr.HTML(visible=False)
+    speakers = gr.HTML(visible=False)
     problems = gr.Dataframe(label=text("dataset.problems"), interactive=False, visible=False, wrap=True)
     with gr.Row(visible=False) as players:
         clip = gr.Dropdown([], label=text("dataset.clip"), min_width=240)
@@ -105,7 +105,7 @@ def _report_view(context: Context) -> list[Any]:
 
     context.on(clip.change, play, clip, player)
     context.on(problems.select, choose, playable, clip)
-    return [playable, summary, picture, voices, problems, players, clip]
+    return [playable, summary, picture, speakers, problems, players, clip]
 
 
 class Reports:

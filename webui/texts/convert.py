@@ -3,7 +3,7 @@
 from webui.convert.options import option_texts
 
 TEXTS: dict[str, tuple[str, str]] = {
-    "convert.voice": ("1. Voice model", "1. 声音模型"),
+    "convert.model": ("1. Voice model", "1. 声音模型"),
     "convert.upload_model": ("Upload a model", "上传模型"),
     "convert.upload_model.help": (
         "G_*.pth with its config.json; for diffusion also model_*.pt with its config.yaml; "
@@ -46,7 +46,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "convert.group.timbre": ("Timbre", "音色"),
     "convert.group.diffusion": ("Diffusion", "扩散"),
     "convert.group.loudness": ("Slices and loudness", "切片与响度"),
-    "convert.group.singers": ("Speaker mix", "多人混合"),
+    "convert.group.mix": ("Speaker mix", "多人混合"),
     "convert.group.output": ("File and precision", "文件与精度"),
     "convert.convert": ("Convert", "转换"),
     "convert.cancel": ("Cancel", "取消"),

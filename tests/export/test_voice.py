@@ -1,4 +1,4 @@
-"""What the script has written of a voice: names, shapes, numbers; and what it refuses."""
+"""Exported voice models: names, shapes, numbers; and what the script refuses."""
 
 import json
 import math
@@ -183,86 +183,75 @@ def script(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        ({}, ["--fuse"], "'world' of this voice model is not a network"),
-        ({"use_automatic_f0_prediction": False}, ["-a"], "-a: .*without automatic F0 prediction"),
+        ({}, ["--fuse"], "'world' of this voice model is not a network; remove --fuse"),
+        ({"use_automatic_f0_prediction": False}, ["-a"], "-a: .*without automatic F0 prediction; remove -a"),
+        ({"ssl_dim": 13}, [], "units of 13 channels, but encoder 'mfcc' gives 12"),
         ({"vocoder_name": "nsf-hifigan"}, [], "python -m pretrain nsf-hifigan"),
         ({"vocoder_name": "griffin-lim"}, [], "unknown vocoder 'griffin-lim'"),
     ],
     ids=str,
 )
-def test_what_a_voice_does_not_have_is_refused_before_any_work(script, tmp_path, model, arguments, message):
+def test_what_a_model_does_not_have_is_refused_before_any_work(script, tmp_path, model, arguments, message):
     folder = put_voice(tmp_path / "checkpoints" / "x", **model)
     code, line = script("-n", "x", *arguments)
-    assert code == 2
-    assert re.search(message, line), line
+    assert code == 2 and re.search(message, line), line
     assert {path.name for path in folder.iterdir()} == {"model.pth", "config.json"}
 
 
 @pytest.mark.parametrize(
-    ("missing", "message"),
+    ("change", "message"),
     [
-        ("", "put the voice model there, as checkpoints/x/model.pth"),
-        ("model.pth", "checkpoints/x/model.pth does not exist"),
-        ("config.json", "checkpoints/x/config.json does not exist"),
+        (shutil.rmtree, "put the voice model there, as checkpoints/x/model.pth"),
+        (lambda folder: (folder / "model.pth").unlink(), "checkpoints/x/model.pth does not exist"),
+        (lambda folder: (folder / "config.json").unlink(), "checkpoints/x/config.json does not exist"),
+        (
+            lambda folder: edit(folder / "config.json", '"n_speakers": 2', '"n_speakers": 3'),
+            "Use the config.json saved beside the checkpoint",
+        ),
     ],
 )
-def test_what_is_missing_is_named(script, tmp_path, missing, message):
-    folder = put_voice(tmp_path / "checkpoints" / "x")
-    if missing:
-        (folder / missing).unlink()
-    else:
-        shutil.rmtree(folder)
+def test_missing_files_and_another_configuration_are_named(script, tmp_path, change, message):
+    change(put_voice(tmp_path / "checkpoints" / "x"))
     code, line = script("-n", "x")
     assert code == 2 and message in line
-
-
-def test_another_configuration_is_refused(script, tmp_path):
-    folder = put_voice(tmp_path / "checkpoints" / "x")
-    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    values["model"]["n_speakers"] = 3
-    (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
-    code, line = script("-n", "x")
-    assert code == 2 and "Use the config.json saved beside the checkpoint" in line
 
 
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        (lambda folder: (folder / "diffusion.pt").unlink(), [], "diffusion.pt is not; put it there too"),
-        (lambda folder: (folder / "diffusion.yaml").unlink(), [], "diffusion.yaml does not exist"),
-        (lambda folder: edit(folder, "block_size: 512", "block_size: 256"), [], r"block_size\) is 256.*512"),
-        (lambda folder: edit(folder, "encoder: mfcc", "encoder: vec256l9"), [], "speech encoder is vec256l9"),
-        (lambda folder: edit(folder, "n_spk: 2", "n_spk: 2\n  use_speaker_encoder: true"), [], "embeddings"),
-        (lambda folder: None, ["--fuse"], "--fuse: the diffusion model"),
+        ("diffusion.pt", [], "diffusion.pt is not; put it there too"),
+        ("diffusion.yaml", [], "diffusion.yaml does not exist"),
+        (("block_size: 512", "block_size: 256"), [], r"hop length \(block_size\) is 256.*512"),
+        (("encoder: mfcc", "encoder: vec256l9"), [], "speech encoder is vec256l9"),
+        (("n_spk: 2", "n_spk: 2\n  use_speaker_encoder: true"), [], "embeddings"),
+        ("", ["--fuse"], "--fuse: the diffusion model"),
     ],
 )
 def test_a_diffusion_model_that_does_not_fit_is_refused(script, tmp_path, change, arguments, message):
     write_vocoder(tmp_path / "pretrain")
     folder = put_voice(tmp_path / "checkpoints" / "x", vocoder_name="nsf-hifigan")
     put_diffusion(folder)
-    edit(folder, "encoder: mfcc", "encoder: mfcc\n  block_size: 512")
-    change(folder)
+    edit(folder / "diffusion.yaml", "encoder: mfcc", "encoder: mfcc\n  block_size: 512")
+    if isinstance(change, tuple):
+        edit(folder / "diffusion.yaml", *change)
+    elif change:
+        (folder / change).unlink()
     code, line = script("-n", "x", *arguments)
-    assert code == 2
-    assert re.search(message, line), line
+    assert code == 2 and re.search(message, line), line
     assert not list(folder.glob("*.onnx"))
 
 
-def edit(folder, before, after):
-    path = folder / "diffusion.yaml"
+def edit(path, before, after):
     text = path.read_text(encoding="utf-8")
     assert before in text
     path.write_text(text.replace(before, after), encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_options_of_the_other_kind_are_refused(script):
+    for arguments, message in (
         (["-n", "x", "-o", "there"], "-o and --weights belong to --encoder"),
         (["--encoder", "vec768l12", "--check"], "belong to a voice"),
         (["--encoder", "vec768l12", "--fuse"], "belong to a voice"),
-    ],
-)
-def test_options_of_the_other_kind_are_refused(script, arguments, message):
-    code, line = script(*arguments)
-    assert code == 2 and message in line
+    ):
+        code, line = script(*arguments)
+        assert code == 2 and message in line

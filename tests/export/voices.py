@@ -1,4 +1,4 @@
-"""Exported tiny voices, written once for all tests of a run: tracing is what takes the time."""
+"""Exported tiny voice models, written once for all tests of a run, since tracing is slow."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.inference.tiny import write_diffusion, write_model, write_vocoder
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A voice that the script has written.
+class ExportedVoice:
+    """A voice model that the script has exported.
 
     Attributes:
         folder: Of the model and its graphs.
-        pretrain: Where its vocoder is.
-        printed: What the script said.
+        pretrain: Of its vocoder.
+        printed: Output of the script.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ def rich(root: Path) -> list[str]:
 
 
 def fused(root: Path) -> list[str]:
-    """One speaker, one graph, in a folder with a name of its own."""
+    """One speaker, one graph, in a folder with an unusual name."""
     write_vocoder(root / "pretrain")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny, "SPEAKERS", {"anna": 0})
@@ -71,8 +71,8 @@ def fused(root: Path) -> list[str]:
     return ["-n", "花 v1.2", "--fuse"]
 
 
-def export_once(factory: pytest.TempPathFactory, prepare: Callable[[Path], list[str]]) -> Exported:
-    """Return what the script makes of a voice; the processes of a parallel run share it."""
+def export_once(factory: pytest.TempPathFactory, prepare: Callable[[Path], list[str]]) -> ExportedVoice:
+    """Export a voice model with the script; the processes of a parallel run share it."""
     base = factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     root = shared / f"onnx_{prepare.__name__}"
@@ -80,7 +80,7 @@ def export_once(factory: pytest.TempPathFactory, prepare: Callable[[Path], list[
         if not (root / "printed").exists():
             _export(root, prepare)
     [folder] = (path for path in (root / "checkpoints").iterdir() if path.is_dir())
-    return Exported(folder, root / "pretrain", (root / "printed").read_text(encoding="utf-8"))
+    return ExportedVoice(folder, root / "pretrain", (root / "printed").read_text(encoding="utf-8"))
 
 
 def _export(root: Path, prepare: Callable[[Path], list[str]]) -> None:

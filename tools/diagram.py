@@ -10,7 +10,6 @@ oracle that knows the phrase. Pictures of trained models are in docs/diffusion.m
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +27,6 @@ SECONDS, SHOWN = 4.0, slice(60, 180)  # of the phrase; frames in the picture
 K_STEP, SPEEDUP = 100, 10  # as -ks and infer.speedup are by default
 BLUR = (2.5, 1.5)  # mel bins, frames
 BLUE, ORANGE, GREY = "#2f5d8a", "#b5541c", "#666666"
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
-    parser = make_parser(__doc__, prog="python -m tools.diagram")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="picture (in docs/pictures)")
-    return parser
 
 
 @dataclass(frozen=True)
@@ -159,7 +151,9 @@ def _arrow(board: Any, start: tuple[float, float], end: tuple[float, float], col
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw; return the exit code."""
-    args = get_parser().parse_args(argv)
+    parser = make_parser(__doc__, prog="python -m tools.diagram")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="picture (in docs/pictures)")
+    args = parser.parse_args(argv)
     from modules.common.files import replacing
 
     picture = draw(run_stages())

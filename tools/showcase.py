@@ -10,7 +10,6 @@ recordings are the project's own, and may be distributed.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +19,6 @@ from modules.common.cli import entry_point, make_parser
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "the synthetic singer"  # what demo.py writes into origin.txt of its own recordings
 MAX_BYTES = 300_000  # of one sound: it is part of every clone
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
-    parser = make_parser(__doc__, prog="python -m tools.showcase")
-    parser.add_argument(
-        "--demo", type=Path, default=ROOT / "demo/synthetic", help="workspace of the demo (demo/synthetic)"
-    )
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="output folder (docs)")
-    return parser
 
 
 def find_result(demo: Path) -> Path:
@@ -75,7 +64,12 @@ def write_mp3(source: Path, path: Path) -> None:
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Copy and encode; return the exit code."""
-    args = get_parser().parse_args(argv)
+    parser = make_parser(__doc__, prog="python -m tools.showcase")
+    parser.add_argument(
+        "--demo", type=Path, default=ROOT / "demo/synthetic", help="workspace of the demo (demo/synthetic)"
+    )
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="output folder (docs)")
+    args = parser.parse_args(argv)
     from modules.common.files import replacing
 
     result = find_result(args.demo)

@@ -1,4 +1,4 @@
-"""The table of evaluators: one line for each, with the metrics that it computes.
+"""The table of evaluators; modules/common/metrics.py has the metrics of each.
 
 An evaluator whose package or input is missing raises when it is built; the
 report then gives the reason in its rows, and the others are not affected.
@@ -14,6 +14,7 @@ from evaluation.conversions import Conversion, EvalScore
 from evaluation.evaluators.base import EvalInputs, Evaluator, Unavailable
 from evaluation.picture import draw_comparison
 from evaluation.results import EvalResult, SoundFiles
+from modules.common.metrics import EVALUATION_METRICS
 from modules.common.progress import progress_bar
 from modules.common.registry import PartSpec, Registry
 from modules.dsp.f0 import transpose
@@ -24,32 +25,26 @@ class EvaluatorSpec(PartSpec):
     """One evaluator.
 
     Attributes:
-        metrics: What it computes, keys of modules/common/metrics.py.
         applies_to: Converted songs, or held-out clips that were converted to their own voice.
     """
 
-    metrics: tuple[str, ...]
     applies_to: Literal["songs", "clips"] = "songs"
 
 
 EVALUATORS: Registry[EvaluatorSpec] = Registry(
     "evaluator",
     {
-        "melody": EvaluatorSpec("evaluation.evaluators.pitch:Melody", ("f0_accuracy", "f0_cents", "voicing")),
-        "target": EvaluatorSpec("evaluation.evaluators.similarity:TargetSimilarity", ("similarity_target",)),
-        "source": EvaluatorSpec("evaluation.evaluators.similarity:SourceSimilarity", ("similarity_source",)),
-        "words": EvaluatorSpec("evaluation.evaluators.words:WordErrors", ("word_error",)),
-        "phones": EvaluatorSpec("evaluation.evaluators.words:PhoneErrors", ("phone_error",)),
-        "likeness": EvaluatorSpec("evaluation.evaluators.cloning:Distortion", ("mcd",), "clips"),
-        "naturalness": EvaluatorSpec(
-            "evaluation.evaluators.naturalness:Naturalness", ("dnsmos_ovrl", "dnsmos_p808")
-        ),
-        "silence": EvaluatorSpec("evaluation.evaluators.silence:SilenceLeakage", ("silence_leak",)),
-        "clicks": EvaluatorSpec(
-            "evaluation.evaluators.clicks:Clicks", ("clicks_at_seams", "clicks_elsewhere")
-        ),
-        "loudness": EvaluatorSpec("evaluation.evaluators.loudness:Loudness", ("loudness",)),
-        "speed": EvaluatorSpec("evaluation.evaluators.loudness:Speed", ("real_time_factor",)),
+        "melody": EvaluatorSpec("evaluation.evaluators.pitch:Melody"),
+        "target": EvaluatorSpec("evaluation.evaluators.similarity:TargetSimilarity"),
+        "source": EvaluatorSpec("evaluation.evaluators.similarity:SourceSimilarity"),
+        "words": EvaluatorSpec("evaluation.evaluators.words:WordErrors"),
+        "phones": EvaluatorSpec("evaluation.evaluators.words:PhoneErrors"),
+        "likeness": EvaluatorSpec("evaluation.evaluators.cloning:Distortion", applies_to="clips"),
+        "naturalness": EvaluatorSpec("evaluation.evaluators.naturalness:Naturalness"),
+        "silence": EvaluatorSpec("evaluation.evaluators.silence:SilenceLeakage"),
+        "clicks": EvaluatorSpec("evaluation.evaluators.clicks:Clicks"),
+        "loudness": EvaluatorSpec("evaluation.evaluators.loudness:Loudness"),
+        "speed": EvaluatorSpec("evaluation.evaluators.loudness:Speed"),
     },
 )
 
@@ -58,11 +53,11 @@ def build_evaluators(inputs: EvalInputs) -> tuple[dict[str, Evaluator], dict[str
     """Evaluators that can run, by name, and why other metrics are missing, by metric."""
     evaluators: dict[str, Evaluator] = {}
     missing: dict[str, str] = {}
-    for name, spec in EVALUATORS.items():
+    for name in EVALUATORS:
         try:
             evaluators[name] = EVALUATORS.build(name, inputs)
         except Unavailable as reason:
-            missing.update(dict.fromkeys(spec.metrics, str(reason)))
+            missing |= {key: str(reason) for key, m in EVALUATION_METRICS.items() if m.evaluator == name}
     return evaluators, missing
 
 

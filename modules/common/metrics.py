@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Place = Literal["training", "validation", "scored_validation", "evaluation"]
+Place = Literal["training", "validation", "scored_validation"]
 
 SOURCE = "the source itself"
 RESYNTHESIS = "WORLD resynthesis of the source"
@@ -27,7 +27,7 @@ class Metric:
         better: Which direction is better; "" for values that only inform, and are not ranked.
         computed_in: "training": the training step before a validation. "validation": every
             validation. "scored_validation": validations chosen by ``train.score_every``.
-            "evaluation": an evaluator of evaluate.py.
+        evaluator: Name in evaluation/evaluators of what computes it for the report; "" for none.
         meaning: One sentence.
         group: What it is about; groups have equal weight in the ranking.
         digits: Decimals shown; values that print alike tie in the ranking.
@@ -38,8 +38,9 @@ class Metric:
     label: str
     label_zh: str
     better: Literal["higher", "lower", ""]
-    computed_in: tuple[Place, ...]
     meaning: str
+    computed_in: tuple[Place, ...] = ()
+    evaluator: str = ""
     group: str = ""
     digits: int = 3
     reference: str = ""
@@ -107,7 +108,8 @@ METRICS: dict[str, Metric] = {
         label="F0 within 50 cents",
         label_zh="音高准确率",
         better="higher",
-        computed_in=("validation", "evaluation"),
+        computed_in=("validation",),
+        evaluator="melody",
         meaning="Share of the source's voiced frames whose pitch, moved by the key, the result hits (raw "
         "pitch accuracy, estimated with harvest; during training with pm).",
         group="melody",
@@ -117,7 +119,7 @@ METRICS: dict[str, Metric] = {
         label="mean F0 error, cents",
         label_zh="平均音高误差（音分）",
         better="lower",
-        computed_in=("evaluation",),
+        evaluator="melody",
         meaning="Mean distance where both are voiced; a few octave errors, of the voice or of the F0 "
         "predictor, dominate it.",
         group="melody",
@@ -128,7 +130,7 @@ METRICS: dict[str, Metric] = {
         label="voicing agreement",
         label_zh="清浊音一致率",
         better="higher",
-        computed_in=("evaluation",),
+        evaluator="melody",
         meaning="Share of all frames that are voiced in both or in neither.",
         group="melody",
         reference=RESYNTHESIS,
@@ -144,7 +146,7 @@ METRICS: dict[str, Metric] = {
         label="similarity to target",
         label_zh="与目标音色的相似度",
         better="higher",
-        computed_in=("evaluation",),
+        evaluator="target",
         meaning="Cosine of Resemblyzer's embeddings of the result and of the target's recordings (mean).",
         group="voice",
         reference=SOURCE,
@@ -153,7 +155,7 @@ METRICS: dict[str, Metric] = {
         label="similarity to source",
         label_zh="与源音色的相似度",
         better="lower",
-        computed_in=("evaluation",),
+        evaluator="source",
         meaning="The same with the source; should lie below the similarity to the target.",
         group="voice",
     ),
@@ -161,7 +163,7 @@ METRICS: dict[str, Metric] = {
         label="word error",
         label_zh="词错误率",
         better="lower",
-        computed_in=("evaluation",),
+        evaluator="words",
         meaning="Errors per word of the given text, of a recogniser (pocketsphinx, US English) whose "
         "vocabulary is the words of the given texts, in any order.",
         group="words",
@@ -171,7 +173,7 @@ METRICS: dict[str, Metric] = {
         label="phone error against the source",
         label_zh="与源的音素差异",
         better="lower",
-        computed_in=("evaluation",),
+        evaluator="phones",
         meaning="How far the phones that pocketsphinx (US English) recognises in the result differ from "
         "those it recognises in the source; not from what was sung.",
         group="words",
@@ -181,7 +183,8 @@ METRICS: dict[str, Metric] = {
         label="mel-cepstral distortion, dB",
         label_zh="梅尔倒谱失真（dB）",
         better="lower",
-        computed_in=("validation", "evaluation"),
+        computed_in=("validation",),
+        evaluator="likeness",
         meaning="Distance of the spectral envelopes of held-out clips and of their conversion to their own "
         "voice.",
         group="likeness",
@@ -192,7 +195,8 @@ METRICS: dict[str, Metric] = {
         label="DNSMOS OVRL, 1–5",
         label_zh="DNSMOS OVRL（1–5）",
         better="higher",
-        computed_in=("scored_validation", "evaluation"),
+        computed_in=("scored_validation",),
+        evaluator="naturalness",
         meaning="A network's estimate of a listener's score (P.835, overall); made for noisy speech.",
         group="sound",
         digits=2,
@@ -202,7 +206,7 @@ METRICS: dict[str, Metric] = {
         label="DNSMOS P.808, 1–5",
         label_zh="DNSMOS P.808（1–5）",
         better="higher",
-        computed_in=("evaluation",),
+        evaluator="naturalness",
         meaning="The same by the recipe of P.808.",
         group="sound",
         digits=2,
@@ -212,7 +216,7 @@ METRICS: dict[str, Metric] = {
         label="silence leak, dB",
         label_zh="静音泄漏（dB）",
         better="lower",
-        computed_in=("evaluation",),
+        evaluator="silence",
         meaning="Level where the source is silent, relative to that of the singing.",
         group="defects",
         digits=1,
@@ -223,7 +227,7 @@ METRICS: dict[str, Metric] = {
         label="clicks at seams",
         label_zh="接缝处的爆音",
         better="lower",
-        computed_in=("evaluation",),
+        evaluator="clicks",
         meaning="Jumps at the joins of slices, per join; consonants count too.",
         group="defects",
         digits=2,
@@ -234,7 +238,7 @@ METRICS: dict[str, Metric] = {
         label="clicks elsewhere, per minute",
         label_zh="其他爆音（每分钟）",
         better="",
-        computed_in=("evaluation",),
+        evaluator="clicks",
         meaning="Jumps that are at no join; most are consonants.",
         digits=1,
         reference=SOURCE,
@@ -243,7 +247,7 @@ METRICS: dict[str, Metric] = {
         label="loudness, LUFS",
         label_zh="响度（LUFS）",
         better="",
-        computed_in=("evaluation",),
+        evaluator="loudness",
         meaning="Integrated loudness (BS.1770).",
         digits=1,
         reference=SOURCE,
@@ -252,7 +256,7 @@ METRICS: dict[str, Metric] = {
         label="real-time factor",
         label_zh="实时率",
         better="",
-        computed_in=("evaluation",),
+        evaluator="speed",
         meaning="Seconds of work per second of song on this machine, under its present load.",
         digits=2,
     ),
@@ -264,7 +268,7 @@ def computed_in(*places: Place) -> dict[str, Metric]:
     return {name: metric for name, metric in METRICS.items() if set(places) & set(metric.computed_in)}
 
 
-EVALUATION_METRICS = computed_in("evaluation")
+EVALUATION_METRICS = {name: metric for name, metric in METRICS.items() if metric.evaluator}
 SCORED = tuple(computed_in("scored_validation"))
 BEST_BY = tuple(  # what G_best.pth may be chosen by
     name for name, metric in computed_in("validation", "scored_validation").items() if metric.better

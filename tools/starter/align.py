@@ -7,7 +7,6 @@ languages have no labels, and train only the invariance to the speaker.
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
@@ -25,19 +24,14 @@ from tools.starter.generate import RATE, n_units, write_clip
 SOUNDS = Path("/usr/share/asterisk/sounds")
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Decode and align; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.align")
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--transcripts", type=Path, required=True, help="core-sounds-en.txt of asterisk")
     parser.add_argument("--most", type=int, help="prompts of each language (default: all)")
-    return parser
-
-
-@entry_point
-def main(argv: Sequence[str] | None = None) -> int:
-    """Decode and align; return the exit code."""
-    args = get_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     from tqdm import tqdm
 
     lines = args.transcripts.read_text(encoding="utf-8").splitlines()

@@ -12,7 +12,6 @@ its content.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -32,8 +31,9 @@ WIDE_RATE = 44100
 MAX_STEPS = 1_000_000
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train and write; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.base")
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--seconds", type=float, default=600, help="of each voice, at most (%(default)s)")
@@ -42,13 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, help="file (default: the one that train.py --base starter reads)"
     )
-    return parser
-
-
-@entry_point
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train and write; return the exit code."""
-    args = get_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     from tqdm import tqdm
 
     from model_tools.compress import compress_model

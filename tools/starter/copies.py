@@ -7,7 +7,6 @@ Writes WORK/spectra/<speaker>.npz.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,21 +27,16 @@ MOST = {"kokoro": 60, "en_": 150, "_": 24, "flite": 34, "espeak": 2}
 _LARGEST = float(np.log(1.22))  # change of the formants; 1.25 made words less clear
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the copies; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.copies")
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--only", default="*", help="speakers, as a pattern of file names (%(default)s)")
     parser.add_argument("--most", type=int, help="pieces of a speaker (default: by the kind of voice)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    return parser
-
-
-@entry_point
-def main(argv: Sequence[str] | None = None) -> int:
-    """Make the copies; return the exit code."""
-    args = get_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     from tqdm import tqdm
 
     (args.work / "spectra").mkdir(exist_ok=True)

@@ -43,21 +43,16 @@ LJ_TEXTS = {
 }
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the tables; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.evaluate")
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--lj", type=Path, required=True, help="folder with clips of LJ Speech (LJ001-*.wav)")
     parser.add_argument("--song", type=Path, required=True, help="song")
     parser.add_argument("--clips", type=int, default=6, help="of LJ for the first table (%(default)s)")
     parser.add_argument("--weights", type=Path, help="output of tools.starter.write")
-    return parser
-
-
-@entry_point
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the tables; return the exit code."""
-    args = get_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     import torch
 
     from tools.starter import probe, write

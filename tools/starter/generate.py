@@ -6,7 +6,6 @@ every unit (.npy).
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -32,20 +31,15 @@ LANGUAGES = ("gmw/en-US", "gmw/en-US", "gmw/en-US", "gmw/en")  # the labels are 
 FLITE = {"slt": 1.0, "awb": 1.0, "rms": 1.0, "kal16": 0.5}  # voice, and its share of the minutes
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Generate; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.generate")
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--espeak_minutes", type=float, default=60, help="of espeak-ng, in all (%(default)s)")
     parser.add_argument("--flite_minutes", type=float, default=20, help="of each flite voice (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
-    return parser
-
-
-@entry_point
-def main(argv: Sequence[str] | None = None) -> int:
-    """Generate; return the exit code."""
-    args = get_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     from tqdm import tqdm
 
     seconds = 60 * args.espeak_minutes / len(VARIANTS)

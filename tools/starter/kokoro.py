@@ -12,7 +12,6 @@ from Debian's fortunes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -42,8 +41,9 @@ TOPICS = "wisdom literature science work people love food humorists platitudes e
 SHORTEST, LONGEST = 4, 16  # words of a sentence
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Generate; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.kokoro")
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--styles", type=Path, required=True, help="folder package/voices of kokoro-js")
@@ -51,13 +51,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=14, help="of each (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    return parser
-
-
-@entry_point
-def main(argv: Sequence[str] | None = None) -> int:
-    """Generate; return the exit code."""
-    args = get_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     from tqdm import tqdm
 
     styles = find_styles(args.styles)

@@ -6,7 +6,6 @@ tools.starter.train holds out; the sentences are drawn again.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,20 +15,15 @@ import numpy as np
 from modules.common.cli import entry_point, make_parser
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.spoken")
     parser.add_argument("folder", type=Path, help="output folder")
     parser.add_argument("--styles", type=Path, required=True, help="folder package/voices of kokoro-js")
     parser.add_argument("--sentences", type=int, default=10, help="number of sentences (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="as given to tools.starter.kokoro")
-    return parser
-
-
-@entry_point
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write; return the exit code."""
-    args = get_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     import soundfile
 
     from modules.common.files import write_text

@@ -7,7 +7,6 @@ adversary that identifies the speaker. Run it again to continue.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -32,18 +31,6 @@ UNITS = 200  # of a clip: 4 s
 SHARES = {"kokoro": 0.4, "en_": 0.22, "_": 0.12, "flite": 0.16, "espeak": 0.1}
 HELD = {f"kokoro-{number:03d}" for number in range(3)}  # held-out voices
 _DECAY = 0.995  # of the moving average of the weights, which is saved
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
-    parser = make_parser(__doc__, prog="python -m tools.starter.train")
-    parser.add_argument("work", type=Path, help="folder for all results")
-    parser.add_argument("--minutes", type=float, default=60, help="of training in all (%(default)s)")
-    parser.add_argument("--batch", type=int, default=14, help="clips, each in two voices (%(default)s)")
-    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (%(default)s)")
-    parser.add_argument("--adversary", type=float, default=0.2, help="weight of the speaker (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1)
-    return parser
 
 
 class _Shifted(nn.Conv1d):
@@ -167,7 +154,14 @@ WEIGHTS = {"phones": 1.0, "around": 0.2, "alike": 0.7, "contrast": 0.15, "speake
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; return the exit code."""
-    args = get_parser().parse_args(argv)
+    parser = make_parser(__doc__, prog="python -m tools.starter.train")
+    parser.add_argument("work", type=Path, help="folder for all results")
+    parser.add_argument("--minutes", type=float, default=60, help="of training in all (%(default)s)")
+    parser.add_argument("--batch", type=int, default=14, help="clips, each in two voices (%(default)s)")
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (%(default)s)")
+    parser.add_argument("--adversary", type=float, default=0.2, help="weight of the speaker (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
     corpus = Corpus(args.work, np.random.default_rng(args.seed))
     student = Student(corpus.n_speakers)

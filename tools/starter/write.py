@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +9,13 @@ from pathlib import Path
 from modules.common.cli import entry_point, make_parser
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Parser of the command line."""
-    parser = make_parser(__doc__, prog="python -m tools.starter.write")
-    parser.add_argument("work", type=Path, help="folder for all results")
-    parser.add_argument("--output", type=Path, help="file (default: the one that ppg-starter reads)")
-    return parser
-
-
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Write; return the exit code."""
-    args = get_parser().parse_args(argv)
+    parser = make_parser(__doc__, prog="python -m tools.starter.write")
+    parser.add_argument("work", type=Path, help="folder for all results")
+    parser.add_argument("--output", type=Path, help="file (default: the one that ppg-starter reads)")
+    args = parser.parse_args(argv)
     import torch
     from safetensors.torch import save_file
 

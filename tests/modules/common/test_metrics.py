@@ -8,7 +8,7 @@ import pytest
 from evaluation.evaluators import EVALUATORS
 from evaluation.validation import build_scorer
 from modules.common.errors import ConfigError
-from modules.common.metrics import BEST_BY, METRICS, SCORED, computed_in
+from modules.common.metrics import BEST_BY, EVALUATION_METRICS, METRICS, SCORED, computed_in
 from modules.config import TrainConfig
 from training.early_stopping import BestTracker
 from webui.language import in_language
@@ -18,9 +18,8 @@ from webui.training.tab import metrics_table
 ROOT = Path(__file__).parents[3]
 
 
-def test_each_evaluation_metric_has_one_evaluator():
-    filled = [name for spec in EVALUATORS.values() for name in spec.metrics]
-    assert sorted(filled) == sorted(computed_in("evaluation"))
+def test_evaluators_and_evaluation_metrics_name_each_other():
+    assert {metric.evaluator for metric in EVALUATION_METRICS.values()} == EVALUATORS.keys()
 
 
 def test_the_scorer_of_validations_fills_what_the_table_says(tmp_path):

@@ -12,7 +12,6 @@ import torch
 from diffusion.samplers import SAMPLERS, check_method, methods
 from diffusion.samplers.base import time_grid, visits
 from diffusion.schedule import NoiseSchedule, StraightPath
-from modules.common.errors import ConfigError
 from tests.diffusion.tiny import MELS, mels, song, tiny
 
 NAMES = list(SAMPLERS)
@@ -250,12 +249,6 @@ def test_the_table_lists_what_a_configuration_may_say():
     assert methods("Diffusion")[0] == "dpm-solver++" and "ancestral" not in methods("Diffusion")
     assert methods("ReFlow") == ("euler", "rk4")
     assert check_method("", "ReFlow") == "euler" and check_method("unipc", "Diffusion") == "unipc"
-    with pytest.raises(ConfigError, match="use dpm-solver"):
-        check_method("nonsense", "Diffusion")
-    with pytest.raises(ConfigError, match="euler, rk4 .*belongs to models of type Diffusion"):
-        check_method("ddim", "ReFlow")
-    with pytest.raises(ConfigError, match="speedup 1"):
-        check_method("ancestral", "Diffusion")
 
 
 def test_listing_the_samplers_loads_no_torch():

@@ -38,60 +38,47 @@ def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "words"),
-    [
+def fails(error):
+    @entry_point
+    def main(argv=None):
+        raise error
+
+    return main([])
+
+
+def test_a_mistake_is_one_line_and_an_exit_code(capsys):
+    for error, code, words in [
         (AudioError("a.wav is empty"), 2, "a.wav is empty"),
         (KeyboardInterrupt(), 130, "run the same command for the rest"),
         (OSError(errno.ENOSPC, "full", "b.pt"), 2, "no space left on the disk while writing b.pt"),
         (PermissionError(errno.EACCES, "Permission denied", "b.pt"), 2, "b.pt: Permission denied"),
         (PermissionError(errno.EACCES, "In use", ".b.tmp", None, "b.pt"), 2, " b.pt: In use"),
-    ],
-)
-def test_a_mistake_is_one_line_and_an_exit_code(capsys, error, code, words):
+    ]:
+        assert fails(error) == code
+        message = capsys.readouterr().err.strip()
+        assert words in message and "\n" not in message
+    for bug in (ZeroDivisionError(), OSError(errno.EINVAL, "of no file")):  # keeps its traceback
+        with pytest.raises(type(bug)):
+            fails(bug)
+
+
+def test_a_file_that_the_system_refuses_is_one_line_with_its_own_name(tmp_path, capsys):
     @entry_point
-    def main(argv=None):
-        raise error
+    def main(argv):
+        write_json(tmp_path / argv[0], {})
 
-    assert main([]) == code
-    message = capsys.readouterr().err.strip()
-    assert words in message and "\n" not in message
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("a file/x.json", "a file"),
-        ("x" * 300, "File name too long"),
-        ("full.json", "no space left on the disk while writing"),
-    ],
-)
-def test_a_file_that_the_system_refuses_is_one_line_with_its_own_name(tmp_path, capsys, name, words):
     (tmp_path / "a file").touch()
-    if name == "full.json":
-        if not os.path.exists("/dev/full"):
-            pytest.skip("needs /dev/full, a disk that is always full")
-        with replacing(tmp_path / name) as temporary:  # learn its name
+    refused = {"a file/x.json": "a file", "x" * 300: "File name too long"}
+    if os.path.exists("/dev/full"):  # a disk that is always full
+        with replacing(tmp_path / "full.json") as temporary:  # learn its name
             temporary.touch()
         temporary.symlink_to("/dev/full")
-
-    @entry_point
-    def main(argv=None):
-        write_json(tmp_path / name, {})
-
-    assert main([]) == 2
-    message = capsys.readouterr().err.strip()
-    assert words in message and str(tmp_path) in message and "tmp." not in message and "\n" not in message
-
-
-@pytest.mark.parametrize("bug", [ZeroDivisionError(), OSError(errno.EINVAL, "of no file")])
-def test_a_bug_keeps_its_traceback(bug):
-    @entry_point
-    def main(argv=None):
-        raise bug
-
-    with pytest.raises(type(bug)):
-        main([])
+        refused["full.json"] = "no space left on the disk while writing"
+    for name, words in refused.items():
+        assert main([name]) == 2
+        message = capsys.readouterr().err.strip()
+        assert words in message and str(tmp_path) in message
+        assert "tmp." not in message and "\n" not in message
 
 
 def test_text_has_the_same_line_ends_on_every_system(tmp_path):

@@ -106,14 +106,21 @@ def split(clips: Sequence[Path], speaker: str) -> tuple[list[Path], list[Path]]:
     return sorted(shuffled[n_validation:]), sorted(shuffled[:n_validation])
 
 
-def fill_config(
-    config: dict[str, Any], spk: dict[str, int], args: argparse.Namespace, encoder: EncoderSpec
+def fill_templates(
+    config: dict[str, Any],
+    diffusion: dict[str, Any],
+    spk: dict[str, int],
+    args: argparse.Namespace,
+    encoder: EncoderSpec,
+    ckpt: str,
 ) -> None:
-    """Enter the choices of this run into the template of config.json."""
-    config["data"] |= {
-        "training_files": Path(args.train_list).as_posix(),
-        "validation_files": Path(args.val_list).as_posix(),
-    }
+    """Enter the choices of this run into the templates of config.json and diffusion.yaml."""
+    for template in (config, diffusion):
+        template["data"] |= {
+            "training_files": Path(args.train_list).as_posix(),
+            "validation_files": Path(args.val_list).as_posix(),
+        }
+        template["spk"] = spk
     config["train"]["vol_aug"] = args.vol_aug
     config["model"] |= {
         "n_speakers": len(spk),
@@ -129,29 +136,12 @@ def fill_config(
             "gin_channels": max(256, encoder.ssl_dim),
             "filter_channels": encoder.ssl_dim if encoder.ssl_dim > 256 else 768,
         }
-    config["spk"] = spk
-
-
-def fill_diffusion(
-    config: dict[str, Any],
-    spk: dict[str, int],
-    args: argparse.Namespace,
-    encoder: EncoderSpec,
-    ckpt: str,
-) -> None:
-    """Enter the choices of this run into the template of diffusion.yaml."""
-    config["data"] |= {
-        "training_files": Path(args.train_list).as_posix(),
-        "validation_files": Path(args.val_list).as_posix(),
-        "encoder": args.speech_encoder,
-        "encoder_out_channels": encoder.ssl_dim,
-    }
-    config["model"]["n_spk"] = len(spk)
+    diffusion["data"] |= {"encoder": args.speech_encoder, "encoder_out_channels": encoder.ssl_dim}
+    diffusion["model"]["n_spk"] = len(spk)
     if args.reflow:
-        config["model"]["type"] = "ReFlow"
-        config["infer"]["method"] = ""  # the best for the type
-    config["vocoder"] = {"type": args.vocoder, "ckpt": ckpt}
-    config["spk"] = spk
+        diffusion["model"]["type"] = "ReFlow"
+        diffusion["infer"]["method"] = ""  # the default of the type
+    diffusion["vocoder"] = {"type": args.vocoder, "ckpt": ckpt}
 
 
 def write_config(path: Path, text: str) -> None:
@@ -211,9 +201,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     template = "_tiny_template" if args.tiny else "_template"
     config = json.loads((TEMPLATES / f"config{template}.json").read_text(encoding="utf-8"))
-    fill_config(config, spk, args, encoder)
     diffusion = yaml.safe_load((TEMPLATES / f"diffusion{template}.yaml").read_text(encoding="utf-8"))
-    fill_diffusion(diffusion, spk, args, encoder, ckpt)
+    fill_templates(config, diffusion, spk, args, encoder, ckpt)
 
     for path, clips in ((args.train_list, training), (args.val_list, validation)):
         write_text(path, "".join(f"{clip.as_posix()}\n" for clip in clips))

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import add_device, entry_point, make_parser
+from modules.common.cli import add_training_flags, entry_point, make_parser
 
 if TYPE_CHECKING:
     from modules.config import Config, TrainConfig
@@ -39,15 +39,8 @@ Next step:   python inference_main.py -m logs/44k/G_<step>.pth -n <song> -s <spe
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
-    parser.add_argument("-c", "--config", default="configs/config.json", help="configuration (%(default)s)")
+    add_training_flags(parser, "configs/config.json")
     parser.add_argument("-m", "--model", default="44k", help="name of the run: logs/<model> (%(default)s)")
-    add_device(parser)
-    parser.add_argument(
-        "--max_minutes",
-        type=float,
-        default=0.0,
-        help="stop when the run has taken this long, all sessions included; 0: no limit",
-    )
     parser.add_argument(
         "--base",
         metavar="FILE",
@@ -84,6 +77,7 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
     from training.base_model import AUTO_NAME, STARTER_ENCODER, STARTER_NAME, find_base, find_fitting_base
     from training.data.filelist import checked_clips
     from training.loop import Trainer
+    from training.summary import describe_result, describe_run
     from training.tasks.glow import GlowTask
 
     folder = Path("logs") / args.model
@@ -106,24 +100,12 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
                 "f0_range": f0_ranges(progress_bar(training, desc="F0 range", unit="clip")),
             },
         )
-        n_parameters = sum(p.numel() for p in task.model.parameters())
-        processes = f" in each of {context.size} processes" if context.size > 1 else ""
-        print(
-            f"{len(training)} training and {len(validation)} validation clips; "
-            f"{n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on {context.device.type}"
-            f"{processes}; "
-            f"{trainer.epochs.n_steps} steps per epoch, {trainer.epochs.padding():.1%} padding"
-        )
+        print(describe_run(trainer, len(training), len(validation)))
         if trainer.state.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:
             print(f"training from scratch; made with --tiny, it could start with --base {STARTER_NAME}")
-    progress = trainer.run()
+    trainer.run()
     if context.is_main:
-        print(f"trained {progress.step} steps: {trainer.checkpoints.path(progress.step)}")
-        if trainer.tracker.best is not None:
-            print(
-                f"best {trainer.tracker.best_by} {trainer.tracker.best:.4g} at step "
-                f"{trainer.tracker.best_step}: {trainer.checkpoints.best}"
-            )
+        print(describe_result(trainer))
     return 0
 
 

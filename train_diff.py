@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules.common.cli import add_device, entry_point, make_parser
+from modules.common.cli import add_training_flags, entry_point, make_parser
 
 if TYPE_CHECKING:
     from diffusion.config import DiffusionConfig
@@ -39,16 +39,7 @@ Next step:   python inference_main.py -shd -dm logs/44k/diffusion/model_<step>.p
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
-    parser.add_argument(
-        "-c", "--config", default="configs/diffusion.yaml", help="configuration (%(default)s)"
-    )
-    add_device(parser, "the configuration's, else detected automatically")
-    parser.add_argument(
-        "--max_minutes",
-        type=float,
-        default=0.0,
-        help="stop when the run has taken this long, all sessions included; 0: no limit",
-    )
+    add_training_flags(parser, "configs/diffusion.yaml", "the configuration's, else detected automatically")
     return parser
 
 
@@ -89,6 +80,7 @@ def _train(args: argparse.Namespace, config: DiffusionConfig, context: Distribut
     from modules.common.files import write_text
     from training.data.filelist import checked_clips
     from training.loop import Trainer
+    from training.summary import describe_result, describe_run
     from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
 
     text = Path(args.config).read_text(encoding="utf-8-sig")
@@ -101,21 +93,11 @@ def _train(args: argparse.Namespace, config: DiffusionConfig, context: Distribut
     if context.is_main:
         # only now is it certain that the configuration fits the checkpoints
         write_text(folder / "config.yaml", text)
-        n_parameters = sum(p.numel() for p in task.model.parameters())
-        processes = f" in each of {context.size} processes" if context.size > 1 else ""
-        print(
-            f"{config.model.type}: {len(task.training_set.clips)} training and {len(validation)} validation "
-            f"clips; {n_parameters / 1e6:.1f} M parameters, {trainer.precision.name} on "
-            f"{context.device.type}{processes}; {trainer.epochs.n_steps} steps per epoch"
-        )
-    progress = trainer.run()
+        n_training = len(task.training_set.clips)
+        print(f"{config.model.type}: {describe_run(trainer, n_training, len(validation))}")
+    trainer.run()
     if context.is_main:
-        print(f"trained {progress.step} steps: {trainer.checkpoints.path(progress.step)}")
-        if trainer.tracker.best is not None:
-            print(
-                f"best {trainer.tracker.best_by} {trainer.tracker.best:.4g} at step "
-                f"{trainer.tracker.best_step}: {trainer.checkpoints.best}"
-            )
+        print(describe_result(trainer))
     return 0
 
 

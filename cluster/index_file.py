@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -30,16 +31,30 @@ _LONGEST_HEADER = 10_000_000  # bytes
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]  # name -> type (a key of _TYPES), shape
 
 
-class FeatureIndex(Protocol):
-    """A retrieval index, open: ours or a published one."""
+class FeatureIndex(ABC):
+    """A retrieval index, open; the vectors are read speaker by speaker.
 
-    encoder: str  # that made the units; empty if not known
-    names: dict[str, int]  # ids by name; empty if not known
+    Attributes:
+        path: The file.
+        encoder: That made the units; empty if not known.
+        names: Speaker ids by name; empty if not known.
+        ids: Of the speakers in it.
+        ssl_dim: D, channels of the units.
+
+    Raises:
+        CheckpointError: It is cut short, damaged, another kind of file, or asks for anything but indexes
+            and arrays.
+    """
+
+    path: Path
+    encoder: str
+    names: dict[str, int]
     ids: set[int]
     ssl_dim: int
 
+    @abstractmethod
     def load(self, speaker: int) -> Vectors:
-        """Vectors of a speaker id."""
+        """Vectors of a speaker id; raises CheckpointError if there are none, or they are damaged."""
 
 
 def open_index(path: Path) -> FeatureIndex:
@@ -88,18 +103,8 @@ class IndexWriter:
         self._file.write(data.view(np.uint8).data)
 
 
-class OwnIndex:
-    """An index file as train_index.py writes it, open; the vectors are read speaker by speaker.
-
-    Attributes:
-        encoder: That made the units.
-        names: Speaker ids by name.
-        ids: Of the speakers in it.
-        ssl_dim: D, channels of the units.
-
-    Raises:
-        CheckpointError: It is cut short, damaged, or another kind of file.
-    """
+class OwnIndex(FeatureIndex):
+    """An index file as train_index.py writes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,8 +132,7 @@ class OwnIndex:
         self.ids = set(numbers)
         self._shapes = shapes
 
-    def load(self, speaker: int) -> Vectors:
-        """Vectors of a speaker id; raises CheckpointError when they are damaged."""
+    def load(self, speaker: int) -> Vectors:  # noqa: D102
         n, dims = self._shapes[f"{speaker}.vectors"]
         if not n:
             raise self._broken(f"it has no units of speaker {speaker}")

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from cluster.index_file import FeatureIndex
 from cluster.search import Vectors
 from modules.common.errors import CheckpointError
 
@@ -40,23 +41,13 @@ class _ParsedIndex:
     ssl_dim: int
 
 
-class PublishedIndex:
-    """A published index file, open.
-
-    Attributes:
-        encoder: Empty, since the file does not tell it.
-        names: Empty, since it knows only ids.
-        ids: Of the speakers in it.
-        ssl_dim: D, channels of the units.
-
-    Raises:
-        CheckpointError: It asks for anything but indexes and arrays (names what), or cannot be read.
-    """
+class PublishedIndex(FeatureIndex):
+    """A published index file, which names neither its encoder nor its speakers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.encoder = ""
-        self.names: dict[str, int] = {}
+        self.names = {}
         from modules.checkpoint.allowlist import Array
 
         content = _read_pickle(path)
@@ -78,8 +69,7 @@ class PublishedIndex:
         if widths:
             raise CheckpointError(f"{path} cannot be read: its speakers have units of different widths")
 
-    def load(self, speaker: int) -> Vectors:
-        """Vectors of a speaker id; raises CheckpointError if there are none, or they are not finite."""
+    def load(self, speaker: int) -> Vectors:  # noqa: D102
         found = self._indexes[speaker]
         if not any(map(len, found.vectors)):
             raise CheckpointError(f"{self.path} has no units of speaker {speaker}")

@@ -39,6 +39,20 @@ def add_device(parser: argparse.ArgumentParser, default: str = "detected automat
     parser.add_argument("-d", "--device", help=f"cpu, cuda, cuda:1, mps (default: {default})")
 
 
+def add_training_flags(
+    parser: argparse.ArgumentParser, config: str, device: str = "detected automatically"
+) -> None:
+    """Add the flags of both trainings; ``config`` and ``device`` are defaults."""
+    parser.add_argument("-c", "--config", default=config, help="configuration (%(default)s)")
+    add_device(parser, device)
+    parser.add_argument(
+        "--max_minutes",
+        type=float,
+        default=0.0,
+        help="stop when the run has taken this long, all sessions included; 0: no limit",
+    )
+
+
 class _LogHandler(logging.StreamHandler):
     """Writes records to stderr, above the progress bars that are drawn there."""
 

@@ -76,8 +76,8 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
     from modules.dataset.features import f0_ranges
     from training.base_model import AUTO_NAME, STARTER_ENCODER, STARTER_NAME, find_base, find_fitting_base
     from training.data.filelist import checked_clips
+    from training.launch import describe_result, describe_run
     from training.loop import Trainer
-    from training.summary import describe_result, describe_run
     from training.tasks.glow import GlowTask
 
     folder = Path("logs") / args.model

@@ -79,8 +79,8 @@ def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch
 def _train(args: argparse.Namespace, config: DiffusionConfig, context: DistributedContext) -> int:
     from modules.common.files import write_text
     from training.data.filelist import checked_clips
+    from training.launch import describe_result, describe_run
     from training.loop import Trainer
-    from training.summary import describe_result, describe_run
     from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
 
     text = Path(args.config).read_text(encoding="utf-8-sig")

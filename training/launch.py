@@ -1,4 +1,4 @@
-"""One process for each GPU of this machine, started with torchrun."""
+"""Launching a run, one process for each GPU of this machine, and the lines printed before and after it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import distributed
 
 from modules.common.errors import ConfigError, TrainingError
+
+if TYPE_CHECKING:
+    from training.loop import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -91,3 +95,25 @@ def check_port(port: str) -> None:
                 f"port {port} is in use, perhaps by another training; choose another train.port in the "
                 "configuration"
             ) from None
+
+
+def describe_run(trainer: Trainer, n_training: int, n_validation: int) -> str:
+    """Numbers of clips, parameters, processes and steps."""
+    n_parameters = sum(p.numel() for p in trainer.task.model.parameters())
+    context, epochs = trainer.context, trainer.epochs
+    processes = f" in each of {context.size} processes" if context.size > 1 else ""
+    return (
+        f"{n_training} training and {n_validation} validation clips; {n_parameters / 1e6:.1f} M parameters, "
+        f"{trainer.precision.name} on {context.device.type}{processes}; {epochs.n_steps} steps per epoch, "
+        f"{epochs.padding():.1%} padding"
+    )
+
+
+def describe_result(trainer: Trainer) -> str:
+    """The last checkpoint, and the best one if there is one."""
+    step, tracker = trainer.progress.step, trainer.tracker
+    lines = [f"trained {step} steps: {trainer.checkpoints.path(step)}"]
+    if tracker.best is not None:
+        best = f"{tracker.best_by} {tracker.best:.4g} at step {tracker.best_step}"
+        lines.append(f"best {best}: {trainer.checkpoints.best}")
+    return "\n".join(lines)

@@ -98,7 +98,7 @@ def test_the_whole_file_that_the_broken_ones_are_made_from(tmp_path):
         ({"nprobe": np.array([1, 2])}, {}, "do not agree"),
     ],
 )
-def test_broken_content_is_told(tmp_path, values, about, message):
+def test_broken_content_is_reported(tmp_path, values, about, message):
     path = tmp_path / "feature_and_index.pkl"
     save_file(arrays(**values), path, {**ABOUT, **about})
     with pytest.raises(CheckpointError, match=message) as caught:

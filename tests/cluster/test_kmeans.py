@@ -94,7 +94,7 @@ def test_malicious_files_are_refused(tmp_path, name, container):
         ({"anna": {"cluster_centers_": np.array([[None]])}}, "a numpy type that is not a number"),
     ],
 )
-def test_other_files_are_told(tmp_path, content, message):
+def test_other_files_are_refused(tmp_path, content, message):
     path = tmp_path / "k.pt"
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=message) as caught:

@@ -177,7 +177,7 @@ def test_the_whole_index_that_the_false_ones_are_made_from(path):
         ({"size": 2**61}, "more values"),
     ],
 )
-def test_false_claims_are_told(path, claims, message):
+def test_false_claims_are_refused(path, claims, message):
     path.write_bytes(dumps(parts(**claims)))
     with pytest.raises(CheckpointError, match=message) as caught:
         open_index(path)

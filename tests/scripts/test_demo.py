@@ -1,4 +1,4 @@
-"""The demo from end to end on a few seconds of singing, and every mistake told before any work."""
+"""The demo from end to end on a few seconds of singing, and every mistake reported before any work."""
 
 import os
 import re

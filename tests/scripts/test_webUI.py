@@ -53,7 +53,7 @@ def served(monkeypatch, tmp_path, capsys):
         ),
     ],
 )
-def test_an_open_door_is_told(served, arguments, words):
+def test_access_from_elsewhere_is_pointed_out(served, arguments, words):
     assert f"everyone who {words}; --auth NAME:PASSWORD asks for a login" in served(*arguments).out
     assert "everyone" not in served(*arguments, "--auth", "anna:secret").out
     assert "everyone" not in served().out

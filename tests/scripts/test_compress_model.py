@@ -23,7 +23,7 @@ from modules.config import load_config
 from modules.dsp.audio import write_audio
 from tests.inference.tiny import write_model
 from tests.support.golden_cases import fill, load_case, voice
-from tests.training.clips import make_clips, with_train
+from tests.training.support.clips import make_clips, with_train
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask

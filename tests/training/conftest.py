@@ -1,6 +1,6 @@
 import pytest
 
-from tests.training.clips import make_clips
+from tests.training.support.clips import make_clips
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from modules.checkpoint import read_checkpoint
-from tests.training.clips import make_clips, with_train
-from tests.training.runs import gradients, trainer
+from tests.training.support.clips import make_clips, with_train
+from tests.training.support.runs import gradients, trainer
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def torchrun(count, what, folder, clips):
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(
-        [*command, "-m", "tests.training.ranks", what, str(folder), *map(str, clips)],
+        [*command, "-m", "tests.training.support.ranks", what, str(folder), *map(str, clips)],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -10,8 +10,8 @@ import torch
 from modules.checkpoint import read_checkpoint
 from modules.common.errors import TrainingError
 from tests.support.processes import wait_until
-from tests.training.clips import CONFIG, make_clips, with_train
-from tests.training.runs import after_each_step, same, stop_at, trainer
+from tests.training.support.clips import CONFIG, make_clips, with_train
+from tests.training.support.runs import after_each_step, same, stop_at, trainer
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,8 @@ def test_a_killed_run_resumes_exactly(clips, tmp_path):
 def test_a_kill_at_any_moment_leaves_complete_checkpoints_only(clips, tmp_path):
     script = (
         "import sys; from pathlib import Path\n"
-        "from tests.training.clips import with_train; from tests.training.runs import trainer\n"
+        "from tests.training.support.clips import with_train\n"
+        "from tests.training.support.runs import trainer\n"
         "config = with_train(max_steps=200, eval_interval=5)\n"
         "trainer([Path(clip) for clip in sys.argv[2:]], sys.argv[1], config).run()\n"
     )

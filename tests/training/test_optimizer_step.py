@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from modules.common.errors import TrainingError
-from tests.training.clips import with_train
-from tests.training.events import Events
-from tests.training.runs import after_each_step, gradients, same, trainer
+from tests.training.support.clips import with_train
+from tests.training.support.events import Events
+from tests.training.support.runs import after_each_step, gradients, same, trainer
 
 
 def test_small_batches_add_up_to_a_large_one(clips, tmp_path):

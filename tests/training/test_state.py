@@ -9,8 +9,8 @@ from torch import nn
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError
 from modules.common.files import replacing
-from tests.training.clips import CONFIG, with_train
-from tests.training.runs import CPU, same, trainer
+from tests.training.support.clips import CONFIG, with_train
+from tests.training.support.runs import CPU, same, trainer
 from training.state import resume_optimizer, rng_state, set_rng_state
 from training.tasks.glow import GlowTask
 

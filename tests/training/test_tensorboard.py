@@ -4,7 +4,7 @@ import matplotlib.image
 import pytest
 import torch
 
-from tests.training.events import Events
+from tests.training.support.events import Events
 from training.tensorboard import TensorBoardLogger
 
 

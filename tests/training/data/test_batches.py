@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from tests.training.clips import make_clips, with_train
 from tests.training.data.test_diffusion_dataset import CPU, configured
+from tests.training.support.clips import make_clips, with_train
 from training.data.batches import collate
 from training.data.dataset import GlowDataset
 from training.data.diffusion_dataset import DiffusionDataset

@@ -7,7 +7,7 @@ import torch
 from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import feature_path, load_mel, load_units
 from modules.dsp.align import align_units
-from tests.training.clips import CONFIG, make_clips, with_train
+from tests.training.support.clips import CONFIG, make_clips, with_train
 from training.data.dataset import GlowDataset
 from training.data.filelist import read_filelist
 

@@ -5,7 +5,7 @@ from diffusion.config import DiffusionConfig, parse_diffusion_config
 from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import augmented, feature_path, load_f0, load_mel, load_units, save_feature
 from modules.dsp.align import align_units
-from tests.training.clips import make_clips
+from tests.training.support.clips import make_clips
 from training.data.batches import collate
 from training.data.diffusion_dataset import DiffusionDataset
 

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import torch
 
 from modules.checkpoint import read_checkpoint
-from tests.training.clips import with_train
+from tests.training.support.clips import with_train
 from training.data.batches import TensorBatch, collate
 from training.distributed import DistributedContext
 from training.loop import Trainer

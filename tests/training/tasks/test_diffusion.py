@@ -9,9 +9,9 @@ from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from modules.dsp.audio import write_audio
 from tests.support.golden_cases import voice
-from tests.training.clips import make_clips
-from tests.training.events import Events
-from tests.training.runs import after_each_step, same, stop_at
+from tests.training.support.clips import make_clips
+from tests.training.support.events import Events
+from tests.training.support.runs import after_each_step, same, stop_at
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features

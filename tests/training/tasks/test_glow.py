@@ -11,8 +11,8 @@ from modules.dsp.audio import write_audio
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.inference.tiny import write_vocoder
 from tests.support.golden_cases import voice
-from tests.training.clips import CONFIG
-from tests.training.events import Events
+from tests.training.support.clips import CONFIG
+from tests.training.support.events import Events
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from modules.checkpoint import write_checkpoint
-from tests.training.clips import with_train
-from tests.training.runs import gradients, trainer
+from tests.training.support.clips import with_train
+from tests.training.support.runs import gradients, trainer
 
 
 def main() -> None:

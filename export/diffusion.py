@@ -39,20 +39,11 @@ def diffusion_graphs(model: Unit2Mel) -> list[Graph]:
         speaker = feed.get("speaker", torch.zeros(1, dtype=torch.int64))
         return model.embed(feed["units"], feed["f0"], feed["volume"], speaker)
 
-    def denoised(feed: Mapping[str, Tensor]) -> Tensor:
-        return model.decoder.network(feed["x"], feed["t"], feed["condition"])
-
-    hop = config.data.hop_length
+    hop, network = config.data.hop_length, model.decoder.network
+    noised: dict[str, Shape] = {"x": mel, "t": (1,), "condition": given}
     return [
         Graph(CONDITION, ConditionGraph(model), inputs, ("condition", given), embedded, hop),
-        Graph(
-            DENOISER,
-            DenoiserGraph(model),
-            {"x": mel, "t": (1,), "condition": given},
-            ("prediction", mel),
-            denoised,
-            hop,
-        ),
+        Graph(DENOISER, network, noised, ("prediction", mel), lambda feed: network(**feed), hop),
     ]
 
 
@@ -102,25 +93,3 @@ class ConditionGraph(nn.Module):
         if speaker is None:
             speaker = torch.zeros(1, dtype=torch.int64)
         return self.model.embed(units, f0, volume, speaker)
-
-
-class DenoiserGraph(nn.Module):
-    """Denoiser of a sampler: predicts noise, or the velocity of a rectified flow.
-
-    Args:
-        model: To be copied.
-    """
-
-    def __init__(self, model: Unit2Mel) -> None:
-        super().__init__()
-        self.network = copy.deepcopy(model.decoder.network)
-
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """Return the prediction (1, M, N).
-
-        Args:
-            x: (1, M, N), the noised mel, normalised.
-            t: (1,), the time in steps, not only whole ones.
-            condition: (1, H, N).
-        """
-        return self.network(x, t, condition)

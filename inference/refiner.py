@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -79,7 +76,7 @@ class Refiner:
             speedup=options.diffusion_speedup,
             noise=noise.to(self.device)[None],
             generator=generator,
-            progress=_shares(report),
+            progress=lambda done, total: report(done / (total + 1)),  # the vocoder comes last
         )[0]
         if not torch.isfinite(refined).all():
             raise CheckpointError(f"{options.diffusion_model_path} gives NaN; use an earlier checkpoint")
@@ -91,27 +88,24 @@ class Refiner:
         Raises:
             ConfigError: It does not know a speaker with a share.
         """
+        ours = [speaker] if isinstance(speaker, int) else np.flatnonzero(speaker.any(0)).tolist()
+        for number in ours:
+            if number not in self._ids:
+                name, known = self._voice.speaker_name(number), ", ".join(self.config.spk)
+                raise ConfigError(
+                    f"the diffusion model does not know the speaker {name!r}; it knows: {known}"
+                )
         if isinstance(speaker, int):
-            return self._number(speaker)
+            return self._ids[speaker]
         shares = np.zeros((len(speaker), self.config.model.n_spk), np.float32)
-        for ours in np.flatnonzero(speaker.any(0)).tolist():
-            shares[:, self._number(ours)] += speaker[:, ours]
+        for number in ours:
+            shares[:, self._ids[number]] += speaker[:, number]
         return shares
-
-    def _number(self, ours: int) -> int:
-        if ours not in self._ids:
-            name, known = self._voice.speaker_name(ours), ", ".join(self.config.spk)
-            raise ConfigError(f"the diffusion model does not know the speaker {name!r}; it knows: {known}")
-        return self._ids[ours]
 
 
 def speaker_tensor(speaker: int | np.ndarray) -> Tensor:
     """The target speaker as the models take it: the id (1,), or shares (1, N, S)."""
     return torch.tensor([speaker]) if isinstance(speaker, int) else torch.from_numpy(speaker)[None]
-
-
-def _shares(report: Report) -> Callable[[int, int], Any]:
-    return lambda done, total: report(done / (total + 1))  # the vocoder is still to come
 
 
 def _speaker_ids(config: DiffusionConfig, voice: Config) -> dict[int, int]:

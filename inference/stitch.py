@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -78,11 +79,11 @@ def plan(
         short = max(0, min(fade, free // 2))  # the other end may need as much
         return range(cut, cut + short) if left.silent else range(cut - short, cut)
 
-    joins = [shared(left, right) for left, right in zip(tiles, tiles[1:], strict=False)]
+    joins = [shared(left, right) for left, right in pairwise(tiles)]
     edges = [range(0), *joins, range(tiles[-1].end, tiles[-1].end)] if tiles else []
     return [
         Chunk(before.start, after.stop, tile.silent, len(before), len(after))
-        for tile, before, after in zip(tiles, edges, edges[1:], strict=False)
+        for tile, (before, after) in zip(tiles, pairwise(edges), strict=True)
     ]
 
 
@@ -94,8 +95,8 @@ def _cut_ranges(ranges: Sequence[Range], longest_silence: int, clip: int) -> tup
         step = longest_silence if piece.silent else clip
         cuts = range(piece.start + step, piece.end, step) if step else range(0)
         forced.update(cuts)
-        bounds = [piece.start, *cuts, piece.end]
-        tiles += [Range(start, end, piece.silent) for start, end in zip(bounds, bounds[1:], strict=False)]
+        bounds = pairwise([piece.start, *cuts, piece.end])
+        tiles += [Range(start, end, piece.silent) for start, end in bounds]
     return tiles, forced
 
 

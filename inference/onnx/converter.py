@@ -16,7 +16,7 @@ import onnxruntime
 
 from diffusion.compatibility import check_encoder
 from inference.noise import frame_noise
-from inference.onnx.vocoder import GraphVocoder
+from inference.onnx.vocoder import GraphVocoder, source_draws
 from inference.options import ConvertOptions
 from inference.pipeline import Report, Segment, SongConverter
 from modules.common.errors import CheckpointError, ConfigError
@@ -24,7 +24,7 @@ from modules.config import Config
 from modules.f0_predictor import F0_PREDICTORS
 from modules.onnx.manifest import MELODY, MODEL, VOCODER, Sidecar, read_sidecar
 from modules.onnx.session import open_session, run
-from vdecoder.draws import N_HARMONICS, initial_phase, source_generator
+from vdecoder.draws import N_HARMONICS
 from vdecoder.world_synthesis import WorldSynthesis
 from vencoder import ENCODERS
 
@@ -75,7 +75,9 @@ class OnnxConverter(SongConverter):
         noise = frame_noise(segment.first, segment.n_frames, self.config.data.n_mels)
         scaled = {**feed, "noise": noise[None] * np.float32(self.options.noise_scale)}
         if self._vocoder is None:
-            return self._run(self._model, {**scaled, **self._source(segment.n_frames)}, MODEL)[0]
+            phase, draws = source_draws(segment.n_frames * self.config.data.hop_length)
+            source = {"phase": phase.astype(np.float32), "source_noise": draws}
+            return self._run(self._model, {**scaled, **source}, MODEL)[0]
         mel = self._run(self._model, scaled, MODEL)[0]
         report(0.5)
         audio: np.ndarray = self._vocoder(mel, feed["f0"][0], segment.uv)
@@ -94,13 +96,6 @@ class OnnxConverter(SongConverter):
         if model.vol_embedding:
             feed["volume"] = segment.volume[None]
         return {name: np.ascontiguousarray(track, np.float32) for name, track in feed.items()}
-
-    def _source(self, n_frames: int) -> Feed:
-        """Random inputs of the sine source inside a fused graph."""
-        generator = source_generator()
-        phase = initial_phase(generator)[None].astype(np.float32)
-        noise = generator.standard_normal((1, n_frames * self.config.data.hop_length), np.float32)
-        return {"phase": phase, "source_noise": noise}
 
     def _run(self, session: onnxruntime.InferenceSession, feed: Feed, file: str) -> np.ndarray:
         """Run a graph; its output must be finite."""

@@ -15,6 +15,12 @@ from vdecoder.draws import N_HARMONICS, initial_phase, source_generator
 _PIECE = 512  # frames
 
 
+def source_draws(n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random inputs of the sine source: phase (1, 9), cycles, float64, and noise (1, T), float32."""
+    generator = source_generator()
+    return initial_phase(generator)[None], generator.standard_normal((1, n_samples), np.float32)
+
+
 class GraphVocoder:
     """A neural vocoder as a graph.
 
@@ -42,9 +48,7 @@ class GraphVocoder:
         """Synthesize (N * hop_length,), float32, from mel (M, N), F0 (N,) in Hz and uv (N,)."""
         hop, n_frames = self.hop_length, len(f0)
         voiced = np.where(uv > 0.5, f0, 0).clip(0).astype(np.float32)
-        generator = source_generator()
-        initial = initial_phase(generator)
-        noise = generator.standard_normal((1, n_frames * hop), np.float32)
+        initial, noise = source_draws(n_frames * hop)
         cycles = np.cumsum(voiced.astype(np.float64) * hop / self.sampling_rate)
         audio = np.empty(n_frames * hop, np.float32)
         for first in range(0, n_frames, self.piece):
@@ -57,7 +61,7 @@ class GraphVocoder:
                     "mel": np.ascontiguousarray(mel[None, :, start:stop], np.float32),
                     "f0": voiced[None, start:stop],
                     "source_noise": noise[:, start * hop : stop * hop],
-                    "phase": phase[None].astype(np.float32),
+                    "phase": phase.astype(np.float32),
                 }
             )
             skipped = (first - start) * hop

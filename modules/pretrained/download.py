@@ -18,6 +18,7 @@ import logging
 import re
 import shutil
 import time
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -186,12 +187,12 @@ def _read_answer(
 
 
 def _receive(response: requests.Response, part: Path, start: int, total: int | None) -> None:
-    options = {"unit": "B", "unit_scale": True, "mininterval": 0.5, "leave": True}
+    name = Path(urllib.parse.urlsplit(response.url).path).name
+    bar = progress_bar(
+        desc=name, total=total, initial=start, unit="B", unit_scale=True, mininterval=0.5, leave=True
+    )
     try:
-        with (
-            open(part, "r+b" if start else "wb") as file,
-            progress_bar(total=total, initial=start, **options) as bar,
-        ):
+        with bar, open(part, "r+b" if start else "wb") as file:
             file.seek(start)
             for block in response.iter_content(BLOCK):
                 if file.tell() == 0 and _NO_MODEL.match(block):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import struct
 import tarfile
@@ -68,19 +67,8 @@ def _overlapping(path: Path) -> None:
         file._didModify = True  # type: ignore[attr-defined]  # so that the list is written again
 
 
-def _unfolding(path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("archive/data.pkl", tensor_pickle((50_000_000,), (1,), 0, 50_000_000))
-        file.writestr("archive/data/0", bytes(200_000_000))
-
-
-def _unfolding_pickle(path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("archive/data.pkl", _program(b"]" * 100_000_000))
-
-
-def _many_members(path: Path) -> None:
-    write_zip(path, _program(b""), {str(number): b"" for number in range(100_000)})
+def _unfolding(path: Path, pickled: bytes, length: int = 0) -> None:
+    write_zip(path, pickled, {"0": bytes(length)}, compression=zipfile.ZIP_DEFLATED)
 
 
 def _claimed_size(path: Path) -> None:
@@ -95,19 +83,19 @@ def _record_length(length: int) -> Callable[[Path], object]:
     return lambda path: write_legacy(path, tensor_pickle(), {"0": struct.pack("<q", length) + bytes(24)})
 
 
+def _tar_storages(n_values: int) -> bytes:
+    values = struct.pack("<q", n_values) + bytes(24)
+    return pickle.dumps(1, 2) + pickle.dumps((1, "cpu", torch.FloatStorage), 2) + values + pickle.dumps([], 2)
+
+
 def _tar_storage(n_values: int) -> Callable[[Path], object]:
-    storage = (
-        pickle.dumps(1, 2) + pickle.dumps((1, "cpu", torch.FloatStorage), 2) + struct.pack("<q", n_values)
-    )
-    return lambda path: write_tar(path, _program(b""), storage + bytes(24) + pickle.dumps([], 2))
+    return lambda path: write_tar(path, _program(b""), _tar_storages(n_values))
 
 
 def _tar_tensor(n_dims: int, *numbers: int) -> Callable[[Path], object]:
-    storage = pickle.dumps(1, 2) + pickle.dumps((1, "cpu", torch.FloatStorage), 2) + struct.pack("<q", 6)
-    storage += bytes(24) + pickle.dumps([], 2)
-    tensor = pickle.dumps(1, 2) + pickle.dumps((2, 1, torch.FloatTensor), 2) + struct.pack("<ii", n_dims, 0)
-    tensor += struct.pack(f"<{len(numbers)}q", *numbers)
-    return lambda path: write_tar(path, _program(b"", b"X\x01\x00\x00\x002Q"), storage, tensor)
+    tensor = pickle.dumps(1, 2) + pickle.dumps((2, 1, torch.FloatTensor), 2)
+    tensor += struct.pack(f"<ii{len(numbers)}q", n_dims, 0, *numbers)
+    return lambda path: write_tar(path, _program(b"", b"X\x01\x00\x00\x002Q"), _tar_storages(6), tensor)
 
 
 def _tar_header(size: bytes) -> Callable[[Path], object]:
@@ -116,14 +104,6 @@ def _tar_header(size: bytes) -> Callable[[Path], object]:
         path.write_bytes(header[:124] + size.ljust(12, b"\0") + header[136:] + bytes(1024))
 
     return write
-
-
-def _many_storages(path: Path) -> None:
-    write_tar(path, _program(b""), pickle.dumps(2**40, 2))
-
-
-def _tensors_header(length: int, text: bytes = b"{") -> Callable[[Path], object]:
-    return lambda path: path.write_bytes(length.to_bytes(8, "little") + text)
 
 
 def _sharing(n: int) -> bytes:
@@ -143,6 +123,7 @@ _CLAIMED_ARRAY = _RECONSTRUCT + b"(K\x01%s" + _FLOATS + b"\x89C\x04\0\0\0\0tb"
 _LONG_BYTES = b"B" + (4_000_000).to_bytes(4, "little") + bytes(4_000_000) + b"q\x000"
 _ARRAY_OF_IT = _RECONSTRUCT + b"(K\x01J\x40\x42\x0f\x00\x85" + _FLOATS + b"\x89h\x00tb"
 _BIG_NUMBER = b"\x8b" + (2_000_000).to_bytes(4, "little") + b"\x01" * 2_000_000 + b"q\x00"
+_LARGE_TENSOR = tensor_pickle((50_000_000,), (1,), 0, 50_000_000)
 _REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
 _STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ"
 
@@ -216,9 +197,9 @@ DOS_PAYLOADS: dict[str, Callable[[Path], object]] = {
     "no values of a huge shape": _tensor(size=(0, 2**47, 2**47), stride=(0, 0, 0)),
     "one record for 3 000 tensors": _shared,
     "members in one place": _overlapping,
-    "a member that unfolds": _unfolding,
-    "a pickle that unfolds": _unfolding_pickle,
-    "100 000 members": _many_members,
+    "a member that unfolds": lambda path: _unfolding(path, _LARGE_TENSOR, 200_000_000),
+    "a pickle that unfolds": lambda path: _unfolding(path, _program(b"]" * 100_000_000)),
+    "100 000 members": lambda path: write_zip(path, _program(b""), {str(n): b"" for n in range(100_000)}),
     "a member of 4 GB": _claimed_size,
     "a record of 2**62 values": _record_length(2**62),
     "a record of -1 values": _record_length(-1),
@@ -231,9 +212,9 @@ DOS_PAYLOADS: dict[str, Callable[[Path], object]] = {
     "a tar member of 8 GB": _tar_header(b"77777777777"),
     "a tar member of a negative size": _tar_header(b"-1000"),
     "a tar member of a huge size": _tar_header(b"\x80" + b"\xff" * 11),
-    "2**40 storages in a tar": _many_storages,
-    "a header of 16 EB": _tensors_header(2**64 - 1),
-    "a header of nothing": _tensors_header(1),
+    "2**40 storages in a tar": lambda path: write_tar(path, _program(b""), pickle.dumps(2**40, 2)),
+    "a header of 16 EB": lambda path: path.write_bytes(b"\xff" * 8 + b"{"),
+    "a header of nothing": lambda path: path.write_bytes((1).to_bytes(8, "little") + b"{"),
     "a header of lists": lambda path: path.write_bytes(
         (2_000_000).to_bytes(8, "little") + b'{"a":' + b"[" * 1_999_995
     ),
@@ -253,4 +234,4 @@ def _many_tensors(path: Path, n: int) -> None:
 def _two_pickles(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         for name in ("a", "b"):
-            file.writestr(f"{name}/data.pkl", io.BytesIO(_program(b"")).getvalue())
+            file.writestr(f"{name}/data.pkl", _program(b""))

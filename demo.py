@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,9 +277,10 @@ def _report(song: DemoSong, key: int, speaker: str, workspace: Path) -> str:
     """Draw the picture; text of where everything is and how well the melody was kept."""
     from evaluation.conversions import SourceSong
     from evaluation.evaluators.pitch import pitch_score
-    from evaluation.picture import write_comparison
+    from evaluation.picture import draw_comparison
     from inference.options import ConvertOptions
     from inference.output import result_name
+    from modules.common.files import replacing
     from modules.dsp.f0 import transpose
 
     options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
@@ -294,9 +294,8 @@ def _report(song: DemoSong, key: int, speaker: str, workspace: Path) -> str:
         f"{song.path.name} (source)": (song.audio, sung),
         f"in the voice of {speaker}": (result.audio, transpose(sung, key)),
     }
-    with warnings.catch_warnings():  # of letters that matplotlib's own font lacks, and draws as boxes
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        write_comparison(picture, panels, RATE)
+    with replacing(picture) as path:
+        path.write_bytes(draw_comparison(panels, RATE))
     return (
         f"\nresult   {result.path}\npicture  {picture}\n"
         f"F0 within 50 cents: {score.value:.3f} (WORLD resynthesis of the source: {score.reference:.3f}); "

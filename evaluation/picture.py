@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from modules.common.files import replacing
 from modules.config import DataConfig
 from modules.dsp.mel import LogMel
 
 MAX_SECONDS = 30
-
-
-def write_comparison(
-    path: str | Path,
-    panels: dict[str, tuple[np.ndarray, np.ndarray]],
-    sampling_rate: int,
-    hop_length: int = 512,
-) -> None:
-    """Write :func:`draw_comparison` to the PNG ``path``."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(draw_comparison(panels, sampling_rate, hop_length))
 
 
 def draw_comparison(

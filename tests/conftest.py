@@ -7,3 +7,5 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch  # noqa: E402 - after the variable above
 
 torch.set_num_threads(1)
+
+from tests.support.scripts import prepared, script, workspace  # noqa: E402, F401 - fixtures

@@ -17,7 +17,7 @@ DIMS = 12
 
 
 def draw(n: int, dims: int = DIMS, seed: int = 0) -> np.ndarray:
-    """Return frames (n, D) around a few centres, as units are."""
+    """Frames (n, D) around a few centres, as units are."""
     rng = np.random.default_rng(seed)
     centres = 3.0 * np.random.default_rng(99).standard_normal((20, dims))
     return (centres[rng.integers(20, size=n)] + rng.standard_normal((n, dims))).astype(np.float32)

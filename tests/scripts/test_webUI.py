@@ -26,7 +26,7 @@ def test_only_this_machine_unless_asked():
 
 @pytest.fixture
 def served(monkeypatch, tmp_path, capsys):
-    """Return what serves a page that ends at once, and returns what was said."""
+    """Run the script with a page that ends at once; return its output."""
 
     def serve(root, session, server, debug):
         return SimpleNamespace(local_url="http://here/", share_url=None, block_thread=lambda: None)

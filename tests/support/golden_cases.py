@@ -25,7 +25,7 @@ def _generator(seed: int) -> np.random.Generator:
 
 
 def fill(name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
-    """Return the array that stands for the published tensor ``name``."""
+    """The array that stands for the published tensor ``name``."""
     shape = tuple(shape)
     if not dtype.startswith("float"):
         return np.zeros(shape, dtype)
@@ -46,13 +46,13 @@ def fill(name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarra
 
 
 def signal(name: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
-    """Return float32 noise of standard deviation ``scale``, fixed by ``name``."""
+    """Float32 noise of standard deviation ``scale``, fixed by ``name``."""
     noise = _generator(zlib.crc32(f"input:{name}".encode())).standard_normal(shape, dtype=np.float32)
     return (scale * noise).astype(np.float32)
 
 
 def voice(seconds: float, sample_rate: int, f0: float = 220.0) -> np.ndarray:
-    """Return the test voice of the goldens: gliding harmonics, noise bursts and rests."""
+    """The test voice of the goldens: gliding harmonics, noise bursts and silence."""
     t = np.arange(round(seconds * sample_rate)) / sample_rate
     contour = f0 * 2.0 ** (0.5 + 0.5 * np.sin(np.pi * t))
     phase = 2 * np.pi * np.cumsum(contour) / sample_rate
@@ -75,7 +75,7 @@ class Case:
         return self.arrays[name]
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the published checkpoint's tensors, filled by name."""
+        """The published checkpoint's tensors, filled by name."""
         skip = self.manifest.get("not_filled", [])
         return {
             name: torch.from_numpy(fill(name, tuple(shape), dtype))

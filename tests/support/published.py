@@ -1,7 +1,7 @@
 """Published model files, made here: the goldens' reduced models in the published containers.
 
-Nobody can commit gigabytes of weights; these files have the published layout,
-down to the pickled fairseq classes, with tensors filled by name. What reads
+Gigabytes of weights cannot be committed; these files have the published layout,
+down to the pickled fairseq classes, with tensors filled by name. Whatever reads
 them reads the real ones.
 """
 
@@ -110,7 +110,7 @@ def write_encoder(name: str, folder: Path, case_name: str | None = None) -> Path
 
 
 def fairseq_config(case_name: str) -> dict[str, Any]:
-    """Return the configuration that a fairseq checkpoint of the case holds."""
+    """The configuration in a fairseq checkpoint of the case."""
     config = load_case(case_name).manifest["config"]
     return {"model": config["reduced"], "task": config["task"]}
 

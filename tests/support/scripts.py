@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import preprocess_hubert_f0
 from modules.dsp.audio import write_audio
 from tests.support.golden_cases import voice
 
@@ -39,6 +38,8 @@ def configure(train=(), **model) -> None:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
     """Two clips through step 3, one for training."""
+    import preprocess_hubert_f0
+
     folder = tmp_path_factory.mktemp("prepared")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

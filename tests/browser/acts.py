@@ -1,4 +1,4 @@
-"""What somebody in front of the page does: choose, press, unfold, read. Only what is seen counts."""
+"""Actions of a user on visible elements of the page."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-SLOW = 120_000  # ms for what computes
-SONGS, MODEL = "#songs", "#voice-files"  # places for uploads
+SLOW = 120_000  # ms, for computations
+SONGS, MODEL = "#songs", "#voice-files"  # upload fields
 
 
 def tab(page: Page, *names: str) -> None:
@@ -19,23 +19,23 @@ def tab(page: Page, *names: str) -> None:
 
 
 def button(page: Page, name: str) -> Locator:
-    """Return a button."""
+    """A visible button."""
     return page.get_by_role("button", name=name, exact=True).locator("visible=true")
 
 
 def fold(page: Page, name: str) -> None:
-    """Open or close what is folded."""
+    """Open or close an accordion."""
     page.get_by_role("button").filter(has_text=name).locator("visible=true").first.click()
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    """Pick an entry of a menu."""
+    """Choose an entry of a menu."""
     page.get_by_label(label, exact=True).locator("visible=true").first.click()
     page.get_by_role("option").filter(has_text=option).locator("visible=true").first.click()
 
 
 def upload(page: Page, place: str, *files: Path) -> None:
-    """Give files to a place for uploads."""
+    """Upload files."""
     with page.expect_file_chooser() as chooser:
         page.locator(place).get_by_role("button", name="Click to upload or drop files").click()
     chooser.value.set_files(list(files))
@@ -44,7 +44,7 @@ def upload(page: Page, place: str, *files: Path) -> None:
 
 
 def toast(page: Page, text: str) -> None:
-    """Wait for a toast with ``text``, and see that it is one sentence."""
+    """Wait for a toast with ``text``, which must be one sentence."""
     found = page.get_by_test_id("toast-body").filter(has_text=text).first
     found.wait_for(timeout=SLOW)
     assert "Traceback" not in found.inner_text()

@@ -1,4 +1,4 @@
-"""One project, one server and one browser for all tests of this folder; a page for each."""
+"""One project, server and browser for all tests of this folder, and a page for each."""
 
 import re
 
@@ -13,7 +13,7 @@ pytest.importorskip(
 
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-# of requests that a page leaves behind when it is closed or opened anew; a lost server fails more than this
+# messages on requests that were open when a page was closed or reloaded; a lost server causes more than these
 HARMLESS = ("net::ERR_ABORTED", "AbortError: signal is aborted", "Connection errored out.")
 
 
@@ -40,12 +40,10 @@ def browser():
 
 
 def settle(page):
-    """Wait until the page has all that it asks for when opened; what is chosen earlier is overwritten."""
+    """Wait for the initial requests of the page, which overwrite earlier choices."""
     page.get_by_text(re.compile("No voice model is loaded|is loaded on|尚未加载|已加载")).first.wait_for()
     page.wait_for_timeout(500)
-    page.wait_for_function(
-        "!/\\d+\\.\\ds/.test(document.body.innerText)"
-    )  # running times of what is waited for
+    page.wait_for_function("!/\\d+\\.\\ds/.test(document.body.innerText)")  # no running timer is shown
 
 
 @pytest.fixture
@@ -60,7 +58,7 @@ def width():
 
 @pytest.fixture
 def page(browser, address, locale, width):
-    """The open page; whatever its console calls an error fails the test."""
+    """The open page; an error in its console fails the test."""
     context = browser.new_context(locale=locale, viewport={"width": width, "height": 900})
     page = context.new_page()
     errors: list[str] = []

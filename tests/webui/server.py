@@ -1,4 +1,4 @@
-"""A running page on a project folder with a tiny voice and a song, for tests that talk to it."""
+"""A server on a project folder with a tiny voice model and a song."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODEL = "trained/anna/G_8.pth"
 
 
 def tone(seconds: float, hz: float = 220.0) -> np.ndarray:
-    """Return a voice-like tone (T,) with a rest in its middle."""
+    """Voice-like tone (T,) with silence in its middle."""
     time = np.arange(round(seconds * RATE)) / RATE
     phase = 2 * np.pi * np.cumsum(hz * 2 ** (np.sin(5 * time) / 30)) / RATE
     audio = sum(np.sin(number * phase) / number for number in range(1, 8)) * 0.15
@@ -31,7 +31,7 @@ def tone(seconds: float, hz: float = 220.0) -> np.ndarray:
 
 
 def make_project(root: Path) -> Path:
-    """Write a voice, its diffusion model and a song into ``root``."""
+    """Write a voice model, its diffusion model and a song into ``root``."""
     write_model(root / "trained" / "anna")
     write_diffusion(root / "logs" / "44k" / "diffusion")
     (root / "raw").mkdir()
@@ -40,16 +40,17 @@ def make_project(root: Path) -> Path:
 
 
 @contextmanager
-def running(root: Path, *arguments: str) -> Iterator[str]:
-    """Run webUI.py on ``root`` and a free port of this machine while the block lasts; yield its address.
+def running(root: Path, *arguments: str, **environment: str) -> Iterator[str]:
+    """Run webUI.py in ``root`` on a free port of this machine; yields its address.
 
-    A process of its own: what a server leaves open at its end is not a matter of the tests.
+    A process of its own, since a server leaves threads and event loops open at its end.
     """
-    before, log = Path.cwd(), root / "webui.log"
-    os.chdir(root)
+    log = root / "webui.log"
     with log.open("w", encoding="utf-8") as file:
         command = [sys.executable, str(PROJECT / "webUI.py"), *arguments]
-        server = subprocess.Popen(command, stdout=file, stderr=file)
+        server = subprocess.Popen(
+            command, cwd=root, stdout=file, stderr=file, env={**os.environ, **environment}
+        )
     try:
         yield _address(server, log)
     finally:
@@ -59,11 +60,10 @@ def running(root: Path, *arguments: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        os.chdir(before)
 
 
 def _address(server: subprocess.Popen[bytes], log: Path) -> str:
-    end = time.monotonic() + 90
+    end = time.monotonic() + 120  # imports of a cold machine
     while time.monotonic() < end and server.poll() is None:
         if found := re.search(r"Glow-SVC: (http://\S+)", log.read_text(encoding="utf-8")):
             return found[1].rstrip("/")

@@ -32,7 +32,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "webui.md"
 def url(tmp_path_factory):
     root = make_project(tmp_path_factory.mktemp("my 项目"))
     (root / "raw" / "song.wav").write_bytes((root / "raw" / "歌 one.wav").read_bytes())
-    with running(root) as address:
+    with running(root) as address, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
         yield address
 
 

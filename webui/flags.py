@@ -73,9 +73,13 @@ class Flags:
         text = self._context.text
         for name in names:
             action, key = self._parsed[name], f"{self._script}.{name}"
-            some = self._choices.get(name) or action.choices
+            kind, choices = (
+                bool if action.nargs == 0 else action.type,
+                self._choices.get(name) or action.choices,
+            )
+            shown = {"label": text(key), "info": text(f"{key}.help")}
             self._actions.append(action)
-            self.fields.append(_field(action, some, {"label": text(key), "info": text(f"{key}.help")}))
+            self.fields.append(build_field(kind, action.default, choices, **shown))
 
     def arguments(self, values: Sequence[Any]) -> list[str]:
         """Command line for the values of the fields, without defaults.
@@ -105,16 +109,16 @@ def _help(action: argparse.Action) -> str:
     return _LIST.sub("", _DEFAULT.sub("", action.help or "")).strip()
 
 
-def _field(action: argparse.Action, choices: Iterable[str] | None, shown: dict[str, Any]) -> Any:
-    value = action.default
-    if action.nargs == 0:
-        return gr.Checkbox(value=bool(value), min_width=200, **shown)
+def build_field(kind: Any, value: Any, choices: Iterable[Any] | None = None, **settings: Any) -> Any:
+    """Component for a value of type ``kind``: checkbox, menu if there are choices, number or text."""
+    settings = {"min_width": 200, **settings}
+    if kind is bool:
+        return gr.Checkbox(bool(value), **settings)
     if choices is not None:
-        return gr.Dropdown(list(choices), value=value, min_width=200, **shown)
-    if action.type in (int, float):
-        precision = 0 if action.type is int else None
-        return gr.Number(value=value, precision=precision, min_width=200, **shown)
-    return gr.Textbox(value=value or "", max_lines=1, min_width=200, **shown)
+        return gr.Dropdown(list(choices), value=value, **settings)
+    if kind in (int, float):
+        return gr.Number(value, precision=0 if kind is int else None, **settings)
+    return gr.Textbox(value or "", max_lines=1, **settings)
 
 
 def _number(value: Any) -> str:

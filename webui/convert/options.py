@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
-import gradio as gr
-
 from inference.options import ConvertOptions
 from modules.common.errors import ConfigError
 from webui.context import Context
+from webui.flags import build_field
 
 # folded groups, in the order of the page
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -82,25 +81,15 @@ def field(context: Context, name: str, choices: Sequence[Any] | None = None, **s
         choices: Suggestions where the option itself lists none; other values may be typed.
         settings: Arguments for the component that replace those of the option.
     """
-    kind, some = _KINDS[name], _FIELDS[name].metadata["choices"]
-    shown: dict[str, Any] = {
-        "label": context.text(f"option.{name}"),
-        "info": context.text(f"option.{name}.help"),
-        "value": default(name),
-        "min_width": 200,
-        **settings,
-    }
-    if kind is bool:
-        return gr.Checkbox(**shown)
-    if some or choices is not None:
-        free = {"allow_custom_value": True} if choices is not None else {}
-        blank = [""] if default(name) == "" and some else []
-        return gr.Dropdown([*blank, *(some if choices is None else choices)], **{**free, **shown})
-    if kind is str or default(name) is None:  # an empty number would be shown as 0
-        shown["value"] = shown["value"] or ""
-        return gr.Textbox(max_lines=1, **shown)
-    whole = int in (kind, *get_args(kind))
-    return gr.Number(precision=0 if whole else None, **shown)
+    kind, known, value = _KINDS[name], _FIELDS[name].metadata["choices"], default(name)
+    if choices is not None:
+        settings = {"allow_custom_value": True, **settings}
+    elif known:
+        choices = [*([""] if value == "" else []), *known]
+    kinds = {str} if value is None else {kind, *get_args(kind)}  # a number field would show None as 0
+    kind = next(plain for plain in (bool, str, int, float) if plain in kinds)
+    text = {"label": context.text(f"option.{name}"), "info": context.text(f"option.{name}.help")}
+    return build_field(kind, settings.pop("value", value), choices, **text, **settings)
 
 
 def read_options(values: Mapping[str, Any]) -> ConvertOptions:

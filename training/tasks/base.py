@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from training.data.batches import collate
 from training.data.sampler import Item
+from training.tasks.preview import ValidationPreview
 from training.tensorboard import TensorBoardLogger
 
 
@@ -24,7 +27,7 @@ class TrainingSet(Protocol):
     def __getitem__(self, item: Item) -> Any: ...
 
 
-class Task(Protocol):
+class Task(ABC):
     """A model with its data, losses and validation.
 
     Attributes:
@@ -36,6 +39,7 @@ class Task(Protocol):
             may be missing or of another shape.
         training_set: The training data.
         model: Built with ``train.seed``, on its device.
+        preview: Renders validation clips.
         coefficients: Weight of each loss in the total.
         d_model: Width that the noam schedule scales with.
     """
@@ -44,33 +48,42 @@ class Task(Protocol):
     config_name: str
     advice: Mapping[str, str]
     speaker_tables: tuple[str, ...]
+    training_set: TrainingSet
+    model: nn.Module
+    preview: ValidationPreview | None = None
+    coefficients: Mapping[str, float]
+    d_model: int = 1
+    collate = staticmethod(collate)
 
-    @property
-    def coefficients(self) -> Mapping[str, float]: ...  # noqa: D102
-    @property
-    def model(self) -> nn.Module: ...  # noqa: D102
-    @property
-    def training_set(self) -> TrainingSet: ...  # noqa: D102
-    @property
-    def d_model(self) -> int: ...  # noqa: D102
-    def collate(self, items: list[Any]) -> Any: ...  # noqa: D102
     def prepare(self) -> None:
         """Load what validation needs, so that a wrong file is found before the first step."""
-        ...
+        if self.preview is not None:
+            self.preview.load()
 
-    def initialise(self, batch: Any) -> None: ...  # noqa: D102
+    def initialise(self, batch: Any) -> None:  # noqa: B027 - most models need nothing
+        """Set weights that depend on data, before the first step of a fresh run."""
+
+    @abstractmethod
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
         """Entries of a published checkpoint beside "model" and a saved optimizer."""
-        ...
 
+    @abstractmethod
     def weights(self, batch: Any) -> dict[str, Tensor]:
         """What each loss of ``batch`` is a mean over (number of frames, or items), as scalars."""
-        ...
 
+    @abstractmethod
     def losses(self, network: Callable[..., Any], batch: Any) -> dict[str, Tensor]:
         """Losses by name, each a mean over the batch; ``network`` is the model, maybe wrapped."""
-        ...
 
+    @abstractmethod
     def validate(self, model: Any, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
-        """Metrics by name (modules/common/metrics.py), "val_loss" among them."""
-        ...
+        """Measure ``model`` on the validation clips and render some of them.
+
+        Args:
+            model: The model, or its running mean; in eval mode.
+            tensorboard: Where pictures and sounds go.
+            step: Optimizer steps done.
+
+        Returns:
+            Metrics by name (modules/common/metrics.py), "val_loss" among them.
+        """

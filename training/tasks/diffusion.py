@@ -17,8 +17,8 @@ from modules.common.errors import ConfigError
 from modules.config import Config, DataConfig, ModelConfig, TrainConfig
 from modules.dataset import features
 from modules.dataset.feature_record import Recipe, recipe
-from training.data.batches import collate
 from training.data.diffusion_dataset import DiffusionBatch, DiffusionDataset
+from training.tasks.base import Task
 from training.tasks.preview import ValidationPreview, mean_scores
 from training.tensorboard import TensorBoardLogger
 from vdecoder import own_file
@@ -80,7 +80,7 @@ def _cached_on_gpu(train: DiffusionTrainConfig, device: torch.device) -> bool:
     return train.cache_all_data and train.cache_device == "cuda" and device.type == "cuda"
 
 
-class DiffusionTask:
+class DiffusionTask(Task):
     """Training of :class:`diffusion.unit2mel.Unit2Mel`.
 
     Args:
@@ -104,8 +104,9 @@ class DiffusionTask:
     }
     speaker_tables: tuple[str, ...] = ("spk_embed.weight",)
     coefficients: Mapping[str, float] = {"mse": 1.0}
-    d_model = 1  # of the noam schedule, which is for other models
-    collate = staticmethod(collate)
+    model: Unit2Mel
+    training_set: DiffusionDataset
+    preview: ValidationPreview
 
     def __init__(
         self,
@@ -131,19 +132,12 @@ class DiffusionTask:
         )
         self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
         data = config.data
-        self._preview = ValidationPreview(
+        self.preview = ValidationPreview(
             config.vocoder.type,
             DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
             device,
             own_file(config.vocoder.type, config.vocoder.ckpt),
         )
-
-    def prepare(self) -> None:
-        """Load the vocoder of the validation clips."""
-        self._preview.load()
-
-    def initialise(self, batch: DiffusionBatch) -> None:
-        """Do nothing: no weight of this model depends on data."""
 
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
         """Entries of a published ``model_*.pt`` beside the model."""
@@ -159,14 +153,9 @@ class DiffusionTask:
 
     @torch.no_grad()
     def validate(self, model: Unit2Mel, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
-        """Measure ``model`` on the validation clips and render some of them.
+        """See :meth:`training.tasks.base.Task.validate`.
 
         Times and noise are the same at every validation, so its results are comparable.
-
-        Args:
-            model: The model, or its running mean; in eval mode.
-            tensorboard: Where scalars, pictures and sounds go.
-            step: Optimizer steps done.
 
         Returns:
             Over all clips the loss "val_loss". Over some, of which a mel is
@@ -215,5 +204,5 @@ class DiffusionTask:
         mels = {"recorded": true[0].cpu(), "generated": mel[0].float().cpu()}
         wav = self.validation_set.clips[index]
         uv = features.load_f0(wav)[1][: mel.shape[-1]]
-        scores = self._preview.render(index, wav, mels, f0[0].cpu(), uv, step, tensorboard)
+        scores = self.preview.render(index, wav, mels, f0[0].cpu(), uv, step, tensorboard)
         return {"mel_l1": float((mels["generated"] - mels["recorded"]).abs().mean()), **scores}

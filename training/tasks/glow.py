@@ -14,8 +14,8 @@ from modules.config import Config
 from modules.dsp.f0 import F0_MAX, F0_MIN, lf0_to_hz
 from modules.dsp.mcd import mel_cepstral_distortion
 from modules.nn.masks import round_up
-from training.data.batches import collate
 from training.data.dataset import GlowBatch, GlowDataset
+from training.tasks.base import Task
 from training.tasks.preview import AudioScorer, ValidationPreview, mean_scores
 from training.tensorboard import TensorBoardLogger
 
@@ -23,7 +23,7 @@ _N_SAMPLES = 2  # validation clips that are rendered for TensorBoard
 _MAX_SAMPLE_FRAMES = 860  # 10 s of each
 
 
-class GlowTask:
+class GlowTask(Task):
     """Training of :class:`models.GlowSVC`.
 
     Args:
@@ -45,7 +45,8 @@ class GlowTask:
         "nan": "Lower train.learning_rate, or set train.fp16_run to false",
     }
     speaker_tables: tuple[str, ...] = ("emb_g.weight", "spk_emb.weight")
-    collate = staticmethod(collate)
+    model: GlowSVC
+    preview: ValidationPreview
 
     def __init__(
         self,
@@ -60,25 +61,13 @@ class GlowTask:
         self.model = GlowSVC(config.model).to(device)
         self.training_set = GlowDataset(training_clips, config, augment=True)
         self.validation_set = GlowDataset(validation_clips, config, augment=False)
-        self._preview = ValidationPreview(config.model.vocoder_name, config.data, device)
-
-    @property
-    def d_model(self) -> int:
-        """Width that the noam schedule scales with."""
-        return self.config.model.hidden_channels
-
-    def prepare(self) -> None:
-        """Load the vocoder of the validation clips."""
-        self._preview.load()
+        self.preview = ValidationPreview(config.model.vocoder_name, config.data, device)
+        self.coefficients = {"mle": 1.0, "lf0": config.train.c_lf0}
+        self.d_model = config.model.hidden_channels
 
     def initialise(self, batch: GlowBatch) -> None:
         """Set what depends on data, before the first step of a fresh run."""
         self.model.initialise(**batch.model_inputs())
-
-    @property
-    def coefficients(self) -> dict[str, float]:
-        """Weight of each loss in the total."""
-        return {"mle": 1.0, "lf0": self.config.train.c_lf0}
 
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
         """Entries of a published ``G_*.pth`` beside the model."""
@@ -97,12 +86,7 @@ class GlowTask:
 
     @torch.no_grad()
     def validate(self, model: GlowSVC, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
-        """Measure ``model`` on the validation clips and render some of them.
-
-        Args:
-            model: The model, or its running mean; in eval mode.
-            tensorboard: Where scalars, pictures and sounds go.
-            step: Optimizer steps done.
+        """See :meth:`training.tasks.base.Task.validate`.
 
         Returns:
             Over all clips: mle and lf0 loss, their total "val_loss", and of the mel
@@ -153,4 +137,4 @@ class GlowTask:
         train = self.config.train
         scored = train.score_every > 0 and step // train.eval_interval % train.score_every == 0
         wav, scorer = self.validation_set.clips[index], self.scorer if scored else None
-        return self._preview.render(index, wav, mels, f0, uv, step, tensorboard, scorer)
+        return self.preview.render(index, wav, mels, f0, uv, step, tensorboard, scorer)

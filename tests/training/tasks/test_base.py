@@ -4,30 +4,25 @@ import torch
 
 from modules.checkpoint import read_checkpoint
 from tests.training.support.clips import with_train
-from training.data.batches import TensorBatch, collate
+from training.data.batches import TensorBatch
 from training.distributed import DistributedContext
 from training.loop import Trainer
+from training.tasks.base import Task
 
 
-class StraightLine:
+class StraightLine(Task):
     """A task that has nothing to do with voices: y = w · x."""
 
     checkpoints = ("model", ".pt")
     config_name = "line.json"
     advice = {"memory": "", "nan": ""}
     speaker_tables = ()
-    d_model = 1
     coefficients = {"square": 1.0}
 
     def __init__(self):
         torch.manual_seed(0)
         self.model = torch.nn.Linear(1, 1)
         self.training_set = Points()
-
-    collate = staticmethod(collate)
-
-    def initialise(self, batch):
-        pass
 
     def entries(self, step, epoch):
         return {"taken": step}
@@ -37,9 +32,6 @@ class StraightLine:
 
     def losses(self, network, batch):
         return {"square": (network(batch.x) - 3 * batch.x).square().mean()}
-
-    def prepare(self):
-        pass
 
     def validate(self, model, tensorboard, step):
         return {"val_loss": abs(3 - model.weight.item())}

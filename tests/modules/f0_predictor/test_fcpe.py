@@ -63,34 +63,20 @@ def test_parity_of_the_bins_and_of_decoding(predictor):
     np.testing.assert_allclose(found[whole], CASE["decode_local_f0_thr0.05"][whole], atol=1e-2)
 
 
-@pytest.mark.parametrize("n_samples", [50000, 48000 + 160, 47999])
-def test_chunks_change_nothing(predictor, monkeypatch, n_samples):
-    sound = voice(4.0, 16000)[:n_samples]
-    whole = predictor.pitch(sound)
+def test_chunks_change_nothing(predictor, monkeypatch):
+    sounds = [voice(4.0, 16000)[:n_samples] for n_samples in (50000, 48000 + 160, 47999)]
+    whole = [predictor.pitch(sound) for sound in sounds]
     rows = []
     handle = predictor.network.norm.register_forward_hook(
         lambda module, inputs, out: rows.append(out.shape[1])
     )
     monkeypatch.setattr(salience, "CHUNK", 64)
     monkeypatch.setattr(fcpe, "CHUNK", 64)
-    chunked = predictor.pitch(sound)
+    for sound, pitch in zip(sounds, whole, strict=True):
+        assert len(pitch) == len(sound) // 160 + 1
+        np.testing.assert_allclose(predictor.pitch(sound), pitch, rtol=1e-5)
     handle.remove()
-    assert max(rows) == 64 and len(whole) == n_samples // 160 + 1
-    np.testing.assert_allclose(chunked, whole, rtol=1e-5)
-
-
-def test_clips_of_a_few_frames(predictor):
-    for n_samples in (1, 159, 160, 161, 600, 1024):
-        pitch = predictor.pitch(voice(1.0, 16000)[:n_samples])
-        assert pitch.shape == (n_samples // 160 + 1,) and np.isfinite(pitch).all()
-
-
-def test_a_very_quiet_recording(predictor):
-    audio = voice(2.0, 44100)
-    f0, uv = predictor.predict(audio)
-    quiet, quiet_uv = predictor.predict(1e-4 * audio)
-    np.testing.assert_array_equal(uv, quiet_uv)
-    np.testing.assert_allclose(quiet, f0, rtol=1e-3)
+    assert max(rows) == 64
 
 
 def test_the_package_prints_nothing_and_has_its_weights(capfd):

@@ -109,15 +109,6 @@ class TestFiles:
         with pytest.raises(CheckpointError, match=re.escape("it seems to be a diffusion model")):
             RmvpePredictor(weights=tmp_path / "other.pt")
 
-    def test_code_in_a_file_is_refused(self, tmp_path):
-        class Evil:
-            def __reduce__(self):
-                return print, ("run",)
-
-        torch.save({"model": {"cnn.weight": Evil()}}, tmp_path / "evil.pt")
-        with pytest.raises(CheckpointError, match=re.escape("print")):
-            RmvpePredictor(weights=tmp_path / "evil.pt")
-
 
 class TestNetwork:
     def test_parity_of_the_unet(self, network):
@@ -163,11 +154,6 @@ class TestFrontEnd:
         whole = mel(sound)
         monkeypatch.setattr(rmvpe, "CHUNK", 7)
         torch.testing.assert_close(mel(sound), whole, rtol=0, atol=1e-3)
-
-    def test_short_clips_have_frames(self):
-        for n_samples in (1, 159, 160, 511, 512, 513, 1023, 1024, 2560):
-            mel = PitchMel()(torch.from_numpy(voice(1.0, 16000)[:n_samples]))
-            assert mel.shape == (128, n_samples // 160 + 1) and torch.isfinite(mel).all()
 
 
 @pytest.mark.parametrize("threshold", ["0.03", "0.05"])
@@ -222,16 +208,16 @@ class TestFrames:
 
 
 class TestPredictor:
-    @pytest.mark.parametrize("n_samples", [160, 16 * 160, 17 * 160, 5121])
-    def test_silence_follows_the_recording(self, predictor, monkeypatch, n_samples):
+    def test_silence_follows_the_recording(self, predictor, monkeypatch):
         seen = []
         features = predictor.network.features
         monkeypatch.setattr(predictor.network, "features", lambda mel: seen.append(mel) or features(mel))
-        assert predictor.pitch(voice(1.0, 16000)[:n_samples]).shape == (n_samples // 160 + 1,)
-        (mel,) = seen
-        assert mel.shape[2] % predictor.network.multiple == 0
-        padding = mel[0, :, n_samples // 160 + 1 :]
-        torch.testing.assert_close(padding, torch.full_like(padding, np.log(1e-5)))
+        for n_samples in (160, 16 * 160, 17 * 160, 5121):
+            assert predictor.pitch(voice(1.0, 16000)[:n_samples]).shape == (n_samples // 160 + 1,)
+            mel = seen.pop()
+            assert not seen and mel.shape[2] % predictor.network.multiple == 0
+            padding = mel[0, :, n_samples // 160 + 1 :]
+            torch.testing.assert_close(padding, torch.full_like(padding, np.log(1e-5)))
 
     def test_chunks_change_nothing(self, predictor, monkeypatch):
         # the GRU, filled by name, amplifies rounding errors; with small features it does not

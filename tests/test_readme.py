@@ -32,7 +32,7 @@ def name(path: Path) -> str:
 
 
 def actions(script: str) -> list[argparse.Action]:
-    """Return what a script can be told, but for --help and what its help does not show."""
+    """Flags of a script, without --help and hidden ones."""
     parser = importlib.import_module(SCRIPTS[script]).get_parser()
     return [
         action
@@ -50,7 +50,7 @@ def rows(readme: Path, script: str) -> dict[str, str]:
 
 
 def shown(default: object) -> str | None:
-    """Return how a table says a default; None where it has words of its own."""
+    """Default as the tables write it; None where they describe it in words."""
     if isinstance(default, bool) or not isinstance(default, str | int | float) or default == "":
         return None
     return f"`{default}`" if isinstance(default, str) else f"`{default:g}`".replace("e+05", "00000")
@@ -101,7 +101,7 @@ def links(page: Path) -> set[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what GitHub makes of a page's headings."""
+    """Anchors that GitHub gives a page's headings."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text(page)), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

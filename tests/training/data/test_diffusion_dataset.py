@@ -20,7 +20,7 @@ def configured(**sections) -> DiffusionConfig:
 
 
 def place(window: torch.Tensor, whole: torch.Tensor) -> int:
-    """Return where ``window`` (M, W) lies in ``whole`` (M, N); fails if it lies nowhere."""
+    """First frame of ``window`` (M, W) in ``whole`` (M, N); fails if it is not in it."""
     matches = (whole.unfold(1, window.shape[-1], 1) == window.unsqueeze(1)).all(0).all(-1).nonzero()
     assert len(matches) == 1
     return int(matches[0])

@@ -6,8 +6,8 @@ from inference.envelope import ENVELOPE_MARGIN, FLOOR, HIGHEST_GAIN, envelope_ga
 RATE = 8000
 
 
-def sung(seconds, seed=0):
-    """Return noise whose loudness rises and falls by 24 dB every six seconds, with a rest of two."""
+def swelling(seconds, seed=0):
+    """Noise whose loudness rises and falls by 24 dB every six seconds, with a rest of two."""
     t = np.arange(round(seconds * RATE)) / RATE
     level = 10 ** ((-25 + 12 * np.sin(2 * np.pi * t / 6)) / 20)
     level[(t > 4) & (t < 6)] = 0
@@ -21,19 +21,19 @@ def flat(seconds, level=0.1, seed=1):
 
 
 def decibels(audio):
-    """Return the level of each half second, dB."""
+    """Level of each half second, dB."""
     frames = audio[: len(audio) // (RATE // 2) * (RATE // 2)].reshape(-1, RATE // 2)
     return 10 * np.log10(np.square(frames).mean(1) + 1e-12)
 
 
 def test_strength_1_leaves_every_sample_as_it_is():
-    gain = envelope_gain(sung(3), flat(3), RATE, 1.0)
+    gain = envelope_gain(swelling(3), flat(3), RATE, 1.0)
     assert gain.dtype == np.float32 and gain.tolist() == [1.0] * (3 * RATE)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5])
 def test_the_level_moves_towards_that_of_the_source(strength):
-    source, result = sung(12), flat(12)
+    source, result = swelling(12), flat(12)
     moved = result * envelope_gain(source, result, RATE, strength)
     wanted = (1 - strength) * decibels(source) + strength * decibels(result)
     singing = np.abs(np.arange(0.25, 12, 0.5) - 5) > 1.5  # away from the rest and its edges
@@ -43,7 +43,7 @@ def test_the_level_moves_towards_that_of_the_source(strength):
 
 
 def test_it_is_smooth():
-    gain = envelope_gain(sung(12), flat(12), RATE, 0.0)
+    gain = envelope_gain(swelling(12), flat(12), RATE, 0.0)
     assert gain.max() > 2 and gain.min() < 0.01  # it does move
     assert np.abs(np.diff(gain)).max() < 0.002  # no click, not where a rest ends either
 
@@ -73,7 +73,7 @@ def test_shorter_than_the_window():
 
 @pytest.mark.parametrize(("size", "strength"), [(1000, 0.0), (7777, 0.3), (30000, 0.0)])
 def test_slices_with_their_margin_agree_with_the_whole_song(size, strength):
-    source, result = sung(12), flat(12)
+    source, result = swelling(12), flat(12)
     whole = result * envelope_gain(source, result, RATE, strength)
     margin = round(ENVELOPE_MARGIN * RATE)
     pad = (margin, margin + size)  # silence outside of the song
@@ -88,7 +88,7 @@ def test_slices_with_their_margin_agree_with_the_whole_song(size, strength):
 
 
 def test_what_lies_beyond_the_margin_has_no_say():
-    source, result = sung(4), flat(4)
+    source, result = swelling(4), flat(4)
     gain = envelope_gain(source, result, RATE, 0.0)
     far = round(ENVELOPE_MARGIN * RATE) + 1
     source[:RATE] = result[-RATE:] = 1.0

@@ -10,7 +10,7 @@ RATE = 44100
 
 
 def song(*parts: float) -> np.ndarray:
-    """Return voice, rest, voice ... of these lengths in s; the voice itself never rests."""
+    """Voice, rest, voice ... of these lengths in s; the voice itself never rests."""
     pieces = [
         voice(length, RATE) + 0.01 if number % 2 == 0 else np.zeros(round(length * RATE))
         for number, length in enumerate(parts)

@@ -255,7 +255,7 @@ def test_mistakes_of_the_script_are_one_line(rich_voice, song, tmp_path, monkeyp
         [line] = capsys.readouterr().err.splitlines()
         return line
 
-    assert "checkpoints/nobody.json does not exist" in call("--onnx", "checkpoints/nobody")
-    assert "onnx_export.py -n nobody writes both" in call("--onnx", "checkpoints/nobody/")
+    assert "checkpoints/missing.json does not exist" in call("--onnx", "checkpoints/missing")
+    assert "onnx_export.py -n missing writes both" in call("--onnx", "checkpoints/missing/")
     assert "the model has no speaker 'bob'" in call("--onnx", str(rich_voice.folder), "-s", "bob")
     assert "rmvpe needs PyTorch" in call("--onnx", str(rich_voice.folder), "-f0p", "rmvpe")

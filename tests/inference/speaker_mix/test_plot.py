@@ -9,7 +9,7 @@ from inference.speaker_mix import SpeakerMix
 from inference.speaker_mix.plot import fonts, write_mix_plot
 
 
-def test_a_picture_shows_who_sings_when(tmp_path):
+def test_the_plot_shows_the_shares(tmp_path):
     tracks = {0: [[0, 0.5, 1, 1], [0.5, 1, 0, 0]], 1: [[0, 0.5, 0, 0], [0.5, 1, 1, 1]], 2: [[0, 1, 0, 0]]}
     path = tmp_path / "混合 mix.png"
     write_mix_plot(path, SpeakerMix(tracks, {"anna": 0, "bob": 1, "carol": 2}), 60.0)
@@ -22,11 +22,11 @@ def test_a_picture_shows_who_sings_when(tmp_path):
         other = slice(480, 850) if start == 60 else slice(60, 420)
         assert not colour[50:250, other].any()
     green = (picture[..., 1] > 0.5) & (picture[..., 0] < 0.3)
-    assert not green.any()  # carol never sings
+    assert not green.any()  # carol has no share
 
 
 @pytest.mark.parametrize("name", ["花子さん", "초아", "$x_1$ & _y", "a\nb", "\U0001f3a4", "", "anna " * 99])
-def test_names_of_all_letters_are_drawn_without_complaint(tmp_path, name):
+def test_names_of_all_letters_are_drawn_without_warnings(tmp_path, name):
     mix = SpeakerMix({0: [[0, 1, 1, 1]], 1: [[0, 1, 1, 1]]}, {name: 0, "_anna": 1})
     write_mix_plot(tmp_path / "a.png", mix, 1.0)
     assert np.isfinite(matplotlib.image.imread(tmp_path / "a.png")).all()

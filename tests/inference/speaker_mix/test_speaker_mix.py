@@ -63,14 +63,14 @@ def test_one_speaker_is_that_speaker():
     assert SpeakerMix({0: ALONE}, {}).shares(0, 2, 2).tolist() == [[1.0], [1.0]]
 
 
-def test_speakers_go_by_id_or_name_and_those_without_a_name_never_sing():
+def test_speakers_go_by_id_or_name_and_those_without_a_name_get_no_share():
     tracks = {"花子": [[0, 1, 3, 3]], "0": ALONE, 4: ABSENT}
     mix = SpeakerMix(tracks, {"anna": 0, "花子": 1, "bob": 4}, n_speakers=6)
     assert mix.shares(0, 1, 1).tolist() == [[0.25, 0.75, 0, 0, 0, 0]]
     silent = SpeakerMix(dict.fromkeys((0, 1, 4), ABSENT), {"anna": 0, "花子": 1, "bob": 4}, n_speakers=6)
     np.testing.assert_allclose(silent.shares(0, 1, 1), [[1 / 3, 1 / 3, 0, 0, 1 / 3, 0]])
     assert SpeakerMix({"1": ALONE, 0: ABSENT}, {}, n_speakers=2).shares(0, 1, 1).tolist() == [[0, 1]]
-    named = SpeakerMix({"1": ALONE, "x": ABSENT}, {"1": 0, "x": 1})  # a name that looks like an id is a name
+    named = SpeakerMix({"1": ALONE, "x": ABSENT}, {"1": 0, "x": 1})  # a name may be a number
     assert named.shares(0, 1, 1).tolist() == [[1, 0]]
 
 
@@ -104,7 +104,7 @@ def test_very_large_and_very_small_values():
         ("0, 1, 1, 1", "a list of segments, each"),
     ],
 )
-def test_each_rule_has_its_sentence_that_names_the_speaker_and_the_segment(track, message):
+def test_each_rule_has_a_message_that_names_the_speaker_and_the_segment(track, message):
     with pytest.raises(ConfigError, match=message) as caught:
         SpeakerMix({0: ALONE, 1: track, 2: ABSENT}, SPK, source="my mix.py")
     assert str(caught.value).startswith("my mix.py: speaker 花子 (1)")
@@ -152,7 +152,7 @@ def read(path):
         ('{"anna": [[0, 1, 1, 0]], "花子": [[0, 1, 0, 1]]}', "a.json"),
     ],
 )
-def test_a_file_is_python_to_look_at_or_json(tmp_path, text, name):
+def test_a_file_is_python_syntax_or_json(tmp_path, text, name):
     assert read(write(tmp_path, text, name)).tolist() == [[1, 0], [0.75, 0.25], [0.5, 0.5], [0.25, 0.75]]
 
 
@@ -189,7 +189,7 @@ def test_the_file_in_the_root_is_a_mix_of_two():
         ("{0: [[0, 1, " + "9" * 5000 + ", 1]]}", "four numbers|line 1|numbers, names"),
     ],
 )
-def test_what_is_no_mix_is_one_line_and_never_run(tmp_path, text, message):
+def test_other_content_is_refused_in_one_line_and_never_run(tmp_path, text, message):
     path = write(tmp_path, text.replace("{trace}", str(tmp_path / "trace")))
     with pytest.raises(ConfigError, match=message) as caught:
         read(path)

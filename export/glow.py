@@ -20,7 +20,7 @@ from export.graph import Shape
 from models import GlowSVC
 from modules.nn.flow import ActNorm, AffineCoupling, Flow, InvConvNear, squeeze, unsqueeze
 from modules.nn.wavenet import WeightNormConv1d
-from modules.onnx.manifest import MELODY, MODEL
+from modules.onnx.manifest import MELODY, MODEL, track_inputs
 
 
 def glow_graph(model: GlowSVC, hop_length: int) -> Graph:
@@ -43,18 +43,9 @@ def melody_graph(model: GlowSVC, hop_length: int) -> Graph:
 
 def glow_inputs(model: GlowSVC) -> dict[str, Shape]:
     """Inputs of the graph that predicts the mel, in the order of its arguments."""
-    config = model.config
-    inputs: dict[str, Shape] = {
-        "units": (1, config.ssl_dim, FRAMES),
-        "f0": (1, FRAMES),
-        "uv": (1, FRAMES),
-        "noise": (1, config.inter_channels, FRAMES),
-    }
-    if config.n_speakers > 1:
-        inputs["speaker"] = (1, FRAMES, config.n_speakers)
-    if config.vol_embedding:
-        inputs["volume"] = (1, FRAMES)
-    return inputs
+    tracks = track_inputs(model.config, FRAMES)
+    noise = {"noise": (1, model.config.inter_channels, FRAMES)}
+    return {**{name: tracks.pop(name) for name in ("units", "f0", "uv")}, **noise, **tracks}
 
 
 def mel_reference(model: GlowSVC) -> Reference:

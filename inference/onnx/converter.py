@@ -22,7 +22,7 @@ from inference.pipeline import Report, Segment, SongConverter
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 from modules.f0_predictor import F0_PREDICTORS
-from modules.onnx.manifest import MELODY, MODEL, VOCODER, Sidecar, read_sidecar
+from modules.onnx.manifest import MELODY, MODEL, VOCODER, Sidecar, read_sidecar, track_inputs
 from modules.onnx.session import open_session, run
 from vdecoder.draws import N_HARMONICS
 from vdecoder.world_synthesis import WorldSynthesis
@@ -54,7 +54,7 @@ class OnnxConverter(SongConverter):
         super().__init__(config, options, self.folder.name, options.device or _best_device())
         _check(sidecar, options, self.folder)
         _ = self.f0_predictor  # its weights may be missing
-        tracks = _tracks(config)
+        tracks = track_inputs(config.model, None)
         noise: Shapes = {"noise": (1, config.data.n_mels, None)}
         self._model = self._open(MODEL, {**tracks, **noise, **(_SOURCE if sidecar.fused else {})})
         self._melody = self._open(MELODY, tracks) if options.auto_predict_f0 else None
@@ -165,17 +165,6 @@ def _encoder_name(config: Config) -> str:
     raise ConfigError(
         f"the speech encoder {name!r} of this voice model needs PyTorch; those that do not are: {usable}"
     )
-
-
-def _tracks(config: Config) -> Shapes:
-    """Inputs that all graphs of the Glow model take."""
-    model = config.model
-    tracks: Shapes = {"units": (1, model.ssl_dim, None), "f0": (1, None), "uv": (1, None)}
-    if model.n_speakers > 1:
-        tracks["speaker"] = (1, None, model.n_speakers)
-    if model.vol_embedding:
-        tracks["volume"] = (1, None)
-    return tracks
 
 
 def _best_device() -> str:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from modules.common.errors import ConfigError
 from modules.common.files import write_json
-from modules.config import Config, parse_config, read_json
+from modules.config import Config, ModelConfig, parse_config, read_json
 from modules.config.section import check, errors_name, field_types
 
 MODEL, MELODY, VOCODER = "model.onnx", "f0.onnx", "vocoder.onnx"
 CONDITION, DENOISER = "diffusion_encoder.onnx", "diffusion_denoiser.onnx"
+Length = TypeVar("Length", str, None)
 _VERSION = 1  # of the names and shapes of the graphs' inputs
 _DATA = ("n_fft", "win_length", "n_mels", "f_min", "f_max", "unit_interpolate_mode")
 
@@ -74,6 +75,20 @@ def sidecar_path(folder: str | Path) -> Path:
     """File that belongs to the graphs in ``folder``."""
     folder = Path(folder)
     return folder.parent / f"{folder.name}.json"
+
+
+def track_inputs(model: ModelConfig, length: Length) -> dict[str, tuple[int | Length, ...]]:
+    """Shapes of the inputs that all graphs of a Glow model take, by name; ``length`` stands for N."""
+    inputs: dict[str, tuple[int | Length, ...]] = {
+        "units": (1, model.ssl_dim, length),
+        "f0": (1, length),
+        "uv": (1, length),
+    }
+    if model.n_speakers > 1:
+        inputs["speaker"] = (1, length, model.n_speakers)
+    if model.vol_embedding:
+        inputs["volume"] = (1, length)
+    return inputs
 
 
 def write_sidecar(folder: str | Path, sidecar: Sidecar) -> None:

@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     args = get_parser().parse_args(argv)
     from modules.common.progress import stage
+    from modules.dsp.audio import open_audio
 
     began = time.monotonic()
 
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = args.dataset.resolve() if args.dataset else None
     one_speaker = dataset is not None and _is_one_speaker(dataset)
     if args.song:
-        _check_song(args.song)
+        open_audio(args.song).close()
     workspace = args.workspace.resolve() / (dataset.name if dataset else "synthetic")
     _claim(workspace, dataset)
     if dataset is None:
@@ -170,12 +171,6 @@ def _is_one_speaker(dataset: Path) -> bool:
     if not any(find_audio(folder) for folder in dataset.iterdir() if folder.is_dir()):
         raise AudioError(f"{dataset} holds no audio, and neither do the folders in it")
     return False
-
-
-def _check_song(song: Path) -> None:
-    from modules.dsp.audio import open_audio
-
-    open_audio(song).close()
 
 
 def _claim(workspace: Path, dataset: Path | None) -> None:

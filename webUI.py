@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import os
     from pathlib import Path
 
-    logging.basicConfig(level=logging.INFO if args.debug else logging.WARNING, format="%(name)s: %(message)s")
+    logging.root.setLevel(logging.INFO if args.debug else logging.WARNING)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
 
     from webui.app import Server, serve

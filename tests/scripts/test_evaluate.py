@@ -117,11 +117,8 @@ def test_mistakes_are_one_line_and_leave_nothing(project, capsys):
         err = capsys.readouterr().err
         assert message in err and err.count("\n") == 1, err
     assert not Path("results").exists()
-
-
-def test_the_voice_is_named_alike_in_all_models(project, capsys):
     path = Path("logs/旧/config.json")
     values = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**values, "spk": {"bob": 0}}))
-    assert evaluate.main(["-m", "logs/44k/G_8.pth", "logs/旧/G_8.pth", "-n", "歌", "-s", "0"]) == 2
+    assert evaluate.main([*both, *song, "-s", "0"]) == 2
     assert "call the voice differently: anna, bob" in capsys.readouterr().err

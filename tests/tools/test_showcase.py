@@ -50,22 +50,17 @@ def test_the_note_is_the_one_that_the_demo_writes(tmp_path):
     assert (tmp_path / "origin.txt").read_text() == showcase.OURS
 
 
-def test_other_recordings_are_refused(demo, tmp_path, capsys):
-    (demo / "origin.txt").write_text("/home/anna/recordings")
-    assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
-    assert "was made of /home/anna/recordings" in capsys.readouterr().err
-    assert not (tmp_path / "docs").exists()
-
-
-def test_an_unfinished_demo_is_refused(demo, tmp_path, capsys):
-    for picture in demo.glob("results/*.png"):
-        picture.unlink()
-    assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
-    assert "run make demo to its end" in capsys.readouterr().err
-
-
-def test_a_sound_that_is_too_large_leaves_no_file(demo, tmp_path, capsys, monkeypatch):
+def test_other_recordings_unfinished_demos_and_large_sounds_are_refused(demo, tmp_path, capsys, monkeypatch):
+    argv = ["--demo", str(demo), "--docs", str(tmp_path / "docs")]
     monkeypatch.setattr(showcase, "MAX_BYTES", 1000)
-    assert showcase.main(["--demo", str(demo), "--docs", str(tmp_path / "docs")]) == 2
+    assert showcase.main(argv) == 2
     assert "more than 1" in capsys.readouterr().err
     assert not list((tmp_path / "docs/sounds").iterdir())
+    for picture in demo.glob("results/*.png"):
+        picture.unlink()
+    assert showcase.main(argv) == 2
+    assert "run make demo to its end" in capsys.readouterr().err
+    (demo / "origin.txt").write_text("/home/anna/recordings")
+    assert showcase.main([*argv[:3], str(tmp_path / "new")]) == 2
+    assert "was made of /home/anna/recordings" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

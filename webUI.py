@@ -15,7 +15,7 @@ from modules.common.cli import entry_point, make_parser
 EPILOG = """\
 examples:
   python webUI.py
-  python webUI.py -m logs/44k/G_20000.pth          with a voice loaded, for programs that use the HTTP API
+  python webUI.py -m logs/44k/G_20000.pth          with a voice model loaded, for programs that use the HTTP API
   python webUI.py --listen --auth anna:secret      for other machines in the network, with a password
   python webUI.py --port 8000 --debug
 
@@ -27,7 +27,7 @@ chosen in Settings at the page's lower end.
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
-    parser.add_argument("-m", "--model_path", default="", help="load this voice at the start")
+    parser.add_argument("-m", "--model_path", default="", help="load this voice model at the start")
     parser.add_argument("-c", "--config_path", default="", help="its configuration (the one beside it)")
     parser.add_argument(
         "--listen",
@@ -49,10 +49,10 @@ def get_parser() -> argparse.ArgumentParser:
         help="login of a user; repeat it for several (without it: everyone who reaches the page)",
     )
     parser.add_argument(
-        "-d", "--device", default=None, help="where the voice of -m runs (detected automatically)"
+        "-d", "--device", default=None, help="device for the model of -m (detected automatically)"
     )
     parser.add_argument("--inbrowser", action="store_true", help="open the page in a browser")
-    parser.add_argument("--debug", action="store_true", help="show where unexpected errors arise")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of unexpected errors")
     return parser
 
 
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             named["config_path"] = args.config_path
         session.load(requested_options(Path.cwd(), session, named)).result()
     elif args.config_path or args.device:
-        print("-c and -d are about the voice of -m: without it they have no effect", file=sys.stderr)
+        print("-c and -d belong to -m and have no effect without it", file=sys.stderr)
     server = Server(args.listen, args.port, args.share, logins)  # type: ignore[arg-type]
     try:
         page = serve(Path.cwd(), session, server, args.debug)

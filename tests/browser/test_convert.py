@@ -20,7 +20,7 @@ VOICE = "trained/anna/G_8.pth"
 
 @pytest.fixture(scope="module")
 def long_song(project):
-    """A song of ten minutes, which is sung for a while."""
+    """A song of ten minutes, which takes a while to convert."""
     path = project / "long ten.wav"
     soundfile.write(path, np.tile(tone(5.0), 120), 44100)
     return path
@@ -38,7 +38,7 @@ def unloaded(page):
     """Press until the voice can be unloaded: then nothing is in use."""
     end = time.monotonic() + 60
     while not page.get_by_text("The model is unloaded").locator("visible=true").count():
-        assert time.monotonic() < end, "the voice is still at work"
+        assert time.monotonic() < end, "the model is still in use"
         button(page, "Unload").click()
         page.wait_for_timeout(500)
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def ready(page):
-    """The page with a voice chosen; at the end it must still convert a song."""
+    """The page with a model chosen; it must still convert a song at the end."""
     choose(page, "Model", "trained/anna/G_8.pth")
     expect(page.get_by_text("anna", exact=True).locator("visible=true").first).to_be_visible(timeout=SLOW)
     yield page

@@ -15,7 +15,7 @@ from modules.common.cli import entry_point, make_parser
 EPILOG = """\
 examples:
   python webUI.py
-  python webUI.py -m logs/44k/G_20000.pth          with a voice model loaded, for programs that use the HTTP API
+  python webUI.py -m logs/44k/G_20000.pth          with a model loaded, for programs that use the HTTP API
   python webUI.py --listen --auth anna:secret      for other machines in the network, with a password
   python webUI.py --port 8000 --debug
 

@@ -107,11 +107,19 @@ def restore(target: Any, state: Any) -> None:
 
 def safe_items(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     """The pairs whose key is known to hash fast and without collisions."""
-    return {
-        key: value
-        for key, value in items
-        if key is None or isinstance(key, str | bytes) or (isinstance(key, int) and abs(key) < _LARGEST_KEY)
-    }
+    return {key: value for key, value in items if _is_safe(key)}
+
+
+def safe_key(key: Any) -> Any:
+    """``key`` of a record or tensor, if it is known to hash fast; raises DamagedError."""
+    if not _is_safe(key):
+        raise DamagedError("a storage in it has no possible name")
+    return key
+
+
+def _is_safe(key: Any) -> bool:
+    plain = key is None or isinstance(key, str | bytes)
+    return plain or (isinstance(key, int) and abs(key) < _LARGEST_KEY)
 
 
 def sanitize(name: str) -> str:

@@ -28,6 +28,7 @@ from modules.checkpoint.allowlist import (
     LazyTensor,
     Storage,
     UnsafePickleError,
+    safe_key,
     sanitize,
 )
 from modules.checkpoint.unpickler import PickleStream, Unpickler, most_steps
@@ -171,7 +172,7 @@ class Archive(ABC):
         ):
             raise DamagedError("a storage in it claims more values than there are")
         storage = Storage(name, dtype, n_values, start, length)
-        first = self.storages.setdefault(name, storage)
+        first = self.storages.setdefault(safe_key(name), storage)
         if (first.dtype, first.n_values) != (dtype, n_values):
             raise DamagedError("two of its storages are one")
         return storage

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from modules.checkpoint.allowlist import UNKNOWN, DamagedError, LazyTensor, Storage, lazy_tensor, sanitize
+from modules.checkpoint.allowlist import (
+    UNKNOWN,
+    DamagedError,
+    LazyTensor,
+    Storage,
+    lazy_tensor,
+    safe_key,
+    sanitize,
+)
 from modules.checkpoint.archive import Archive
 from modules.checkpoint.unpickler import PickleStream
 
@@ -28,7 +36,7 @@ class LegacyArchive(Archive):
             raise DamagedError("its numbers have the byte order of another kind of machine")
         content = self.unpickle(stream, self.persistent)
         for key in self.unpickle(stream):
-            storage = self.storages[key]
+            storage = self.storages[safe_key(key)]
             if stream.numbers("<q") != (storage.n_values,):
                 raise DamagedError("one of its storages has another length than it claims")
             self.places[key] = stream.skip(storage.n_values * storage.dtype.itemsize)
@@ -62,13 +70,13 @@ class TarArchive(Archive):
         for _ in range(self.unpickle(stream)):
             key, _, dtype = self.unpickle(stream)
             (n_values,) = stream.numbers("<q")
-            storages[key] = Storage(key, dtype, n_values, 0, n_values)
+            storages[safe_key(key)] = Storage(key, dtype, n_values, 0, n_values)
             self.places[key] = stream.skip(n_values * dtype.itemsize)
         for key, root, start, length in self.unpickle(stream):
-            whole = storages[root]
+            whole = storages[safe_key(root)]
             if not 0 <= start <= start + length <= whole.n_values:
                 raise DamagedError("a storage in it claims more values than there are")
-            storages[key] = Storage(root, whole.dtype, whole.n_values, start, length)
+            storages[safe_key(key)] = Storage(root, whole.dtype, whole.n_values, start, length)
         return storages
 
     def _read_tensors(self, stream: PickleStream, storages: dict[int, Storage]) -> dict[int, LazyTensor]:
@@ -78,7 +86,7 @@ class TarArchive(Archive):
             n_dims, _ = stream.numbers("<ii")
             *sides, offset = stream.numbers(f"<{2 * n_dims + 1}q")
             size, stride = tuple(sides[:n_dims]), tuple(sides[n_dims:])
-            tensors[key] = lazy_tensor(storages[storage], offset, size, stride)
+            tensors[safe_key(key)] = lazy_tensor(storages[safe_key(storage)], offset, size, stride)
         return tensors
 
 

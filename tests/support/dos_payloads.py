@@ -6,7 +6,7 @@ import pickle
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -88,6 +88,13 @@ def _tar_storages(n_values: int) -> bytes:
     return pickle.dumps(1, 2) + pickle.dumps((1, "cpu", torch.FloatStorage), 2) + values + pickle.dumps([], 2)
 
 
+def _tar_of(n: int, keys: Iterable[bytes]) -> Callable[[Path], object]:
+    """A tar of ``n`` empty storages with the keys that these opcodes give."""
+    storages = [b"\x80\x02%bNctorch\nFloatStorage\n\x87." % key + bytes(8) for key in keys]
+    head, end = pickle.dumps(n, 2), pickle.dumps([], 2)
+    return lambda path: write_tar(path, _program(b""), head + b"".join(storages) + end)
+
+
 def _tar_storage(n_values: int) -> Callable[[Path], object]:
     return lambda path: write_tar(path, _program(b""), _tar_storages(n_values))
 
@@ -106,6 +113,17 @@ def _tar_header(size: bytes) -> Callable[[Path], object]:
     return write
 
 
+def _append_keys(path: Path, keys: bytes) -> None:
+    """A legacy file with these keys of its records."""
+    write_legacy(path, _program(b""))
+    path.write_bytes(path.read_bytes().removesuffix(pickle.dumps([], 2)) + keys)
+
+
+def _alike(n: int) -> Iterator[bytes]:
+    """Opcodes of ``n`` integers with the same hash."""
+    return (b"\x8a\x0b" + (k * (2**61 - 1)).to_bytes(11, "little") for k in range(1, n + 1))
+
+
 def _sharing(n: int) -> bytes:
     """Return a list that holds another twice, which holds another twice, and so on ``n`` times."""
     lists = (b"](h%bh%beq%b0" % (bytes([k]), bytes([k]), bytes([k + 1])) for k in range(n))
@@ -114,9 +132,8 @@ def _sharing(n: int) -> bytes:
 
 _LONG_TEXT = b"X" + (7_000_000).to_bytes(4, "little") + b"a" * 7_000_000 + b"q\x00"
 _LONG_LIST = b"](" + b"K\x01" * 100_000 + b"eq\x00"
-_COLLIDING = b"}(" + b"".join(
-    b"\x8a\x0b" + (k * (2**61 - 1)).to_bytes(11, "little") + b"N" for k in range(1, 90_000)
-)
+_COLLIDING = b"}(" + b"".join(key + b"N" for key in _alike(90_000))
+_DEEP = b")" + b"\x85" * 150_000
 _RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85X\x01\x00\x00\x00b\x87R"
 _FLOATS = b"cnumpy\ndtype\nX\x02\x00\x00\x00f4\x89\x88\x87R"
 _CLAIMED_ARRAY = _RECONSTRUCT + b"(K\x01%s" + _FLOATS + b"\x89C\x04\0\0\0\0tb"
@@ -146,6 +163,12 @@ DOS_PAYLOADS: dict[str, Callable[[Path], object]] = {
     "a list of itself": _pickled(b"", b"]q\x00h\x00a"),
     "a list twice twice twice": _pickled(b"", _sharing(40)),
     "a list twice twice twice in a stream": _streamed(b"", _sharing(200)),
+    "storages that hash alike": _pickled(
+        b"".join(_STORAGE.replace(b"X\x01\x00\x00\x000", key) + b"0" for key in _alike(20_000))
+    ),
+    "storages that hash alike in a tar": _tar_of(20_000, _alike(20_000)),
+    "a storage of tuples in tuples in a tar": _tar_of(1, [_DEEP]),
+    "a record of tuples in tuples": lambda path: _append_keys(path, b"\x80\x02]" + _DEEP + b"a."),
     "keys that hash alike": _pickled(_COLLIDING + b"u0"),
     "places that hash alike": _streamed(
         b"N" + b"".join(b"p%d\n" % (k * (2**61 - 1)) for k in range(1, 50_000)) + b"0"

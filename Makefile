@@ -80,7 +80,7 @@ $(VENV)/.installed-quality: requirements-quality.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -r requirements-quality.txt
 	@touch $@
 
-quality: $(VENV)/.installed-quality  ## judge a result: RESULT=<file> TARGET=<folder> SOURCE=<file>
+quality: $(VENV)/.installed-quality  ## evaluate a result: RESULT=<file> TARGET=<folder> SOURCE=<file>
 	@$(BIN)/python -m benchmarks.quality "$(RESULT)" --target "$(TARGET)" --source "$(SOURCE)"
 
 STARTER ?= starter
@@ -107,7 +107,7 @@ starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit again (d
 	$(BIN)/python -m tools.starter.write "$(STARTER)" $(if $(QUICK),--output "$(STARTER)/ppg-starter.safetensors")
 	$(BIN)/python -m tools.starter.base "$(STARTER)" $(if $(QUICK),--minutes 1 --output "$(STARTER)/base.safetensors")
 
-evaluate: $(VENV)/.installed-quality  ## judge models, write a report: ARGS="-m <model> -n <song> -s <voice>"
+evaluate: $(VENV)/.installed-quality  ## evaluate models, write a report: ARGS="-m <model> -n <song> -s <voice>"
 	@$(BIN)/python evaluate.py $(ARGS)
 
 clean:  ## remove what the demo and the tests left (not your data, not .venv)

@@ -1,6 +1,7 @@
 """All numbered steps through their command lines, on a synthetic voice: the way a user goes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,67 +15,48 @@ import train
 from synthetic_voice import SINGERS, compose, sing, write_dataset
 
 
-@pytest.fixture(scope="module")
+def change(section="train", **values):
+    path = Path("configs/config.json")
+    config = json.loads(path.read_text())
+    config[section] |= values
+    path.write_text(json.dumps(config))
+
+
+@pytest.fixture(scope="module", autouse=True)
 def workspace(tmp_path_factory):
-    """A folder in which steps 1 to 4 have run, with a few training steps only."""
-    folder = tmp_path_factory.mktemp("work space 工作")
+    """The folder of the tests, in which steps 1 to 4 have run, with a few training steps only."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        list(write_dataset(folder / "dataset_raw", ["sofia"], 30.0, seed=1))
+        patch.chdir(tmp_path_factory.mktemp("work space 工作"))
+        list(write_dataset(Path("dataset_raw"), ["sofia"], 30.0, seed=1))
         assert resample.main([]) == 0
         command = ["--speech_encoder", "mfcc", "--vocoder", "world", "--tiny"]
         assert preprocess_flist_config.main(command) == 0
         assert preprocess_hubert_f0.main([]) == 0
-        shorten(folder / "configs/config.json", max_steps=6, eval_interval=3, log_interval=2, batch_size=4)
+        change(max_steps=6, eval_interval=3, log_interval=2, batch_size=4)
         assert train.main([]) == 0
-    return folder
+        yield
 
 
-def shorten(path, **changes):
-    values = json.loads(path.read_text())
-    values["train"] |= changes
-    path.write_text(json.dumps(values))
-
-
-@pytest.fixture(autouse=True)
-def here(workspace, monkeypatch):
-    monkeypatch.chdir(workspace)
-
-
-def test_a_song_is_converted(workspace):
+def test_a_song_is_converted():
     singer = SINGERS["bruno"]
     song = sing(compose(singer, 4.0, 7), singer, seed=7).audio
-    (workspace / "raw").mkdir(exist_ok=True)
-    soundfile.write(workspace / "raw/my song.wav", song, 44100)
+    Path("raw").mkdir()
+    soundfile.write("raw/my song.wav", song, 44100)
     command = ["-m", "logs/44k/G_6.pth", "-n", "my song", "-t", "12", "-s", "sofia", "-d", "cpu"]
     assert inference_main.main(command) == 0
-    result, rate = soundfile.read(workspace / "results/my song_12key_sofia_glow_pm.flac")
-    assert rate == 44100 and len(result) == len(song)
-    assert np.isfinite(result).all() and np.abs(result).max() > 0.01
-    assert "conversion" in soundfile.SoundFile(workspace / "results/my song_12key_sofia_glow_pm.flac").comment
-
-
-def test_the_configuration_beside_the_model_knows_the_voice(workspace):
-    config = json.loads((workspace / "logs/44k/config.json").read_text())
+    with soundfile.SoundFile("results/my song_12key_sofia_glow_pm.flac") as result:
+        assert result.samplerate == 44100 and result.frames == len(song) and "conversion" in result.comment
+        audio = result.read()
+    assert np.isfinite(audio).all() and np.abs(audio).max() > 0.01
+    config = json.loads(Path("logs/44k/config.json").read_text())
     low, middle, high = config["f0_range"]["sofia"]
-    assert 100 < low < middle < high < 1100
-    assert config["spk"] == {"sofia": 0}
+    assert 100 < low < middle < high < 1100 and config["spk"] == {"sofia": 0}
 
 
-def test_training_continues_where_it_was(workspace, capsys):
-    shorten(workspace / "configs/config.json", max_steps=8)
+def test_training_continues_where_it_was_and_notices_a_change_of_settings(capsys):
+    change(max_steps=8)
     assert train.main([]) == 0
-    assert "8 steps" in capsys.readouterr().out
-    assert (workspace / "logs/44k/G_8.pth").exists()
-
-
-def test_a_change_of_settings_is_noticed_before_training(workspace, capsys):
-    config = workspace / "configs/config.json"
-    before = config.read_text()
-    values = json.loads(before)
-    values["data"]["mel_fmin"] = 50.0
-    config.write_text(json.dumps(values))
+    assert "8 steps" in capsys.readouterr().out and Path("logs/44k/G_8.pth").exists()
+    change("data", mel_fmin=50.0)
     assert train.main(["-m", "other"]) == 2
-    message = capsys.readouterr().err
-    assert "f min changed from 40.0 to 50.0" in message
-    config.write_text(before)
+    assert "f min changed from 40.0 to 50.0" in capsys.readouterr().err

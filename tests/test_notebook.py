@@ -4,22 +4,19 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "Glow-SVC4_for_colab.ipynb"
+NOTEBOOK = Path(__file__).resolve().parent.parent / "Glow-SVC4_for_colab.ipynb"
 
 
 @pytest.mark.slow
 def test_every_cell_runs(tmp_path, monkeypatch):
     nbformat = pytest.importorskip("nbformat", reason="needs nbclient and ipykernel: requirements-dev.txt")
     client = pytest.importorskip("nbclient", reason="needs nbclient and ipykernel: requirements-dev.txt")
-    monkeypatch.setenv("GLOW_SVC_CODE", str(ROOT))
+    monkeypatch.setenv("GLOW_SVC_CODE", str(NOTEBOOK.parent))
     monkeypatch.setenv("GLOW_SVC_MINUTES", "0.15")
     monkeypatch.setenv("GLOW_SVC_SECONDS", "30")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    again = []  # every cell may be run again; those that train would only go on
-    for cell in notebook.cells:
-        again += [cell] if "max_minutes" in cell.source else [cell, cell]
-    notebook.cells = again
+    # every cell may be run again; those that train would only go on
+    notebook.cells = [cell for cell in notebook.cells for _ in range(2 - ("max_minutes" in cell.source))]
     for place in ("raw", "dataset_raw"):  # what notebooks leave
         (tmp_path / "work" / place / ".ipynb_checkpoints").mkdir(parents=True)
         (tmp_path / "work" / place / "notes.txt").write_text("la la la")

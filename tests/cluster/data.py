@@ -43,6 +43,12 @@ def write_speaker(root: Path, name: str, n: int, n_clips: int = 3, seed: int = 0
     return frames
 
 
+def common_share(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Share of the vectors (Q, K, D) wanted by each query that it found."""
+    pairs = zip(found, wanted, strict=True)
+    return float(np.mean([len({*map(bytes, a)} & {*map(bytes, b)}) / len(b) for a, b in pairs]))
+
+
 def ivf(vectors: np.ndarray, n_lists: int) -> Any:
     index = faiss.index_factory(vectors.shape[1], f"IVF{n_lists},Flat")
     index.train(vectors)

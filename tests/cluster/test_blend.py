@@ -12,7 +12,7 @@ from cluster.kmeans_file import write_centres
 from cluster.search import Vectors
 from cluster.unit_reader import ArrayFrames
 from modules.common.errors import CheckpointError, ConfigError
-from tests.cluster.data import DIMS, draw, flat, ivf, write_published_index, write_published_kmeans
+from tests.cluster.data import DIMS, draw, ivf, write_published_index, write_published_kmeans
 
 SPEAKERS = {"anna": 0, "花子": 1}
 OWN = {"anna": draw(900, seed=1), "花子": draw(30, seed=2)}
@@ -112,15 +112,23 @@ def test_a_file_that_does_not_fit(blender, kind):
     blender(kind, encoder="mfcc-onnx")  # an encoder on onnxruntime is its namesake
 
 
-def test_published_files_tell_only_their_width(blender, tmp_path):
-    index = write_published_index(tmp_path / "i.pkl", {0: flat(draw(50))})
-    kmeans = write_published_kmeans(tmp_path / "k.pt", {"anna": draw(50)})
-    for kind, path in (("retrieval", index), ("kmeans", kmeans)):
-        assert blender(kind, path=path, encoder="whatever").blend(draw(4).T, "anna", 1.0).shape == (DIMS, 4)
+def test_published_files_tell_only_their_width_and_kind(blender, files, tmp_path):
+    own = dict(files)
+    files["retrieval"] = write_published_index(tmp_path / "i.pkl", {0: ivf(draw(200), 4)})
+    files["kmeans"] = write_published_kmeans(tmp_path / "k.pt", {"anna": draw(50)})
+    for kind in KINDS:
+        assert blender(kind, encoder="whatever").blend(draw(4).T, "anna", 1.0).shape == (DIMS, 4)
         with pytest.raises(CheckpointError, match="holds units of 12 channels"):
-            blender(kind, path=path, ssl_dim=256)
+            blender(kind, ssl_dim=256)
     with pytest.raises(CheckpointError, match=r"speaker '花子'; it has 0\."):
-        blender("retrieval", path=index).prepare("花子")
+        blender("retrieval").prepare("花子")
+    for paths in (own, files):
+        with pytest.raises(CheckpointError, match="is a k-means file, not a retrieval index; remove -fr"):
+            blender("retrieval", path=paths["kmeans"])
+        with pytest.raises(CheckpointError, match="is a retrieval index, not a k-means file; add -fr"):
+            blender("kmeans", path=paths["retrieval"])
+    with pytest.raises(ConfigError, match="unknown way to blend units 'forest'"):
+        load_blender("forest", speakers={}, encoder="mfcc", ssl_dim=DIMS)
 
 
 def test_a_missing_file_tells_what_makes_it(tmp_path, monkeypatch):
@@ -130,19 +138,6 @@ def test_a_missing_file_tells_what_makes_it(tmp_path, monkeypatch):
             load_blender(kind, speakers=SPEAKERS, encoder="mfcc", ssl_dim=DIMS)
         path = Path(DEFAULT_PATHS[kind])
         assert str(caught.value) == f"{path} does not exist; make it with: python {maker}.py"
-
-
-@pytest.mark.parametrize("published", [False, True])
-def test_a_file_of_the_other_kind_is_named(blender, files, tmp_path, published):
-    if published:
-        files["kmeans"] = write_published_kmeans(tmp_path / "k.pt", {"anna": draw(50)})
-        files["retrieval"] = write_published_index(tmp_path / "i.pkl", {0: ivf(draw(200), 4)})
-    with pytest.raises(CheckpointError, match="is a k-means file, not a retrieval index; remove -fr"):
-        blender("retrieval", path=files["kmeans"])
-    with pytest.raises(CheckpointError, match="is a retrieval index, not a k-means file; add -fr"):
-        blender("kmeans", path=files["retrieval"])
-    with pytest.raises(ConfigError, match="unknown way to blend units 'forest'"):
-        load_blender("forest", speakers={}, encoder="mfcc", ssl_dim=DIMS)
 
 
 def test_retrieval_needs_no_torch(files):

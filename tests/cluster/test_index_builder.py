@@ -9,17 +9,15 @@ from cluster.unit_reader import ArrayFrames, SpeakerUnits, sample
 from modules.common.errors import FeatureError
 from modules.dataset.feature_record import FeatureRecord, identify
 from modules.dataset.features import save_feature
-from tests.cluster.data import DIMS, draw, write_clip, write_speaker
+from tests.cluster.data import DIMS, common_share, draw, write_clip, write_speaker
 
 
-@pytest.mark.parametrize(
-    ("n", "wanted"), [(1, 0), (38, 0), (39, 1), (100, 2), (10_000, 256), (200_000, 5128), (1_000_000, 16_000)]
-)
-def test_the_published_number_of_lists(n, wanted):
-    assert list_count(n) == wanted
+def test_the_published_number_of_lists():
+    numbers = {1: 0, 38: 0, 39: 1, 100: 2, 10_000: 256, 200_000: 5128, 1_000_000: 16_000}
+    assert {n: list_count(n) for n in numbers} == numbers
 
 
-@pytest.mark.parametrize("n", [1, 5, 38, 39, 79, 3000])
+@pytest.mark.parametrize("n", [1, 39, 3000])
 def test_all_vectors_are_found_again(tmp_path, n):
     frames = draw(n)
     built = build_index(tmp_path / "i.pkl", {"a": ArrayFrames(frames)}, {"a": 0}, "mfcc")["a"]
@@ -29,24 +27,17 @@ def test_all_vectors_are_found_again(tmp_path, n):
     np.testing.assert_array_equal(found[:, 0], frames)
 
 
-def exact_share(index: Vectors, frames: np.ndarray, queries: np.ndarray) -> float:
-    """Return the recall@8 as one would count it: by the vectors that are found."""
-    _, wanted = Vectors.flat(frames).nearest(queries, 8)
-    _, found = index.nearest(queries, 8)
-    return float(
-        np.mean([len({*map(bytes, a)} & {*map(bytes, b)}) for a, b in zip(wanted, found, strict=True)]) / 8
-    )
-
-
 def test_the_recall_that_is_printed_is_that_of_searches(tmp_path):
     frames, queries = draw(20_000, 16, seed=1), draw(500, 16, seed=2)
+    _, wanted = Vectors.flat(frames).nearest(queries, 8)
     nprobes = []
     for recall in (0.5, 0.95, 1.0):
         path = tmp_path / f"{recall}.pkl"
         built = build_index(path, {"a": ArrayFrames(frames)}, {"a": 0}, "mfcc", recall=recall)["a"]
         assert recall <= built.recall <= 1.0
+        _, found = open_index(path).load(0).nearest(queries, 8)
         # other queries of the same kind, hence 500 · 8 trials: a deviation of 0.008 at 0.5
-        assert exact_share(open_index(path).load(0), frames, queries) == pytest.approx(built.recall, abs=0.04)
+        assert common_share(found, wanted) == pytest.approx(built.recall, abs=0.04)
         nprobes.append(built.nprobe)
     assert 1 <= nprobes[0] < nprobes[1] < nprobes[2] <= list_count(20_000)
 
@@ -60,18 +51,6 @@ def test_reading_in_batches_changes_nothing(tmp_path, monkeypatch):
     assert [begin for begin, _ in units.batches()] == [0, 129, 258, 387, 516, 644, 772]
     assert build_index(tmp_path / "parts.pkl", {"a": units}, {"a": 0}, "mfcc") == whole
     assert (tmp_path / "parts.pkl").read_bytes() == (tmp_path / "whole.pkl").read_bytes()
-
-
-def test_large_speakers_are_reduced_to_centres(tmp_path, monkeypatch):
-    monkeypatch.setattr("cluster.index_builder.N_CENTRES", 50)
-    speakers = {"a": ArrayFrames(draw(400)), "b": ArrayFrames(draw(90))}
-    built = build_index(tmp_path / "i.pkl", speakers, {"a": 0, "b": 1}, "mfcc", max_frames=300)
-    assert (built["a"].n_frames, built["a"].n_vectors, built["a"].n_lists) == (400, 50, 1)
-    assert (built["b"].n_vectors, built["a"].recall) == (90, 1.0)
-    index = open_index(tmp_path / "i.pkl")
-    assert [len(index.load(number)) for number in (0, 1)] == [50, 90]
-    built = build_index(tmp_path / "i.pkl", speakers, {"a": 0, "b": 1}, "mfcc", max_frames=0)
-    assert built["a"].n_vectors == 400
 
 
 def test_a_failed_build_leaves_the_old_file(tmp_path, monkeypatch):
@@ -95,33 +74,29 @@ def test_units_are_read_from_the_disk_in_any_order(tmp_path):
     np.testing.assert_array_equal(drawn, sample(ArrayFrames(frames), 20))
 
 
-def test_copies_in_other_voices_are_left_out(tmp_path):
-    wav = write_clip(tmp_path / "a", "x", draw(10))
-    save_feature(wav, "perturbed_units", np.ones((3, DIMS, 10), np.float32))
-    assert SpeakerUnits(tmp_path / "a").n_frames == 10
-
-
-def test_clips_that_step_3_gave_up_are_left_out(tmp_path):
-    write_clip(tmp_path / "a", "good", draw(10))
+def test_copies_in_other_voices_and_clips_that_step_3_gave_up_are_left_out(tmp_path):
+    good = write_clip(tmp_path / "a", "good", draw(10))
+    save_feature(good, "perturbed_units", np.ones((3, DIMS, 10), np.float32))
     bad = tmp_path / "a" / "bad.wav"
     bad.touch()
     with pytest.raises(FeatureError, match=r"bad\.wav\.soft\.pt is missing; run preprocess_hubert_f0\.py"):
         SpeakerUnits(tmp_path / "a")
     FeatureRecord(audio=identify(bad), failed="silent").save(bad)
     assert SpeakerUnits(tmp_path / "a").n_frames == 10
-    (tmp_path / "a" / "good.wav").unlink()
+    good.unlink()
     with pytest.raises(FeatureError, match="no recording in .*a could be used"):
         SpeakerUnits(tmp_path / "a")
 
 
 def test_units_that_are_not_alike(tmp_path):
-    write_clip(tmp_path / "a", "1", draw(10))
-    write_clip(tmp_path / "a", "2", draw(10), encoder="vec256l9")
-    with pytest.raises(FeatureError, match="not all units are alike: .*encoder mfcc; .*encoder vec256l9"):
-        SpeakerUnits(tmp_path / "a")
-    write_clip(tmp_path / "b", "1", draw(10))
-    write_clip(tmp_path / "b", "2", draw(10, 8))
-    with pytest.raises(FeatureError, match="not all units are alike: .*channels: 12; .*channels: 8"):
-        SpeakerUnits(tmp_path / "b")
-    write_clip(tmp_path / "c", "1", draw(10), encoder="")
-    assert SpeakerUnits(tmp_path / "c").encoder == ""
+    folder = tmp_path / "a"
+    write_clip(folder, "1", draw(10), encoder="")
+    assert SpeakerUnits(folder).encoder == ""
+    write_clip(folder, "1", draw(10))
+    for second, encoder, message in [
+        (draw(10), "vec256l9", ".*encoder mfcc; .*encoder vec256l9"),
+        (draw(10, 8), "mfcc", ".*channels: 12; .*channels: 8"),
+    ]:
+        write_clip(folder, "2", second, encoder)
+        with pytest.raises(FeatureError, match=f"not all units are alike: {message}"):
+            SpeakerUnits(folder)

@@ -43,11 +43,12 @@ def test_from_the_features_of_step_3_to_blended_units(run):
 
 def test_the_size_beyond_which_a_speaker_is_reduced(run, monkeypatch):
     monkeypatch.setattr("cluster.index_builder.N_CENTRES", 50)
-    write_config({"anna": 0})
     write_speaker(Path("dataset/44k"), "anna", 300)
+    write_speaker(Path("dataset/44k"), "花子", 90)
     code, said = run("--max_frames", "200")
-    assert code == 0 and "anna: 300 frames, reduced to 50;" in said
-    assert len(open_index(Path("logs/44k/feature_and_index.pkl")).load(0)) == 50
+    assert code == 0 and "anna: 300 frames, reduced to 50;" in said and "花子: 90 frames, all;" in said
+    index = open_index(Path("logs/44k/feature_and_index.pkl"))
+    assert [len(index.load(number)) for number in (0, 1)] == [90, 50]
     code, said = run("--max_frames", "0", "--recall", "1.0")
     assert code == 0 and "300 frames, all; 7 lists" in said and "recall@8 1.000" in said
 

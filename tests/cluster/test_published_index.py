@@ -167,7 +167,8 @@ def test_files_cut_short_or_changed_are_reported_or_read(path, inside):
 
 
 def test_other_pickles_are_refused(path):
-    for content in ([], {}, {"anna": 1}, {0: b"IxF2"}, {0: {"this": 5}}, {0: None}):
+    contents: list[object] = [[], {}, {"anna": 1}, {0: b"IxF2"}, {0: {"this": 5}}, {0: None}]
+    for content in contents:
         path.write_bytes(pickle.dumps(content))
         with pytest.raises(CheckpointError, match="is not an index of features|cut short"):
             open_index(path)

@@ -31,15 +31,6 @@ def test_the_first_limit_counts(clock):
     assert budget.fraction_of_time() == 1 and "2 minutes" in budget.stop_reason()
 
 
-def test_time_of_earlier_runs_counts(clock):
-    progress = Progress(step=50, seconds=90.0)
-    budget = Budget(TrainConfig(), 10, 5, progress, max_minutes=2)
-    clock[0] += 15
-    budget.tick()
-    budget.tick()
-    assert progress.seconds == 105 and budget.fraction_of_time() == 105 / 120
-
-
 def test_expected_steps_follow_the_pace_when_time_ends_first(clock):
     config = TrainConfig(max_steps=100, epochs=50, batch_size=2)
     assert Budget(config, 10, 5, Progress()).expected_steps() == 100

@@ -26,25 +26,28 @@ def test_only_several_gpus_make_several_processes(monkeypatch, caplog):
     assert wanted_processes(torch.device("cuda")) == 1
 
 
-def test_a_port_in_use_is_one_line():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(ConfigError, match=r"port \d+ is in use.*train\.port"):
-            check_port(str(taken.getsockname()[1]))
-
-
-@pytest.mark.parametrize("port", ["", "http", "0", "70000", "-1"])
-def test_an_invalid_port_is_refused(port):
-    with pytest.raises(ConfigError, match=r"train\.port"):
-        check_port(port)
-
-
 @pytest.fixture
 def port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
+
+
+def test_a_port_in_use_or_invalid_is_one_line_and_one_whose_connections_ended_just_now_is_free(port):
+    for invalid in ("", "http", "0", "70000", "-1"):
+        with pytest.raises(ConfigError, match=r"train\.port"):
+            check_port(invalid)
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", int(port)))
+        server.listen()
+        with pytest.raises(ConfigError, match=r"port \d+ is in use.*train\.port"):
+            check_port(port)
+        with socket.create_connection(("127.0.0.1", int(port))) as client:
+            there, _ = server.accept()
+            there.close()  # who closes first keeps the port for a minute
+            client.recv(1)
+    check_port(port)
 
 
 WORKER = """
@@ -79,18 +82,6 @@ def test_a_run_that_is_asked_to_end_saves_first(tmp_path, port, number):
     parent.send_signal(number)
     assert parent.wait(60) == 130
     assert len(list(tmp_path.glob("saved *"))) == 2  # when it has ended, they have
-
-
-def test_a_port_whose_connections_ended_just_now_is_free(port):
-    with socket.socket() as server:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(("127.0.0.1", int(port)))
-        server.listen()
-        with socket.create_connection(("127.0.0.1", int(port))) as client:
-            there, _ = server.accept()
-            there.close()  # who closes first keeps the port for a minute
-            client.recv(1)
-    check_port(port)
 
 
 def test_processes_are_started_and_their_failure_is_reported(tmp_path, port):

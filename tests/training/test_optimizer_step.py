@@ -2,22 +2,8 @@ import pytest
 import torch
 
 from modules.common.errors import TrainingError
-from tests.training.support.clips import with_train
 from tests.training.support.events import Events
-from tests.training.support.runs import after_each_step, gradients, same, trainer
-
-
-def test_small_batches_add_up_to_a_large_one(clips, tmp_path):
-    """The same windows in one batch of four, or in two of two: the same gradient."""
-
-    def gradient(**changes):
-        torch.manual_seed(0)
-        run = trainer(clips, tmp_path / "none", with_train(**changes))
-        return torch.cat([grad.flatten() for grad in gradients(run).values()])
-
-    whole = gradient(batch_size=4)
-    parts = gradient(batch_size=2, accumulate_steps=2)
-    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
+from tests.training.support.runs import after_each_step, same, trainer
 
 
 @pytest.mark.parametrize("fused", [True, False])

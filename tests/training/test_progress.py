@@ -5,7 +5,7 @@ import torch
 
 from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError
-from training.progress import CheckpointFolder, Progress, progress_of
+from training.progress import CheckpointFolder, progress_of
 
 
 @pytest.fixture
@@ -62,21 +62,7 @@ def test_only_damaged_checkpoints_are_an_error(folder, tmp_path):
         folder.newest()
 
 
-def test_progress_survives_the_file(tmp_path):
-    path = tmp_path / "G_7.pth"
-    write_checkpoint(path, {"progress": Progress(7, 2, 3, 1.5).state()})
-    assert progress_of(path, torch.load(path, weights_only=True)) == Progress(7, 2, 3, 1.5)
-
-
 def test_a_published_diffusion_checkpoint_says_its_step():
     assert progress_of(Path("model_4000.pt"), {"global_step": 4000}).step == 4000
     assert progress_of(Path("G_4000.pth"), {}).step == 4001
     assert progress_of(Path("model_7.pt"), {"global_step": "many"}).step == 8
-
-
-def test_forced_checkpoints_stay_and_do_not_count(tmp_path):
-    folder = CheckpointFolder(tmp_path, "model", ".pt")
-    for step in (0, 4, 8, 10, 12, 20):
-        folder.path(step).touch()
-    folder.prune(1, written=20, forced=10)
-    assert folder.steps() == [0, 10, 12, 20]

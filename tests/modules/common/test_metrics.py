@@ -34,9 +34,8 @@ def test_what_best_by_may_name_is_judged_shown_and_documented(tmp_path, name):
     assert TrainConfig(best_by=name, score_every=1).best_by == name
     tracker = BestTracker(tmp_path / "metrics.csv", name, 0)
     better, worse = (0.75, 0.25) if metric.better == "higher" else (0.25, 0.75)
-    assert [tracker.update(step, {name: value}) for step, value in ((1, worse), (2, better), (3, worse))] == [
-        *(True, True, False)
-    ]
+    values = enumerate((worse, better, better, worse), 1)
+    assert [tracker.update(step, {name: value}) for step, value in values] == [True, True, False, False]
     for language, label in enumerate((metric.label, metric.label_zh)):
         say = {key: both[language] for key, both in TEXTS.items()}.__getitem__
         html = metrics_table([{"step": "1", name: str(worse)}, {"step": "2", name: str(better)}], say)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from tests.training.data.test_diffusion_dataset import CPU, configured
-from tests.training.support.clips import make_clips, with_train
+from tests.training.support.clips import diffusion_config, make_clips, with_train
+from tests.training.support.runs import CPU
 from training.data.batches import collate
 from training.data.dataset import GlowDataset
 from training.data.diffusion_dataset import DiffusionDataset
@@ -18,7 +18,7 @@ def glow(clips, augment=True, all_in_mem=False, **train):
 
 
 def diffusion(clips, augment=True, all_in_mem=False, **train):
-    config = configured(train={"cache_fp16": False, **train})
+    config = diffusion_config(**train)
     return DiffusionDataset(clips, config, augment=augment, cache=CPU if all_in_mem else None)
 
 

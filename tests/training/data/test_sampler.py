@@ -1,10 +1,8 @@
-from itertools import islice
-
 import numpy as np
 import pytest
 
 from modules.common.errors import ConfigError
-from training.data.sampler import BatchShape, EpochBatches, RankBatches
+from training.data.sampler import BatchShape, EpochBatches
 
 LENGTHS = np.random.default_rng(0).integers(20, 512, 1000)
 
@@ -43,21 +41,6 @@ def test_the_order_of_lengths_stays_random():
     """Short clips first and long ones last would be another training."""
     means = [LENGTHS[np.concatenate(step)].mean() for step in epochs().steps(0)]
     assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.3
-
-
-def test_ranks_split_each_step():
-    whole = epochs(n_ranks=2).steps(0)
-    for rank in (0, 1):
-        mine = list(islice(RankBatches(epochs(n_ranks=2), rank, 0, 0), len(whole)))
-        assert [[number for _, number in batch] for batch in mine] == [step[rank].tolist() for step in whole]
-
-
-def test_a_run_resumes_in_the_middle_of_an_epoch():
-    cut = epochs(accumulate=2)
-    used = sum(len(batch) for step in cut.steps(5)[:4] for batch in step)
-    whole = list(islice(RankBatches(cut, 0, 5, 0), 300))
-    assert list(islice(RankBatches(cut, 0, 5, used), 292)) == whole[8:]
-    assert whole[-1][0][0] == 6  # the next epoch follows
 
 
 def test_more_processes_than_windows_are_refused():

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modules.config import Config, DataConfig, ModelConfig, TrainConfig
+from diffusion.config import DiffusionConfig, parse_diffusion_config
+from modules.config import Config, ModelConfig, TrainConfig
 from modules.dataset.features import augmented, save_feature
+from tests.support import scripts
 
 CONFIG = Config(
     train=TrainConfig(
@@ -21,26 +23,30 @@ CONFIG = Config(
         mel_noise=0.0,
         learning_rate=2e-3,
     ),
-    data=DataConfig(),
-    model=ModelConfig(
-        hidden_channels=16,
-        filter_channels=32,
-        n_heads=2,
-        n_layers=1,
-        n_flow_layer=1,
-        n_flow_block_layer=1,
-        gin_channels=8,
-        ssl_dim=12,
-        n_speakers=2,
-        vocoder_name="world",
-        speech_encoder="mfcc",
-    ),
+    model=ModelConfig(**{**scripts.CONFIG["model"], "n_speakers": 2}),
     spk={"a": 0, "b": 1},
 )
 
 
 def with_train(**changes) -> Config:
     return replace(CONFIG, train=replace(CONFIG.train, **changes))
+
+
+def diffusion_config(model=(), data=(), infer=(), n_spk=2, **train) -> DiffusionConfig:
+    """The same for a diffusion model, which is trained on windows of 17 frames."""
+    settings = {"num_workers": 0, "batch_size": 2, "interval_log": 5, "interval_val": 10, "lr": 2e-3}
+    settings |= {"max_steps": 20, "save_opt": True, "interval_force_save": 1000, "cache_fp16": False}
+    sizes = {"n_layers": 2, "n_chans": 16, "n_hidden": 8, "timesteps": 100, "n_spk": n_spk}
+    return parse_diffusion_config(
+        {
+            "data": {"duration": 0.2, "encoder": "mfcc", "encoder_out_channels": 12, **dict(data)},
+            "model": {**sizes, **dict(model)},
+            "vocoder": {"type": "world", "ckpt": ""},
+            "infer": {"speedup": 20, **dict(infer)},
+            "train": {**settings, **train},
+            "spk": {"a": 0, "b": 1} if n_spk > 1 else {"a": 0},
+        }
+    )
 
 
 def make_clips(

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from tests.training.support.clips import CONFIG
+from tests.training.support.events import Events
 from training.distributed import DistributedContext
 from training.loop import Trainer
+from training.tasks.base import Task
 from training.tasks.glow import GlowTask
+from training.tensorboard import TensorBoardLogger
 
 CPU = torch.device("cpu")
 
@@ -42,6 +45,14 @@ def stop_at(run: Trainer, step: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         run.run()
     assert run.checkpoints.steps()[-1] == step
+
+
+def validate(task: Task, folder: Path, *steps: int) -> tuple[list[dict[str, float]], Events]:
+    """Validate at some steps; return the metrics and what was written for TensorBoard."""
+    tensorboard = TensorBoardLogger(folder)
+    values = [task.validate(task.model.eval(), tensorboard, step) for step in steps]
+    tensorboard.close()
+    return values, Events(folder)
 
 
 def gradients(run: Trainer) -> dict[str, Tensor]:

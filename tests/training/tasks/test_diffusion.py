@@ -3,51 +3,20 @@ import csv
 import pytest
 import torch
 
-from diffusion.config import DiffusionConfig, parse_diffusion_config
+from diffusion.config import parse_diffusion_config
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from modules.dsp.audio import write_audio
 from tests.support.golden_cases import voice
-from tests.training.support.clips import make_clips
+from tests.training.support.clips import diffusion_config, make_clips
 from tests.training.support.events import Events
-from tests.training.support.runs import after_each_step, same, stop_at
+from tests.training.support.runs import after_each_step, same, stop_at, validate
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
-from training.tensorboard import TensorBoardLogger
 
 CPU = torch.device("cpu")
-
-
-def configured(model=(), infer=(), n_spk=2, **train) -> DiffusionConfig:
-    return parse_diffusion_config(
-        {
-            "data": {"duration": 0.2, "encoder": "mfcc", "encoder_out_channels": 12},
-            "model": {
-                "n_layers": 2,
-                "n_chans": 16,
-                "n_hidden": 8,
-                "timesteps": 100,
-                "n_spk": n_spk,
-                **dict(model),
-            },
-            "vocoder": {"type": "world", "ckpt": ""},
-            "infer": {"speedup": 20, **dict(infer)},
-            "train": {
-                "num_workers": 0,
-                "batch_size": 2,
-                "interval_log": 5,
-                "interval_val": 10,
-                "lr": 2e-3,
-                "max_steps": 20,
-                "save_opt": True,
-                "interval_force_save": 1000,
-                **train,
-            },
-            "spk": {"a": 0, "b": 1} if n_spk > 1 else {"a": 0},
-        }
-    )
 
 
 @pytest.fixture
@@ -56,13 +25,11 @@ def clips(tmp_path):
 
 
 def make_task(clips, config=None) -> DiffusionTask:
-    task = DiffusionTask(config or configured(), clips, clips[:2], CPU)
-    task.model.eval()
-    return task
+    return DiffusionTask(config or diffusion_config(), clips, clips, CPU)
 
 
 def trainer(clips, folder, config=None) -> Trainer:
-    config = config or configured()
+    config = config or diffusion_config()
     task = DiffusionTask(config, clips, clips[:1], CPU)
     return Trainer(task, engine_config(config.train, CPU), folder, DistributedContext(CPU))
 
@@ -75,7 +42,7 @@ def test_the_loss_falls_and_validation_is_written(clips, tmp_path, model):
     """All kinds by the same code; PITFALL 35: those that can only refine are measured too."""
     torch.set_num_threads(1)
     taken: list[dict[str, torch.Tensor]] = []
-    run = trainer(clips, tmp_path, configured(model, max_steps=60, interval_val=20))
+    run = trainer(clips, tmp_path, diffusion_config(model, max_steps=60, interval_val=20))
     after_each_step(run, taken.append).run()
     totals = [float(value["total"]) for value in taken]
     assert sum(totals[-10:]) < sum(totals[:10])
@@ -88,19 +55,22 @@ def test_the_loss_falls_and_validation_is_written(clips, tmp_path, model):
 
 
 @pytest.mark.parametrize("model", KINDS, ids=str)
-def test_validation_is_the_same_each_time(clips, tmp_path, model):
-    task, tensorboard = make_task(clips, configured(model)), TensorBoardLogger(tmp_path / "run")
+def test_validation_is_the_same_each_time_and_renders_the_recording_and_two_speakers(clips, tmp_path, model):
+    write_audio(clips[0], voice(1.0, 44100), 44100)
+    task = make_task(clips, diffusion_config(model))
     torch.nn.init.normal_(task.model.decoder.network.output_projection.weight, std=0.1)
-    first = task.validate(task.model, tensorboard, 1)
+    (first, second), events = validate(task, tmp_path / "run", 1, 2)
     torch.rand(7)
-    assert task.validate(task.model, tensorboard, 2) == first
+    (third,), _ = validate(task, tmp_path / "again", 3)
+    assert first == second == third
     assert first.keys() == {"val_loss", "mel_l1", "audio_mel_l1", "f0_accuracy"}
-    tensorboard.close()
+    assert events.tags("audio") == ["audio/0/generated", "audio/0/recorded", "audio/2/generated"]
+    assert len(events.audio("audio/0/recorded")) == 1 and len(events.audio("audio/2/generated")) == 2
 
 
 @pytest.mark.parametrize("model", KINDS, ids=str)
 def test_only_the_configured_times_are_trained_and_measured(clips, model):
-    task, seen = make_task(clips, configured(model)), []
+    task, seen = make_task(clips, diffusion_config(model)), []
     ask = task.model.decoder.network.forward
     task.model.decoder.network.forward = lambda x, t, condition: seen.append(t) or ask(x, t, condition)
     batch = task.collate([task.training_set[0, number % 2] for number in range(200)])
@@ -114,12 +84,8 @@ def test_only_the_configured_times_are_trained_and_measured(clips, model):
 
 
 def test_the_seed_decides_the_first_weights(clips):
-    def first(seed):
-        return make_task(clips, configured(seed=seed)).model.state_dict()
-
-    one = first(1)
-    torch.rand(3)
-    assert same(first(1), one) and not same(first(2), one)
+    one, again, other = (make_task(clips, diffusion_config(seed=n)).model.state_dict() for n in (1, 1, 2))
+    assert same(one, again) and not same(one, other)
 
 
 def test_settings_of_the_file_reach_the_loop():
@@ -138,23 +104,19 @@ def test_settings_of_the_file_reach_the_loop():
 
 
 def test_a_cache_on_a_gpu_that_is_not_used_is_announced(clips, caplog):
-    task = make_task(clips, configured(cache_device="cuda"))
+    task = make_task(clips, diffusion_config(cache_device="cuda"))
     assert task.training_set[0, 0].f0.device.type == "cpu"
     assert any("cache_device cuda" in line for line in caplog.messages)
 
 
 @pytest.mark.parametrize(
     ("model", "changes"),
-    [
-        ({}, {}),
-        ({}, {"ema_decay": 0.9, "cache_all_data": False}),
-        ({"type": "ReFlow"}, {"amp_dtype": "bf16"}),
-    ],
+    [({}, {"ema_decay": 0.9, "cache_all_data": False}), ({"type": "ReFlow"}, {"amp_dtype": "bf16"})],
     ids=str,
 )
 def test_an_interrupted_run_resumes_exactly(clips, tmp_path, monkeypatch, changes, model):
     monkeypatch.setattr("training.precision.cpu_has_bf16", lambda: True)  # slow or not, it is used
-    config = configured(model, interval_val=20, **changes)
+    config = diffusion_config(model, interval_val=20, **changes)
     trainer(clips, tmp_path / "straight", config).run()
     stop_at(trainer(clips, tmp_path / "stopped", config), 7)  # in the middle of an epoch
     trainer(clips, tmp_path / "stopped", config).run()
@@ -164,58 +126,53 @@ def test_an_interrupted_run_resumes_exactly(clips, tmp_path, monkeypatch, change
 
 
 def test_files_have_the_published_content_and_other_models_refuse_them(clips, tmp_path):
-    trainer(clips, tmp_path, configured(max_steps=10)).run()
+    trainer(clips, tmp_path, diffusion_config(max_steps=10)).run()
     content = read_checkpoint(tmp_path / "model_10.pt")
     assert content["global_step"] == 10 and content["optimizer"]["state"]
     assert "learning_rate" not in content and "iteration" not in content
-    model = load_unit2mel(tmp_path / "model_10.pt", configured())
+    model = load_unit2mel(tmp_path / "model_10.pt", diffusion_config())
     assert same(model.state_dict(), content["model"])
     best = read_checkpoint(tmp_path / "model_best.pt")
     assert best["global_step"] == 10 and "optimizer" not in best
-    for config in (configured({"n_layers": 3}), configured({"type": "ReFlow"})):
-        with pytest.raises(CheckpointError, match=r"model_10\.pt does not fit.*config\.yaml"):
-            trainer(clips, tmp_path, config)
+    with pytest.raises(CheckpointError, match=r"model_10\.pt does not fit.*config\.yaml"):
+        trainer(clips, tmp_path, diffusion_config({"type": "ReFlow"}))
 
 
 def test_without_save_opt_there_is_no_optimizer_and_resuming_warns(clips, tmp_path, caplog):
-    trainer(clips, tmp_path, configured(max_steps=2, save_opt=False)).run()
-    run = trainer(clips, tmp_path, configured(max_steps=4))
+    trainer(clips, tmp_path, diffusion_config(max_steps=2, save_opt=False)).run()
+    run = trainer(clips, tmp_path, diffusion_config(max_steps=4))
     assert run.progress.step == 2 and not run.state.optimizer.state
     assert any("train.save_opt is off" in line for line in caplog.messages)
 
 
 def test_a_published_checkpoint_is_a_valid_start(clips, tmp_path):
-    state = Unit2Mel(configured()).state_dict()
+    state = Unit2Mel(diffusion_config()).state_dict()
     write_checkpoint(tmp_path / "model_4000.pt", {"global_step": 4000, "model": state})
-    run = trainer(clips, tmp_path, configured(max_steps=4002, decay_step=4001))
+    run = trainer(clips, tmp_path, diffusion_config(max_steps=4002, decay_step=4001))
     assert run.progress.step == 4000 and same(run.task.model.state_dict(), state)
     assert run.run().step == 4002
     assert run.state.learning_rate == pytest.approx(1e-3)  # the schedule goes on from where the file is
 
 
-BASES = {
-    "of one voice": ({}, 1),
-    "of seven": ({}, 7),
-    "with a speaker encoder": ({"use_speaker_encoder": True, "speaker_encoder_out_channels": 5}, 1),
-}
+WITH_ENCODER = {"use_speaker_encoder": True, "speaker_encoder_out_channels": 5}
 
 
-@pytest.mark.parametrize("n_spk", [1, 2])
-@pytest.mark.parametrize("base", BASES)
-def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, caplog, base, n_spk):
+@pytest.mark.parametrize(
+    ("model", "known", "n_spk"), [({}, 1, 2), ({}, 7, 1), ({}, 7, 2), (WITH_ENCODER, 1, 2)]
+)
+def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, caplog, model, known, n_spk):
     """PITFALLS 37-38: base models differ in ``spk_embed`` only."""
-    model, known = BASES[base]
     folder = tmp_path / "run"
-    state = Unit2Mel(configured(model, n_spk=known)).state_dict()
+    state = Unit2Mel(diffusion_config(model, n_spk=known)).state_dict()
     write_checkpoint(folder / "model_0.pt", {"global_step": 0, "model": state, "optimizer": None})
     before = (folder / "model_0.pt").read_bytes()
-    config = configured(n_spk=n_spk, max_steps=2, keep_ckpts=1, ema_decay=0.9)
+    config = diffusion_config(n_spk=n_spk, max_steps=2, keep_ckpts=1, ema_decay=0.9)
     used = clips[:2] if n_spk == 1 else clips
     own = DiffusionTask(config, used, clips[:1], CPU).model.state_dict()
     run = trainer(used, folder, config)
     assert run.progress.step == 0 and not run.state.fresh
     expected, fate = state | {k: v for k, v in own.items() if k == "spk_embed.weight"}, "from scratch"
-    if base == "of seven" and n_spk > 1:
+    if known > 1 and n_spk > 1:
         expected["spk_embed.weight"] = state["spk_embed.weight"].mean(0, keepdim=True).expand(n_spk, -1)
         fate = "from the average of its speakers"
     assert all(torch.equal(value, expected[name]) for name, value in run.state.model.state_dict().items())
@@ -226,7 +183,7 @@ def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, ca
 
 
 def test_forced_checkpoints_stay_and_of_the_others_the_newest(clips, tmp_path):
-    config = configured(max_steps=40, interval_val=4, interval_force_save=10, keep_ckpts=2)
+    config = diffusion_config(max_steps=40, interval_val=4, interval_force_save=10, keep_ckpts=2)
     run = trainer(clips, tmp_path, config)
     run.task.validate = lambda *args: {"val_loss": 1.0}
     run.run()
@@ -237,24 +194,17 @@ def test_forced_checkpoints_stay_and_of_the_others_the_newest(clips, tmp_path):
 
 def test_a_model_with_a_speaker_encoder_is_not_trained(clips):
     with pytest.raises(ConfigError, match="use_speaker_encoder"):
-        make_task(clips, configured({"use_speaker_encoder": True}))
+        make_task(clips, diffusion_config({"use_speaker_encoder": True}))
 
 
 def test_what_is_wanted_follows_the_configuration():
-    wanted = wanted_features(configured())
+    wanted = wanted_features(diffusion_config())
     assert wanted.keys() == {"units", "f0", "mel", "volume", "aug_mel", "aug_volume"}
     assert wanted["units"]["encoder"] == "mfcc" and wanted["mel"]["n_mels"] == 128
     assert "f_max" not in wanted["mel"]  # diffusion.yaml does not know it
-    assert wanted_features(configured({"use_pitch_aug": False})).keys() == {"units", "f0", "mel", "volume"}
-
-
-def test_the_recording_and_two_speakers_are_rendered(clips, tmp_path):
-    write_audio(clips[0], voice(1.0, 44100), 44100)
-    task, tensorboard = DiffusionTask(configured(), clips, clips, CPU), TensorBoardLogger(tmp_path / "run")
-    task.model.eval()
-    for step in (1, 2):
-        task.validate(task.model, tensorboard, step)
-    tensorboard.close()
-    events = Events(tmp_path / "run")
-    assert events.tags("audio") == ["audio/0/generated", "audio/0/recorded", "audio/2/generated"]
-    assert len(events.audio("audio/0/recorded")) == 1 and len(events.audio("audio/2/generated")) == 2
+    assert wanted_features(diffusion_config({"use_pitch_aug": False})).keys() == {
+        "units",
+        "f0",
+        "mel",
+        "volume",
+    }

@@ -11,8 +11,8 @@ from modules.dsp.audio import write_audio
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.inference.tiny import write_vocoder
 from tests.support.golden_cases import voice
-from tests.training.support.clips import CONFIG
-from tests.training.support.events import Events
+from tests.training.support.clips import CONFIG, with_train
+from tests.training.support.runs import same, validate
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask
@@ -22,72 +22,46 @@ from vdecoder import VOCODERS, VocoderSpec
 CPU = torch.device("cpu")
 
 
-def make_task(clips, config=CONFIG) -> GlowTask:
-    task = GlowTask(config, clips, clips[:1], CPU)
-    task.model.eval()
-    return task
+def make_task(clips, config=CONFIG, scorer=None) -> GlowTask:
+    return GlowTask(config, clips, clips[:1], CPU, scorer)
 
 
 def with_vocoder(name):
     return replace(CONFIG, model=replace(CONFIG.model, vocoder_name=name))
 
 
-class F0Recorder(TensorBoardLogger):
-    """Remembers the F0 tracks."""
-
-    def f0(self, name, tracks, step):
-        self.tracks = tracks
-        super().f0(name, tracks, step)
-
-
 def test_the_seed_decides_the_first_weights(clips):
-    def first(seed):
-        config = replace(CONFIG, train=replace(CONFIG.train, seed=seed))
-        return torch.cat([value.flatten() for value in make_task(clips, config).model.state_dict().values()])
-
-    one = first(1)
-    torch.rand(3)  # whatever ran before in this process does not matter
-    assert torch.equal(first(1), one) and not torch.equal(first(2), one)
+    one, again, other = (make_task(clips, with_train(seed=n)).model.state_dict() for n in (1, 1, 2))
+    assert same(one, again) and not same(one, other)  # whatever ran before in this process
 
 
 def test_the_recording_is_written_once_in_a_process(clips, tmp_path):
     audio = voice(1.0, 44100)
     write_audio(clips[0], audio, 44100)
-    task, tensorboard = make_task(clips), TensorBoardLogger(tmp_path / "run")
-    for step in (50_000, 50_800):  # of a resumed run
-        task.validate(task.model, tensorboard, step)
-    tensorboard.close()
-    events = Events(tmp_path / "run")
+    _, events = validate(make_task(clips), tmp_path / "run", 50_000, 50_800)  # of a resumed run
     ((step, rate, recorded),) = events.audio("audio/0/recorded")
     assert (step, rate, len(recorded)) == (50_000, 44100, 40 * 512)
     np.testing.assert_allclose(recorded, audio[: 40 * 512], atol=1e-4)  # 16 bits
     assert [step for step, _, _ in events.audio("audio/0/generated")] == [50_000, 50_800]
 
 
-def test_without_the_recording_the_rest_is_shown(clips, tmp_path):
-    task, tensorboard = make_task(clips), TensorBoardLogger(tmp_path / "run")
-    values = task.validate(task.model, tensorboard, 1)
-    tensorboard.close()
-    assert Events(tmp_path / "run").tags("audio") == ["audio/0/generated"]
-    assert values.keys() == computed_in("validation").keys()
-    assert values["val_loss"] == pytest.approx(values["mle"] + CONFIG.train.c_lf0 * values["lf0"])
-    assert 0 <= values["f0_accuracy"] <= 1 and values["audio_mel_l1"] > 0
-
-
 @pytest.mark.parametrize("predicts", [True, False])
-def test_the_predicted_melody_is_drawn_beside_the_true_one(clips, tmp_path, predicts):
-    config = replace(CONFIG, model=replace(CONFIG.model, use_automatic_f0_prediction=predicts))
-    task, tensorboard = make_task(clips, config), F0Recorder(tmp_path / "run")
-    task.validate(task.model, tensorboard, 1)
-    tensorboard.close()
+def test_without_the_recording_the_rest_is_shown(clips, tmp_path, predicts, monkeypatch):
+    config, drawn = replace(CONFIG, model=replace(CONFIG.model, use_automatic_f0_prediction=predicts)), {}
+    monkeypatch.setattr(TensorBoardLogger, "f0", lambda self, name, tracks, step: drawn.update(tracks))
+    task = make_task(clips, config)
+    (values,), events = validate(task, tmp_path / "run", 1)
+    assert events.tags("audio") == ["audio/0/generated"]
+    assert values.keys() == computed_in("validation").keys() - (set() if predicts else {"lf0"})
+    assert values["val_loss"] == pytest.approx(values["mle"] + CONFIG.train.c_lf0 * values.get("lf0", 0.0))
+    assert 0 <= values["f0_accuracy"] <= 1 and values["audio_mel_l1"] > 0
     f0, uv = load_f0(clips[0])
-    assert torch.equal(tensorboard.tracks["input"], f0)
-    assert ("predicted" in tensorboard.tracks) == predicts
+    assert torch.equal(drawn["input"], f0) and ("predicted" in drawn) == predicts
     if predicts:
         item = task.validation_set[0, 0]
         inputs = item.units, item.f0, item.uv, item.speaker_id
         _, expected = task.model.infer(*inputs, predict_f0=True)
-        torch.testing.assert_close(tensorboard.tracks["predicted"], expected[0] * uv)
+        torch.testing.assert_close(drawn["predicted"], expected[0] * uv)
 
 
 def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path, monkeypatch, caplog):
@@ -98,11 +72,7 @@ def test_a_vocoder_without_its_weights_is_announced_and_left_out(clips, tmp_path
     write_audio(clips[0], voice(1.0, 44100), 44100)
 
     def audio_tags(folder):
-        task, tensorboard = make_task(clips, with_vocoder("needy")), TensorBoardLogger(folder)
-        for step in (1, 2):
-            task.validate(task.model, tensorboard, step)
-        tensorboard.close()
-        return Events(folder).tags("audio")
+        return validate(make_task(clips, with_vocoder("needy")), folder, 1, 2)[1].tags("audio")
 
     def messages():
         return [record.message for record in caplog.records if record.name == "training.tasks.preview"]
@@ -138,10 +108,7 @@ def test_every_second_validation_is_scored(clips, tmp_path):
         scored.append((len(audio), rate, recording))
         return {"similarity": 0.5, "dnsmos_ovrl": float("nan")}
 
-    task = GlowTask(config, clips, clips[:1], CPU, listen)
-    tensorboard = TensorBoardLogger(tmp_path / "run")
-    values = [task.validate(task.model.eval(), tensorboard, step) for step in (10, 20, 30)]
-    tensorboard.close()
+    values, _ = validate(make_task(clips, config, listen), tmp_path / "run", 10, 20, 30)
     assert scored == [(40 * 512, 44100, clips[0])]
     assert values[1]["similarity"] == 0.5 and "dnsmos_ovrl" not in values[1]
     assert "similarity" not in values[0] | values[2]

@@ -32,10 +32,9 @@ def test_missing_and_empty_keys_have_defaults_and_unknown_ones_are_ignored():
 
 
 def test_k_step_max_below_timesteps_is_a_shallow_model():
-    model = parse_diffusion_config({"model": {"timesteps": 100, "k_step_max": 99}}).model
-    assert model.max_steps == 99 and model.shallow_only
-    whole = parse_diffusion_config({"model": {"timesteps": 100, "k_step_max": 100}}).model
-    assert whole.max_steps == 100 and not whole.shallow_only
+    for k_step_max, shallow in ((99, True), (100, False)):
+        model = parse_diffusion_config({"model": {"timesteps": 100, "k_step_max": k_step_max}}).model
+        assert model.max_steps == k_step_max and model.shallow_only == shallow
 
 
 def test_numbers_that_yaml_takes_for_text():
@@ -82,22 +81,15 @@ def test_speakers_by_name_or_number():
     ("values", "message"),
     [
         ({"model": {"k_step_max": 1001}}, "model.k_step_max must be below model.timesteps, 1000"),
-        ({"model": {"k_step_max": -5}}, "model.k_step_max"),
-        ({"model": {"timesteps": 0}}, "model.timesteps must be above 0"),
-        ({"model": {"n_layers": "many"}}, "model.n_layers must be of type int"),
         ({"model": {"n_chans": 5}}, "model.n_chans must be an even number"),
         ({"model": {"type": "VAE"}}, "model.type 'VAE' is unknown; use Diffusion or ReFlow"),
         ({"model": {"t_distribution": "x"}}, "model.t_distribution"),
         ({"infer": {"method": "nonsense"}}, "infer.method: 'nonsense' .* dpm-solver"),
         ({"infer": {"method": "ancestral"}}, "infer.method: .*speedup 1"),
         ({"infer": {"method": "ddim"}, "model": {"type": "ReFlow"}}, "infer.method: .*euler, rk4"),
-        ({"infer": {"speedup": -1}}, "infer.speedup must not be below 0"),
         ({"train": {"amp_dtype": "fp8"}}, "train.amp_dtype 'fp8' is unknown; use fp32, fp16 or bf16"),
         ({"train": {"lr": "fast"}}, "train.lr must be of type float and be above 0 and finite, not 'fast'"),
-        ({"train": {"lr": "0.1"}}, "train.lr must be of type float"),
         ({"train": {"seed": 16**5000}}, "train.seed .*digits"),
-        ({"train": {"num_workers": -1}}, "train.num_workers"),
-        ({"data": {"duration": 0}}, "data.duration must be above 0"),
         ({"data": {"unit_interpolate_mode": "rfa"}}, "unit_interpolate_mode 'rfa' is unknown"),
         ({"data": {"extensions": [1]}}, "data.extensions"),
         ({"data": [1]}, "section 'data'"),

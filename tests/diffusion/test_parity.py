@@ -97,10 +97,7 @@ def test_parity_samplers(name, start, method, tmp_path):
     else:
         torch.testing.assert_close(mel, want, **SAMPLED)
     want_times = case[f"t_{start}_{method}"]
-    if method in (
-        "ddim",
-        "pndm",
-    ):  # the last evaluation of the published ones changes nothing, and is left out
+    if method in ("ddim", "pndm"):  # their last published evaluation changes nothing, and is left out
         assert want_times[-1] == 0
         want_times = want_times[:-1]
     np.testing.assert_allclose(times, want_times, rtol=1e-5)

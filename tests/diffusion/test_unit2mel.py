@@ -27,9 +27,6 @@ def saved(folder, model, **changes):
     return path
 
 
-# --- speakers
-
-
 def test_mixes_are_sampled_in_batches(model):
     for options in ({}, {"mel": mels(), "k_step": 7}):
         for shares in (torch.rand(2, 3), torch.rand(2, 11, 3)):
@@ -52,19 +49,14 @@ def test_speakers_by_embedding():
         model.infer(*song()[:3], torch.zeros(2, dtype=torch.long))
 
 
-# --- refusals
-
 NO_WORK = [
     ({"k_step": 0, "mel": mels()}, ConfigError, "k_step is 0; use 1 to 40"),
-    ({"k_step": -3, "mel": mels()}, ConfigError, "k_step is -3"),
     ({"k_step": 41, "mel": mels()}, ConfigError, r"41, but .* trained for 40 steps \(model.timesteps\)"),
     ({"k_step": 10}, ConfigError, "starts from a mel, and there is none"),
     ({"speaker": torch.tensor([0, 3])}, ConfigError, "speaker ids must be 0 to 2, not \\[0, 3\\]"),
-    ({"speaker": torch.tensor([-1, 0])}, ConfigError, "speaker ids"),
 ]
 OTHERS = [
     ({"speaker": torch.rand(2, 4)}, ConfigError, "the mix has 4 speakers, but the model has 3"),
-    ({"speaker": torch.rand(2, 11, 2)}, ConfigError, "the mix has 2 speakers"),
     ({"method": "nonsense"}, ConfigError, "not a sampling method"),
     ({"units": song()[0][:, :4]}, ConfigError, r"4 channels, but the diffusion model wants 5 .*'vec768l12'"),
     ({"mel": mels()[:, :7], "k_step": 5}, FeatureError, "the mel has 7 bins, but the diffusion model has 8"),
@@ -120,9 +112,6 @@ def test_a_mel_may_be_one_frame_off(model):
         assert model(*song(), None, mel).isfinite()
 
 
-# --- training
-
-
 def test_every_parameter_learns(model):
     model.train()(*song(), torch.tensor([3.0, -2.0]), mels()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
@@ -173,9 +162,6 @@ def test_rectified_flow_learns_the_straight_path():
     torch.testing.assert_close(x, noise + t[:, None, None] * (clean - noise))
     torch.testing.assert_close(times, torch.tensor([10.0, 20.0]))  # of 40 steps
     torch.testing.assert_close(loss, (out - (clean - noise)).square().mean())
-
-
-# --- files
 
 
 def test_a_saved_model_is_the_same_model(model, tmp_path):

@@ -26,15 +26,9 @@ def die(item):
     os._exit(9)
 
 
-def test_one_process_keeps_the_order():
+def test_one_process_keeps_the_order_and_several_are_set_up_too():
     assert list(run(add, [1, 2, 3], 1, set_up, (10,))) == [11, 12, 13]
-
-
-def test_several_processes_are_set_up_too():
     assert sorted(run(add, [1, 2, 3], 2, set_up, (10,))) == [11, 12, 13]
-
-
-def test_nothing_to_do():
     assert list(run(add, [], 0)) == []
 
 

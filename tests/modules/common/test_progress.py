@@ -49,19 +49,9 @@ def test_what_is_no_event_is_left_alone():
 
 
 def test_only_tools_draw_bars_of_their_own():
-    command = [
-        "git",
-        "grep",
-        "-lE",
-        r"\btqdm\(|tqdm\.contrib",
-        "--",
-        "*.py",
-        ":!tests",
-        ":!tools",
-        ":!benchmarks",
-    ]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
-    assert found == []
+    command = ["git", "grep", "-lE", r"\btqdm\(|tqdm\.contrib", "--", "*.py", ":!tests", ":!tools"]
+    found = subprocess.run([*command, ":!benchmarks"], cwd=ROOT, capture_output=True, text=True)
+    assert found.stdout.split() == []
 
 
 def test_scripts_show_decisions_and_mark_problems():

@@ -110,12 +110,6 @@ def test_published_object_files_are_named_and_never_unpickled(wav, kind):
     assert not Trap.sprung
 
 
-def test_halves_of_two_pairs_count_as_broken(wav):
-    features.save_feature(wav, "aug_volume", features.augmented(1, 1.5, VOLUME))
-    with pytest.raises(FeatureError, match="another pair"):
-        features.load_augmented(wav)
-
-
 @pytest.mark.parametrize("kind", VALUES)
 def test_nan_is_never_written(tmp_path, kind):
     with pytest.raises(FeatureError, match="NaN or infinite"):

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from modules.dataset.report import as_text, measure, save_report, summarize
+from modules.dataset.report import as_text, is_clipped, measure, save_report, summarize
 from tests.support.golden_cases import voice
 
 
@@ -10,6 +10,7 @@ def test_measure():
     facts = measure(voice(1.0, 44100), 44100)
     assert facts["seconds"] == 1.0 and -30 < facts["lufs"] < -5 and not facts["clipped"]
     assert measure(np.zeros(44100, np.float32), 44100)["lufs"] is None
+    assert is_clipped(np.clip(5 * voice(1.0, 44100), -1, 1)) and not is_clipped(np.zeros(0, np.float32))
 
 
 def test_a_report_is_json_and_a_table():

@@ -2,7 +2,6 @@ import librosa
 import numpy as np
 import pytest
 
-from modules.dataset.report import is_clipped
 from modules.dsp import loudness
 from tests.support.golden_cases import signal, voice
 
@@ -74,9 +73,3 @@ def test_sixteen_bits_are_rounded_and_never_wrap():
     np.testing.assert_array_equal(loudness.to_int16(samples), [-32768, -32768, 1, 0, 32767, 32767])
     every = np.arange(-32768, 32768, 7, dtype=np.int16)
     np.testing.assert_array_equal(loudness.to_int16(every.astype(np.float32) / 32768), every)
-
-
-def test_clipping_is_a_run_at_full_scale():
-    assert is_clipped(np.clip(tone(0.1, 1.5), -1, 1))
-    assert not is_clipped(tone(0.1, 1.0))
-    assert not is_clipped(np.zeros(0, np.float32))

@@ -1,9 +1,6 @@
 """What holds for every F0 predictor in the table: timing, pitch, voicing and determinism."""
 
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +8,6 @@ import torch
 
 from modules.common.errors import AudioError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
-from modules.f0_predictor.base import F0Predictor
 from modules.pretrained.weights import find_weights
 from tests.modules.f0_predictor.rmvpe_file import write_rmvpe
 
@@ -292,29 +288,3 @@ def test_a_narrow_range_is_respected(name, build):
     assert uv.any()
     found = f0[uv > 0]
     assert found.min() > low / 1.05 and found.max() < high * 1.05  # refinement may exceed it slightly
-
-
-class OneFrame(F0Predictor):
-    def _track(self, audio, n_frames):
-        return np.where(np.arange(n_frames) == 2, 123.0, 0.0)
-
-
-def test_one_voiced_frame_is_repeated():
-    f0, uv = OneFrame().predict(SONG.audio[:3000])
-    assert f0.tolist() == [123.0] * 5 and uv.tolist() == [0, 0, 1, 0, 0]
-
-
-def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="pm, dio, harvest, crepe, rmvpe, fcpe"):
-        F0_PREDICTORS.build("yin")
-
-
-def test_the_table_alone_loads_nothing_heavy():
-    code = (
-        "import sys, modules.f0_predictor\n"
-        "heavy = {'torch', 'numpy', 'parselmouth', 'pyworld', 'torchcrepe', 'torchfcpe'}\n"
-        "sys.exit(str(heavy & set(sys.modules) or ''))"
-    )
-    root = Path(__file__).parents[3]
-    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
-    assert result.stderr.strip() == ""

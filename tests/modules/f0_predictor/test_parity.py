@@ -7,7 +7,6 @@ arrays have wrong times, so our track is read at those times for comparison.
 import numpy as np
 import pytest
 
-from modules.common.errors import ConfigError
 from modules.dsp.audio import resample
 from modules.dsp.f0 import fill_unvoiced
 from modules.f0_predictor import F0_PREDICTORS
@@ -119,13 +118,6 @@ class TestCrepe:
         for values in (np.full(3, np.nan), np.full(1, np.nan)):
             assert np.isnan(mean3(values)).all() and np.isnan(median3(values)).all()
 
-    @pytest.mark.parametrize("n_frames", [7, 9, 10, 12])
-    def test_filling_after_the_published_resize(self, n_frames):
-        source = self.case["post_in"]
-        f0, uv = fill_unvoiced(source[np.arange(n_frames) * len(source) // n_frames])
-        np.testing.assert_allclose(f0, self.case[f"post_f0_{n_frames}"], atol=1e-4)
-        np.testing.assert_array_equal(uv, self.case[f"post_uv_{n_frames}"])
-
     def test_threshold_decides_what_is_voiced(self):
         audio = voice(1.0, 44100)
         lax, strict = (CrepePredictor(model="tiny", threshold=t).predict(audio)[1] for t in (0.05, 0.9))
@@ -143,7 +135,3 @@ class TestCrepe:
         predictor.network.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
         predictor.predict(voice(2.5, 44100))
         assert max(sizes) == BATCH and sum(sizes) == 215
-
-    def test_unknown_model(self):
-        with pytest.raises(ConfigError, match="full or tiny"):
-            CrepePredictor(model="huge")

@@ -53,16 +53,10 @@ class TestFiles:
             name: torch.from_numpy(fill(name, tuple(shape), dtype)) for name, (shape, dtype) in shapes.items()
         }
         torch.save({"model": state}, tmp_path / "rmvpe.pt")
-        salience = load_rmvpe(tmp_path / "rmvpe.pt")(MEL)[0]
+        network = load_rmvpe(tmp_path / "rmvpe.pt")
+        assert network.sizes == E2E0().sizes
+        salience = network(MEL)[0]
         np.testing.assert_allclose(salience, 1 / (1 + np.exp(-CASE["full_logits"])), atol=1e-3)
-
-    def test_parity_of_names_and_shapes_at_the_published_size(self):
-        with torch.device("meta"):
-            state = E2E0().state_dict()
-        published = CASE.manifest["default_state_dict"]
-        assert {name: list(tensor.shape) for name, tensor in state.items()} == {
-            name: shape for name, (shape, _) in published.items() if not name.startswith("unet.tf.")
-        }
 
     def test_the_published_place(self, tmp_path, monkeypatch):
         monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
@@ -190,11 +184,6 @@ class TestFrames:
             f0, uv = fill_unvoiced(raw[np.arange(n_frames) * len(raw) // n_frames])
             np.testing.assert_allclose(f0, CASE[f"{name}_f0"], atol=1e-2)
             np.testing.assert_array_equal(uv, CASE[f"{name}_uv"])
-        source = CASE["post_in"]
-        for n_frames in (7, 9, 10, 12):
-            f0, uv = fill_unvoiced(source[np.arange(n_frames) * len(source) // n_frames])
-            np.testing.assert_allclose(f0, CASE[f"post_f0_{n_frames}"], atol=1e-4)
-            np.testing.assert_array_equal(uv, CASE[f"post_uv_{n_frames}"])
 
     def test_true_times(self, stub):
         f0, uv = stub.predict(voice(1.3, 44100)[:57000])
@@ -236,11 +225,6 @@ class TestPredictor:
         assert max(sizes) == 320 and len(pieces) == 13
         assert whole.shape == (801, 360)
         torch.testing.assert_close(torch.cat(pieces), whole, rtol=0, atol=1e-4)
-
-    @pytest.mark.parametrize(("threshold", "voiced"), [(0.0, 86), (1.0, 0)])
-    def test_threshold_decides_what_is_voiced(self, path, threshold, voiced):
-        _, uv = RmvpePredictor(weights=path, threshold=threshold).predict(voice(1.0, 44100))
-        assert uv.sum() == voiced
 
     @pytest.mark.weights
     def test_the_published_weights(self):

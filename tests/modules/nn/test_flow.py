@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modules.config import ModelConfig
-from modules.nn.flow import ActNorm, Flow, InvConvNear, squeeze, unsqueeze
+from modules.nn.flow import ActNorm, Flow, InvConvNear
 from modules.nn.masks import length_mask
 
 SIZES = {
@@ -24,13 +24,6 @@ def flow64(n_sqz=2, **changes):
         if isinstance(step, InvConvNear):
             step.weight.data += torch.eye(4)
     return flow
-
-
-def test_squeeze_stacks_neighbouring_frames():
-    x = torch.arange(12.0).view(1, 2, 6)
-    assert squeeze(x, 2).tolist() == [[[0, 2, 4], [6, 8, 10], [1, 3, 5], [7, 9, 11]]]
-    for n_sqz in (1, 2, 3):
-        assert torch.equal(unsqueeze(squeeze(x, n_sqz), n_sqz), x)
 
 
 @pytest.mark.parametrize("n_sqz", [1, 2, 4])
@@ -71,13 +64,6 @@ def test_the_mixing_allows_a_negative_determinant_and_autocast():
     assert z.dtype == logdet.dtype == torch.float32
     assert logdet.item() == pytest.approx(2 * 3 * torch.log(torch.tensor(2.0)).item(), abs=1e-5)
     torch.testing.assert_close(back, x, rtol=1e-5, atol=1e-5)
-
-
-def test_mixing_pairs_neighbours_of_both_halves():
-    step = InvConvNear()
-    step.weight.data = torch.tensor([[0.0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]])
-    x = torch.arange(8.0).view(1, 8, 1)  # groups: 0 1 4 5 and 2 3 6 7
-    assert step(x, torch.ones(1, 1, 1), x)[0].flatten().tolist() == [5, 1, 7, 3, 4, 0, 6, 2]
 
 
 def test_actnorm_learns_mean_and_deviation_of_real_frames():

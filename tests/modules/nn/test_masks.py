@@ -1,16 +1,7 @@
 import pytest
 import torch
 
-from modules.nn.masks import length_mask, replicate_pad, round_up
-
-
-def test_round_up():
-    assert [round_up(n, 4) for n in (0, 1, 4, 5)] == [0, 4, 4, 8]
-    assert round_up(torch.tensor([0, 1, 4, 5]), 2).tolist() == [0, 2, 4, 6]
-
-
-def test_length_mask():
-    assert length_mask(torch.tensor([0, 2, 3]), 3).tolist() == [[[0, 0, 0]], [[1, 1, 0]], [[1, 1, 1]]]
+from modules.nn.masks import replicate_pad
 
 
 @pytest.mark.parametrize("garbage", [0.0, float("nan")])

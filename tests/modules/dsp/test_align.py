@@ -44,15 +44,6 @@ def test_every_frame_has_its_unit_also_in_a_long_song(mode):
     assert align_units(np.arange(n_units), n_frames, mode, 500, 502).tolist() == expected[500:502]
 
 
-def test_leading_dimensions_are_free():
-    for shape in [(5,), (3, 5), (2, 3, 5), (2, 1, 3, 5)]:
-        units = torch.from_numpy(signal("units", shape))
-        aligned = align_units(units, 9, "nearest")
-        assert aligned.shape == (*shape[:-1], 9)
-        row = align_units(units.reshape(-1, 5)[-1], 9, "nearest")
-        torch.testing.assert_close(aligned.reshape(-1, 9)[-1], row, rtol=0, atol=0)
-
-
 def test_no_frames_and_no_units():
     assert align_units(torch.zeros(3, 5), 0, "left").shape == (3, 0)
     assert align_units(torch.zeros(3, 0), 0, "left").shape == (3, 0)

@@ -17,7 +17,6 @@ def tone(seconds: float, rate: int = RATE, frequency: float = 440.0) -> np.ndarr
     [
         ("eight bit.wav", "PCM_U8", 1e-2),
         ("sixteen.wav", "PCM_16", 1e-4),
-        ("twentyfour.wav", "PCM_24", 1e-6),
         ("float.wav", "FLOAT", 0),
         ("double.wav", "DOUBLE", 0),
         ("歌声 テスト.flac", "PCM_24", 1e-6),

@@ -5,14 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.dsp.f0 import (
-    f0_to_coarse,
-    fill_unvoiced,
-    hz_to_lf0,
-    lf0_to_hz,
-    normalize_lf0,
-    transpose,
-)
+from modules.dsp.f0 import f0_to_coarse, fill_unvoiced, hz_to_lf0, lf0_to_hz, normalize_lf0
 from tests.support.golden_cases import load_case
 
 COARSE = load_case("f0_coarse")
@@ -56,15 +49,11 @@ def test_normalize_gives_the_published_values(factor, golden):
     torch.testing.assert_close(got, torch.from_numpy(COARSE[golden]), rtol=1e-4, atol=1e-5)
 
 
-def test_normalize_removes_the_register_and_keeps_nan_in_its_item():
-    lf0 = torch.randn(2, 1, 30, generator=torch.Generator().manual_seed(0))
-    uv, mask = torch.ones(2, 30), torch.ones(2, 1, 30)
-    normalized = normalize_lf0(lf0, mask, uv)
-    torch.testing.assert_close(normalize_lf0(lf0 + 0.7, mask, uv), normalized)
-    torch.testing.assert_close(normalized.mean(2), torch.zeros(2, 1))
+def test_normalize_keeps_nan_in_its_item():
+    lf0, uv, mask = torch.ones(2, 1, 30), torch.ones(2, 30), torch.ones(2, 1, 30)
     lf0[0, 0, 1] = math.nan
-    got = normalize_lf0(lf0, mask, uv)
-    assert got[0].isnan().any() and torch.equal(got[1], normalized[1])
+    normalized = normalize_lf0(lf0, mask, uv)
+    assert normalized[0].isnan().any() and not normalized[1].any()
 
 
 def test_filling_is_the_published_one():
@@ -94,8 +83,3 @@ def test_one_voiced_frame_is_held_and_none_is_two_arrays_of_zeros():
     f0, uv = fill_unvoiced(track)
     assert f0.tolist() == [100, 100, 150, 200] and uv.tolist() == [0, 1, 0, 1]
     np.testing.assert_array_equal(track, before)
-
-
-def test_transpose():
-    np.testing.assert_allclose(transpose(np.array([0.0, 220.0]), 12), [0, 440])
-    torch.testing.assert_close(transpose(torch.tensor([440.0]), -12.0), torch.tensor([220.0]))

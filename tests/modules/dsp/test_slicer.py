@@ -48,19 +48,13 @@ def test_published_ranges(case):
     if case.startswith(CORRECTED) and not settings_of(case):
         # the one difference: the first slice loses the silence before it
         (first, start, end), *found = found
-        assert first is True and start == 0 and end <= 2 * int(rate)
+        lead = {"leading2": 1.9, "mixed": 0.0}[name]
+        assert first is True and start == 0 and lead * int(rate) < end <= 2 * int(rate)
         found[0] = (found[0][0], 0, found[0][2])
     hop = round(0.02 * int(rate))
     wanted = published(case)
     assert [row[0] for row in found] == [row[0] for row in wanted]
     np.testing.assert_allclose([row[1:] for row in found], [row[1:] for row in wanted], atol=hop, rtol=0)
-
-
-def test_digital_silence_before_the_singing_is_cut_where_it_ends():
-    (lead, sung) = cut(build("leading2", 44100), 44100)
-    assert lead[0]
-    assert not sung[0]
-    assert 2.0 - 0.1 < lead[2] / 44100 <= 2.0
 
 
 def test_short_songs_are_left_whole():

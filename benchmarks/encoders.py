@@ -8,10 +8,9 @@ batch is the same clips one by one, in the same run.
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks.measure import isolated, peak_memory, seconds, table
+from benchmarks.measure import isolated, peak_memory, seconds, table, temporary_folder
 
 CLIPS = (2.0, 2.5, 3.0, 3.5, 2.0, 2.5, 3.0, 3.5)  # s, of a batch
 LENGTH = 10.0  # s
@@ -24,8 +23,8 @@ def main() -> None:
 
     rows = []
     for name in ("mfcc", *(name for name in ENCODER_CASES if not name.endswith("-onnx"))):
-        with tempfile.TemporaryDirectory() as folder:
-            path = None if name == "mfcc" else write_full_encoder(name, Path(folder))
+        with temporary_folder() as folder:
+            path = None if name == "mfcc" else write_full_encoder(name, folder)
             rows.append(isolated(measure, name, path))
         print(f"{name}: done", file=sys.stderr, flush=True)
     header = ["encoder", "units", "parameters", "frames/s", "real-time factor", "bf16 over float32"]
@@ -50,12 +49,11 @@ def measure(name: str, path: Path | None) -> list[str]:
     spent = seconds(lambda: encoder.encode(audio), REPEATS)
     units = encoder.encode(audio)
     over = peak_memory() - idle
-    ratio = error = batched = "–"
+    count, ratio, error, batched = "0", "–", "–", "–"
     if "whisper" not in name:  # which pads every clip to a window of 30 s: a batch gains nothing
         clips = [torch.from_numpy(voice(length, 16000, 180.0 + 20 * i)) for i, length in enumerate(CLIPS)]
         one_by_one = seconds(lambda: [encoder.encode(clip) for clip in clips], REPEATS)
         batched = f"{one_by_one / seconds(lambda: encoder.encode_batch(clips), REPEATS):.2f}×"
-    count = "0"
     if path:
         count = f"{sum(p.numel() for p in encoder.network.parameters()) / 1e6:.0f} M"
         del encoder
@@ -65,7 +63,3 @@ def measure(name: str, path: Path | None) -> list[str]:
             ratio = f"{spent / seconds(lambda: low.encode(audio), REPEATS):.2f}×"
     speed = [f"{units.shape[1] / spent:.0f}", f"{spent / LENGTH:.4f}", ratio, error]
     return [name, str(len(units)), count, *speed, f"{over / 2**20:.0f} MB", batched]
-
-
-if __name__ == "__main__":
-    main()

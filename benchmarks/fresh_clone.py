@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measure import table
+from benchmarks.measure import table, temporary_folder
 from benchmarks.workspace import ROOT
 from modules.common.cli import make_parser
 
 COMMANDS = {
     "git clone": ["git", "clone", "--quiet", str(ROOT), "."],
-    "make install": ["make", "install"],
-    "make demo": ["make", "demo"],
-    "make test": ["make", "test"],
+    **{f"make {target}": ["make", target] for target in ("install", "demo", "test")},
 }
 
 
@@ -36,32 +33,24 @@ def disk_use(folder: Path) -> int:
     return sum(sizes.values())
 
 
-def run(folder: Path) -> list[list[str]]:
-    """Run the commands in an empty folder: a row of the table for each."""
-    rows, before = [], disk_use(folder)
-    for name, command in COMMANDS.items():
-        began = time.monotonic()
-        code = subprocess.run(command, cwd=folder, check=False).returncode
-        spent, after = time.monotonic() - began, disk_use(folder)
-        outcome = "" if code == 0 else f" (exit code {code})"
-        rows.append([f"`{name}`{outcome}", f"{spent / 60:.1f} min", f"{(after - before) / 1e9:.2f} GB"])
-        before = after
-    return rows
-
-
 def main() -> None:
     """Run the commands and print the table."""
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--folder", type=Path, help="folder to clone to; it is kept (default: a temporary folder)"
-    )
+    parser.add_argument("--folder", type=Path, help="clone to there and keep it (default: a temporary one)")
     args = parser.parse_args()
     if args.folder and args.folder.exists() and any(args.folder.iterdir()):
         parser.error(f"{args.folder} is not empty")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = args.folder or Path(temporary)
+    with temporary_folder() as temporary:
+        folder = args.folder or temporary
         folder.mkdir(parents=True, exist_ok=True)
-        rows = run(folder)
+        rows, before = [], disk_use(folder)
+        for name, command in COMMANDS.items():
+            began = time.monotonic()
+            code = subprocess.run(command, cwd=folder, check=False).returncode
+            spent, after = time.monotonic() - began, disk_use(folder)
+            outcome = "" if code == 0 else f" (exit code {code})"
+            rows.append([f"`{name}`{outcome}", f"{spent / 60:.1f} min", f"{(after - before) / 1e9:.2f} GB"])
+            before = after
     table(["command", "time", "disk that it takes"], rows)
 
 

@@ -6,12 +6,11 @@ has no objects of fairseq's classes; those are small.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import OrderedDict
 from pathlib import Path
 
-from benchmarks.measure import isolated, peak_memory, table
+from benchmarks.measure import isolated, peak_memory, table, temporary_folder
 
 N_TENSORS = 100
 N_VALUES = 1_000_000  # float32 in each: 400 MB of model
@@ -21,9 +20,9 @@ REPEATS = 3
 def main() -> None:
     """Load each format in processes of their own; print the best time, and the peak over the idle process."""
     rows = []
-    with tempfile.TemporaryDirectory() as name:
+    with temporary_folder() as folder:
         for kind in ("zip", "legacy"):
-            path = Path(name) / f"{kind}.pt"
+            path = folder / f"{kind}.pt"
             isolated(_write, path)
             found = {}
             for reader in ("torch.load", "read_weights"):
@@ -41,18 +40,14 @@ def main() -> None:
 def _write(path: Path) -> None:
     import torch
 
-    def tensors() -> list[torch.Tensor]:
-        return [torch.full((1000, N_VALUES // 1000), float(index)) for index in range(N_TENSORS)]
+    def tensor(index: int) -> torch.Tensor:
+        return torch.full((1000, N_VALUES // 1000), float(index))
 
+    moments = {i: {"exp_avg": tensor(i), "exp_avg_sq": tensor(i)} for i in range(N_TENSORS)}
     content = {
         "cfg": {"model": {"layers": 12}},
-        "model": OrderedDict((f"encoder.{index}.weight", tensor) for index, tensor in enumerate(tensors())),
-        "last_optimizer_state": {
-            "state": {
-                index: {"exp_avg": average, "exp_avg_sq": square}
-                for index, (average, square) in enumerate(zip(tensors(), tensors(), strict=True))
-            }
-        },
+        "model": OrderedDict((f"encoder.{i}.weight", tensor(i)) for i in range(N_TENSORS)),
+        "last_optimizer_state": {"state": moments},
     }
     torch.save(content, path, _use_new_zipfile_serialization=path.stem == "zip")
 
@@ -72,7 +67,3 @@ def _load(reader: str, path: Path) -> tuple[float, float]:
     seconds = time.perf_counter() - began
     assert len(state) == N_TENSORS
     return seconds, peak_memory() - idle
-
-
-if __name__ == "__main__":
-    main()

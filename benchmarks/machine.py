@@ -40,11 +40,6 @@ def bandwidth() -> float:
 
 def main() -> None:
     """Print the machine's peaks."""
-    table(
-        ["peak", "measured"],
-        [
-            ["operations, float32", f"{peak_flops(torch.float32) / 1e9:.0f} GFLOP/s"],
-            ["operations, bfloat16", f"{peak_flops(torch.bfloat16) / 1e9:.0f} GFLOP/s"],
-            ["memory copy", f"{bandwidth() / 1e9:.1f} GB/s"],
-        ],
-    )
+    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    rows = [[f"operations, {name}", f"{peak_flops(x) / 1e9:.0f} GFLOP/s"] for name, x in formats.items()]
+    table(["peak", "measured"], [*rows, ["memory copy", f"{bandwidth() / 1e9:.1f} GB/s"]])

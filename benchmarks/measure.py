@@ -1,13 +1,15 @@
-"""Measuring: medians of repeats, peak memory, processes of their own, and a table."""
+"""Measuring: medians of repeats, peak memory, processes and folders of their own, and a table."""
 
 from __future__ import annotations
 
 import multiprocessing
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +39,13 @@ def isolated(work: Callable[..., T], *args: object) -> T:
     """Result of ``work(*args)`` in a new process, whose memory and imports are its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *args).result()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder that is deleted in the end."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
 
 
 def peak_memory() -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from benchmarks.measure import isolated, peak_memory, table
+from benchmarks.measure import isolated, peak_memory, table, temporary_folder
 from benchmarks.workspace import synthetic_song, template_without_downloads, write_model
 
 MINUTES = (1, 10, 60)
@@ -16,8 +15,8 @@ def main() -> None:
     import soundfile
 
     rows, minute = [], synthetic_song(60.0, 5)
-    with tempfile.TemporaryDirectory() as name:
-        song = Path(name) / "song.wav"
+    with temporary_folder() as folder:
+        song = folder / "song.wav"
         for minutes in MINUTES:
             with soundfile.SoundFile(song, "w", 44100, 1, "PCM_16") as file:
                 for _ in range(minutes):
@@ -31,12 +30,7 @@ def _convert(song: Path) -> tuple[int, int]:
     """Peak of a conversion, and of the process before it, bytes."""
     from inference.converter import Converter
 
-    config = template_without_downloads("config_tiny_template.json")
-    converter = Converter(write_model(song.parent, config))
+    converter = Converter(write_model(song.parent, template_without_downloads("tiny")))
     idle = peak_memory()
     converter.convert(song, song.with_suffix(".flac"), "voice")
     return peak_memory(), idle
-
-
-if __name__ == "__main__":
-    main()

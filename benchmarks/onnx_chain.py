@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import isolated, peak_memory, table
+from benchmarks.measure import isolated, peak_memory, table, temporary_folder
 
 SECONDS = 30.0
 STARTS = 5  # of each chain; the start-up is their median
@@ -24,31 +23,26 @@ KINDS = {"PyTorch": "torch", "onnxruntime": "onnx"}
 
 def main(song: Path | None = None) -> None:
     """Print start-up, real-time factor and peak memory of both, and the difference of their results."""
+    from benchmarks.workspace import synthetic_song
+    from modules.dsp.audio import write_audio
+
     rows, checks = [], []
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        song = song or _write_song(root / "song.wav")
+    with temporary_folder() as root:
+        if song is None:
+            song = root / "song.wav"
+            write_audio(song, synthetic_song(SECONDS, 3), 44100)
         for label, (folder, differences) in _write_voices(root).items():
             checks += [[label, difference] for difference in differences]
-            runs = {kind: _measure(kind, folder, song, root) for kind in KINDS.values()}
-            difference = _difference(root / "torch.wav", root / "onnx.wav")
             for title, kind in KINDS.items():
-                run = runs[kind]
+                run = _measure(kind, folder, song, root)
                 memory = [f"{run[key] / 2**20:.0f} MB" for key in ("peak", "idle")]
                 cells = [f"{run['start']:.2f} s", f"{run['factor']:.3f}", *memory]
-                rows.append([f"{label}, {title}", *cells, difference if kind == "onnx" else ""])
+                rows.append([f"{label}, {title}", *cells, ""])
+            rows[-1][-1] = _difference(root / "torch.wav", root / "onnx.wav")
     header = ["chain", "start-up", "real-time factor", "peak memory", "before the song"]
     table([*header, "samples (mel) apart, at most"], rows)
     print("\nGraph by graph (onnx_export.py --check):\n")
     table(["voice", "largest difference"], checks)
-
-
-def _write_song(path: Path) -> Path:
-    from benchmarks.workspace import synthetic_song
-    from modules.dsp.audio import write_audio
-
-    write_audio(path, synthetic_song(SECONDS, 3), 44100)
-    return path
 
 
 def _write_voices(root: Path) -> dict[str, tuple[Path, list[str]]]:
@@ -57,7 +51,7 @@ def _write_voices(root: Path) -> dict[str, tuple[Path, list[str]]]:
     import torch
 
     from benchmarks.vocoding import PUBLISHED, load_random
-    from benchmarks.workspace import run, script, template_without_downloads
+    from benchmarks.workspace import SIZES, run, template_without_downloads
     from models import GlowSVC
     from modules.checkpoint import write_checkpoint
     from modules.common.files import write_json
@@ -73,12 +67,12 @@ def _write_voices(root: Path) -> dict[str, tuple[Path, list[str]]]:
     write_json(pretrain / "config.json", {**asdict(PUBLISHED), **analysis, "fmin": 40, "fmax": 16000})
 
     voices = {}
-    for label, template, vocoder_name in (
-        ("tiny, WORLD", "config_tiny_template.json", "world"),
-        ("published size, NSF-HiFiGAN", "config_template.json", "nsf-hifigan"),
+    for size, (title, vocoder_name) in zip(
+        SIZES, (("WORLD", "world"), ("NSF-HiFiGAN", "nsf-hifigan")), strict=True
     ):
+        label = f"{size}, {title}"
         folder = root / "checkpoints" / label
-        config = asdict(template_without_downloads(template))
+        config = asdict(template_without_downloads(size))
         config["model"] |= {"vocoder_name": vocoder_name, "n_speakers": 2}
         config["spk"] = {"voice": 0, "other": 1}
         write_json(folder / "config.json", config)
@@ -88,7 +82,7 @@ def _write_voices(root: Path) -> dict[str, tuple[Path, list[str]]]:
             if ".post." in name:  # initialised with zeros, which would hide the WaveNets
                 torch.nn.init.normal_(tensor, std=0.01)
         write_checkpoint(folder / "model.pth", {"model": model.state_dict()})
-        output = run(root, script("onnx_export.py", "-n", label, "--check")).splitlines()
+        output = run(root, "onnx_export.py", "-n", label, "--check").splitlines()
         start = "largest difference of "
         voices[label] = folder, [line.removeprefix(start) for line in output if line.startswith(start)]
     return voices

@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import isolated, peak_memory, table
+from benchmarks.measure import isolated, peak_memory, table, temporary_folder
 from modules.common.cli import make_parser
 
 DIMS = 768
@@ -32,22 +31,8 @@ CLIP = 500  # frames, 10 s
 MINUTE = 3000  # frames, in slices of 30 s
 LATENT, HIDDEN, PHONES = 24, 256, 100
 NOISE = 0.05  # of values whose deviation is about 0.77
-COLUMNS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
-    (
-        "vectors",
-        lambda row: (
-            f"{row['frames']:,}" + (f" → {row['vectors']:,}" if row["vectors"] < row["frames"] else "")
-        ),
-    ),
-    ("lists", lambda row: str(row["lists"])),
-    ("searched", lambda row: str(row["nprobe"])),
-    ("build", lambda row: f"{row['build']:.1f} s"),
-    ("its peak memory", lambda row: f"{row['build_memory'] / 1e6:.0f} MB"),
-    ("file", lambda row: f"{row['bytes'] / 1e6:.0f} MB"),
-    ("load", lambda row: f"{row['load']:.2f} s"),
-    ("search, per minute of song", lambda row: f"{row['search']:.2f} s"),
-    ("its peak memory", lambda row: f"{row['search_memory'] / 1e6:.0f} MB"),
-)
+_BUILD = ("vectors", "lists", "searched", "build", "its peak memory", "file")
+_SEARCH = ("load", "search, per minute of song", "its peak memory")
 
 
 def synthetic_units(n: int, dims: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -84,8 +69,7 @@ def main(argv: Sequence[str] = ()) -> None:
     add("--plot", type=Path, metavar="FILE", help="draw the cost against the size there")
     args = parser.parse_args(argv)
     rows, recall = [], {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         isolated(_write, folder / "all" / "singer", max(args.sizes), args.dims)
         for size in args.sizes:
             _link(folder / "all" / "singer", folder / str(size) / "singer", size)
@@ -94,17 +78,15 @@ def main(argv: Sequence[str] = ()) -> None:
         full, largest = rows.copy(), folder / str(args.sizes[-1])
         exact = folder / "exact.npz"
         isolated(_write_exact, largest / "singer", args.dims, exact)
-        kinds = {
-            "all vectors": (f"{args.sizes[-1]}.pkl", 0),
-            "all, 1 list searched": (f"{args.sizes[-1]}.pkl", 1),
-        }
+        index = f"{args.sizes[-1]}.pkl"
+        kinds = {"all vectors": (index, 0), "all, 1 list searched": (index, 1)}
         if args.reduce:
             reduced = isolated(_build, largest, folder / "reduced.pkl", 1)
             rows.append(reduced | isolated(_search, folder / "reduced.pkl", args.dims))
             kinds["10 000 centres"] = ("reduced.pkl", 0)
         for kind, (file, nprobe) in kinds.items():
             recall[kind] = isolated(_recall, folder / file, args.dims, nprobe, exact)
-    table([name for name, _ in COLUMNS], [[cell(row) for _, cell in COLUMNS] for row in rows])
+    table([*_BUILD, *_SEARCH], list(map(_cells, rows)))
     print()
     table(
         ["of the largest", "recall@8, same singer", "off by", "recall@8, another singer", "off by"],
@@ -115,6 +97,13 @@ def main(argv: Sequence[str] = ()) -> None:
     )
     if args.plot:
         _draw(full, args.plot)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    reduced = f" → {row['vectors']:,}" if row["vectors"] < row["frames"] else ""
+    memory = [f"{row[key] / 1e6:.0f} MB" for key in ("build_memory", "bytes", "search_memory")]
+    build = [f"{row['frames']:,}{reduced}", row["lists"], row["nprobe"], f"{row['build']:.1f} s", *memory[:2]]
+    return [*build, f"{row['load']:.2f} s", f"{row['search']:.2f} s", memory[2]]
 
 
 def _draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -210,11 +199,8 @@ def _search(path: Path, dims: int) -> dict[str, float]:
     begin = time.process_time()
     for part in slices:
         blender.blend(part, "singer", 0.5)
-    return {
-        "load": load,
-        "search": time.process_time() - begin,
-        "search_memory": peak_memory() - idle,
-    }
+    search = time.process_time() - begin
+    return {"load": load, "search": search, "search_memory": peak_memory() - idle}
 
 
 def _write_exact(folder: Path, dims: int, path: Path) -> None:

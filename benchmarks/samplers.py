@@ -15,8 +15,7 @@ the clip's own mel, as shallow diffusion does from that of the Glow model.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import table
-from diffusion.config import DiffusionConfig, load_diffusion_config
+from diffusion.config import DiffusionDataConfig, load_diffusion_config
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.samplers import methods
 from diffusion.samplers.base import Sampler
@@ -41,28 +40,13 @@ EVALUATIONS = (2, 4, 8, 10, 20, 100)
 REFERENCE = 1000  # evaluations
 
 
-@dataclass(frozen=True)
-class FeatureClip:
-    """Inputs of a model, see :meth:`Unit2Mel.infer`, with B = 1, and the recorded mel."""
-
-    units: Tensor
-    f0: Tensor
-    volume: Tensor
-    speaker: Tensor
-    mel: Tensor
-    seconds: float
-
-
-def read_clip(wav: Path, config: DiffusionConfig, speaker: str, seconds: float) -> FeatureClip:
-    """Features of the first ``seconds`` of a clip; ``speaker`` is a name or an id."""
-    hop, rate = config.data.hop_length, config.data.sampling_rate
+def read_clip(wav: Path, data: DiffusionDataConfig, seconds: float) -> list[Tensor]:
+    """Units (1, D, N), F0 (1, N), volume (1, N) and mel (1, M, N) of the first ``seconds`` of a clip."""
     mel = features.load_mel(wav)
-    units = align_units(features.load_units(wav), mel.size(1), config.data.unit_interpolate_mode)
+    units = align_units(features.load_units(wav), mel.size(1), data.unit_interpolate_mode)
+    n_frames = max(1, round(seconds * data.sampling_rate / data.hop_length))
     tracks = units, features.load_f0(wav)[0], features.load_volume(wav), mel
-    cut = min(mel.size(1), max(1, round(seconds * rate / hop)))
-    units, f0, volume, mel = (track[..., :cut].unsqueeze(0).float() for track in tracks)
-    number = torch.tensor([config.speaker_id(speaker)])
-    return FeatureClip(units, f0, volume, number, mel, cut * hop / rate)
+    return [track[None, ..., :n_frames].float() for track in tracks]
 
 
 def reference(model: Unit2Mel, k_step: int) -> Sampler:
@@ -78,13 +62,13 @@ def reference(model: Unit2Mel, k_step: int) -> Sampler:
     return RungeKutta4(path, 1)
 
 
-def candidates(model: Unit2Mel, k_step: int, evaluations: Sequence[int]) -> Iterator[tuple[str, Sampler]]:
-    """Yield every method with about ``evaluations`` each, and the ancestral one with its fixed number."""
+def candidates(model: Unit2Mel, k_step: int) -> Iterator[tuple[str, Sampler]]:
+    """Yield every method with several numbers of evaluations, and the ancestral one with its fixed number."""
     decoder = model.decoder
     gaussian = isinstance(decoder, GaussianDiffusion)
     for method in methods(decoder.config.type):
         seen = set()
-        for count in evaluations:
+        for count in EVALUATIONS:
             speedup = k_step // count
             if speedup < (2 if gaussian else 1):
                 continue
@@ -97,34 +81,34 @@ def candidates(model: Unit2Mel, k_step: int, evaluations: Sequence[int]) -> Iter
 
 
 @torch.inference_mode()
-def measure(
-    model: Unit2Mel, clip: FeatureClip, k_step: int | None, evaluations: Sequence[int]
-) -> list[list[object]]:
+def measure(model: Unit2Mel, clip: list[Tensor], speaker: str, k_step: int | None) -> list[list[object]]:
     """A row of the table for each sampler.
 
     Args:
         model: Trained model.
-        clip: Its inputs.
+        clip: Its inputs, from :func:`read_clip`.
+        speaker: Name or id.
         k_step: Steps of noise on the clip's mel to start from; None: start from noise.
-        evaluations: Numbers of evaluations.
     """
-    decoder = model.decoder
+    decoder, data = model.decoder, model.config.data
+    units, f0, volume, recorded = clip
     steps = decoder.steps(k_step, k_step is not None)
-    condition = model.embed(clip.units, clip.f0, clip.volume, clip.speaker)
+    condition = model.embed(units, f0, volume, torch.tensor([model.config.speaker_id(speaker)]))
     generator = torch.Generator().manual_seed(0)
-    start = torch.randn(clip.mel.shape, generator=generator)
+    start = torch.randn(recorded.shape, generator=generator)
     if k_step is not None:
-        start = decoder.start(decoder.normalize(clip.mel), start, steps)
+        start = decoder.start(decoder.normalize(recorded), start, steps)
 
     def draw(x: Tensor) -> Tensor:
         return torch.randn(x.shape, generator=generator)
 
     want = decoder.run(reference(model, steps), condition, start, draw)
     rows: list[list[object]] = []
-    for name, sampler in candidates(model, steps, evaluations):
+    for name, sampler in candidates(model, steps):
         began = time.perf_counter()
         mel = decoder.run(sampler, condition, start, draw)
-        factor = (time.perf_counter() - began) / clip.seconds
+        spent = time.perf_counter() - began
+        factor = spent * data.sampling_rate / (recorded.size(2) * data.hop_length)
         error = (mel - want).abs().mean().item()
         rows.append([decoder.config.type, name, len(sampler.times), f"{error:.3f}", f"{factor:.3f}"])
     return rows
@@ -139,18 +123,15 @@ def main() -> None:
     parser.add_argument("--speaker", default="0", help="name or id; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=10.0, help="of the clip; default: %(default)s")
     parser.add_argument("--k_step", type=int, help="shallow, from the clip's mel; default: from noise")
-    parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
     args = parser.parse_args()
     if len(args.model) != len(args.config):
         parser.error("each --model needs its --config")
-    if min(args.evaluations) < 1:
-        parser.error("--evaluations must be above 0")
     rows = []
     try:
         for model_path, config_path in zip(args.model, args.config, strict=True):
             config = load_diffusion_config(config_path)
-            clip = read_clip(args.features, config, args.speaker, args.seconds)
-            rows += measure(load_unit2mel(model_path, config), clip, args.k_step, args.evaluations)
+            clip = read_clip(args.features, config.data, args.seconds)
+            rows += measure(load_unit2mel(model_path, config), clip, args.speaker, args.k_step)
     except GlowSVCError as error:
         parser.error(str(error))
     table(["model", "sampler", "evaluations", "mel error", "real-time factor"], rows)

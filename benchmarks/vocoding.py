@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -102,7 +101,7 @@ def log_spectral_distance(one: Tensor, other: Tensor) -> float:
 
 def network(dtype: torch.dtype, plain: bool = False) -> Generator:
     """The published vocoder if it is installed, else one of its size with random weights."""
-    path: Path | None = find_weights("nsf-hifigan")
+    path = find_weights("nsf-hifigan")
     config = GeneratorConfig.read(side_config(path), path) if path else PUBLISHED
     made = Generator(config).eval()
     if path:
@@ -130,38 +129,28 @@ def main() -> None:
     f0 = torch.from_numpy(220 * 2 ** (0.5 * np.sin(np.linspace(0, 20, n_frames)))).float().unsqueeze(0)
     source: SineSource = ours.m_source
     excitation = source(f0, hop, rate, source_generator())
-    works: dict[str, Callable[[], object]] = {
+    works: dict[str, Callable[[], Tensor]] = {
         "plain float32": lambda: plain(mel, excitation),
         "float32": lambda: ours(mel, excitation),
         "bfloat16": lambda: half(mel, excitation),
         "sine source": lambda: source(f0, hop, rate, source_generator()),
     }
     times = {name: min(found) for name, found in alternate(works, REPEATS).items()}
-    sound = plain(mel, excitation)[0]
-    distance = {
-        "float32": log_spectral_distance(ours(mel, excitation)[0], sound),
-        "bfloat16": log_spectral_distance(half(mel, excitation)[0], sound),
-    }
+    sound = works["plain float32"]()[0]
     needed = count_operations(works["plain float32"])
     peak = peak_flops(torch.float32)
     rows = []
     for name, seconds in times.items():
-        cells = ["", ""]
+        cells = ["", "", ""]
         if name != "sine source":
-            cells = [f"{times['plain float32'] / seconds:.2f}×", f"{100 * needed / seconds / peak:.0f} %"]
-        error = f"{distance[name]:.4f} dB" if name in distance else ""
-        rows.append([name, f"{seconds / length:.3f}", *cells, error])
+            cells = [f"{times['plain float32'] / seconds:.2f}×", f"{100 * needed / seconds / peak:.0f} %", ""]
+        if name in ("float32", "bfloat16"):
+            cells[2] = f"{log_spectral_distance(works[name]()[0], sound):.4f} dB"
+        rows.append([name, f"{seconds / length:.3f}", *cells])
     table(["NSF-HiFiGAN", "real-time factor", "speed", "of the float32 peak", "log-spectral distance"], rows)
+    installed = find_weights("nsf-hifigan")
+    weights = "published weights" if installed else "random weights: the distance is a guide"
     print(
         f"\n{needed / length / 1e9:.0f} GFLOP per second of song; peak {peak / 1e9:.0f} GFLOP/s; "
-        f"level {float(sound.square().mean().sqrt()):.3f}; "
-        + (
-            "published weights."
-            if find_weights("nsf-hifigan")
-            else "random weights: the distance is a guide."
-        )
+        f"level {float(sound.square().mean().sqrt()):.3f}; {weights}."
     )
-
-
-if __name__ == "__main__":
-    main()

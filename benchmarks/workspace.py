@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "configs_template"
+SIZES = {"tiny": "config_tiny_template.json", "published size": "config_template.json"}
 
 
 def environment() -> dict[str, str]:
@@ -37,18 +38,18 @@ def synthetic_song(
     return sing(compose(singer, seconds, seed), singer, seed, sampling_rate).audio
 
 
-def template(name: str) -> Config:
-    """Configuration template ``name`` of step 2, for one speaker of 12-channel units if tiny, else 768."""
+def template(size: str) -> Config:
+    """Configuration template of step 2, for one speaker of 12-channel units if tiny, else 768."""
     from modules.config import parse_config
 
-    values = json.loads((TEMPLATES / name).read_text(encoding="utf-8"))
-    values["model"] |= {"n_speakers": 1, "ssl_dim": 12 if "tiny" in name else 768}
+    values = json.loads((TEMPLATES / SIZES[size]).read_text(encoding="utf-8"))
+    values["model"] |= {"n_speakers": 1, "ssl_dim": 12 if size == "tiny" else 768}
     return parse_config(values)
 
 
-def template_without_downloads(name: str) -> Config:
-    """Configuration template ``name`` with an encoder and a vocoder that need no weights."""
-    config = template(name)
+def template_without_downloads(size: str) -> Config:
+    """Configuration template with an encoder and a vocoder that need no weights."""
+    config = template(size)
     model = replace(config.model, ssl_dim=12, speech_encoder="mfcc", vocoder_name="world")
     return replace(config, model=model, spk={"voice": 0})
 
@@ -59,10 +60,10 @@ def write_model(folder: Path, config: Config) -> ConvertOptions:
     from models import GlowSVC
     from modules.checkpoint import write_checkpoint
 
-    paths = folder / "G_1.pth", folder / "config.json"
-    write_checkpoint(paths[0], {"model": GlowSVC(config.model).state_dict()})
-    write_json(paths[1], asdict(config))
-    return ConvertOptions(model_path=str(paths[0]), config_path=str(paths[1]), device="cpu")
+    model_path, config_path = folder / "G_1.pth", folder / "config.json"
+    write_checkpoint(model_path, {"model": GlowSVC(config.model).state_dict()})
+    write_json(config_path, asdict(config))
+    return ConvertOptions(model_path=str(model_path), config_path=str(config_path), device="cpu")
 
 
 def script(name: str, *arguments: str) -> list[str]:
@@ -70,8 +71,9 @@ def script(name: str, *arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / name), *arguments]
 
 
-def run(folder: Path, command: Sequence[str]) -> str:
-    """Run a command in ``folder``; return its output, or exit with it if the command fails."""
+def run(folder: Path, name: str, *arguments: str) -> str:
+    """Run one of the scripts in ``folder``; return its output, or exit with it if the script fails."""
+    command = script(name, *arguments)
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
@@ -87,7 +89,6 @@ def final_weights(folder: Path, name: str, step: int) -> dict[str, Any]:
 
 def prepare(
     folder: Path,
-    seconds: float = 40.0,
     recordings: Path | None = None,
     encoder: str = "mfcc",
     model: Mapping[str, Any] | None = None,
@@ -97,23 +98,21 @@ def prepare(
 
     Args:
         folder: Workspace.
-        seconds: Of singing, by a synthetic singer.
-        recordings: A folder of audio to use instead.
+        recordings: A folder of audio; None: 40 s by a synthetic singer.
         encoder: Speech encoder.
         model: Changes of the configuration's section "model".
         **train: Changes of its section "train".
     """
     if recordings is None:
-        list(write_dataset(folder / "dataset_raw", ["sofia"], seconds))
+        list(write_dataset(folder / "dataset_raw", ["sofia"], 40.0))
     else:
         shutil.copytree(recordings, folder / "dataset_raw" / recordings.name)
-    options = ("--tiny", "--speech_encoder", encoder, "--vocoder", "world")
-    run(folder, script("resample.py"))
-    run(folder, script("preprocess_flist_config.py", *options))
+    run(folder, "resample.py")
+    run(folder, "preprocess_flist_config.py", "--tiny", "--speech_encoder", encoder, "--vocoder", "world")
     config = folder / "configs" / "config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
     values["train"] |= train
     values["model"] |= model or {}
     write_json(config, values)
-    run(folder, script("preprocess_hubert_f0.py", "--f0_predictor", "pm", "--device", "cpu"))
+    run(folder, "preprocess_hubert_f0.py", "--f0_predictor", "pm", "--device", "cpu")
     return config

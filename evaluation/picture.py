@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from modules.config import DataConfig
 from modules.dsp.mel import LogMel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_SECONDS = 30
 
@@ -26,7 +30,6 @@ def draw_comparison(
         hop_length: Samples per F0 frame.
     """
     from matplotlib.figure import Figure
-    from PIL import Image
 
     mel = LogMel(DataConfig(sampling_rate=sampling_rate, hop_length=hop_length))
     figure = Figure(figsize=(12, 3.4 * len(panels)), layout="constrained")
@@ -38,23 +41,26 @@ def draw_comparison(
         axis.imshow(
             image, origin="lower", aspect="auto", cmap="magma", vmin=-10, vmax=1, extent=(0, seconds, 0, 1)
         )
-        axis.set_yticks([])
-        axis.set_ylabel("mel, 40 Hz – 16 kHz")
-        axis.set_title(title)
+        axis.set(yticks=[], ylabel="mel, 40 Hz – 16 kHz", title=title)
         overlay = axis.twinx()
         track = f0[: image.shape[1]]
         times = np.arange(len(track)) * hop_length / sampling_rate
         overlay.plot(times, np.where(track > 0, track, np.nan), color="cyan", linewidth=1.5)
-        overlay.set_ylabel("F0, Hz")
         overlay.set_yscale("log", base=2)
         overlay.yaxis.set_major_formatter("{x:.0f}")
-        overlay.set_ylim(60, 1200)
+        overlay.set(ylabel="F0, Hz", ylim=(60, 1200))
     axes[-1].set_xlabel("seconds")
-    content = io.BytesIO()
+    return small_png(figure, dpi=100)
+
+
+def small_png(figure: Figure, dpi: int) -> bytes:
+    """PNG of 128 colours: they show as much, in half the space."""
+    from PIL import Image
+
+    content, smaller = io.BytesIO(), io.BytesIO()
     with warnings.catch_warnings():  # of letters that matplotlib's own font lacks, and draws as boxes
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(content, format="png", dpi=100)
-    smaller = io.BytesIO()  # 128 colours show as much, in half the space
+        figure.savefig(content, format="png", dpi=dpi)
     with Image.open(content) as image:
         image.convert("RGB").quantize(128).save(smaller, "PNG", optimize=True)
     return smaller.getvalue()

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modules.common.cli import entry_point, make_parser
 
@@ -20,26 +20,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "docs/pictures/architecture.png"
-EXAMPLES = "example:\n  python -m tools.architecture --output architecture.png"
 WIDTH, ROW, BOX = 12.0, 1.0, 0.36  # inches: the picture, a row of it, the height of a box
 SONG_COLOUR, CLIP_COLOUR, GREY = "#2f5d8a", "#b5541c", "#555555"
 
 
 @dataclass(frozen=True)
 class DataBox:
-    """Data at one place of a lane.
+    """Data at one place of a lane."""
 
-    Attributes:
-        text: What it is, with its shape.
-        column: Place across the lane, 0 to 1.
-        sources: Indices of the boxes in the row above that it comes from.
-        files: What the arrows pass through, in this order.
-    """
-
-    text: str
-    column: float = 0.5
-    sources: tuple[int, ...] = (0,)
-    files: tuple[str, ...] = ()
+    text: str  # what it is, with its shape
+    column: float = 0.5  # place across the lane, 0 to 1
+    sources: tuple[int, ...] = (0,)  # indices of the boxes in the row above that it comes from
+    files: tuple[str, ...] = ()  # what the arrows pass through, in this order
 
 
 SONG = (
@@ -99,31 +91,22 @@ def draw_lane(axis: Axes, lane: Sequence[Sequence[DataBox]], left: float, colour
         y = -number * ROW
         for box in row:
             x = left + box.column * width
-            style = {"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": "none"}
+            style: dict[str, Any] = {"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": "none"}
             axis.text(x, y, box.text, ha="center", va="center", color="white", fontsize=9.5, bbox=style)
             for source in box.sources:
                 start = left + lane[number - 1][source].column * width
                 arrow = {"arrowstyle": "-|>", "color": GREY, "linewidth": 1.2}
                 axis.annotate("", (x, y + BOX / 2), (start, y + ROW - BOX / 2), arrowprops=arrow)
-            label = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-            axis.text(
-                x,
-                y + 0.46,
-                "\n".join(box.files),
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                color=GREY,
-                family="monospace",
-                bbox=label,
-            )
+            style = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+            font: dict[str, Any] = {"family": "monospace", "fontsize": 7.5, "color": GREY}
+            axis.text(x, y + 0.46, "\n".join(box.files), ha="center", va="center", bbox=style, **font)
 
 
-def draw() -> bytes:
-    """PNG with both lanes."""
-    import io
-
+def draw(path: Path) -> None:
+    """Write a PNG with both lanes."""
     from matplotlib.figure import Figure
+
+    from modules.common.files import replacing
 
     height = ROW * max(len(SONG), len(CLIP)) + 0.7
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
@@ -132,21 +115,16 @@ def draw() -> bytes:
     axis.axis("off")
     draw_lane(axis, SONG, 0.2, SONG_COLOUR, "a song: inference_main.py")
     draw_lane(axis, CLIP, WIDTH / 2 + 0.2, CLIP_COLOUR, "a training clip: steps 1 to 4")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the drawing."""
-    parser = make_parser(__doc__, EXAMPLES, prog="python -m tools.architecture")
+    parser = make_parser(__doc__, prog="python -m tools.architecture")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="file to write (docs/pictures/)")
-    args = parser.parse_args(argv)
-    from modules.common.files import replacing
-
-    with replacing(args.output) as path:
-        path.write_bytes(draw())
+    draw(parser.parse_args(argv).output)
     return 0
 
 

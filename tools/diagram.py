@@ -85,10 +85,9 @@ def run_stages() -> DiffusionStages:
 
 def draw(stages: DiffusionStages) -> bytes:
     """Diagram as a PNG, 1800 pixels wide, to be shown at 900."""
-    import io
-
     from matplotlib.figure import Figure
-    from PIL import Image
+
+    from evaluation.picture import small_png
 
     figure = Figure(figsize=(9, 4.3), facecolor="white")
     board = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -104,9 +103,9 @@ def draw(stages: DiffusionStages) -> bytes:
         if i < len(mels):
             panel.imshow(mels[i], origin="lower", aspect="auto", cmap="magma", vmin=-11, vmax=1)
         else:
+            highest = 1.05 * abs(stages.audio).max()
             panel.plot(stages.audio, color=BLUE, linewidth=0.25)
-            panel.set(ylim=(-1.05 * abs(stages.audio).max(), 1.05 * abs(stages.audio).max()))
-            panel.margins(x=0)
+            panel.set(xlim=(0, len(stages.audio) - 1), ylim=(-highest, highest))
         panel.set(xticks=[], yticks=[])
         board.text(centres[i], 0.44, caption, ha="center", va="center", fontsize=10.5)
         if i:
@@ -118,8 +117,7 @@ def draw(stages: DiffusionStages) -> bytes:
     denoiser = f"diffusion model: removes it\nagain, {SPEEDUP} steps at once"
     _box(board, (lefts[2], lefts[3] + width), low, denoiser, ORANGE)
     _box(board, (lefts[4], lefts[4] + width), low, "vocoder", BLUE)
-    below = ((centres[0], BLUE), (centres[1], GREY), (centres[2], ORANGE), (centres[3], ORANGE))
-    for x, colour in (*below, (centres[4], BLUE)):
+    for x, colour in zip(centres, (BLUE, GREY, ORANGE, ORANGE, BLUE), strict=True):
         _arrow(board, (x, low - 0.29), (x, 2.16), colour)
     middle = (lefts[2] + lefts[3] + width) / 2
     for x, label in ((centres[0], ""), (middle, ""), (centres[4], "F0")):
@@ -127,11 +125,7 @@ def draw(stages: DiffusionStages) -> bytes:
         board.text(x + 0.1, 3.26, label, va="center", fontsize=9.5, color=GREY)
     note = "Few steps keep to the Glow model, many are the diffusion model's own. Both are replaced here."
     board.text(4.5, 0.15, note, ha="center", va="center", fontsize=9.5, color=GREY)
-    content, smaller = io.BytesIO(), io.BytesIO()
-    figure.savefig(content, format="png", dpi=200)
-    with Image.open(content) as image:  # 128 colours show as much, in half the space
-        image.convert("RGB").quantize(128).save(smaller, "PNG", optimize=True)
-    return smaller.getvalue()
+    return small_png(figure, dpi=200)
 
 
 def _box(board: Any, ends: tuple[float, float], y: float, text: str, colour: str) -> None:

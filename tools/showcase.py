@@ -18,6 +18,7 @@ from modules.common.cli import entry_point, make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "the synthetic singer"  # what demo.py writes into origin.txt of its own recordings
+WRITTEN = ("pictures/demo.png", "sounds/demo-source.mp3", "sounds/demo-result.mp3")
 MAX_BYTES = 300_000  # of one sound: it is part of every clone
 
 
@@ -65,21 +66,19 @@ def write_mp3(source: Path, path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Copy and encode; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.showcase")
-    parser.add_argument(
-        "--demo", type=Path, default=ROOT / "demo/synthetic", help="workspace of the demo (demo/synthetic)"
-    )
+    demo = ROOT / "demo/synthetic"
+    parser.add_argument("--demo", type=Path, default=demo, help="workspace of the demo (demo/synthetic)")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="output folder (docs)")
     args = parser.parse_args(argv)
     from modules.common.files import replacing
 
     result = find_result(args.demo)
-    written = [args.docs / "pictures/demo.png"]
-    with replacing(written[0]) as temporary:
+    picture, *sounds = (args.docs / name for name in WRITTEN)
+    with replacing(picture) as temporary:
         temporary.write_bytes(result.with_suffix(".png").read_bytes())
-    for source, name in ((args.demo / "raw/song.wav", "demo-source"), (result, "demo-result")):
-        written.append(args.docs / f"sounds/{name}.mp3")
-        write_mp3(source, written[-1])
-    for path in written:
+    for source, path in zip((args.demo / "raw/song.wav", result), sounds, strict=True):
+        write_mp3(source, path)
+    for path in (picture, *sounds):
         print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
     return 0
 

@@ -9,25 +9,25 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.measure import temporary_folder
 from benchmarks.workspace import environment, final_weights, prepare, run, script
 
 STEPS, SAVE_EVERY = 240, 12
+TRAIN = ("train.py", "--device", "cpu", "-m")  # and the name of the run
 
 
 def main(n_kills: int = 20) -> None:
     """Print the checkpoints that each kill leaves, and compare the final weights of each run."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         prepare(folder, max_steps=STEPS, eval_interval=SAVE_EVERY, batch_size=2, max_speclen=64)
-        command = script("train.py", "--device", "cpu", "-m")
         began = time.monotonic()
-        run(folder, [*command, "uninterrupted"])
+        run(folder, *TRAIN, "uninterrupted")
         duration = time.monotonic() - began
         print(f"{STEPS} steps without interruption: {duration:.0f} s")
         rng = random.Random(0)
@@ -35,30 +35,23 @@ def main(n_kills: int = 20) -> None:
         while kills < n_kills:
             patience = rng.uniform(0.3, 0.45 * duration)  # from the first import to well into the steps
             name = f"killed{runs}"
-            if _finishes(folder, [*command, name], patience):
+            if _finishes(folder, name, patience):
                 _compare(folder, name)
                 runs += 1
                 continue
             kills += 1
             left = sorted(path.name for path in (folder / "logs" / name).glob("G_*"))
             print(f"kill {kills:2} after {patience:5.1f} s: {' '.join(left) or 'nothing yet'}", flush=True)
-        run(folder, [*command, f"killed{runs}"])
+        run(folder, *TRAIN, f"killed{runs}")
         _compare(folder, f"killed{runs}")
         print(f"{kills} kills in {runs} runs, whose final weights all equal those of the uninterrupted run")
 
 
-def _finishes(folder: Path, command: list[str], patience: float) -> bool:
+def _finishes(folder: Path, name: str, patience: float) -> bool:
     """Start a training and kill it after ``patience`` seconds; whether it finished before."""
+    options: dict[str, Any] = {"cwd": folder, "env": environment(), "capture_output": True, "text": True}
     try:
-        subprocess.run(
-            command,
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=patience,
-        )  # which kills it at the timeout
+        subprocess.run(script(*TRAIN, name), **options, check=True, timeout=patience)  # which kills it
     except subprocess.TimeoutExpired:
         return False
     except subprocess.CalledProcessError as error:

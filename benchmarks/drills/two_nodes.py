@@ -12,12 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
+from benchmarks.measure import temporary_folder
 from benchmarks.workspace import ROOT, environment, final_weights, prepare
 
 PORT = "29513"
@@ -57,8 +56,7 @@ def _quiet(command: list[str]) -> bool:
 
 def main() -> None:
     """Train on two nodes, and compare with one node that runs all processes."""
-    with tempfile.TemporaryDirectory() as temporary, two_hosts() as hosts:
-        folder = Path(temporary)
+    with temporary_folder() as folder, two_hosts() as hosts:
         prepare(folder, max_steps=STEPS, eval_interval=STEPS, batch_size=2, max_speclen=64)
 
         def agent(node: int, name: str, nodes: int, processes: int) -> subprocess.Popen[str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.measure import table
-from benchmarks.workspace import prepare, run, script
+from benchmarks.workspace import prepare, run
 from modules.common.cli import make_parser
 from modules.common.files import write_json
 from training.base_model import STARTER_NAME
@@ -38,25 +37,15 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Ablation:
-    """One row.
-
-    Attributes:
-        encoder: Speech encoder.
-        base: Whether training starts from the base model of the starter kit.
-        train: Changes of the configuration's section "train".
-        model: Changes of its section "model".
-        training: Steps, as a multiple of the default.
-        key: Semitones added to the default.
-        convert: Options of the conversion.
-    """
+    """One row."""
 
     encoder: str = "ppg-starter"
-    base: bool = True
-    train: dict[str, Any] = field(default_factory=dict)
-    model: dict[str, Any] = field(default_factory=dict)
-    training: float = 1.0
-    key: int = 0
-    convert: tuple[str, ...] = ()
+    base: bool = True  # training starts from the base model of the starter kit
+    train: dict[str, Any] = field(default_factory=dict)  # changes of the configuration's section "train"
+    model: dict[str, Any] = field(default_factory=dict)  # and of "model"
+    training: float = 1.0  # steps, as a multiple of the default
+    key: int = 0  # semitones added to the default
+    convert: tuple[str, ...] = ()  # options of the conversion
 
     @property
     def voice(self) -> str:
@@ -90,7 +79,7 @@ SETTINGS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Train and evaluate what is not finished yet; print the table."""
     parser = make_parser(__doc__)
     parser.add_argument("work", type=Path, help="folder for all results")
@@ -99,20 +88,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--key", type=int, default=0, help="semitones that suit the song (%(default)s)")
     parser.add_argument("--spoken", type=Path, help="folder of sentences (.wav) and their words (.txt)")
     parser.add_argument("--steps", type=int, default=STEPS, help="of training (%(default)s)")
-    parser.add_argument("--only", nargs="+", choices=list(SETTINGS), metavar="ROW", help="these rows")
-    args = parser.parse_args(argv)
+    args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     rows = []
-    for name in tqdm(args.only or SETTINGS, desc="settings", unit="row"):
-        setting = SETTINGS[name]
+    for name, setting in tqdm(SETTINGS.items(), desc="settings", unit="row"):
         path = args.work / "judged" / f"{name}.json"
         if not path.exists():
             write_json(path, _evaluate(setting, args))
         found = json.loads(path.read_text(encoding="utf-8"))
-        cells = [_cell(found["song"].get(metric)) for metric in COLUMNS]
-        rows.append(
-            [name, *cells, *(_cell(found["spoken"].get(key)) for key in ("word_error", "dnsmos_ovrl"))]
-        )
+        wanted = [("song", metric) for metric in COLUMNS]
+        wanted += [("spoken", "word_error"), ("spoken", "dnsmos_ovrl")]
+        rows.append([name, *(_cell(found[kind].get(metric)) for kind, metric in wanted)])
     table(["setting", *COLUMNS.values(), "word errors", "OVRL, speech"], rows)
 
 
@@ -129,13 +115,13 @@ def _evaluate(setting: Ablation, args: argparse.Namespace) -> dict[str, Any]:
     model = _trained(setting, folder, args)
     if "-fr" in setting.convert and not (model.parent / "feature_and_index.pkl").exists():
         config = str(model.with_name("config.json"))
-        run(folder, script("train_index.py", "-c", config, "--output_dir", str(model.parent)))
+        run(folder, "train_index.py", "-c", config, "--output_dir", str(model.parent))
     index = ("-cm", str(model.parent / "feature_and_index.pkl")) if "-fr" in setting.convert else ()
     common = ["-m", str(model), "--target", str(args.recordings.resolve()), *setting.convert, *index]
 
     def evaluated(kind: str, *arguments: str) -> dict[str, Any]:
         output = folder / "judged" / kind
-        run(folder, script("evaluate.py", *common, *arguments, "--output", str(output)))
+        run(folder, "evaluate.py", *common, *arguments, "--output", str(output))
         report = json.loads((output / "report.json").read_text(encoding="utf-8"))
         return report["models"][0]["means"]
 
@@ -166,7 +152,7 @@ def _trained(setting: Ablation, folder: Path, args: argparse.Namespace) -> Path:
     config = folder / "configs" / f"{setting.voice}.json"
     write_json(config, values)
     start = ["--base", STARTER_NAME] if setting.base else []
-    run(folder, script("train.py", "-c", str(config), "-m", setting.voice, *start))
+    run(folder, "train.py", "-c", str(config), "-m", setting.voice, *start)
     models = (folder / "logs" / setting.voice).glob("G_[0-9]*.pth")
     return max(models, key=lambda path: int(path.stem[2:]))
 

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.measure import table
-from benchmarks.workspace import prepare, run, script
+from benchmarks.measure import table, temporary_folder
+from benchmarks.workspace import prepare, run
 from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.config import load_config
@@ -24,10 +23,9 @@ from training.data.filelist import read_filelist
 
 def main(recordings: Path, minutes: float) -> None:
     """Train for some minutes and print a row for each validation clip and for all of them."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         path = prepare(folder, recordings=recordings, model={"use_automatic_f0_prediction": True})
-        print(run(folder, script("train.py", "--max_minutes", str(minutes))).splitlines()[-1])
+        print(run(folder, "train.py", "--max_minutes", str(minutes)).splitlines()[-1])
         config = load_config(path)
         network = GlowSVC(config.model)
         load_model(network, folder / "logs/44k/G_best.pth")
@@ -46,17 +44,16 @@ def main(recordings: Path, minutes: float) -> None:
             _, predicted = network.infer(*inputs, predict_f0=True)
             voiced = batch.uv[0] > 0
             true = batch.f0[0][voiced].log2()
-            error = 1200 * (predicted[0][voiced].log2() - true).abs()
-            constant = 1200 * (mean - true).abs()
-            errors.append((error.numpy(), constant.numpy()))
-            rows.append([clip.stem, *_cells(error.numpy(), constant.numpy())])
-        rows.append(["all", *_cells(*(np.concatenate(parts) for parts in zip(*errors, strict=True)))])
+            guesses = torch.stack([predicted[0][voiced].log2(), torch.full_like(true, mean)])
+            errors.append(1200 * (guesses - true).abs().numpy())
+            rows.append([clip.stem, *_cells(errors[-1])])
+        rows.append(["all", *_cells(np.concatenate(errors, 1))])
         header = ["clip", "predicted: mean error", "median", "mean pitch: mean error", "median"]
         table(header, rows)
 
 
-def _cells(error: np.ndarray, constant: np.ndarray) -> list[str]:
-    return [f"{value:.0f} cents" for part in (error, constant) for value in (part.mean(), np.median(part))]
+def _cells(errors: np.ndarray) -> list[str]:
+    return [f"{value:.0f} cents" for part in errors for value in (part.mean(), np.median(part))]
 
 
 if __name__ == "__main__":

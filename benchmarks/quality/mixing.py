@@ -30,17 +30,11 @@ MAX_WINDOWS = 100  # of a voice, enough for its mean
 
 @dataclass(frozen=True)
 class Curve:
-    """Similarity over time.
+    """Similarity over time."""
 
-    Attributes:
-        seconds: (W,), centres of the windows.
-        to_first: (W,), cosine to the first voice of the mix.
-        to_last: (W,), cosine to its last voice.
-    """
-
-    seconds: np.ndarray
-    to_first: np.ndarray
-    to_last: np.ndarray
+    seconds: np.ndarray  # (W,), centres of the windows
+    to_first: np.ndarray  # (W,), cosine to the first voice of the mix
+    to_last: np.ndarray  # (W,), cosine to its last voice
 
     def trends(self) -> tuple[float, float]:
         """Change of either similarity from start to end, by linear regression."""
@@ -58,11 +52,7 @@ def embed(audio: np.ndarray) -> np.ndarray:
 
 
 def measure(path: Path, first: np.ndarray, last: np.ndarray, window: float, hop: float) -> Curve:
-    """Similarity of a song to two voices, given by their embeddings.
-
-    Raises:
-        SystemExit: It has fewer than two windows that are not silent.
-    """
+    """Similarity of a song to two voices, given by their embeddings."""
     found = [(time, embed(part)) for time, part in _sounding(path, window, hop)]
     if len(found) < 2:
         raise SystemExit(f"{path} is too short, or too soft, for two windows of {window:g} s")
@@ -123,7 +113,6 @@ def main(argv: list[str] | None = None) -> None:
     add("--source", type=Path, metavar="FILE", help="the song before conversion")
     add("--window", type=float, default=4.0, help="seconds of a window (4)")
     add("--hop", type=float, default=1.0, help="seconds from one window to the next (1)")
-    add("-o", "--output", type=Path, metavar="FILE", help="picture (default: <result>_voices.png)")
     args = parser.parse_args(argv)
     if min(args.window, args.hop) < 0.1:
         parser.error("--window and --hop must be 0.1 s or more")
@@ -133,14 +122,12 @@ def main(argv: list[str] | None = None) -> None:
     names = (args.from_voice.name, args.to_voice.name)
     print(f"The two voices have a similarity of {first @ last:.3f} to each other.\n")
     for title, curve in curves.items():
-        rows = [
-            [f"{t:.1f}", f"{a:.3f}", f"{b:.3f}"]
-            for t, a, b in zip(curve.seconds, curve.to_first, curve.to_last, strict=True)
-        ]
+        values = zip(curve.seconds, curve.to_first, curve.to_last, strict=True)
+        rows = [[f"{t:.1f}", f"{a:.3f}", f"{b:.3f}"] for t, a, b in values]
         table([f"{title}, s", f"to {names[0]}", f"to {names[1]}"], rows)
         fall, rise = curve.trends()
         print(f"\nFrom start to end: {fall:+.3f} to {names[0]}, {rise:+.3f} to {names[1]}.\n")
-    picture = args.output or args.result.with_name(f"{args.result.stem}_voices.png")
+    picture = args.result.with_name(f"{args.result.stem}_voices.png")
     draw(picture, curves, names)
     print(f"Picture: {picture}")
 

@@ -8,13 +8,11 @@ model and a rectified flow for some minutes each, and reconstructs the validatio
 clips from their own units, pitch and voice. The table gives the mel's distance to
 the recording's (mean absolute difference, natural log), its variance over time, and
 its contrast between neighbouring mel bins, both as a share of the recording's; an
-oversmoothed mel has less than 1. With --workspace everything is kept there, and a
-second run continues from it.
+oversmoothed mel has less than 1.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from benchmarks.measure import table
-from benchmarks.workspace import prepare, run, script
+from benchmarks.measure import table, temporary_folder
+from benchmarks.workspace import prepare, run
 from inference.converter import Converter
 from inference.options import ConvertOptions
 from inference.pipeline import Segment
@@ -49,11 +47,10 @@ def compare(mel: np.ndarray, true: np.ndarray) -> tuple[float, float, float]:
 
 
 def train(folder: Path, recordings: Path, minutes: float, minutes_each: float) -> None:
-    """Fill ``folder`` with the features and three models that are missing."""
-    if not (folder / "configs/config.json").is_file():
-        prepare(folder, recordings=recordings)
-    run(folder, script("preprocess_hubert_f0.py", "--f0_predictor", "pm", "--device", "cpu", "--use_diff"))
-    print(run(folder, script("train.py", "--max_minutes", str(minutes))).splitlines()[-2])
+    """Fill ``folder`` with the features and three models."""
+    prepare(folder, recordings=recordings)
+    run(folder, "preprocess_hubert_f0.py", "--f0_predictor", "pm", "--device", "cpu", "--use_diff")
+    print(run(folder, "train.py", "--max_minutes", str(minutes)).splitlines()[-2])
     template = folder / "configs/diffusion.yaml"
     for kind, name in TYPES.items():
         values = yaml.safe_load(template.read_text(encoding="utf-8"))
@@ -61,8 +58,8 @@ def train(folder: Path, recordings: Path, minutes: float, minutes_each: float) -
         values["infer"]["method"] = ""
         path = folder / f"configs/{name}.yaml"
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
-        command = script("train_diff.py", "-c", str(path), "--max_minutes", str(minutes_each))
-        print(f"{kind}: {run(folder, command).splitlines()[-2]}")
+        output = run(folder, "train_diff.py", "-c", str(path), "--max_minutes", str(minutes_each))
+        print(f"{kind}: {output.splitlines()[-2]}")
 
 
 def candidates(folder: Path) -> Iterator[tuple[str, ConvertOptions]]:
@@ -141,14 +138,9 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, help="folder of audio, one voice")
     parser.add_argument("--minutes", type=float, default=5.0, help="for the Glow model (%(default)s)")
     parser.add_argument("--minutes_each", type=float, default=8.0, help="for the other two (%(default)s)")
-    parser.add_argument(
-        "--workspace", type=Path, help="folder to keep everything in (default: a temporary folder)"
-    )
     parser.add_argument("--picture", type=Path, help="picture of the mels of the first clip")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = (args.workspace or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+    with temporary_folder() as folder:
         train(folder, args.recordings.resolve(), args.minutes, args.minutes_each)
         config = load_config(folder / "logs/44k/config.json")
         clips = [folder / clip for clip in read_filelist(folder / config.data.validation_files)]

@@ -31,11 +31,10 @@ def main() -> None:
     """Print the means over the recordings."""
     parser = make_parser(__doc__)
     parser.add_argument("recordings", nargs="+", type=Path, help="files, or folders of them")
-    parser.add_argument("--vocoder", choices=list(VOCODERS), default="world", help="(%(default)s)")
     parser.add_argument("--most", type=int, default=12, help="recordings of a folder (%(default)s)")
     args = parser.parse_args()
     data = DataConfig()
-    vocoder = VOCODERS.build(args.vocoder, data, "cpu")
+    vocoder = VOCODERS.build("world", data, "cpu")
     predictor = F0_PREDICTORS.build("pm", sampling_rate=data.sampling_rate)
     paths = [
         path
@@ -49,7 +48,7 @@ def main() -> None:
         voice = embed(audio, data.sampling_rate)
         for name, sound in {
             "the recordings": audio,
-            f"their mel through {args.vocoder}": copy_synthesis(audio, data, vocoder, f0, uv),
+            "their mel through world": copy_synthesis(audio, data, vocoder, f0, uv),
             "WORLD itself": resynthesis(audio, f0, uv, 0.0, data.sampling_rate, data.hop_length),
         }.items():
             similarity = cosine(embed(sound, data.sampling_rate), voice)

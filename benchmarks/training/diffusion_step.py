@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
@@ -35,29 +34,21 @@ def main() -> None:
         config = load_diffusion_config(TEMPLATES / name)
         precision = Precision(engine_config(config.train, device), device)
         plain, ours = Unit2Mel(config).to(device), Unit2Mel(config).to(device)
-        batch, n_frames = make_batch(config, device)
+        batch = make_batch(config, device)
         steps = {"plain": plain_step(plain, batch), "ours": loop_step(ours, batch, device, precision)}
-        if device.type == "cuda":
-            steps = {name: partial(_synchronized, step) for name, step in steps.items()}
         times = {name: statistics.median(found) for name, found in alternate(steps, repeats).items()}
-        rows.append(
-            [
-                f"{label}, {sum(p.numel() for p in plain.parameters()) / 1e6:.1f} M",
-                f"{config.train.batch_size} × {n_frames}",
-                f"{times['plain']:.2f}",
-                f"{times['ours']:.2f}",
-                precision.name,
-                f"{times['ours'] / times['plain']:.2f}",
-            ]
-        )
+        model = f"{label}, {sum(p.numel() for p in plain.parameters()) / 1e6:.1f} M"
+        cells = [f"{spent:.2f}" for spent in (times["plain"], times["ours"], times["ours"] / times["plain"])]
+        shape = f"{config.train.batch_size} × {batch[0].size(2)}"
+        rows.append([model, shape, *cells[:2], precision.name, cells[2]])
     table(["model", "batch × frames", "plain float32, s", "ours, s", "format", "ours / plain"], rows)
 
 
-def make_batch(config: DiffusionConfig, device: torch.device) -> tuple[tuple[torch.Tensor, ...], int]:
-    """Random batch of training windows, and the frames of a window."""
+def make_batch(config: DiffusionConfig, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Random batch of training windows."""
     n_clips, data = config.train.batch_size, config.data
     n_frames = int(data.duration * data.sampling_rate) // data.hop_length
-    batch = (
+    return (
         torch.randn(n_clips, data.ssl_dim, n_frames, device=device),
         torch.full((n_clips, n_frames), 220.0, device=device),
         torch.full((n_clips, n_frames), 0.1, device=device),
@@ -65,12 +56,6 @@ def make_batch(config: DiffusionConfig, device: torch.device) -> tuple[tuple[tor
         torch.zeros(n_clips, device=device),
         torch.randn(n_clips, data.n_mels, n_frames, device=device) - 5,
     )
-    return batch, n_frames
-
-
-def _synchronized(step: Callable[[], None]) -> None:
-    step()
-    torch.cuda.synchronize()
 
 
 def plain_step(model: Unit2Mel, batch: tuple[torch.Tensor, ...]) -> Callable[[], None]:
@@ -81,6 +66,7 @@ def plain_step(model: Unit2Mel, batch: tuple[torch.Tensor, ...]) -> Callable[[],
         optimizer.zero_grad()
         model(*batch).backward()
         optimizer.step()
+        _wait()
 
     return step
 
@@ -101,8 +87,14 @@ def loop_step(
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
         scaler.step(optimizer)
         scaler.update()
+        _wait()
 
     return step
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

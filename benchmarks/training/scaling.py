@@ -35,7 +35,7 @@ def exchange(n: int, size: float, link: float, per_machine: int) -> float:
 
 def main() -> None:
     """Print the assumptions and the table."""
-    config = template("config_template.json")
+    config = template("published size")
     dtype = torch.bfloat16 if cpu_has_bf16() else torch.float32
     operations, spent, share = measure(config, dtype)
     size = 4.0 * sum(p.numel() for p in GlowSVC(config.model).parameters())

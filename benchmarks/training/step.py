@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.machine import count_operations, peak_flops
 from benchmarks.measure import seconds, table
-from benchmarks.workspace import template
+from benchmarks.workspace import SIZES, template
 from models import GlowSVC
 from modules.config import Config
 
@@ -21,30 +21,19 @@ FORMATS = (torch.float32, torch.bfloat16)
 
 
 def main(compiled: bool = False) -> None:
-    """Print a row for each template and number format; float32 without torch.compile is the baseline.
-
-    Args:
-        compiled: Also measure torch.compile, and print the time of its first step.
-    """
+    """Print a row for each template and number format; float32 without torch.compile is the baseline."""
     rows = []
-    for label, name in (("tiny", "config_tiny_template.json"), ("published size", "config_template.json")):
-        config, baseline = template(name), 0.0
-        n_parameters = sum(p.numel() for p in GlowSVC(config.model).parameters())
+    for size in SIZES:
+        config, baseline = template(size), 0.0
+        model = f"{size}, {sum(p.numel() for p in GlowSVC(config.model).parameters()) / 1e6:.1f} M"
+        shape = f"{config.train.batch_size} × {config.train.max_speclen}"
         for compile_it in (False, True)[: 1 + compiled]:
             for dtype in FORMATS:
                 operations, spent, share = measure(config, dtype, compile_it)
                 baseline = baseline or spent
-                rows.append(
-                    [
-                        f"{label}, {n_parameters / 1e6:.1f} M",
-                        f"{config.train.batch_size} × {config.train.max_speclen}",
-                        str(dtype).removeprefix("torch.") + (", compiled" if compile_it else ""),
-                        f"{operations / 1e9:.1f}",
-                        f"{spent * 1000:.0f}",
-                        f"{share:.0%}",
-                        f"{baseline / spent:.2f}×",
-                    ]
-                )
+                name = str(dtype).removeprefix("torch.") + (", compiled" if compile_it else "")
+                cells = [f"{operations / 1e9:.1f}", f"{spent * 1000:.0f}", f"{share:.0%}"]
+                rows.append([model, shape, name, *cells, f"{baseline / spent:.2f}×"])
     table(["model", "batch × frames", "format", "GFLOP a step", "ms", "share of peak", "over float32"], rows)
 
 

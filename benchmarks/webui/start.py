@@ -15,43 +15,38 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
+from benchmarks.measure import temporary_folder
 from benchmarks.workspace import ROOT
-from modules.common.cli import entry_point, make_parser
-from modules.common.errors import GlowSVCError
+from modules.common.cli import make_parser
 
 SCRIPT = ROOT / "webUI.py"
 ROUNDS, PATIENCE = 5, 120.0  # s
 _ENVIRONMENT = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
 
 
-@entry_point
-def main(argv: list[str] | None = None) -> int:
-    """Measure and print; return the exit code."""
-    parser = make_parser(__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="starts that count (%(default)s)")
-    rounds = parser.parse_args(argv).rounds
-    with tempfile.TemporaryDirectory() as folder:
-        help_times = [_help(folder) for _ in range(1 + rounds)][1:]
-        page_times = [_serve(folder) for _ in range(1 + rounds)][1:]
-    for name, times in (("--help", help_times), ("page", page_times)):
+def main() -> None:
+    """Measure and print."""
+    make_parser(__doc__).parse_args()
+    for name, start in (("--help", _help), ("page", _serve)):
+        with temporary_folder() as folder:
+            times = [start(folder) for _ in range(1 + ROUNDS)][1:]
         wall, busy = (statistics.median(values) for values in zip(*times, strict=True))
         fastest, slowest = min(times)[0], max(times)[0]
         print(f"{name}: {wall:.2f} s ({fastest:.2f} to {slowest:.2f}), CPU {busy:.2f} s")
-    return 0
 
 
-def _help(folder: str) -> tuple[float, float]:
+def _help(folder: Path) -> tuple[float, float]:
     start, before = time.monotonic(), _cpu_time()
     subprocess.run([sys.executable, str(SCRIPT), "--help"], cwd=folder, stdout=subprocess.DEVNULL, check=True)
     return time.monotonic() - start, _cpu_time() - before
 
 
-def _serve(folder: str) -> tuple[float, float]:
+def _serve(folder: Path) -> tuple[float, float]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -61,9 +56,9 @@ def _serve(folder: str) -> tuple[float, float]:
     try:
         while not seconds:
             if time.monotonic() - start > PATIENCE:
-                raise GlowSVCError(f"the page is not served after {PATIENCE:.0f} s")
+                raise SystemExit(f"the page is not served after {PATIENCE:.0f} s")
             if server.poll() is not None:
-                raise GlowSVCError("webUI.py ended before it served its page")
+                raise SystemExit("webUI.py ended before it served its page")
             with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as answer:
                     answer.read()
@@ -82,4 +77,4 @@ def _cpu_time() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

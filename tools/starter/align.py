@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.progress import progress_bar
 from tools.starter import phones
 from tools.starter.generate import RATE, n_units, write_clip
 
@@ -32,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--transcripts", type=Path, required=True, help="core-sounds-en.txt of asterisk")
     parser.add_argument("--most", type=int, help="prompts of each language (default: all)")
     args = parser.parse_args(argv)
-    from tqdm import tqdm
 
     lines = args.transcripts.read_text(encoding="utf-8").splitlines()
     pairs = (line.partition(":") for line in lines if not line.startswith(";"))
@@ -41,19 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for folder in sorted(SOUNDS.iterdir()):
         if folder.is_symlink():  # another name of one of these
             continue
-        for path in tqdm(sorted(folder.rglob("*.g722"))[: args.most], desc=folder.name, unit="clip"):
+        for path in progress_bar(sorted(folder.rglob("*.g722"))[: args.most], desc=folder.name, unit="clip"):
             if "silence" in path.parts:
                 continue
             audio = _decoded(path)
             if len(audio) < RATE // 4:
                 continue
-            classes = None
             name = str(path.relative_to(folder).with_suffix(""))
-            if folder.name.startswith("en_") and name in texts:
-                found = aligned(audio, texts[name])
-                if found is not None:
-                    classes = phones.per_unit(*found, n_units(audio))
-                    n_aligned += 1
+            labelled = folder.name.startswith("en_") and name in texts
+            found = aligned(audio, texts[name]) if labelled else None
+            classes = None if found is None else phones.per_unit(*found, n_units(audio))
+            n_aligned += classes is not None
             write_clip(args.work / "speech" / folder.name / f"{name.replace('/', '-')}.wav", audio, classes)
     print(f"{n_aligned} of {len(texts)} English prompts aligned")
     return 0
@@ -79,13 +77,11 @@ def aligned(audio: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray] | Non
             return None
         decoder.set_alignment()
         _run(decoder, samples)
-        segments = [
-            (phone.start + phone.duration, phone.name) for word in decoder.get_alignment() for phone in word
-        ]
+        segments = [phone for word in decoder.get_alignment() for phone in word]
     except RuntimeError:
         return None
-    ends = np.array([end for end, _ in segments]) / 100
-    return ends, np.array([phones.of_arpabet(name) for _, name in segments])
+    ends = np.array([phone.start + phone.duration for phone in segments]) / 100
+    return ends, np.array([phones.of_arpabet(phone.name) for phone in segments])
 
 
 @cache

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from modules.common.cli import entry_point, make_parser
-from tools.starter.generate import RATE
+from modules.common.progress import progress_bar
+from tools.starter.generate import RATE, finished_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFICIAL = ("espeak-", "flite-")
@@ -39,12 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=600, help="of each voice, at most (%(default)s)")
     parser.add_argument("--minutes", type=float, default=45, help="of training (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--output", type=Path, help="file (default: the one that train.py --base starter reads)"
-    )
+    parser.add_argument("--output", type=Path, help="file (default: what train.py --base starter reads)")
     args = parser.parse_args(argv)
-    from tqdm import tqdm
-
     from model_tools.compress import compress_model
     from modules.common.files import write_json
     from training.base_model import STARTER
@@ -52,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     work = args.work.resolve() / "base"
     raw = work / "dataset_raw"
     folders = voices(args.work / "speech")
-    for number, folder in enumerate(tqdm(folders, desc="voices", unit="voice")):
+    for number, folder in enumerate(progress_bar(folders, desc="voices", unit="voice")):
         if not (raw / folder.name).is_dir():
             _write_voice(folder, raw / folder.name, args.seconds, np.random.default_rng(args.seed + number))
 
@@ -90,18 +87,18 @@ def voices(folder: Path) -> list[Path]:
 
 def joined(clips: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
     """Join clips (T,) at 16 kHz to pieces of at least CLIP seconds, up to ``most`` seconds in all."""
-    piece: list[np.ndarray] = []
+    piece = np.zeros(0, np.float32)
     total = 0
     for clip in clips:
         if total >= most * RATE:
             break
-        piece.append(clip)
+        piece = np.append(piece, clip)
         total += len(clip)
-        if sum(map(len, piece)) >= CLIP * RATE:
-            yield np.concatenate(piece)
-            piece = []
-    if piece:
-        yield np.concatenate(piece)
+        if len(piece) >= CLIP * RATE:
+            yield piece
+            piece = piece[:0]
+    if len(piece):
+        yield piece
 
 
 def extend_bandwidth(audio: np.ndarray, gains: Sequence[float]) -> np.ndarray:
@@ -124,23 +121,17 @@ def extend_bandwidth(audio: np.ndarray, gains: Sequence[float]) -> np.ndarray:
 
 
 def _write_voice(source: Path, target: Path, most: float, rng: np.random.Generator) -> None:
-    import os
-    import tempfile
-
     import soundfile
 
     first = rng.uniform(-12, -3)  # dB
     gains = [first, first + rng.uniform(-12, -3)][: rng.integers(1, 3)]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parents[1]) as scratch:
-        folder = Path(scratch) / target.name
+    with finished_folder(target) as folder:
         folder.mkdir()
         paths = sorted(source.glob("*.wav"))
         rng.shuffle(paths)  # type: ignore[arg-type]
         clips = (soundfile.read(path, dtype="float32")[0] for path in paths)
         for number, clip in enumerate(joined(clips, most)):
             soundfile.write(folder / f"{number:03d}.wav", extend_bandwidth(clip, gains), WIDE_RATE, "PCM_16")
-        os.replace(folder, target)
 
 
 def _run(folder: Path, script: str, *arguments: str) -> None:

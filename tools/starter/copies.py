@@ -7,15 +7,17 @@ Writes WORK/spectra/<speaker>.npz.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.parallel import run
+from modules.common.progress import progress_bar
 from tools.starter.phones import UNKNOWN
 
 _PIECE = 10 * 16000
@@ -32,25 +34,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Make the copies; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.copies")
     parser.add_argument("work", type=Path, help="folder for all results")
-    parser.add_argument("--only", default="*", help="speakers, as a pattern of file names (%(default)s)")
     parser.add_argument("--most", type=int, help="pieces of a speaker (default: by the kind of voice)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=0, help="0: one per core (%(default)s)")
     args = parser.parse_args(argv)
-    from tqdm import tqdm
-
-    (args.work / "spectra").mkdir(exist_ok=True)
     folders = sorted(
-        (args.work / "speech").glob(args.only), key=lambda folder: ("_" not in folder.name, folder.name)
+        (args.work / "speech").iterdir(), key=lambda folder: ("_" not in folder.name, folder.name)
     )
     todo = [folder for folder in folders if not _path(args.work, folder).exists()]
-    with ProcessPoolExecutor(args.processes) as pool:
-        jobs = [
-            pool.submit(_speaker, folder, args.work, args.seed + index, args.most)
-            for index, folder in enumerate(todo)
-        ]
-        for job in tqdm(jobs, desc="copies", unit="speaker"):
-            job.result()
+    jobs = [(folder, args.seed + index) for index, folder in enumerate(todo)]
+    done = run(partial(_speaker, args.work, args.most), jobs, args.processes)
+    for _ in progress_bar(done, total=len(jobs), desc="copies", unit="speaker"):
+        pass
     return 0
 
 
@@ -63,19 +58,20 @@ def _path(work: Path, folder: Path) -> Path:
     return work / "spectra" / f"{folder.name}.npz"
 
 
-def _speaker(folder: Path, work: Path, seed: int, most: int | None) -> None:
+def _speaker(work: Path, most: int | None, job: tuple[Path, int]) -> None:
+    """Write the spectra of one speaker, given by the folder of the clips and the seed."""
     import torch
 
     from modules.common.files import replacing
     from vencoder.ppg import PowerMel, pad_frames
 
     torch.set_num_threads(1)
+    folder, seed = job
     rng = np.random.default_rng(seed)
-    spectrum = PowerMel()
-    n_times = 1 if kind_of(folder.name) == "espeak" else 2
+    spectrum, kind = PowerMel(), kind_of(folder.name)
+    n_times = 1 if kind == "espeak" else 2
     content = {}
-    n_pieces = most if most is not None else MOST[kind_of(folder.name)]
-    for number, (audio, classes) in zip(range(n_pieces), _pieces(folder), strict=False):
+    for number, (audio, classes) in enumerate(islice(_pieces(folder), MOST[kind] if most is None else most)):
         voices = np.stack([audio, *copies(audio, rng, n_times * SPOKEN, n_times * SUNG)])
         n_frames = 2 * len(classes)
         mels = [spectrum(pad_frames(torch.from_numpy(voice))[None])[0, :n_frames] for voice in voices]
@@ -95,13 +91,12 @@ def _pieces(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for path in paths:
         audio, _ = soundfile.read(path, dtype="float32")
         n_units = len(audio) // _UNIT
-        labels = path.with_suffix(".npy")
-        known = (
-            np.load(labels, allow_pickle=False) if labels.exists() else np.full(n_units, UNKNOWN, np.int16)
-        )
-        n_units = min(n_units, len(known))
+        known, labels = np.full(n_units, UNKNOWN, np.int16), path.with_suffix(".npy")
+        if labels.exists():
+            known = np.load(labels, allow_pickle=False)[:n_units]
+            n_units = len(known)
         audios.append(audio[: n_units * _UNIT])
-        classes.append(known[:n_units])
+        classes.append(known)
         length += n_units * _UNIT
         if length >= _PIECE or (path == paths[-1] and length > _PIECE // 2):
             yield np.concatenate(audios), np.concatenate(classes)

@@ -1,7 +1,7 @@
 """Step 6: what the units encode of words and speaker, beside normalised MFCCs, as tables.
 
-Reads WORK/encoder.safetensors, also during training, or the file of --weights. The
-voice LJ and the song are not in the training data.
+Reads WORK/encoder.safetensors, also during training. The voice LJ and the song are
+not in the training data.
 """
 
 from __future__ import annotations
@@ -50,8 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--lj", type=Path, required=True, help="folder with clips of LJ Speech (LJ001-*.wav)")
     parser.add_argument("--song", type=Path, required=True, help="song")
-    parser.add_argument("--clips", type=int, default=6, help="of LJ for the first table (%(default)s)")
-    parser.add_argument("--weights", type=Path, help="output of tools.starter.write")
     args = parser.parse_args(argv)
     import torch
 
@@ -59,36 +57,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     from vencoder import ENCODERS
 
     torch.set_num_threads(1)
-    weights = args.weights
-    if weights is None:
-        weights = args.work / "evaluated.safetensors"
-        write.main([str(args.work), "--output", str(weights)])
+    weights = args.work / "evaluated.safetensors"
+    write.main([str(args.work), "--output", str(weights)])
     starter = ENCODERS.build("ppg-starter", "cpu", weights=weights)
-    encoders = {"mfcc": ENCODERS.build("mfcc", "cpu"), "ppg-starter": starter}
+    built = {"mfcc": ENCODERS.build("mfcc", "cpu"), "ppg-starter": starter}
+    encoders = {name: partial(_encode, encoder) for name, encoder in built.items()}
     lj = [_read(path) for path in sorted(args.lj.glob("*.wav"))]
-    materials = {"LJ": lj[: args.clips], "song": [_read(args.song)]}
+    materials = {"LJ": lj[:6], "song": [_read(args.song)]}
 
     print("\nsame words, other voice: cosine, and share of matches within 60 ms")
     print(f"{'':12} {'':6}" + "".join(f"{name:>18}" for name in probe.CHANGES))
-    for name, encoder in encoders.items():
+    for name, encode in encoders.items():
         for material, clips in materials.items():
-            row = probe.same_words(partial(_encode, encoder), clips)
+            row = probe.same_words(encode, clips)
             cells = "".join(f"{cosine:>10.3f} ({found:.2f}) " for cosine, found in row.values())
             print(f"{name:12} {material:6}{cells}", flush=True)
 
     speakers = _speakers(args.work / "speech") | {"LJ": lj[:16]}
     chance = 1 / len(speakers)
     print(f"\nlinear probe: accuracy of the speaker of a frame, of {len(speakers)}; chance {chance:.3f}")
-    for name, encoder in encoders.items():
-        print(f"{name:12} {probe.speaker_found(partial(_encode, encoder), speakers):.3f}", flush=True)
+    for name, encode in encoders.items():
+        print(f"{name:12} {probe.speaker_found(encode, speakers):.3f}", flush=True)
 
     print("\nphones, against pocketsphinx's alignment")
-    for name, (every, spoken, n_frames) in _phones(args, starter).items():
-        print(f"{name:12} {every:.3f}, without silence {spoken:.3f} ({n_frames} frames)")
+    hit, silent = _phones(args, starter)
+    print(f"{'LJ':12} {hit.mean():.3f}, without silence {hit[~silent].mean():.3f} ({len(hit)} frames)")
 
     audio = np.concatenate(lj)[: 60 * 16000]
     began = time.perf_counter()
-    _encode(starter, audio)
+    encoders["ppg-starter"](audio)
     print(f"\n{len(audio) / 16000 / (time.perf_counter() - began):.0f} times real time on one core")
     return 0
 
@@ -121,8 +118,8 @@ def _speakers(folder: Path) -> dict[str, list[np.ndarray]]:
     return result
 
 
-def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> dict[str, tuple[float, float, int]]:
-    """Accuracy with and without silence, and the number of frames, on LJ."""
+def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the phone of each frame of LJ is found, and whether it is silence."""
     import torch
 
     from modules.checkpoint import read_weights
@@ -136,9 +133,7 @@ def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> dict[str, tuple[fl
     hits, silent = [], []
     for name, text in LJ_TEXTS.items():
         path = args.lj / f"{name}.wav"
-        audio = _read(path) if path.exists() else None
-        found = aligned(audio, text) if audio is not None else None
-        if found is None:
+        if not path.exists() or (found := aligned(audio := _read(path), text)) is None:
             continue
         with torch.no_grad():
             mel, _ = relative_mel(encoder.spectrum(pad_frames(torch.from_numpy(audio))[None]))
@@ -147,8 +142,7 @@ def _phones(args: argparse.Namespace, encoder: PpgEncoder) -> dict[str, tuple[fl
         known = per_unit(*found, len(guess))
         hits.append(guess == known)
         silent.append(known == 0)
-    hit, quiet = np.concatenate(hits), np.concatenate(silent)
-    return {"LJ": (float(hit.mean()), float(hit[~quiet].mean()), len(hit))}
+    return np.concatenate(hits), np.concatenate(silent)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,18 @@ every unit (.npy).
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.progress import progress_bar
 from modules.dsp.audio import read_audio, resample
 from tools.starter import phones
 from tools.starter.sentences import random_sentences
@@ -40,22 +43,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--flite_minutes", type=float, default=20, help="of each flite voice (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
-    from tqdm import tqdm
-
     seconds = 60 * args.espeak_minutes / len(VARIANTS)
-    for index, variant in enumerate(tqdm(VARIANTS, desc="espeak-ng", unit="voice")):
+    for index, variant in enumerate(progress_bar(VARIANTS, desc="espeak-ng", unit="voice")):
         clips = _espeak(variant, args.seed + index)
         write_voice(args.work / "speech" / f"espeak-{variant}", clips, seconds)
-    for index, (voice, part) in enumerate(tqdm(FLITE.items(), desc="flite", unit="voice")):
-        seconds = 60 * args.flite_minutes * part
+    for index, (voice, part) in enumerate(progress_bar(FLITE.items(), desc="flite", unit="voice")):
         clips = _flite(voice, args.seed + 1000 + index)
-        write_voice(args.work / "speech" / f"flite-{voice}", clips, seconds)
+        write_voice(args.work / "speech" / f"flite-{voice}", clips, 60 * args.flite_minutes * part)
     return 0
 
 
 def n_units(audio: np.ndarray) -> int:
     """Number of units of audio (T,) at 16 kHz."""
     return max(1, round(len(audio) / 320))
+
+
+@contextmanager
+def finished_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder, which becomes ``folder`` if the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parents[1]) as scratch:
+        yield Path(scratch) / folder.name
+        os.replace(Path(scratch) / folder.name, folder)
 
 
 def write_clip(path: Path, audio: np.ndarray, classes: np.ndarray | None) -> None:
@@ -87,10 +96,8 @@ def _espeak(variant: str, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         speed, pitch, melody = (int(rng.integers(*range_)) for range_ in ((110, 200), (25, 75), (20, 80)))
         audio, spoken = synthesizer.say(text, f"{language}+{variant}", speed, pitch, melody)
         rate = synthesizer.sampling_rate
-        starts = np.array([start for start, _ in spoken]) / rate
-        # before the first phone is silence
-        ends = np.append(starts, len(audio) / rate)
-        classes = np.array([0, *(phones.of_espeak(name) for _, name in spoken)])
+        ends = np.array([*(start for start, _ in spoken), len(audio)]) / rate
+        classes = np.array([0, *(phones.of_espeak(name) for _, name in spoken)])  # it begins with silence
         audio = resample(audio, rate, RATE)
         units = phones.per_unit(ends, classes, n_units(audio))
         yield 0.5 * audio / max(1e-3, float(np.abs(audio).max())), units

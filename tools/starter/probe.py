@@ -26,12 +26,8 @@ def in_another_voice(audio: np.ndarray, formants: float, semitones: float) -> np
     f0, times = pyworld.harvest(samples, 16000, frame_period=5.0)
     envelope = pyworld.cheaptrick(samples, f0, times, 16000)
     aperiodicity = pyworld.d4c(samples, f0, times, 16000)
-    voice = pyworld.synthesize(
-        f0 * 2 ** (semitones / 12),
-        stretch_formants(envelope, formants),
-        stretch_formants(aperiodicity, formants),
-        16000,
-    )
+    spectra = stretch_formants(envelope, formants), stretch_formants(aperiodicity, formants)
+    voice = pyworld.synthesize(f0 * 2 ** (semitones / 12), *spectra, 16000)
     return voice[: len(audio)].astype(np.float32)
 
 
@@ -67,24 +63,22 @@ def speaker_found(encode: Encode, speakers: Mapping[str, Sequence[np.ndarray]], 
         seed: Of the draw.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     rng = np.random.default_rng(seed)
-    parts: dict[bool, list[np.ndarray]] = {True: [], False: []}
-    labels: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    units: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    labels: dict[bool, list[int]] = {True: [], False: []}
     for number, clips in enumerate(speakers.values()):
         for is_test in (True, False):
             joined = np.concatenate([_sounding_units(encode, clip) for clip in clips[is_test::2]], axis=1).T
             chosen = rng.choice(len(joined), min(1000, len(joined)), replace=False)
-            parts[is_test].append(joined[chosen])
-            labels[is_test].append(np.full(len(chosen), number))
-    scaler = StandardScaler().fit(np.concatenate(parts[False]))
-    guess = LogisticRegression(max_iter=300).fit(
-        scaler.transform(np.concatenate(parts[False])), np.concatenate(labels[False])
-    )
-    return float(
-        np.mean([guess.score(scaler.transform(p), y) for p, y in zip(parts[True], labels[True], strict=True)])
-    )
+            units[is_test].append(joined[chosen])
+            labels[is_test] += [number] * len(chosen)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    model.fit(np.concatenate(units[False]), labels[False])
+    return float(balanced_accuracy_score(labels[True], model.predict(np.concatenate(units[True]))))
 
 
 def _sounding_units(encode: Encode, clip: np.ndarray) -> np.ndarray:

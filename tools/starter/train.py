@@ -27,10 +27,14 @@ from vencoder.ppg import ConvNextBlock, PpgNetwork
 
 AROUND = 3  # units to the neighbouring phones
 UNITS = 200  # of a clip: 4 s
+BATCH = 14  # clips, each in two voices
+RATE = 2e-3  # learning rate
+ADVERSARY = 0.2  # weight of the speaker
 # probability of each kind of speaker
 SHARES = {"kokoro": 0.4, "en_": 0.22, "_": 0.12, "flite": 0.16, "espeak": 0.1}
 HELD = {f"kokoro-{number:03d}" for number in range(3)}  # held-out voices
 _DECAY = 0.995  # of the moving average of the weights, which is saved
+_MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam
 
 
 class _Shifted(nn.Conv1d):
@@ -69,9 +73,9 @@ class Corpus:
         self.held: list[tuple[Tensor, Tensor]] = []
         self.names: list[str] = []
         self._numbers: list[int] = []
-        self.n_speakers = 0
-        for folder in sorted((work / "speech").iterdir()):
-            self.n_speakers += 1
+        folders = sorted((work / "speech").iterdir())
+        self.n_speakers = len(folders)
+        for number, folder in enumerate(folders):
             path = work / "spectra" / f"{folder.name}.npz"
             if not path.exists():
                 continue
@@ -80,14 +84,12 @@ class Corpus:
                     (torch.from_numpy(file[f"mel{index}"]), torch.from_numpy(file[f"phones{index}"]))
                     for index in range(len(file.files) // 2)
                 ]
-            if not pieces:
-                continue
             if folder.name in HELD:
                 self.held += pieces
-                continue
-            self.pieces.append(pieces)
-            self.names.append(path.stem)
-            self._numbers.append(self.n_speakers - 1)
+            elif pieces:
+                self.pieces.append(pieces)
+                self.names.append(folder.name)
+                self._numbers.append(number)
         kinds = [kind_of(name) for name in self.names]
         chances = np.array([SHARES[kind] / kinds.count(kind) for kind in kinds])
         self._chances = chances / chances.sum()
@@ -157,9 +159,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__, prog="python -m tools.starter.train")
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--minutes", type=float, default=60, help="of training in all (%(default)s)")
-    parser.add_argument("--batch", type=int, default=14, help="clips, each in two voices (%(default)s)")
-    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate (%(default)s)")
-    parser.add_argument("--adversary", type=float, default=0.2, help="weight of the speaker (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
@@ -171,22 +170,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     rest = [p for p in student.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}],
-        args.rate, betas=(0.9, 0.98),
+        RATE, betas=(0.9, 0.98),
     )  # fmt: skip
     state = StarterState(args.work, student, average, optimizer)
     step, before = state.load()
-    n_seconds = 60 * args.minutes
     n_parameters = sum(parameter.numel() for parameter in student.network.parameters())
     print(f"{n_parameters / 1e6:.2f} M parameters, {len(corpus.names)} speakers")
     began, saved = time.monotonic() - before, time.monotonic()
     while True:
-        batch = corpus.batch(args.batch)
+        batch = corpus.batch(BATCH)
         step += 1
         elapsed = time.monotonic() - began
-        part = min(1.0, elapsed / n_seconds)
+        part = min(1.0, elapsed / (60 * args.minutes))
         for group in optimizer.param_groups:
-            group["lr"] = args.rate * min(1.0, step / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * part)) / 2)
-        found = losses(student, *batch, args.adversary * min(1.0, step / 500))
+            group["lr"] = RATE * min(1.0, step / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * part)) / 2)
+        found = losses(student, *batch, ADVERSARY * min(1.0, step / 500))
         total = torch.stack([WEIGHTS[name] * found[name] for name in WEIGHTS if name in found]).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -238,16 +236,14 @@ class StarterState:
         if not self._path.exists():
             return 0, 0.0
         with safe_open(self._path, "pt") as file:
-            for prefix, module in (("student.", self._student), ("average.", self._average)):
-                names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-                module.load_state_dict({name.removeprefix(prefix): file.get_tensor(name) for name in names})
+            for prefix, module in (("student", self._student), ("average", self._average)):
+                names = module.state_dict()
+                module.load_state_dict({name: file.get_tensor(f"{prefix}.{name}") for name in names})
             done = file.metadata()
             for name, parameter in self._student.named_parameters():
                 if f"adam.exp_avg.{name}" in file.keys():  # noqa: SIM118
-                    self._optimizer.state[parameter] = {
-                        "step": torch.tensor(float(done["step"])),
-                        **{key: file.get_tensor(f"adam.{key}.{name}") for key in ("exp_avg", "exp_avg_sq")},
-                    }
+                    moments = {key: file.get_tensor(f"adam.{key}.{name}") for key in _MOMENTS}
+                    self._optimizer.state[parameter] = {"step": torch.tensor(float(done["step"])), **moments}
         return int(done["step"]), float(done["seconds"])
 
     def save(self, step: int, seconds: float) -> None:
@@ -260,10 +256,8 @@ class StarterState:
         content = {f"average.{name}": tensor for name, tensor in kept.items()}
         content |= {f"student.{name}": tensor for name, tensor in self._student.state_dict().items()}
         for name, parameter in self._student.named_parameters():
-            moments = self._optimizer.state.get(parameter, {})
-            content |= {
-                f"adam.{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq") if key in moments
-            }
+            if moments := self._optimizer.state.get(parameter):
+                content |= {f"adam.{key}.{name}": moments[key] for key in _MOMENTS}
         done = {"step": str(step), "seconds": f"{seconds:.0f}"}
         for target, tensors in ((self._path, content), (self._kept, kept)):
             with replacing(target) as path:

@@ -14,8 +14,16 @@ from typing import Any
 
 import torch
 
+from modules.checkpoint.unpickler import PickleStream, Unpickler
+
 MAGIC = 0x1950A86A20F9469CFC6C
 CONTAINERS = ("zip", "legacy", "tar")
+
+
+def read_pickle(data: bytes, strict: bool = True, size: int | None = None) -> Any:
+    """Content of a pickle in a file of ``size`` bytes; a persistent key k comes as ("outside", k)."""
+    stream = PickleStream(io.BytesIO(data), len(data) if size is None else size)
+    return Unpickler(stream, lambda key: ("outside", key), strict).load()
 
 
 def wrap(pickled: bytes, container: str, path: Path) -> Path:

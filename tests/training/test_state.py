@@ -1,13 +1,11 @@
 import errno
 import os
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from modules.checkpoint import read_checkpoint, write_checkpoint
-from modules.common.errors import CheckpointError
 from modules.common.files import replacing
 from tests.training.support.clips import CONFIG, with_train
 from tests.training.support.runs import CPU, same, trainer
@@ -72,44 +70,22 @@ def test_moments_that_do_not_fit_are_reset_with_a_warning(caplog, state, words):
 
 
 @pytest.mark.parametrize("name", ["G_0.pth", "G_0.safetensors"])
-def test_a_run_starts_from_a_base_model_and_leaves_it(clips, tmp_path, name):
+def test_a_named_base_model_has_priority_over_the_folders_which_stays_but_not_over_the_run(
+    clips, tmp_path, name
+):
     trainer(clips, tmp_path / "base", with_train(max_steps=3)).run()
-    base, folder = read_checkpoint(tmp_path / "base" / "G_3.pth")["model"], tmp_path / "run"
-    write_checkpoint(folder / name, {"model": base, "optimizer": None, "iteration": 0})
+    named, folder = tmp_path / "base" / "G_3.pth", tmp_path / "run"
+    config = with_train(max_steps=2, keep_ckpts=1)
+    in_folder = GlowTask(config, clips, clips, CPU).model.state_dict()
+    write_checkpoint(folder / name, {"model": in_folder, "optimizer": None, "iteration": 0})
     before = (folder / name).read_bytes()
-    run = trainer(clips, folder, with_train(max_steps=20, keep_ckpts=1))
-    assert run.progress.step == 0 and not run.state.fresh
-    assert same(run.state.model.state_dict(), base)
-    run.run()
-    assert run.checkpoints.steps() == [0, 20]
-    assert (folder / name).read_bytes() == before
-
-
-def test_a_named_base_model_has_priority_over_the_folders_but_not_over_the_run(clips, tmp_path):
-    trainer(clips, tmp_path / "base", with_train(max_steps=3)).run()
-    named, config, folder = tmp_path / "base" / "G_3.pth", with_train(max_steps=2), tmp_path / "run"
-    write_checkpoint(folder / "G_0.pth", {"model": GlowTask(config, clips, clips, CPU).model.state_dict()})
+    run = trainer(clips, folder, config)
+    assert not run.state.fresh and same(run.state.model.state_dict(), in_folder)
     run = trainer(clips, folder, config, base=named)
     assert run.progress.step == 0 and same(run.state.model.state_dict(), read_checkpoint(named)["model"])
     run.run()
+    assert run.checkpoints.steps() == [0, 2] and (folder / name).read_bytes() == before
     assert trainer(clips, folder, config, base=named).progress.step == 2
-
-
-def test_a_base_model_may_have_other_speakers_and_a_checkpoint_may_not(clips, tmp_path, caplog):
-    """Published base models know hundreds of speakers."""
-    known = replace(CONFIG, model=replace(CONFIG.model, n_speakers=7))
-    base = GlowTask(known, clips, clips[:1], CPU).model.state_dict()
-    write_checkpoint(tmp_path / "G_0.pth", {"model": base, "optimizer": None, "iteration": 0})
-    run = trainer(clips, tmp_path, with_train(max_steps=2, ema_decay=0.5))
-    message = "emb_g.weight and spk_emb.weight from the average of its speakers"
-    assert sum(message in line for line in caplog.messages) == 1
-    for name, value in run.state.model.state_dict().items():
-        table = name in ("emb_g.weight", "spk_emb.weight")
-        assert torch.equal(value, base[name].mean(0, keepdim=True).expand_as(value) if table else base[name])
-    assert same(run.state.model.state_dict(), run.state.mean_model.state_dict())
-    run.run()
-    with pytest.raises(CheckpointError, match="emb_g.weight"):  # trained weights are never dropped
-        trainer(clips, tmp_path, known)
 
 
 def test_a_compressed_or_published_checkpoint_is_a_valid_start(clips, tmp_path):

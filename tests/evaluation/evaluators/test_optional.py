@@ -5,15 +5,14 @@ import sys
 import numpy as np
 import pytest
 
-from evaluation.conversions import Conversion, SourceSong
 from evaluation.evaluators import build_evaluators, similarity, words
 from evaluation.evaluators.base import EvalInputs, Unavailable, importing
 from evaluation.validation import build_scorer
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import write_audio
 from synthetic_voice import compose, sing
+from tests.evaluation.evaluators.test_sound import RATE, convert
 
-RATE = 44100
 PACKAGES = ("resemblyzer", "speechmos", "pocketsphinx", "jiwer")
 
 
@@ -32,12 +31,6 @@ def sung(name: str, seconds: float = 2.0, seed: int = 0) -> np.ndarray:
 
 def noise(n: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(n).astype(np.float32)
-
-
-def conversion(source: np.ndarray, result: np.ndarray, text: str = "") -> Conversion:
-    n = len(source) // 512
-    f0, uv = np.full(n, 220.0, np.float32), np.ones(n, np.float32)
-    return Conversion(SourceSong("a", source, RATE, f0, uv, text=text), result)
 
 
 @pytest.fixture
@@ -77,11 +70,11 @@ def test_a_voice_is_similar_to_itself_and_less_to_another(tmp_path):
     needs("resemblyzer")
     write_audio(tmp_path / "花 1.wav", sung("sofia", seed=1), RATE)
     evaluator = similarity.TargetSimilarity(EvalInputs(target=[tmp_path / "花 1.wav"]))
-    made = conversion(sung("tomas", seed=2), sung("sofia", seed=3))
+    made = convert(sung("tomas", seed=2), sung("sofia", seed=3))
     score = evaluator.evaluate(made)["similarity_target"]
     assert 1 >= score.value > score.reference + 0.05
     assert similarity.SourceSimilarity(EvalInputs()).evaluate(made)["similarity_source"].value < score.value
-    silent = conversion(*[np.zeros(RATE, np.float32)] * 2)
+    silent = convert(*[np.zeros(RATE, np.float32)] * 2)
     assert np.isnan(evaluator.evaluate(silent)["similarity_target"].value)
 
 
@@ -100,7 +93,7 @@ def test_noise_lowers_dnsmos():
     from evaluation.evaluators.naturalness import Naturalness, dnsmos
 
     clean = sung("sofia")
-    scores = Naturalness(EvalInputs()).evaluate(conversion(clean, clean + 0.3 * noise(len(clean))))
+    scores = Naturalness(EvalInputs()).evaluate(convert(clean, clean + 0.3 * noise(len(clean))))
     assert scores.keys() == {"dnsmos_ovrl", "dnsmos_p808"}
     assert all(1 <= score.value < score.reference <= 5 for score in scores.values())
     assert np.isnan(dnsmos(clean[:100], RATE)[0])
@@ -123,8 +116,6 @@ def test_lyrics_are_split_into_words_and_may_be_a_file(tmp_path):
     path = tmp_path / "歌.TXT"
     path.write_text("la la", encoding="utf-8")
     assert words.read_text(str(path)) == "la la" and words.read_text("la la") == "la la"
-    with pytest.raises(ConfigError, match="nowhere.txt cannot be read"):
-        words.read_text("nowhere.txt")
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ConfigError, match="cannot be read as UTF-8"):
         words.read_text(str(path))
@@ -141,12 +132,12 @@ def test_phones_are_compared_with_those_of_the_source():
     needs("pocketsphinx", "jiwer")
     audio = sung("tomas")
     evaluator = words.PhoneErrors(EvalInputs())
-    same = evaluator.evaluate(conversion(audio, audio))["phone_error"]
+    same = evaluator.evaluate(convert(audio, audio))["phone_error"]
     assert same.value == 0 <= same.reference
-    assert evaluator.evaluate(conversion(audio, 0.1 * noise(len(audio))))["phone_error"].value > 0.3
-    silent = conversion(*[np.zeros(1000, np.float32)] * 2)
+    assert evaluator.evaluate(convert(audio, 0.1 * noise(len(audio))))["phone_error"].value > 0.3
+    silent = convert(*[np.zeros(1000, np.float32)] * 2)
     assert np.isnan(evaluator.evaluate(silent)["phone_error"].value)
-    song, noisy = conversion(audio, audio).song, audio + 0.02 * noise(len(audio))
+    song, noisy = convert(audio, audio).song, audio + 0.02 * noise(len(audio))
     first = evaluator.measure(noisy, song)
     evaluator.measure(0.3 * noise(3 * RATE), song)  # a recording before does not influence the next
     assert evaluator.measure(noisy, song) == first and first["phone_error"] > 0
@@ -156,7 +147,7 @@ def test_words_unknown_to_the_recogniser_are_reported(caplog):
     needs("pocketsphinx", "jiwer")
     evaluator = words.WordErrors(EvalInputs(texts=["la xyzzyx"]))
     assert "knows no xyzzyx" in caplog.text
-    silent = conversion(sung("tomas", 1.0), np.zeros(RATE, np.float32), "la xyzzyx")
+    silent = convert(sung("tomas", 1.0), np.zeros(RATE, np.float32), "la xyzzyx")
     score = evaluator.evaluate(silent)["word_error"]
     assert score.value >= 0.5 and np.isfinite(score.reference)
     with pytest.raises(Unavailable, match="knows no word of --text: xyzzyx"):

@@ -14,10 +14,10 @@ RATE = 44100
 TONE = 0.3 * np.sin(2 * np.pi * 220 * np.arange(2 * RATE) / RATE)
 
 
-def convert(source: np.ndarray, result: np.ndarray, **facts) -> Conversion:
+def convert(source: np.ndarray, result: np.ndarray, text: str = "", **facts) -> Conversion:
     n = len(source) // 512
     f0, uv = np.full(n, 220.0, np.float32), np.ones(n, np.float32)
-    return Conversion(SourceSong("a", source, RATE, f0, uv), result, **facts)
+    return Conversion(SourceSong("a", source, RATE, f0, uv, text=text), result, **facts)
 
 
 def test_a_voice_does_not_click_though_it_pulses():

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,9 @@ def main(argv):
         logging.getLogger("training.loop").info("step 3")
     logging.getLogger("transformers").info("chatter")
     logging.getLogger("transformers").warning("a problem")
+    print("花子 done")
     return 0
-main([])
+raise SystemExit(main([]))
 """
 
 
@@ -54,8 +56,12 @@ def test_only_tools_draw_bars_of_their_own():
     assert found.stdout.split() == []
 
 
-def test_scripts_show_decisions_and_mark_problems():
-    done = subprocess.run([sys.executable, "-c", LOGS], cwd=ROOT, capture_output=True, text=True)
+def test_scripts_show_decisions_and_mark_problems_and_print_names_that_the_code_page_lacks():
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}  # a Windows whose output goes to a file
+    done = subprocess.run(
+        [sys.executable, "-c", LOGS], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.split() == [r"\u82b1\u5b50", "done"], done.stderr
     drawn = [line.strip() for line in done.stderr.replace("\r", "\n").splitlines()]
     assert [line for line in drawn if line and not line.startswith("a song:")] == [
         "step 3",

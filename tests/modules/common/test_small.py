@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +33,8 @@ def test_replacing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert "名" in path.read_text(encoding="utf-8")
+    write_text(path, "名\nb\n")
+    assert path.read_bytes() == "名\nb\n".encode()  # the same line ends on every system
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -50,7 +50,6 @@ def test_a_mistake_is_one_line_and_an_exit_code(capsys):
     for error, code, words in [
         (AudioError("a.wav is empty"), 2, "a.wav is empty"),
         (KeyboardInterrupt(), 130, "run the same command for the rest"),
-        (OSError(errno.ENOSPC, "full", "b.pt"), 2, "no space left on the disk while writing b.pt"),
         (PermissionError(errno.EACCES, "Permission denied", "b.pt"), 2, "b.pt: Permission denied"),
         (PermissionError(errno.EACCES, "In use", ".b.tmp", None, "b.pt"), 2, " b.pt: In use"),
     ]:
@@ -81,34 +80,9 @@ def test_a_file_that_the_system_refuses_is_one_line_with_its_own_name(tmp_path, 
         assert "tmp." not in message and "\n" not in message
 
 
-def test_text_has_the_same_line_ends_on_every_system(tmp_path):
-    write_text(tmp_path / "list.txt", "一\nb\n")
-    assert (tmp_path / "list.txt").read_bytes() == "一\nb\n".encode()
-
-
 def test_devices():
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device().type in ("cpu", "cuda", "mps")
     for name in ("toaster", "meta", "xpu", f"cuda:{torch.cuda.device_count()}"):
         with pytest.raises(ConfigError, match=name):
             resolve_device(name)
-
-
-def test_a_name_that_the_code_page_lacks_is_no_reason_to_end():
-    """As of a Windows whose output goes to a file."""
-    code = (
-        "from modules.common.cli import entry_point\n"
-        "__file__ = 'x.py'\n"
-        "@entry_point\n"
-        "def main(argv):\n"
-        "    print('花子 done')\n"
-        "    return 0\n"
-        "raise SystemExit(main([]))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
-        capture_output=True,
-    )
-    assert done.returncode == 0 and done.stdout.split() == [rb"\u82b1\u5b50", b"done"], done.stderr

@@ -2,31 +2,15 @@ import json
 import os
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import torch
 
 from modules.config import Config, DataConfig, ModelConfig
 from modules.dataset import feature_record, features
 from modules.dataset.feature_record import FeatureRecord, failed, identify, recipe, stale, unfit
-from tests.support.golden_cases import signal
+from tests.modules.dataset.test_features import MEL, VALUES, VOLUME, N, values_of
 
 CONFIG = Config(data=DataConfig(n_mels=4), model=ModelConfig(speech_encoder="mfcc", vol_embedding=True))
 WANTED = recipe(CONFIG, "dio", use_diff=True, encoder_weights="none", n_perturbed=2)
-N = 6
-
-
-def values(kind: str, n: int = N):
-    track = np.abs(signal("track", (n,)))
-    return {
-        "units": torch.ones(1, 3, 4),
-        "perturbed_units": torch.ones(2, 3, 4),
-        "f0": np.stack([track, track]),
-        "volume": track,
-        "mel": torch.ones(n, 4),
-        "aug_mel": features.augmented(5, 0.5, np.ones((n, 4), np.float32)),
-        "aug_volume": features.augmented(5, 0.5, track),
-    }[kind]
 
 
 @pytest.fixture
@@ -36,7 +20,7 @@ def wav(tmp_path):
     wav.write_bytes(b"sound")
     record = FeatureRecord(audio=identify(wav), n_frames=N, wanted=sorted(WANTED))
     for kind, settings in WANTED.items():
-        features.save_feature(wav, kind, values(kind))
+        features.save_feature(wav, kind, VALUES[kind])
         record.finish(wav, kind, settings)
     return wav
 
@@ -106,7 +90,7 @@ def test_a_damaged_file_is_found_also_by_training(wav, kind, damage):
         path.write_bytes(bytes(path.stat().st_size))
         touch(path)
     else:
-        features.save_feature(wav, kind, values(kind, N + 1))
+        features.save_feature(wav, kind, values_of(MEL[:-1], VOLUME[:-1])[kind])
         record = json.loads(feature_record.record_path(wav).read_text())
         record["made"][kind]["bytes"] = path.stat().st_size
         feature_record.record_path(wav).write_text(json.dumps(record))

@@ -20,15 +20,22 @@ LOADERS = {
     "aug_volume": features.load_augmented,
 }
 MEL, VOLUME = signal("mel", (N, M)), np.abs(signal("volume", (N,)))
-VALUES = {
-    "units": torch.from_numpy(signal("units", (1, D, U))),
-    "perturbed_units": torch.from_numpy(signal("copies", (K, D, U))),
-    "f0": np.stack([np.full(N, 220, np.float32), np.ones(N, np.float32)]),
-    "volume": VOLUME,
-    "mel": torch.from_numpy(MEL),
-    "aug_mel": features.augmented(2**64 - 1, 1.5, MEL),
-    "aug_volume": features.augmented(2**64 - 1, 1.5, VOLUME),
-}
+
+
+def values_of(mel=MEL, volume=VOLUME):
+    """A feature of every kind."""
+    return {
+        "units": torch.from_numpy(signal("units", (1, D, U))),
+        "perturbed_units": torch.from_numpy(signal("copies", (K, D, U))),
+        "f0": np.stack([np.full(len(mel), 220, np.float32), np.ones(len(mel), np.float32)]),
+        "volume": volume,
+        "mel": torch.from_numpy(mel),
+        "aug_mel": features.augmented(2**64 - 1, 1.5, mel),
+        "aug_volume": features.augmented(2**64 - 1, 1.5, volume),
+    }
+
+
+VALUES = values_of()
 
 
 def spoilt(kind, value):

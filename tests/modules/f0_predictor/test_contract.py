@@ -138,17 +138,6 @@ def test_accuracy_on_a_clean_voice(trained, name, build, base):
     assert np.mean(uv[~voiced]) <= FALSE_ALARMS.get(name, 0.15)
 
 
-def test_gaps_are_filled(trained, track):
-    f0, uv = track
-    gap = np.flatnonzero(uv == 0)
-    first, last = np.flatnonzero(uv > 0)[[0, -1]]
-    between = gap[(gap > first) & (gap < last)]
-    assert len(between) and (f0 > 0).all()
-    assert (f0[:first] == f0[first]).all() and (f0[last:] == f0[last]).all()
-    inside = between[np.isin(between - 1, gap) & np.isin(between + 1, gap)]
-    np.testing.assert_allclose(2 * f0[inside], f0[inside - 1] + f0[inside + 1], rtol=1e-5)
-
-
 @pytest.mark.parametrize(("sampling_rate", "hop_length", "base"), [(16000, 160, 330.0), (48000, 480, 110.0)])
 def test_other_clocks(trained, name, build, sampling_rate, hop_length, base):
     song = sing(sampling_rate, base)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.f0_predictor import salience as module
-from modules.f0_predictor.salience import SaliencePredictor, decode, interpolate, spans
+from modules.f0_predictor.salience import SaliencePredictor, decode, interpolate
 
 CENTS = 1997.3794084376191 + 20 * np.arange(360)
 
@@ -75,20 +74,6 @@ def test_interpolation():
     assert read.tolist() == [0, 200, 200, 200, 0, 0, 0]
     read = interpolate(np.array([200.0, 400.0]), np.array([0.0, 0.4, 0.6, 1.0, 1.4]))
     assert read.tolist() == [200, 200, 400, 400, 400]
-
-
-def test_chunks_cover_every_frame_once_with_its_margin(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 100)
-    for n_frames in (1, 2, 99, 100, 119, 120, 121, 220, 1001):
-        for margin in (0, 10):
-            frames, kept = np.arange(n_frames), []
-            for read, keep in spans(n_frames, margin):
-                seen = frames[read]
-                assert len(seen) <= 100 + 2 * margin
-                assert seen[0] in (0, seen[keep][0] - margin)
-                assert seen[-1] == min(n_frames - 1, seen[keep][-1] + margin)
-                kept.append(seen[keep])
-            np.testing.assert_array_equal(np.concatenate(kept), frames)
 
 
 def test_frames_past_the_end_are_unvoiced():

@@ -14,17 +14,11 @@ import pytest
 from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.weights import WEIGHTS
 from pretrain.__main__ import as_markdown, main, resolve
-from tests.support.file_server import Fault, file_server
+from tests.support.file_server import Fault
 from tests.support.processes import start_interruptible, wait_until
 
 ROOT = Path(__file__).parents[2]
 BODY = np.random.default_rng(0).bytes(400_000)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    with file_server(monkeypatch) as files:
-        yield files
 
 
 def start(*args, **how):

@@ -7,30 +7,12 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-
-from modules.pretrained import download
-
-
-def _isolate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing but the loopback be reached, as without a connection, and lose no time between tries."""
-    look_up = socket.getaddrinfo
-
-    def only_here(host: str, *args: Any, **kwargs: Any) -> Any:
-        if host not in ("127.0.0.1", "localhost"):
-            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return look_up(host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", only_here)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HF_ENDPOINT", "GLOW_SVC_PRETRAIN"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(download, "PAUSE", 0.005)
 
 
 @dataclass
@@ -53,7 +35,6 @@ class Served:
     """One file and how it is served.
 
     Attributes:
-        body: The file.
         etag: Its version; None: the server names none.
         ranges: Whether parts of it are given.
         length: What Content-Length claims; None: the truth; -1: nothing.
@@ -141,18 +122,25 @@ class _Server(ThreadingHTTPServer):
     files: FileServer
 
 
-@contextmanager
-def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """Run a server on a free port of 127.0.0.1, which is all that can be reached meanwhile."""
-    _isolate(monkeypatch)
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """Server on a free port of 127.0.0.1, which is all that can be reached; no time is lost between tries."""
+    look_up = socket.getaddrinfo
+
+    def only_here(host: str, *args: Any, **kwargs: Any) -> Any:
+        if host not in ("127.0.0.1", "localhost"):
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", only_here)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HF_ENDPOINT", "GLOW_SVC_PRETRAIN"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr("modules.pretrained.download.PAUSE", 0.005)
     files = FileServer()
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.files = files
         files.root = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield files
-        finally:
-            server.shutdown()
-            thread.join()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield files
+        server.shutdown()

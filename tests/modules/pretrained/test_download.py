@@ -2,74 +2,55 @@
 
 import errno
 import socket
+from itertools import product
 
 import numpy as np
 import pytest
 
+from modules.common.progress import ProgressEvent
 from modules.pretrained import download
 from modules.pretrained.download import DownloadError, fetch
-from tests.support.file_server import Fault, file_server
+from tests.support.file_server import Fault
 
 BODY = np.random.default_rng(0).bytes(600_000)
 OTHER = np.random.default_rng(1).bytes(600_000)
 
 
-class Bar:
-    def __init__(self, total, initial, **options):
-        self.total, self.n = total, initial
-
-    def update(self, n=1):
-        self.n += n
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-
 @pytest.fixture
-def server(monkeypatch):
-    with file_server(monkeypatch) as files:
-        yield files
-
-
-@pytest.fixture
-def get(tmp_path, monkeypatch, caplog):
-    """Fetch an address into the same .part each time; return its content, and keep the lines and the bars."""
+def get(tmp_path, monkeypatch, caplog, capsys):
+    """Fetch an address into the same .part each time; return its content, and keep the lines."""
+    monkeypatch.setenv("GLOW_SVC_PROGRESS", "json")
 
     class Get:
         part = tmp_path / "model.part"
-        bars: list[Bar] = []
         lines = property(lambda self: caplog.messages)
 
         def __call__(self, url, size=None):
-            self.bars.clear()
             caplog.clear()
             fetch(url, self.part, size)
             return self.part.read_bytes()
 
+        def progress(self):
+            event = ProgressEvent.from_line(capsys.readouterr().err.splitlines()[-1])
+            return event.done, event.total
+
         def broken_off(self, server):
             """Leave a part of the first file; return its address, which gives it whole from now on."""
+            self.part.unlink(missing_ok=True)
             url = server.put("a.pt", BODY, faults=[Fault(drop=300_000)] + 4 * [Fault(status=503)])
             with pytest.raises(DownloadError, match=r"answers 503 .* 0\.[23] MB are kept for the next run"):
                 self(url)
             return url
 
-    def progress_bar(**options):
-        Get.bars.append(Bar(**options))
-        return Get.bars[-1]
-
-    monkeypatch.setattr(download, "progress_bar", progress_bar)
     return Get()
 
 
 def test_a_file_comes_whole_with_its_progress(server, get):
     assert get(server.put("a.pt", BODY)) == BODY
-    assert [(bar.total, bar.n) for bar in get.bars] == [(len(BODY), len(BODY))]
+    assert get.progress() == (len(BODY), len(BODY))
     assert get.lines == [] and server.ranges() == [""]
     assert get(server.put("b.pt", OTHER, length=-1)) == OTHER  # without a length the end is the end
-    assert get.bars[0].total is None
+    assert get.progress() == (len(OTHER), None)
 
 
 def test_dropped_connections_are_resumed_where_they_broke(server, get):
@@ -79,51 +60,45 @@ def test_dropped_connections_are_resumed_where_they_broke(server, get):
     assert len(starts) == 3 and starts == sorted(starts) and starts[0] > 100_000
     assert all(headers["If-Range"] == '"v1"' for _, headers in server.requests[1:])
     assert len(get.lines) == 3 and all("trying again" in line for line in get.lines)
-    assert get.bars[-1].n == len(BODY)
+    assert get.progress() == (len(BODY), len(BODY))
 
 
-def test_a_later_run_continues_and_a_finished_part_is_not_asked_for_again(server, get):
+def test_a_later_run_continues_with_a_part_of_the_same_file_only(server, get):
     url = get.broken_off(server)
     assert get(url) == BODY and server.ranges()[-1].startswith("bytes=2")
     asked = len(server.requests)
-    assert get(url) == BODY and len(server.requests) == asked
-
-
-@pytest.mark.parametrize("how", [{"ranges": False}, {"etag": None}, {"etag": 'W/"v1"'}], ids=str)
-def test_without_ranges_or_a_strong_version_it_starts_over(server, get, how):
-    assert get(server.put("a.pt", BODY, faults=[Fault(drop=300_000)], **how)) == BODY
-    assert "ranges" in how or server.ranges() == ["", ""]
-
-
-@pytest.mark.parametrize("if_range", [True, False], ids=["honours If-Range", "ignores If-Range"])
-@pytest.mark.parametrize("other", [OTHER, OTHER[:500_000]], ids=["same length", "another length"])
-def test_a_file_that_changed_between_the_tries_is_never_mixed(server, get, if_range, other):
-    url = get.broken_off(server)
-    server.put("a.pt", other, etag='"v2"', if_range=if_range)
-    assert get(url) == other
-
-
-def test_a_part_of_another_address_or_longer_than_the_file_is_thrown_away(server, get):
-    url = get.broken_off(server)
+    assert get(url) == BODY and len(server.requests) == asked  # it is whole
+    get.broken_off(server)
     assert get(server.put("b.pt", OTHER)) == OTHER
-    url = get.broken_off(server)
-    get.part.write_bytes(bytes(700_000))
+    get.broken_off(server)
+    get.part.write_bytes(bytes(700_000))  # longer than the file
     assert get(url) == BODY
 
 
-@pytest.mark.parametrize(
-    ("how", "size", "words"),
-    [
-        ({"length": 700_000}, None, "ended after|broke after"),
-        ({"length": 500_000}, 600_000, "is 500000 bytes long instead of 600000: it is another file"),
-        ({"length": -1}, 700_000, "ended after 600000 of 700000 bytes"),
-        ({"length": -1}, 500_000, "sent more than the 500000 bytes"),
-    ],
-    ids=["claims more", "claims less", "claims nothing, sends less", "claims nothing, sends more"],
-)
-def test_a_lie_about_the_length_is_found(server, get, how, size, words):
-    with pytest.raises(DownloadError, match=words):
-        get(server.put("a.pt", BODY, **how), size)
+def test_without_ranges_or_a_strong_version_it_starts_over(server, get):
+    for how in ({"etag": None}, {"etag": 'W/"v1"'}, {"ranges": False}):
+        get.part.unlink(missing_ok=True)
+        assert get(server.put("a.pt", BODY, faults=[Fault(drop=300_000)], **how)) == BODY
+    assert server.ranges()[:4] == [""] * 4
+
+
+def test_a_file_that_changed_between_the_tries_is_never_mixed(server, get):
+    for if_range, other in product((True, False), (OTHER, OTHER[:500_000])):
+        url = get.broken_off(server)
+        server.put("a.pt", other, etag='"v2"', if_range=if_range)
+        assert get(url) == other
+
+
+def test_a_lie_about_the_length_is_found(server, get):
+    for length, size, words in [
+        (700_000, None, "ended after|broke after"),
+        (500_000, 600_000, "is 500000 bytes long instead of 600000: it is another file"),
+        (-1, 700_000, "ended after 600000 of 700000 bytes"),
+        (-1, 500_000, "sent more than the 500000 bytes"),
+    ]:
+        get.part.unlink(missing_ok=True)
+        with pytest.raises(DownloadError, match=words):
+            get(server.put("a.pt", BODY, length=length), size)
 
 
 def test_refusals_are_not_tried_again_and_busy_servers_are(server, get):
@@ -139,26 +114,21 @@ def test_refusals_are_not_tried_again_and_busy_servers_are(server, get):
         assert len(server.requests) == 3 + download.TRIES
 
 
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [
+def test_a_page_instead_of_the_file_is_refused(server, get):
+    for body, kind in [
         (b"model", "text/html; charset=utf-8"),
         (b"\n <!DOCTYPE html><html>sign in</html>", "application/octet-stream"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "text/plain"),
-    ],
-)
-def test_a_page_instead_of_the_file_is_refused(server, get, body, kind):
-    url = server.put("a.pt", body, kind=kind)
-    with pytest.raises(DownloadError, match="page"):
-        get(url)
-    assert not get.part.exists() or get.part.stat().st_size == 0
+    ]:
+        with pytest.raises(DownloadError, match="page"):
+            get(server.put("a.pt", body, kind=kind))
+        assert not get.part.exists() or get.part.stat().st_size == 0
 
 
 def test_a_slow_drip_is_waited_for_and_silence_is_not(server, get, monkeypatch):
     assert get(server.put("slow.pt", BODY[:10_000], drip=0.004)) == BODY[:10_000]
     monkeypatch.setattr(download, "TIMEOUT", (1.0, 0.3))
-    url = server.put("silent.pt", BODY, faults=[Fault(stall=0.6)])
-    assert get(url) == BODY
+    assert get(server.put("silent.pt", BODY, faults=[Fault(stall=0.6)])) == BODY
     assert "sent nothing for 0.3 s" in get.lines[0]
 
 

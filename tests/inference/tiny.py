@@ -17,7 +17,8 @@ from inference.options import ConvertOptions
 from models import GlowSVC
 from modules.checkpoint import write_checkpoint
 from modules.config import parse_config
-from tests.support.golden_cases import fill
+from tests.support.golden_cases import fill, load_case
+from tests.support.scripts import CONFIG
 from vdecoder.generator import Generator, GeneratorConfig
 
 RATE, HOP = 44100, 512
@@ -28,16 +29,10 @@ def write_model(folder: Path, **model: object) -> tuple[Path, Path]:
     """Write G_8.pth and config.json into ``folder``; return their paths."""
     values = {
         "model": {
-            "hidden_channels": 16,
+            **CONFIG["model"],
             "filter_channels": 32,
-            "n_layers": 1,
             "n_flow_block_layer": 2,
-            "n_flow_layer": 1,
-            "gin_channels": 8,
-            "ssl_dim": 12,
             "n_speakers": 2,
-            "speech_encoder": "mfcc",
-            "vocoder_name": "world",
             **model,
         },
         "spk": SPEAKERS,
@@ -109,14 +104,7 @@ def read(path: Path) -> np.ndarray:
 
 def write_vocoder(pretrain: Path) -> None:
     """Write an NSF-HiFiGAN of a few random weights to where the published one has its place."""
-    values = {
-        "sampling_rate": RATE,
-        "n_fft": 2048,
-        "win_size": 2048,
-        "hop_size": HOP,
-        "num_mels": 128,
-        "fmin": 40,
-        "fmax": 16000,
+    values = load_case("nsf_hifigan").manifest["config"]["published"] | {
         "resblock": "2",
         "upsample_rates": [16, 32],
         "upsample_kernel_sizes": [32, 64],

@@ -22,7 +22,7 @@ from modules.common.progress import ProgressEvent
 from modules.pretrained.weights import ROOT, WEIGHTS
 from tests.support import published
 from tests.support.golden_cases import Case, load_case, voice
-from tests.vencoder.test_onnx import make_model
+from tests.vencoder.graphs import encoder_graph
 from vencoder import ENCODERS
 from vencoder.onnx import OnnxEncoder
 from vencoder.windowed import WindowedEncoder
@@ -152,7 +152,7 @@ def other_graph(monkeypatch):
 
     def choose(**options):
         def write(module, path, **others):
-            onnx.save(make_model(**options), path)
+            onnx.save(encoder_graph(**options), path)
 
         monkeypatch.setattr(export.encoder, "write_graph", write)
 

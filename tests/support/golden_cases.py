@@ -20,16 +20,12 @@ import torch
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-def _generator(seed: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(seed))
-
-
 def fill(name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
     """The array that stands for the published tensor ``name``."""
     shape = tuple(shape)
     if not dtype.startswith("float"):
         return np.zeros(shape, dtype)
-    noise = _generator(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
+    noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
     leaf = name.rpartition(".")[2]
     values: np.ndarray
     if leaf in ("weight_g", "running_var"):
@@ -47,7 +43,9 @@ def fill(name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarra
 
 def signal(name: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
     """Float32 noise of standard deviation ``scale``, fixed by ``name``."""
-    noise = _generator(zlib.crc32(f"input:{name}".encode())).standard_normal(shape, dtype=np.float32)
+    noise = np.random.default_rng(zlib.crc32(f"input:{name}".encode())).standard_normal(
+        shape, dtype=np.float32
+    )
     return (scale * noise).astype(np.float32)
 
 
@@ -59,7 +57,7 @@ def voice(seconds: float, sample_rate: int, f0: float = 220.0) -> np.ndarray:
     x = np.zeros(len(t))
     for k in range(1, 21):
         x += np.where(k * contour < 0.45 * sample_rate, np.sin(k * phase) / k, 0.0)
-    x = np.where(t % 0.5 > 0.45, 0.3 * _generator(7).standard_normal(len(t)), x)
+    x = np.where(t % 0.5 > 0.45, 0.3 * np.random.default_rng(7).standard_normal(len(t)), x)
     x[(t // 0.5).astype(int) % 4 == 3] = 0.0
     return (0.3 * x / max(1e-9, np.abs(x).max())).astype(np.float32)
 

@@ -7,19 +7,21 @@ them reads the real ones.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tests.support.golden_cases import fill, load_case
+from tests.support.golden_cases import load_case
+from vencoder import ENCODERS
 
 ENCODER_CASES = {
     "vec768l12": "encoder_vec768l12",
@@ -30,12 +32,7 @@ ENCODER_CASES = {
     "dphubert": "encoder_dphubert",
     "whisper-ppg": "encoder_whisper_ppg",
     "whisper-ppg-large": "encoder_whisper_ppg_large",
-    "vec256l9-onnx": "encoder_onnx",
-    "vec256l12-onnx": "encoder_onnx",
-    "vec768l9-onnx": "encoder_onnx",
-    "vec768l12-onnx": "encoder_onnx",
-    "hubertsoft-onnx": "encoder_onnx",
-}
+} | {name: "encoder_onnx" for name in ENCODERS if name.endswith("-onnx")}
 VOCODER_CASES = {
     "nsf-hifigan": "nsf_hifigan",
     "nsf-hifigan-log10": "nsf_hifigan",
@@ -46,18 +43,11 @@ VOCODER_CASES = {
 @contextmanager
 def foreign_classes() -> Iterator[dict[str, type]]:
     """Let the classes that fairseq pickles exist for as long as a file is written."""
-    names = {
-        "fairseq.data.dictionary": "Dictionary",
-        "fairseq.meters": "AverageMeter",
-        "omegaconf.dictconfig": "DictConfig",
-    }
-    before = dict(sys.modules)
-    made = {}
-    for module, name in names.items():
-        parts = module.split(".")
-        for depth in range(1, len(parts) + 1):
-            path = ".".join(parts[:depth])
-            sys.modules[path] = types.ModuleType(path)
+    before, made = dict(sys.modules), {}
+    for path in ("fairseq.data.dictionary.Dictionary", "fairseq.meters.AverageMeter"):
+        module, _, name = path.rpartition(".")
+        for parent in itertools.accumulate(module.split("."), "{}.{}".format):
+            sys.modules[parent] = types.ModuleType(parent)
         made[name] = type(name, (), {"__module__": module})
         setattr(sys.modules[module], name, made[name])
     try:
@@ -106,7 +96,12 @@ def write_encoder(name: str, folder: Path, case_name: str | None = None) -> Path
     ``case_name`` takes another case than the name's own, in its container.
     """
     case_name = case_name or ENCODER_CASES[name]
-    return _WRITERS[case_name](case_name, folder)
+    if case_name == "encoder_onnx":
+        from tests.vencoder.graphs import encoder_graph
+
+        (folder / "encoder.onnx").write_bytes(encoder_graph().SerializeToString())
+        return folder / "encoder.onnx"
+    return _write(case_name, folder, load_case(case_name).state_dict(), "reduced")
 
 
 def fairseq_config(case_name: str) -> dict[str, Any]:
@@ -115,76 +110,27 @@ def fairseq_config(case_name: str) -> dict[str, Any]:
     return {"model": config["reduced"], "task": config["task"]}
 
 
-def _fairseq(case_name: str, folder: Path) -> Path:
-    state = load_case(case_name).state_dict()
-    return write_fairseq(folder / "fairseq.pt", state, fairseq_config(case_name))
-
-
-def _flat(case_name: str, folder: Path) -> Path:
-    state = {f"module.{name}": tensor for name, tensor in load_case(case_name).state_dict().items()}
-    torch.save(OrderedDict(state), folder / "soft.pt")
-    return folder / "soft.pt"
-
-
-def _wavlm(case_name: str, folder: Path) -> Path:
-    case = load_case(case_name)
-    torch.save({"cfg": case.manifest["config"]["reduced"], "model": case.state_dict()}, folder / "wavlm.pt")
-    return folder / "wavlm.pt"
-
-
-def _dphubert(case_name: str, folder: Path) -> Path:
-    case = load_case(case_name)
-    config = dict(case.manifest["config"]["reduced"])
-    config["extractor_conv_layer_config"] = [tuple(layer) for layer in config["extractor_conv_layer_config"]]
-    content = {
-        "state_dict": case.state_dict(),
-        "config": config,
-        "distill_linear_projs": OrderedDict({"0.weight": torch.zeros(48, 48), "0.bias": torch.zeros(48)}),
-    }
-    torch.save(content, folder / "dphubert.pth")
-    return folder / "dphubert.pth"
-
-
-def _whisper(case_name: str, folder: Path) -> Path:
-    case = load_case(case_name)
-    content = {"dims": case.manifest["config"]["reduced"], "model_state_dict": case.state_dict()}
-    torch.save(content, folder / "whisper.pt")
-    return folder / "whisper.pt"
-
-
-def _onnx(case_name: str, folder: Path) -> Path:
-    """Write the stand-in graph of the case: one convolution, (1, 1, T) to (1, U, 6)."""
-    from onnx import TensorProto, helper, numpy_helper, save
-
-    kernel = fill("fake.conv.weight", (6, 1, 400))
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["source", "weight"], ["bands"], strides=[320]),
-            helper.make_node("Transpose", ["bands"], ["embed"], perm=[0, 2, 1]),
-        ],
-        "stand-in",
-        [helper.make_tensor_value_info("source", TensorProto.FLOAT, [1, 1, "n_samples"])],
-        [helper.make_tensor_value_info("embed", TensorProto.FLOAT, [1, "n_units", 6])],
-        [numpy_helper.from_array(kernel, "weight")],
-    )
-    # onnxruntime refuses what onnx writes by default
-    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
-    save(model, folder / "encoder.onnx")
-    return folder / "encoder.onnx"
-
-
-_WRITERS: dict[str, Callable[[str, Path], Path]] = {
-    "encoder_vec768l12": _fairseq,
-    "encoder_vec256l9": _fairseq,
-    "encoder_cnhubertlarge": _fairseq,
-    "encoder_cnhubertlarge_convbias": _fairseq,
-    "encoder_hubertsoft": _flat,
-    "encoder_wavlmbase": _wavlm,
-    "encoder_dphubert": _dphubert,
-    "encoder_whisper_ppg": _whisper,
-    "encoder_whisper_ppg_large": _whisper,
-    "encoder_onnx": _onnx,
-}
+def _write(case_name: str, folder: Path, state: dict[str, torch.Tensor], size: str) -> Path:
+    """Write tensors in the container of the case, with the sizes that it has under ``size``."""
+    path, config = folder / f"{case_name}.pt", load_case(case_name).manifest["config"]
+    content: dict[str, Any]
+    if "whisper" in case_name:
+        content = {"dims": config[size], "model_state_dict": state}
+    elif case_name == "encoder_hubertsoft":
+        content = OrderedDict((f"module.{name}", tensor) for name, tensor in state.items())
+    elif case_name == "encoder_wavlmbase":
+        content = {"cfg": config[size], "model": state}
+    elif case_name == "encoder_dphubert":
+        layers = [tuple(layer) for layer in config[size]["extractor_conv_layer_config"]]
+        content = {
+            "state_dict": state,
+            "config": config[size] | {"extractor_conv_layer_config": layers},
+            "distill_linear_projs": OrderedDict({"0.weight": torch.zeros(48, 48), "0.bias": torch.zeros(48)}),
+        }
+    else:
+        return write_fairseq(path, state, {"model": config[size], "task": config["task"]})
+    torch.save(content, path)
+    return path
 
 
 def write_full_encoder(name: str, folder: Path) -> Path:
@@ -194,7 +140,7 @@ def write_full_encoder(name: str, folder: Path) -> Path:
     unpruned: where the published one was pruned is not known here.
     """
     case_name = ENCODER_CASES[name]
-    manifest = load_case(case_name).manifest
+    shapes = load_case(case_name).manifest["default_state_dict"]
     noise = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0))
 
     def small(name: str, shape: list[int]) -> torch.Tensor:
@@ -203,23 +149,8 @@ def write_full_encoder(name: str, folder: Path) -> Path:
             return torch.ones(shape)
         return (0.02 * noise).repeat(-(-size // len(noise)))[:size].reshape(shape).half()
 
-    state = {
-        key: small(key, shape)
-        for key, (shape, _) in manifest["default_state_dict"].items()
-        if not key.startswith("decoder.")
-    }
-    path, config = folder / f"{case_name}.pt", manifest["config"]
-    if "whisper" in case_name:
-        torch.save({"dims": config["published"], "model_state_dict": state}, path)
-    elif case_name == "encoder_hubertsoft":
-        torch.save(state, path)
-    elif case_name == "encoder_wavlmbase":
-        torch.save({"cfg": config["published"], "model": state}, path)
-    elif case_name == "encoder_dphubert":
-        torch.save({"config": config["unpruned"], "state_dict": state}, path)
-    else:
-        write_fairseq(path, state, {"model": config["published"], "task": config["task"]})
-    return path
+    state = {key: small(key, shape) for key, (shape, _) in shapes.items() if not key.startswith("decoder.")}
+    return _write(case_name, folder, state, "unpruned" if name == "dphubert" else "published")
 
 
 def write_vocoder(case_name: str, folder: Path) -> Path:

@@ -4,13 +4,13 @@ import argparse
 import re
 from collections import OrderedDict
 
-import numpy as np
 import pytest
 import torch
 
 from modules.common.errors import CheckpointError
-from tests.support.golden_cases import load_case, voice
+from tests.support.golden_cases import load_case
 from tests.support.published import ENCODER_CASES, fairseq_config, write_encoder, write_fairseq
+from tests.vencoder.reduced import assert_parity, build, clip, load_full_size
 from vencoder import ENCODERS
 from vencoder.hubert import HubertVariant, load_network
 
@@ -22,26 +22,8 @@ CASES = [
 cases = pytest.mark.parametrize(("name", "case_name"), CASES, ids=[case for _, case in CASES])
 
 
-def build(name, path):
-    # files of HuBERT-soft do not state their heads, and those of the reduced model are narrow
-    options = {"n_heads": 4} if name == "hubertsoft" else {}
-    return ENCODERS.build(name, "cpu", weights=path, **options)
-
-
 def load(name, state, path="x", n_heads=None):
     return load_network(HubertVariant(**ENCODERS[name].kwargs), state, path, n_heads)
-
-
-def assert_parity(encoder, case):
-    tolerance = {key: case.manifest["tolerance"][key] for key in ("rtol", "atol")}
-    for seconds in case.manifest["inputs"]["lengths_s"]:
-        units = encoder.encode(torch.from_numpy(voice(seconds, 16000)))
-        np.testing.assert_allclose(units.numpy(), case[f"out_{seconds}"][0], **tolerance)
-
-
-@pytest.fixture(scope="module")
-def encoders(tmp_path_factory):
-    return {name: build(name, write_encoder(name, tmp_path_factory.mktemp(name))) for name in NAMES}
 
 
 @pytest.fixture
@@ -86,17 +68,13 @@ def test_parity_in_the_layout_of_transformers(tmp_path, vec_state, leaves):
     for leaf, published in zip(leaves, ("weight_g", "weight_v"), strict=True):
         state[f"{conv}.{leaf}"] = vec_state[f"encoder.pos_conv.0.{published}"]
     torch.save({**state, "masked_spec_embed": torch.zeros(48)}, tmp_path / "pytorch_model.bin")
-    encoder = ENCODERS.build("vec256l9", "cpu", weights=tmp_path / "pytorch_model.bin", n_heads=4)
-    assert_parity(encoder, load_case("encoder_vec256l9"))
+    assert_parity(build("vec256l9", tmp_path / "pytorch_model.bin", n_heads=4), load_case("encoder_vec256l9"))
 
 
 @cases
 def test_parity_of_names_and_shapes_at_the_published_size(name, case_name):
-    published = load_case(case_name).manifest["default_state_dict"]
-    state = {key: torch.empty(shape, device="meta") for key, (shape, _) in published.items()}
-    network = load(name, state)
+    network = load_full_size(load_case(case_name), lambda state: load(name, state))
     assert network.ssl_dim == ENCODERS[name].ssl_dim
-    assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
     # layers after the one that is used are never built
     assert len(network.hubert.encoder.layers) == {"vec256l9": 9, "cnhubertlarge": 24}.get(name, 12)
     attention = network.hubert.encoder.layers[0].attention
@@ -133,17 +111,17 @@ def test_tensors_of_contentvec_s_training_are_ignored(write_vec, vec_state):
     assert_parity(build("vec768l12", write_vec({**vec_state, **rest})), load_case("encoder_vec768l12"))
 
 
-def test_half_precision_on_disk_is_float32_in_memory(write_vec, vec_state, encoders):
+def test_half_precision_on_disk_is_float32_in_memory(write_vec, vec_state, reduced):
     half = build("vec768l12", write_vec({name: tensor.half() for name, tensor in vec_state.items()}))
     assert {parameter.dtype for parameter in half.network.parameters()} == {torch.float32}
-    audio = torch.from_numpy(voice(1.3, 16000))
+    audio = clip(1.3)
     # weights of 11 bits through twelve layers
-    torch.testing.assert_close(half.encode(audio), encoders["vec768l12"].encode(audio), rtol=0, atol=0.05)
+    torch.testing.assert_close(half.encode(audio), reduced("vec768l12").encode(audio), rtol=0, atol=0.05)
 
 
-def test_files_saved_on_a_gpu_or_by_old_fairseq(tmp_path, monkeypatch, vec_state, encoders):
-    audio = torch.from_numpy(voice(0.5, 16000))
-    wanted = encoders["vec768l12"].encode(audio)
+def test_files_saved_on_a_gpu_or_by_old_fairseq(tmp_path, monkeypatch, vec_state, reduced):
+    audio = clip(0.5)
+    wanted = reduced("vec768l12").encode(audio)
     with monkeypatch.context() as patch:
         patch.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
         path = write_encoder("vec768l12", tmp_path)
@@ -154,17 +132,18 @@ def test_files_saved_on_a_gpu_or_by_old_fairseq(tmp_path, monkeypatch, vec_state
     assert torch.equal(build("vec768l12", tmp_path / "old.pt").encode(audio), wanted)
 
 
-def test_the_chinese_hubert_does_not_normalize(encoders):
+def test_the_chinese_hubert_does_not_normalize(reduced):
     """It was trained on normalized waveforms, but published voice models were made without."""
-    audio = torch.from_numpy(voice(1.3, 16000)) + 0.3
+    audio = clip(1.3) + 0.3
     normalized = torch.nn.functional.layer_norm(audio, audio.shape)
-    encode = encoders["cnhubertlarge"].encode
+    encode = reduced("cnhubertlarge").encode
     assert (encode(audio) - encode(normalized)).abs().mean() > 0.05
 
 
-def test_the_number_of_units_and_padding_of_short_clips(encoders):
-    audio = torch.from_numpy(voice(0.01, 16000))
-    for name, encoder in encoders.items():
+def test_the_number_of_units_and_padding_of_short_clips(reduced):
+    audio = clip(0.01)
+    for name in NAMES:
+        encoder = reduced(name)
         shortest = 320 if name == "hubertsoft" else 400
         for n_samples, n_units in ((shortest + 319, 1), (shortest + 320, 2)):
             assert encoder.encode(torch.ones(n_samples)).shape[1] == n_units
@@ -172,12 +151,12 @@ def test_the_number_of_units_and_padding_of_short_clips(encoders):
         assert torch.equal(encoder.encode(audio), encoder.encode(padded))
 
 
-def test_the_remainder_of_a_clip_is_part_of_its_normalization(encoders):
+def test_the_remainder_of_a_clip_is_part_of_its_normalization(reduced):
     """Samples after the last unit are part of fairseq's GroupNorm, so of ours."""
-    audio = torch.from_numpy(voice(1.3, 16000))[: 400 + 319]
+    audio = clip(1.3)[: 400 + 319]
     louder = audio.clone()
     louder[400:] *= 10
-    encode = encoders["vec768l12"].encode
+    encode = reduced("vec768l12").encode
     assert not torch.allclose(encode(audio), encode(louder), atol=1e-3)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -13,57 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import vencoder.onnx
 from modules.common.errors import CheckpointError
-from tests.support.golden_cases import fill, load_case, voice
-from tests.support.published import write_encoder
-from vencoder import ENCODERS
+from tests.support.golden_cases import load_case
+from tests.vencoder.graphs import WIDTH, encoder_graph, make_external
+from tests.vencoder.reduced import clip
 from vencoder.onnx import OnnxEncoder
-
-WIDTH = 6
-ONNX_TYPES = {"float16": TensorProto.FLOAT16, "float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}
-
-
-def make_model(
-    *,
-    source=(1, 1, "n"),
-    dtype="float32",
-    embed=(1, "u", WIDTH),
-    transposed=False,
-    stride=320,
-    width=WIDTH,
-    mask=None,
-    ir_version=10,
-    opset=20,
-):
-    """A graph with one convolution, in shapes and types of choice."""
-    kernel = fill("fake.conv.weight", (width, 1, 400)).astype(dtype)
-    element = ONNX_TYPES[dtype]
-    nodes, tensors = [], [numpy_helper.from_array(kernel, "weight")]
-    inputs = [helper.make_tensor_value_info("any name", element, source)]
-    wave = "any name"
-    if source and len(source) == 2:
-        tensors.append(numpy_helper.from_array(np.array([1, 1, -1]), "rank 3"))
-        nodes.append(helper.make_node("Reshape", [wave, "rank 3"], ["wave"]))
-        wave = "wave"
-    if mask:
-        name, mask_type = mask
-        inputs.append(helper.make_tensor_value_info(name, mask_type, [1, "n"]))
-        # unchanged by a mask of the right polarity
-        nodes.append(helper.make_node("Cast", [name], ["given"], to=element))
-        tensors.append(numpy_helper.from_array(np.array(1, dtype), "one"))
-        keep = "given"
-        if "attention" not in name:
-            nodes.append(helper.make_node("Sub", ["one", "given"], ["keep"]))
-            keep = "keep"
-        nodes.append(helper.make_node("Mul", [wave, keep], ["masked"]))
-        wave = "masked"
-    last = "bands" if not transposed else "embed"
-    nodes.append(helper.make_node("Conv", [wave, "weight"], [last], strides=[stride]))
-    if not transposed:
-        nodes.append(helper.make_node("Transpose", ["bands"], ["embed"], perm=[0, 2, 1]))
-    graph = helper.make_graph(
-        nodes, "stand-in", inputs, [helper.make_tensor_value_info("embed", element, embed)], tensors
-    )
-    return helper.make_model(graph, ir_version=ir_version, opset_imports=[helper.make_opsetid("", opset)])
 
 
 @pytest.fixture
@@ -78,7 +32,7 @@ def write(tmp_path):
 
 @pytest.fixture(scope="module")
 def audio():
-    return torch.from_numpy(voice(1.3, 16000))
+    return clip(1.3)
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +40,9 @@ def wanted():
     return torch.from_numpy(load_case("encoder_onnx")["out_1.3"][0])
 
 
-def test_parity_of_stereo(tmp_path):
-    case, mono = load_case("encoder_onnx"), torch.from_numpy(voice(0.5, 16000))
-    encoder = ENCODERS.build("vec768l12-onnx", weights=write_encoder("vec768l12-onnx", tmp_path))
-    units = encoder.encode(torch.stack([mono, 0.5 * mono], 1))
+def test_parity_of_stereo(reduced):
+    case, mono = load_case("encoder_onnx"), clip(0.5)
+    units = reduced("vec768l12-onnx").encode(torch.stack([mono, 0.5 * mono], 1))
     np.testing.assert_allclose(units, case["out_stereo_0.5"][0], **case.manifest["tolerance"])
 
 
@@ -106,12 +59,12 @@ def test_graphs_of_other_exporters_give_the_same_units(write, audio, wanted):
         {"mask": ("mask", TensorProto.FLOAT)},
         {"ir_version": 13, "opset": 21},  # onnx's defaults are newer than onnxruntime's; these are supported
     ):
-        encoder = OnnxEncoder("vec768l12-onnx", weights=write(make_model(**options)))
+        encoder = OnnxEncoder("vec768l12-onnx", weights=write(encoder_graph(**options)))
         torch.testing.assert_close(encoder.encode(audio), wanted, rtol=1e-5, atol=1e-5, msg=str(options))
 
 
 def test_half_precision_graphs_take_and_return_float32(write, audio, wanted):
-    units = OnnxEncoder("vec768l12-onnx", weights=write(make_model(dtype="float16"))).encode(audio)
+    units = OnnxEncoder("vec768l12-onnx", weights=write(encoder_graph(dtype="float16"))).encode(audio)
     assert units.dtype == torch.float32
     # half precision has 11 bits, and a sum of 400 products loses some
     torch.testing.assert_close(units, wanted, rtol=0, atol=2e-3)
@@ -120,9 +73,9 @@ def test_half_precision_graphs_take_and_return_float32(write, audio, wanted):
 def test_as_many_units_as_channels_are_not_mixed_up(write, wanted):
     """With 64 units of 64 channels no single shape tells which axis is which."""
     for transposed, embed in ((False, (1, "u", 64)), (True, (1, 64, "u")), (True, ("a", "b", "c"))):
-        model = make_model(width=64, transposed=transposed, embed=embed)
+        model = encoder_graph(width=64, transposed=transposed, embed=embed)
         encoder = OnnxEncoder("vec768l12-onnx", weights=write(model))
-        units = encoder.encode(torch.from_numpy(voice(1.3, 16000)))
+        units = encoder.encode(clip(1.3))
         assert units.shape == (64, 64)
         # units of silence are zero in every channel: columns
         quiet = encoder.encode(torch.cat([torch.ones(400), torch.zeros(63 * 320)]))
@@ -139,7 +92,7 @@ def test_arrays_need_no_pytorch(write, audio, wanted, tmp_path):
         "np.save('units.npy', encoder.units(np.load('audio.npy')))\n"
         "assert encoder.units(np.ones(7, np.float32)).shape == (6, 1)"
     )
-    path = write(make_model())
+    path = write(encoder_graph())
     root = Path(__file__).parents[2]
     command = [sys.executable, "-W", "error", "-c", code, str(path)]
     subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)})
@@ -148,7 +101,7 @@ def test_arrays_need_no_pytorch(write, audio, wanted, tmp_path):
 
 def test_long_audio_is_computed_in_windows(write, monkeypatch):
     audio = torch.randn(16000 * 100 + 123, generator=torch.Generator().manual_seed(0))
-    encoder = OnnxEncoder("vec768l12-onnx", weights=write(make_model()))
+    encoder = OnnxEncoder("vec768l12-onnx", weights=write(encoder_graph()))
     lengths = []
     run = vencoder.onnx.run
     monkeypatch.setattr(
@@ -163,7 +116,7 @@ def test_long_audio_is_computed_in_windows(write, monkeypatch):
 def test_a_file_in_the_published_place_must_be_this_encoder(write, monkeypatch, tmp_path):
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
     path = tmp_path / "vec-256-layer-9.onnx"
-    model = make_model(width=256, embed=(1, "u", 256))
+    model = encoder_graph(width=256, embed=(1, "u", 256))
     path.write_bytes(model.SerializeToString())
     assert OnnxEncoder("vec256l9-onnx").ssl_dim == 256
     helper.set_model_props(model, {"encoder": "hubertsoft"})
@@ -184,8 +137,8 @@ def test_other_graphs_are_refused_with_what_they_are(write):
         ({"source": (1, 1, "n"), "mask": ("speaker_mask", TensorProto.INT8)}, "speaker_mask tensor.int8"),
     ):
         with pytest.raises(CheckpointError, match=f"not a speech encoder.*{found}.*expected is"):
-            OnnxEncoder("vec768l12-onnx", weights=write(make_model(**options)))
-    model = make_model()
+            OnnxEncoder("vec768l12-onnx", weights=write(encoder_graph(**options)))
+    model = encoder_graph()
     model.graph.node.append(helper.make_node("Shape", ["embed"], ["shape"]))
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("shape", TensorProto.INT64, [3]))
     with pytest.raises(CheckpointError, match="shape tensor.int64"):
@@ -196,7 +149,7 @@ def test_other_graphs_are_refused_with_what_they_are(write):
 
 
 def test_units_that_are_not_finite_are_refused(write):
-    model = make_model()
+    model = encoder_graph()
     kernel = np.full((WIDTH, 1, 400), np.inf, np.float32)
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(kernel, "weight"))
     encoder = OnnxEncoder("vec768l12-onnx", weights=write(model))
@@ -204,33 +157,26 @@ def test_units_that_are_not_finite_are_refused(write):
         encoder.encode(torch.ones(4000))
 
 
-def external(tensor, location):
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value=location)
-
-
 @pytest.mark.parametrize("location", ["../../../../etc/passwd", "/etc/passwd", "beside.bin"])
 @pytest.mark.parametrize("where", ["weight", "constant", "branch"])
 def test_a_graph_that_would_read_another_file_is_refused(location, where, write, tmp_path):
     (tmp_path / "beside.bin").write_bytes(bytes(10000))
-    model = make_model()
+    model = encoder_graph()
     tensor = model.graph.initializer[0]
     if where != "weight":
         hidden = helper.make_node("Constant", [], ["unused"], value=numpy_helper.from_array(np.ones(9)))
-        external(hidden.attribute[0].t, location)
+        make_external(hidden.attribute[0].t, location)
         if where == "branch":
             branch = helper.make_graph([hidden], "branch", [], [])
             hidden = helper.make_node("If", ["condition"], ["x"], then_branch=branch, else_branch=branch)
         model.graph.node.append(hidden)
     else:
-        external(tensor, location)
+        make_external(tensor, location)
     with pytest.raises(CheckpointError, match="refused.*another file.*" + location.replace(".", r"\.")):
         OnnxEncoder("vec768l12-onnx", weights=write(model))
 
 
-def broken(kind):
-    model = make_model()
+def break_graph(model, kind):
     if kind == "custom operators":
         model.opset_import.append(helper.make_opsetid("evil.ops", 1))
         model.graph.node[0].domain, model.graph.node[0].op_type = "evil.ops", "Run"
@@ -238,13 +184,12 @@ def broken(kind):
         model.graph.initializer[0].dims[0] = 10**15
     elif kind == "unknown operator":
         model.graph.node[0].op_type = "Nope"
-    elif kind == "names that are not text":
-        return model.SerializeToString().replace(b"any name", b"\xee\xff\xfe\xee\xff\xfe\xee\xff")
     elif kind == "too new":
         model.opset_import[0].version = 9999
-    else:
+    elif kind == "unknown format":
         model.ir_version = 9999
-    return model
+    content = model.SerializeToString()
+    return content.replace(b"any name", b"\xee\xff\xfe" * 2 + b"\xee\xff") if kind == "no text" else content
 
 
 def test_a_broken_graph_is_refused_in_one_line(write, capfd):
@@ -252,18 +197,18 @@ def test_a_broken_graph_is_refused_in_one_line(write, capfd):
         ("custom operators", "evil.ops"),
         ("more numbers than there are", "cannot be read"),
         ("unknown operator", "Nope"),
-        ("names that are not text", "damaged"),
+        ("no text", "damaged"),
         ("too new", "update onnxruntime"),
         ("unknown format", "update onnxruntime"),
     ):
         with pytest.raises(CheckpointError, match=message) as caught:
-            OnnxEncoder("vec768l12-onnx", weights=write(broken(kind)))
+            OnnxEncoder("vec768l12-onnx", weights=write(break_graph(encoder_graph(), kind)))
         assert "\n" not in str(caught.value) and "encoder.onnx" in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
 def test_flipped_bits_never_crash(write):
-    whole = bytearray(make_model().SerializeToString())
+    whole = bytearray(encoder_graph().SerializeToString())
     random = np.random.default_rng(1)
     for _ in range(60):
         flipped = bytearray(whole)
@@ -276,43 +221,44 @@ def test_flipped_bits_never_crash(write):
             assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize(
-    ("cuda", "why"),
-    [("absent", "does not support cuda"), ("without libraries", "libraries"), ("broken", "CUDA failure 100")],
-)
-def test_cuda_is_used_if_available_and_its_absence_is_logged(cuda, why, write, monkeypatch, caplog):
-    requested = []
-    real = onnxruntime.InferenceSession
+@pytest.fixture
+def requested(monkeypatch):
+    """Providers and threads of every session that is opened; CUDA is broken if ``works`` is False."""
+    seen, real = SimpleNamespace(providers=[], threads=[], works=True), onnxruntime.InferenceSession
 
     def session(file, options, providers, **others):
-        requested.append(providers)
-        if cuda == "broken" and len(providers) > 1:
+        seen.providers.append(providers)
+        seen.threads.append(options.intra_op_num_threads)
+        if not seen.works and len(providers) > 1:
             raise RuntimeError("CUDA failure 100: no CUDA-capable device is detected")
         return real(file, options, providers=["CPUExecutionProvider"], **others)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("cuda", "why"),
+    [("absent", "does not support cuda"), ("without libraries", "libraries"), ("broken", "CUDA failure 100")],
+)
+def test_cuda_is_used_if_available_and_its_absence_is_logged(
+    cuda, why, write, requested, monkeypatch, caplog
+):
+    requested.works = cuda != "broken"
     if cuda != "absent":
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    path = write(make_model())
+    path = write(encoder_graph())
     for device, index in (("cuda", 0), ("cuda:1", 1), (torch.device("cuda", 1), 1)):
-        requested.clear()
+        requested.providers.clear()
         caplog.clear()
         OnnxEncoder("vec768l12-onnx", device, path)
         both = [("CUDAExecutionProvider", {"device_id": index}), "CPUExecutionProvider"]
         expected = {"absent": [], "without libraries": [both], "broken": [both, ["CPUExecutionProvider"]]}
-        assert requested == (expected[cuda] or [["CPUExecutionProvider"]])
+        assert requested.providers == (expected[cuda] or [["CPUExecutionProvider"]])
         [record] = caplog.records
         assert "runs on the CPU" in record.getMessage() and why in record.getMessage()
 
 
-def test_the_cpu_is_not_worth_a_message_and_threads_are_torch_s(write, monkeypatch, caplog):
-    seen = []
-    real = onnxruntime.InferenceSession
-
-    def session(file, options, **others):
-        seen.append(options.intra_op_num_threads)
-        return real(file, options, **others)
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    OnnxEncoder("vec768l12-onnx", "cpu", write(make_model()))
-    assert seen == [torch.get_num_threads()] and not caplog.records
+def test_the_cpu_is_not_worth_a_message_and_threads_are_torch_s(write, requested, caplog):
+    OnnxEncoder("vec768l12-onnx", "cpu", write(encoder_graph()))
+    assert requested.threads == [torch.get_num_threads()] and not caplog.records

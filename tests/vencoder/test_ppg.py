@@ -81,10 +81,9 @@ def test_chunks_leave_no_trace(encoder, audio, monkeypatch):
     torch.testing.assert_close(encoder.encode(audio), units, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_samples", [320, 4000, 16161])
-def test_the_module_for_a_graph_gives_the_same_units(encoder, audio, n_samples):
-    clip = audio[:n_samples]
-    torch.testing.assert_close(ppg.PpgGraph(encoder)(clip[None, None])[0].T, encoder.encode(clip))
+def test_the_module_for_a_graph_gives_the_same_units(encoder, audio):
+    for clip in (audio[:320], audio[:16161]):
+        torch.testing.assert_close(ppg.PpgGraph(encoder)(clip[None, None])[0].T, encoder.encode(clip))
 
 
 @pytest.mark.parametrize("trouble", ["missing", "of another version"])

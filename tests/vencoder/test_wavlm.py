@@ -6,8 +6,9 @@ import torch
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from modules.common.errors import CheckpointError
-from tests.support.golden_cases import load_case, voice
+from tests.support.golden_cases import load_case
 from tests.support.published import write_encoder
+from tests.vencoder.reduced import clip, load_full_size, tolerance
 from vencoder import ENCODERS
 from vencoder.convolutions import from_expression
 from vencoder.fairseq_names import library_names
@@ -15,14 +16,11 @@ from vencoder.wavlm import GatedAttention, load_network
 
 CASE = load_case("encoder_wavlmbase")
 CONFIG = CASE.manifest["config"]["reduced"]
-TOLERANCE = {key: CASE.manifest["tolerance"][key] for key in ("rtol", "atol")}
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return ENCODERS.build(
-        "wavlmbase+", "cpu", weights=write_encoder("wavlmbase+", tmp_path_factory.mktemp("wavlm"))
-    )
+@pytest.fixture
+def encoder(reduced):
+    return reduced("wavlmbase+")
 
 
 def build(folder, state=None, **config):
@@ -31,13 +29,9 @@ def build(folder, state=None, **config):
     return ENCODERS.build("wavlmbase+", "cpu", weights=folder / "wavlm.pt")
 
 
-def clip(seconds):
-    return torch.from_numpy(voice(seconds, 16000))
-
-
 def test_parity_of_normalized_waveforms(tmp_path):
     encoder = build(tmp_path, normalize=True)
-    np.testing.assert_allclose(encoder.encode(clip(1.3)), CASE["out_normalize_1.3"][0], **TOLERANCE)
+    np.testing.assert_allclose(encoder.encode(clip(1.3)), CASE["out_normalize_1.3"][0], **tolerance(CASE))
     # as published: loudness has no influence
     torch.testing.assert_close(encoder.encode(3 * clip(1.3)), encoder.encode(clip(1.3)), rtol=0, atol=1e-3)
 
@@ -47,7 +41,7 @@ def test_parity_of_the_parts(encoder):
     attention = network.wavlm.encoder.layers[0].attention
     with torch.no_grad():
         features = network.features(clip(1.3)[None])
-        np.testing.assert_allclose(features, CASE["debug_features_1.3"], **TOLERANCE)
+        np.testing.assert_allclose(features, CASE["debug_features_1.3"], **tolerance(CASE))
         bias, far = attention.bias_by_distance(149), attention.bias_by_distance(1001)
     pairs = np.arange(149)[None] - np.arange(149)[:, None] + 148
     np.testing.assert_allclose(bias[0].numpy()[pairs], CASE["debug_position_bias_149"][0], rtol=0, atol=1e-6)
@@ -56,11 +50,9 @@ def test_parity_of_the_parts(encoder):
 
 
 def test_parity_of_the_full_size():
-    shapes = CASE.manifest["default_state_dict"]
-    state = {name: torch.empty(shape, device="meta") for name, (shape, _) in shapes.items()}
-    network = load_network(state, CASE.manifest["config"]["published"], "wavlm.pt")
+    config = CASE.manifest["config"]["published"]
+    network = load_full_size(CASE, lambda state: load_network(state, config, "wavlm.pt"))
     assert network.ssl_dim == ENCODERS["wavlmbase+"].ssl_dim
-    assert {tensor.device.type for tensor in network.state_dict().values()} == {"meta"}
 
 
 def test_parity_from_the_file_of_the_library(encoder, tmp_path):

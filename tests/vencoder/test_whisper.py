@@ -7,27 +7,18 @@ import torch
 
 from modules.checkpoint.archive import Archive
 from modules.common.errors import CheckpointError
-from tests.support.golden_cases import load_case, signal, voice
-from tests.support.published import ENCODER_CASES, write_encoder
+from tests.support.golden_cases import load_case, signal
+from tests.support.published import ENCODER_CASES
+from tests.vencoder.reduced import clip, load_full_size
 from vencoder import ENCODERS
 from vencoder.whisper import crossfade, load_network, window_starts
 
-NAMES = ("whisper-ppg", "whisper-ppg-large")
-names = pytest.mark.parametrize("name", NAMES)
-
-
-@pytest.fixture(scope="module")
-def encoders(tmp_path_factory):
-    folders = {name: tmp_path_factory.mktemp(name) for name in NAMES}
-    return {
-        name: ENCODERS.build(name, "cpu", weights=write_encoder(name, folder))
-        for name, folder in folders.items()
-    }
+names = pytest.mark.parametrize("name", ["whisper-ppg", "whisper-ppg-large"])
 
 
 @pytest.fixture
-def encoder(encoders):
-    return encoders["whisper-ppg"]
+def encoder(reduced):
+    return reduced("whisper-ppg")
 
 
 @pytest.fixture
@@ -41,13 +32,9 @@ def build(folder, content):
     return ENCODERS.build("whisper-ppg", "cpu", weights=folder / "whisper.pt")
 
 
-def clip(seconds):
-    return torch.from_numpy(voice(seconds, 16000))
-
-
 @names
-def test_parity_of_the_spectrogram(encoders, name):
-    case, encoder = load_case(ENCODER_CASES[name]), encoders[name]
+def test_parity_of_the_spectrogram(reduced, name):
+    case, encoder = load_case(ENCODER_CASES[name]), reduced(name)
     filters = librosa.filters.mel(sr=16000, n_fft=400, n_mels=80)
     np.testing.assert_allclose(filters, case["debug_mel_filters"], rtol=0, atol=1e-8)
     mel = encoder.log_mel(clip(1.3))
@@ -61,19 +48,19 @@ def test_parity_of_the_spectrogram(encoders, name):
 
 @names
 def test_parity_of_the_full_size(name):
-    manifest = load_case(ENCODER_CASES[name]).manifest
-    state = {
-        key.removeprefix("encoder."): torch.empty(shape, device="meta")
-        for key, (shape, _) in manifest["default_state_dict"].items()
-        if key.startswith("encoder.")
-    }
-    n_heads = manifest["config"]["published"]["n_audio_head"]
-    network = load_network(state, "whisper.pt", n_heads)
+    case = load_case(ENCODER_CASES[name])
+    n_heads = case.manifest["config"]["published"]["n_audio_head"]
+
+    def load(state, *heads):
+        encoder = {key.removeprefix("encoder."): t for key, t in state.items() if key.startswith("encoder.")}
+        network = load_network(encoder, "whisper.pt", *heads)
+        assert len(network.state_dict()) == len(encoder)
+        return network
+
+    network = load_full_size(case, lambda state: load(state, n_heads))
     assert network.ssl_dim == ENCODERS[name].ssl_dim
     assert network.config.max_source_positions == 1500
-    assert len(network.state_dict()) == len(state)
-    assert {tensor.device.type for tensor in network.state_dict().values()} == {"meta"}
-    default = load_network(state, "whisper.pt").config.encoder_attention_heads
+    default = load_full_size(case, load).config.encoder_attention_heads
     assert default == n_heads, "a head for 64 channels"
 
 

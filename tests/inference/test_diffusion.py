@@ -10,35 +10,14 @@ import yaml
 
 from diffusion.samplers import SAMPLERS
 from inference.converter import Converter
-from inference.options import ConvertOptions
 from inference.pipeline import Segment
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
-from tests.inference.tiny import (
-    RATE,
-    convert,
-    write_diffusion,
-    write_model,
-    write_song,
-    write_vocoder,
-    write_voice,
-)
-from tests.support.golden_cases import voice
+from tests.inference.tiny import RATE, convert, write_diffusion, write_model, write_vocoder
 
 SHALLOW = {"shallow_diffusion": True}
 ALONE = {"only_diffusion": True, "diffusion_speedup": 100}
 LENGTH = round(1.5 * RATE)
-
-
-@pytest.fixture(scope="module")
-def song(tmp_path_factory):
-    return write_song(tmp_path_factory.mktemp("song") / "song.wav", voice(1.5, RATE))
-
-
-@pytest.fixture(scope="module")
-def options(tmp_path_factory) -> ConvertOptions:
-    made = write_voice(tmp_path_factory.mktemp("voice"))
-    return replace(made, pad_seconds=0.1, k_step=40, diffusion_speedup=10)
 
 
 def files(folder, *args, **model) -> dict[str, str]:
@@ -48,16 +27,8 @@ def files(folder, *args, **model) -> dict[str, str]:
 
 
 def test_modes_differ_and_keep_the_length(options, song):
-    audios = [
-        convert(options, song, **changes)
-        for changes in (
-            {},
-            SHALLOW,
-            {**SHALLOW, "second_encoding": True},
-            {**SHALLOW, "k_step": 400},
-            ALONE,
-        )
-    ]
+    again, late = {**SHALLOW, "second_encoding": True}, {**SHALLOW, "k_step": 400}
+    audios = [convert(options, song, **changes) for changes in ({}, SHALLOW, again, late, ALONE)]
     assert {len(audio) for audio in audios} == {LENGTH}
     for i, one in enumerate(audios):
         assert np.isfinite(one).all()
@@ -147,31 +118,26 @@ def test_one_unnamed_speaker_serves_every_speaker(options, tmp_path, song):
     assert len(convert(options, song, 0, **ALONE, **model)) == LENGTH
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (ALONE, r"last 40 of 1000 steps .*can only refine a mel: use shallow diffusion"),
-        ({**SHALLOW, "k_step": 41}, "k_step is 41, but the model is trained for 40 steps"),
-        ({**SHALLOW, "diffusion_method": "euler"}, "euler.* sampling method"),
-    ],
-)
-def test_what_the_model_is_not_trained_for(options, tmp_path, song, changes, message):
-    with pytest.raises(ConfigError, match=message):
-        convert(options, song, **{**changes, **files(tmp_path, k_step_max=40)})
-
-
-def test_models_that_do_not_fit_together(options, tmp_path, song):
-    def refused(error, message, **changes):
-        with pytest.raises(error, match=message):
-            convert(options, song, **SHALLOW, **changes)
-
+def test_models_that_do_not_fit_are_refused(options, tmp_path, song):
     model, config = map(str, write_model(tmp_path / "other", speech_encoder="vec256l9", ssl_dim=256))
-    message = "its speech encoder is mfcc, the voice model's is vec256l9"
-    refused(ConfigError, message, model_path=model, config_path=config)
-    refused(ConfigError, "embeddings of a speaker encoder", **files(tmp_path, use_speaker_encoder=True))
-    refused(CheckpointError, r"no\.pt does not exist", diffusion_model_path="no.pt")
-    refused(ConfigError, "no.yaml does not exist", diffusion_config_path="no.yaml")
-    refused(CheckpointError, r"G_8\.pth", diffusion_model_path=options.model_path)
+    other = {"model_path": model, "config_path": config}
+    short = files(tmp_path / "short", k_step_max=40)
+    for changes, error, message in (
+        ({**ALONE, **short}, ConfigError, r"last 40 of 1000 steps .*can only refine a mel: use shallow diff"),
+        ({**SHALLOW, **short, "k_step": 41}, ConfigError, "k_step is 41, but the model is trained for 40"),
+        ({**SHALLOW, **short, "diffusion_method": "euler"}, ConfigError, "euler.* sampling method"),
+        ({**SHALLOW, **other}, ConfigError, "speech encoder is mfcc, the voice model's is vec256l9"),
+        (
+            {**SHALLOW, **files(tmp_path, use_speaker_encoder=True)},
+            ConfigError,
+            "embeddings of a speaker enc",
+        ),
+        ({**SHALLOW, "diffusion_model_path": "no.pt"}, CheckpointError, r"no\.pt does not exist"),
+        ({**SHALLOW, "diffusion_config_path": "no.yaml"}, ConfigError, "no.yaml does not exist"),
+        ({**SHALLOW, "diffusion_model_path": options.model_path}, CheckpointError, r"G_8\.pth"),
+    ):
+        with pytest.raises(error, match=message):
+            convert(options, song, **changes)
 
 
 def test_a_broken_diffusion_model_is_named(options, tmp_path, song):

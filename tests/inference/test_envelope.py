@@ -71,7 +71,7 @@ def test_shorter_than_the_window():
         np.testing.assert_allclose(gain, 2.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("size", "strength"), [(1000, 0.0), (7777, 0.3), (30000, 0.0)])
+@pytest.mark.parametrize(("size", "strength"), [(1000, 0.0), (7777, 0.3)])
 def test_slices_with_their_margin_agree_with_the_whole_song(size, strength):
     source, result = swelling(12), flat(12)
     whole = result * envelope_gain(source, result, RATE, strength)
@@ -85,14 +85,3 @@ def test_slices_with_their_margin_agree_with_the_whole_song(size, strength):
         pieces.append((padded_result[part] * gain)[margin : margin + size])
     # sums of float64 begin elsewhere; then the gain is rounded to float32
     np.testing.assert_allclose(np.concatenate(pieces)[: len(result)], whole, rtol=0, atol=1e-6)
-
-
-def test_what_lies_beyond_the_margin_has_no_say():
-    source, result = swelling(4), flat(4)
-    gain = envelope_gain(source, result, RATE, 0.0)
-    far = round(ENVELOPE_MARGIN * RATE) + 1
-    source[:RATE] = result[-RATE:] = 1.0
-    changed = envelope_gain(source, result, RATE, 0.0)
-    inside = slice(RATE + far, 3 * RATE - far)
-    np.testing.assert_allclose(changed[inside], gain[inside], rtol=1e-5)
-    assert not np.allclose(changed[: RATE + far - 2], gain[: RATE + far - 2])

@@ -29,9 +29,8 @@ def test_published_defaults():
     assert (options.wav_format, options.device, options.trans) == ("flac", None, (0,))
 
 
-@pytest.mark.parametrize(
-    ("flags", "text", "name", "value"),
-    [
+def test_published_flags():
+    for flags, text, name, value in (
         ("-m --model_path", "G_8.pth", "model_path", "G_8.pth"),
         ("-c --config_path", "c.json", "config_path", "c.json"),
         ("-n --clean_names", "君の知らない 物語.wav", "clean_names", ("君の知らない 物語.wav",)),
@@ -47,14 +46,9 @@ def test_published_defaults():
         ("-ns --noise_scale --noice_scale", "0.2", "noise_scale", 0.2),
         ("-wf --wav_format", "wav", "wav_format", "wav"),
         ("-d --device", "cuda:1", "device", "cuda:1"),
-    ],
-)
-def test_published_flags(flags, text, name, value):
-    for flag in flags.split():
-        assert getattr(parse(flag, text), name) == value
-
-
-def test_lists_and_switches():
+    ):
+        for flag in flags.split():
+            assert getattr(parse(flag, text), name) == value
     options = parse("-n", "a", "b", "-t", "3", "-2", "-s", "anna", "1", "-a")
     assert (options.clean_names, options.spk_list) == (("a", "b"), ("anna", "1"))
     assert options.trans == (3, -2) and options.auto_predict_f0

@@ -78,19 +78,16 @@ def test_a_song_that_would_clip_is_made_softer_as_a_whole(tmp_path, caplog):
     assert "attenuated by 6.1 dB" in caplog.text
 
 
-def test_a_song_that_fits_is_left_alone(tmp_path, caplog):
-    audio = np.linspace(-1, 0.9, 1001, dtype=np.float32)
-    with writing(tmp_path / "x.flac", RATE, "flac", TAG, subtype="PCM_24") as file:
-        file.write(audio)
-    np.testing.assert_allclose(soundfile.read(tmp_path / "x.flac", dtype="float32")[0], audio, atol=1e-6)
+def test_a_song_that_fits_is_left_alone_and_float_formats_keep_peaks(tmp_path, caplog):
+    for name, subtype, audio in (
+        ("x.flac", "PCM_24", np.linspace(-1, 0.9, 1001, dtype=np.float32)),
+        ("x.wav", "FLOAT", np.array([0.0, 1.5, -2.0], np.float32)),
+    ):
+        with writing(tmp_path / name, RATE, name[2:], TAG, subtype=subtype) as file:
+            file.write(audio)
+        found = soundfile.read(tmp_path / name, dtype="float32")[0]
+        np.testing.assert_allclose(found, audio, rtol=0, atol=0 if subtype == "FLOAT" else 1e-6)
     assert not caplog.text
-
-
-def test_float_formats_keep_peaks(tmp_path):
-    audio = np.array([0.0, 1.5, -2.0], np.float32)
-    with writing(tmp_path / "x.wav", RATE, "wav", TAG, subtype="FLOAT") as file:
-        file.write(audio)
-    np.testing.assert_array_equal(soundfile.read(tmp_path / "x.wav", dtype="float32")[0], audio)
 
 
 def test_failure_leaves_the_old_result(tmp_path):

@@ -12,7 +12,7 @@ from tests.inference.tiny import write_song as write
 from tests.support.golden_cases import voice
 
 
-@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
 def test_any_rate_in_blocks_is_the_whole_resampled(tmp_path, rate):
     for n in (2, 777, 65536, 150001):
         audio = np.random.default_rng(0).uniform(-0.5, 0.5, n).astype(np.float32)
@@ -24,24 +24,21 @@ def test_any_rate_in_blocks_is_the_whole_resampled(tmp_path, rate):
             np.testing.assert_allclose(source.rms, measure(found, RATE))
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "step"),
-    [
-        ("8 bit.wav", {"subtype": "PCM_U8"}, 1 / 128),
-        ("16.wav", {"subtype": "PCM_16"}, 1 / 32768),
-        ("24.wav", {"subtype": "PCM_24"}, 1e-6),
-        ("32.wav", {"subtype": "FLOAT"}, 1e-7),
-        ("64.wav", {"subtype": "DOUBLE"}, 1e-7),
-        ("夜に駆ける.flac", {}, 1 / 32768),
-        ("a song.ogg", {}, 0.2),  # lossy: the same song at the same place
-        ("a song.mp3", {}, 0.2),
-    ],
-)
-def test_formats(tmp_path, name, settings, step):
+def test_formats(tmp_path):
     audio = voice(0.5, RATE)
-    with SourceAudio(write(tmp_path / name, audio, **settings), RATE, tmp_path) as source:
-        assert source.n_samples == len(audio)
-        np.testing.assert_allclose(source.read(0, len(audio)), audio, atol=step)
+    for name, subtype, step in (
+        ("8 bit.wav", "PCM_U8", 1 / 128),
+        ("16.wav", "PCM_16", 1 / 32768),
+        ("24.wav", "PCM_24", 1e-6),
+        ("32.wav", "FLOAT", 1e-7),
+        ("64.wav", "DOUBLE", 1e-7),
+        ("夜に駆ける.flac", None, 1 / 32768),
+        ("a song.ogg", None, 0.2),  # lossy: the same song at the same place
+        ("a song.mp3", None, 0.2),
+    ):
+        with SourceAudio(write(tmp_path / name, audio, subtype=subtype), RATE, tmp_path) as source:
+            assert source.n_samples == len(audio)
+            np.testing.assert_allclose(source.read(0, len(audio)), audio, atol=step, err_msg=name)
 
 
 def test_channels_are_averaged(tmp_path):
@@ -60,14 +57,6 @@ def test_reading_beyond_the_ends_gives_zeros(tmp_path):
         assert not source.read(-30, -20).any()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_unsound_samples_are_refused_by_name_and_place(tmp_path, value):
-    audio = np.zeros(3 * RATE, np.float32)
-    audio[2 * RATE] = value
-    with pytest.raises(AudioError, match=r"broken\.wav holds NaN or infinite samples, first at 2\.00 s"):
-        SourceAudio(write(tmp_path / "broken.wav", audio, subtype="FLOAT"), RATE, tmp_path)
-
-
 def test_unreadable_songs_are_refused_by_name(tmp_path):
     (tmp_path / "text.wav").write_text("not a sound at all")
     (tmp_path / "none.wav").touch()
@@ -75,6 +64,9 @@ def test_unreadable_songs_are_refused_by_name(tmp_path):
     write(tmp_path / "blip.wav", np.ones(1), 192000, subtype="FLOAT")
     cut = write(tmp_path / "cut.flac", voice(3, RATE))
     cut.write_bytes(cut.read_bytes()[:20000])
+    for value in (np.nan, np.inf):
+        broken = np.repeat([0, value], [2 * RATE, 1])
+        write(tmp_path / f"{value}.wav", broken, subtype="FLOAT")
     for name, message in {
         "text.wav": "cannot be read as sound",
         "none.wav": "0 bytes",
@@ -82,6 +74,8 @@ def test_unreadable_songs_are_refused_by_name(tmp_path):
         "missing.wav": "does not exist",
         "blip.wav": "holds no samples, or too few",
         "cut.flac": "",
+        "nan.wav": r" holds NaN or infinite samples, first at 2\.00 s",
+        "inf.wav": r" holds NaN or infinite samples, first at 2\.00 s",
     }.items():
         with pytest.raises(AudioError, match=f"{name}.*{message}"):
             SourceAudio(tmp_path / name, RATE, tmp_path)
@@ -99,18 +93,13 @@ def test_scratch_file_goes_in_every_case(tmp_path):
     assert not list(scratch.iterdir())
 
 
-@pytest.fixture
-def raw(tmp_path, monkeypatch):
+def test_songs_are_found_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "raw"
     folder.mkdir()
     for name in ["one.wav", "two.wav", "two.flac", "v1.5.MP3", "夜 に.ogg", "notes.txt", "odd.m4a"]:
         (folder / name).touch()
     (tmp_path / "here.wav").touch()
-    return folder
-
-
-def test_songs_are_found_by_name(raw):
     for name, found in {
         "one": "one.wav",
         "one.wav": "one.wav",
@@ -124,16 +113,13 @@ def test_songs_are_found_by_name(raw):
         "raw/../here": "../here.wav",
     }.items():
         (path,) = find_songs([name])
-        assert path.samefile(raw / found)
-        assert find_songs([str((raw / found).resolve())]) == [(raw / found).resolve()]
-
-
-def test_names_that_mean_nothing_or_too_much(raw):
-    with pytest.raises(AudioError, match=r"no song 'three' in raw/"):
-        find_songs(["one", "three"])
-    with pytest.raises(AudioError, match=r"'two' could be any of .*two\.flac, .*two\.wav"):
-        find_songs(["two"])
-    with pytest.raises(AudioError, match="no song 'notes'"):
-        find_songs(["notes"])
-    with pytest.raises(ConfigError, match=r"-n; raw/ holds: one\.wav, two\.flac"):
-        find_songs([])
+        assert path.samefile(folder / found)
+        assert find_songs([str((folder / found).resolve())]) == [(folder / found).resolve()]
+    for names, error, message in (
+        (["one", "three"], AudioError, "no song 'three' in raw/"),
+        (["two"], AudioError, r"'two' could be any of .*two\.flac, .*two\.wav"),
+        (["notes"], AudioError, "no song 'notes'"),
+        ([], ConfigError, r"-n; raw/ holds: one\.wav, two\.flac"),
+    ):
+        with pytest.raises(error, match=message):
+            find_songs(names)

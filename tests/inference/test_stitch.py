@@ -67,7 +67,6 @@ def test_published_cross_fades(case):
     ("rate", "settings"),
     [
         (16000, (1, 5e-5, 0.75)),
-        (44100, (1, 2e-5, 0.5)),
         (16000, (0.1, 0.1, 1.0)),
         (44100, (0.001, 0.001, 0.3)),
         (16000, (8, 0, 1)),
@@ -76,10 +75,8 @@ def test_published_cross_fades(case):
 def test_every_sample_is_given_once(settings, rate):
     rng = np.random.default_rng(5)
     bounds = np.unique([0, *rng.integers(1, 3 * rate, 7), 3 * rate, 3 * rate + 1, 12 * rate])
-    ranges = [
-        Range(int(start), int(end), bool(i % 3 == 1))
-        for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False))
-    ]
+    pairs = enumerate(zip(bounds.tolist(), bounds[1:].tolist(), strict=False))
+    ranges = [Range(start, end, i % 3 == 1) for i, (start, end) in pairs]
     chunks = plan(ranges, rate, *settings)
     assert (chunks[0].start, chunks[-1].end) == (0, 12 * rate)
     ramp = np.arange(12 * rate, dtype=np.float32)
@@ -89,23 +86,15 @@ def test_every_sample_is_given_once(settings, rate):
 
 def test_silence_is_zero_and_meets_singing_without_a_click():
     ranges = [Range(0, RATE, False), Range(RATE, 2 * RATE, True), Range(2 * RATE, 3 * RATE, False)]
-    out = assemble(
-        plan(ranges, RATE), lambda _, chunk: np.full(len(chunk), float(not chunk.silent), np.float32)
-    )
+    out = assemble(plan(ranges, RATE), lambda _, chunk: np.full(len(chunk), not chunk.silent, np.float32))
     assert not out[RATE : 2 * RATE].any()
     fade = round(JOIN * RATE)
-    assert (out[: RATE - fade] == 1).all()
-    assert (out[2 * RATE + fade :] == 1).all()
+    assert (out[: RATE - fade] == 1).all() and (out[2 * RATE + fade :] == 1).all()
     assert np.abs(np.diff(out)).max() < 2 / fade
-
-
-def test_unasked_cuts_are_blended():
-    out = assemble(
-        plan([Range(0, RATE, False), Range(RATE, 2 * RATE, False)], RATE),
-        lambda number, chunk: np.full(len(chunk), number, np.float32),
-    )
-    assert len(out) == 2 * RATE
-    assert np.abs(np.diff(out)).max() < 2 / round(JOIN * RATE)
+    # a cut that was not asked for is blended
+    chunks = plan([Range(0, RATE, False), Range(RATE, 2 * RATE, False)], RATE)
+    out = assemble(chunks, lambda number, chunk: np.full(len(chunk), number, np.float32))
+    assert len(out) == 2 * RATE and np.abs(np.diff(out)).max() < 2 / fade
 
 
 def test_tiny_and_very_long_slices():

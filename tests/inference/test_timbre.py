@@ -8,22 +8,11 @@ import pytest
 import torch
 
 from inference.converter import Converter
-from inference.options import ConvertOptions
 from inference.pipeline import Segment
 from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
-from tests.inference.tiny import RATE, convert, write_diffusion, write_song, write_voice
+from tests.inference.tiny import RATE, convert, write_diffusion, write_song
 from tests.support.golden_cases import voice
-
-
-@pytest.fixture(scope="module")
-def song(tmp_path_factory):
-    return write_song(tmp_path_factory.mktemp("song") / "song.wav", voice(1.5, RATE))
-
-
-@pytest.fixture(scope="module")
-def options(tmp_path_factory) -> ConvertOptions:
-    return replace(write_voice(tmp_path_factory.mktemp("voice")), pad_seconds=0.1, k_step=40)
 
 
 @pytest.fixture
@@ -56,22 +45,10 @@ def segments_of(options, song) -> list[Segment]:
 def test_a_mix_of_one_is_that_one(options, song, mix, mode):
     """Glow, diffusion and both: shares of 0 and 1 give what an id gives."""
     one = mix(anna=[[0, 1, 0, 0]], 花子=[[0, 1, 3, 3]])
-    mixed = convert(options, song, **one, diffusion_speedup=20, **mode)
-    alone = convert(options, song, "花子", diffusion_speedup=20, **mode)
+    mixed = convert(options, song, **one, **mode)
+    alone = convert(options, song, "花子", **mode)
     # a product with shares is summed in another order than a row is looked up
     np.testing.assert_allclose(mixed, alone, atol=2e-3 * np.abs(alone).max())
-
-
-def test_a_mix_goes_from_one_voice_to_the_other(options, song, half_each):
-    mixed = convert(options, song, **half_each)
-    first, second = (convert(options, song, name) for name in ("anna", "花子"))
-    thirds = len(mixed) // 3
-
-    def distance(a, b):  # the loudest of each is full scale, so levels may differ
-        return 1 - np.corrcoef(a, b)[0, 1]
-
-    assert distance(mixed[:thirds], first[:thirds]) < distance(mixed[:thirds], second[:thirds])
-    assert distance(mixed[-thirds:], second[-thirds:]) < distance(mixed[-thirds:], first[-thirds:])
 
 
 @pytest.mark.parametrize("rate", [8000, 48000])
@@ -81,14 +58,9 @@ def test_a_mix_goes_by_the_song_whatever_its_rate(options, tmp_path, half_each, 
     (segment,) = segments_of(replace(options, **half_each, pad_seconds=0.0), path)
     n_frames, shares = -(-round(1.5 * RATE) // 512), segment.speaker
     assert abs(len(shares) - n_frames) <= 1
-    assert abs(int(shares[:, 0].sum()) - n_frames // 2) <= 1 and set(np.unique(shares)) == {0.0, 1.0}
-
-
-def test_errors_of_a_mix_are_raised(options, song, mix):
-    with pytest.raises(ConfigError, match="anna.*segment 1.*must end at 1"):
-        convert(options, song, **mix(anna=[[0, 0.9, 1, 1]], 花子=[[0, 1, 0, 0]]))
-    with pytest.raises(ConfigError, match=r"no\.py does not exist"):
-        convert(options, song, use_spk_mix=True, spk_mix_file="no.py")
+    assert set(np.unique(shares)) == {0.0, 1.0}
+    (change,) = np.flatnonzero(np.diff(shares[:, 1]) == 1)
+    assert abs(change - n_frames // 2) <= 1 and shares[0, 0] == shares[-1, 1] == 1
 
 
 def test_speakers_that_only_one_model_knows_may_rest(options, song, tmp_path, mix):
@@ -121,14 +93,22 @@ def test_units_move_towards_the_clusters(options, song, clusters):
     np.testing.assert_array_equal(segments_of(unread, song)[0].units, none)
 
 
-def test_clusters_that_cannot_be_used(options, song, clusters, tmp_path, monkeypatch):
+def test_mixes_and_clusters_that_cannot_be_used(options, song, mix, clusters, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="no speaker '花子'; it has anna"):
-        convert(options, song, "花子", cluster_infer_ratio=0.5, cluster_model_path=clusters)
-    with pytest.raises(CheckpointError, match=r"kmeans_10000\.pt does not exist; make it with"):
-        convert(options, song, cluster_infer_ratio=0.5)
-    with pytest.raises(CheckpointError, match=r"feature_and_index\.pkl does not exist; make it with"):
-        convert(options, song, cluster_infer_ratio=0.5, feature_retrieval=True)
+    half = {"cluster_infer_ratio": 0.5}
+    for changes, error, message in (
+        (mix(anna=[[0, 0.9, 1, 1]], 花子=[[0, 1, 0, 0]]), ConfigError, "anna.*segment 1.*must end at 1"),
+        ({"use_spk_mix": True, "spk_mix_file": "no.py"}, ConfigError, r"no\.py does not exist"),
+        ({**half, "cluster_model_path": clusters}, CheckpointError, "no speaker '花子'; it has anna"),
+        (half, CheckpointError, r"kmeans_10000\.pt does not exist; make it with"),
+        (
+            {**half, "feature_retrieval": True},
+            CheckpointError,
+            r"feature_and_index\.pkl does not exist; make",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            convert(options, song, "花子", **changes)
 
 
 def test_clusters_are_off_in_a_mix(options, song, clusters, half_each, caplog):

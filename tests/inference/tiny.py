@@ -80,7 +80,7 @@ def write_voice(folder: Path, **model: object) -> ConvertOptions:
     )
 
 
-def write_song(path: Path, audio: np.ndarray, rate: int = RATE, **settings: str) -> Path:
+def write_song(path: Path, audio: np.ndarray, rate: int = RATE, **settings: str | None) -> Path:
     """Write ``audio`` (T,) or (T, channels); return ``path``."""
     soundfile.write(path, audio, rate, **settings)
     return path

@@ -85,7 +85,7 @@ def test_other_models_are_refused_by_name(tmp_path):
 
 
 def test_unusable_sizes_are_refused():
-    many = {"encoder_num_layers": 60_000}
+    many: dict[str, object] = {"encoder_num_layers": 60_000}
     many |= {f"encoder_{name}": [1] * 60_000 for name in ("use_attention", "num_heads")}
     for changes in (
         {"encoder_embed_dim": None},

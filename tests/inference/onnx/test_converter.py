@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 import inference_main
 from cluster.index_builder import build_index
@@ -21,21 +21,11 @@ from inference.onnx.converter import OnnxConverter
 from inference.options import ConvertOptions
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from modules.onnx.manifest import sidecar_path
-from tests.export.voices import export_once, fused, rich
 from tests.inference.tiny import RATE, read, write_song
 from tests.support.golden_cases import voice
+from tests.vencoder.graphs import make_external
 
 ROOT = Path(inference_main.__file__).parent
-
-
-@pytest.fixture(scope="module")
-def rich_voice(tmp_path_factory):
-    return export_once(tmp_path_factory, rich)
-
-
-@pytest.fixture(scope="module")
-def fused_voice(tmp_path_factory):
-    return export_once(tmp_path_factory, fused)
 
 
 @pytest.fixture(autouse=True)
@@ -162,76 +152,51 @@ def test_pytorch_is_neither_imported_nor_missed(rich_voice, song, tmp_path, miss
 # ---- what is refused
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_options_that_need_pytorch_or_another_graph_are_refused(rich_voice, fused_voice):
+    for changes, message in (
         ({"f0_predictor": "crepe"}, "-f0p: crepe needs PyTorch; .*pm, dio, harvest$"),
-        ({"f0_predictor": "rmvpe"}, "-f0p: rmvpe needs PyTorch"),
         ({"enhance": True}, "-eh needs PyTorch"),
         ({"shallow_diffusion": True}, "-shd and -od need PyTorch"),
         ({"only_diffusion": True}, "-shd and -od need PyTorch"),
         ({"cluster_infer_ratio": 0.5}, "-cr: k-means files are read with PyTorch; .*-fr"),
         ({"precision": "bf16"}, "-pr: .*remove -pr bf16"),
-    ],
-    ids=str,
-)
-def test_what_needs_pytorch_says_so(rich_voice, changes, message):
-    with pytest.raises(ConfigError, match=message):
-        OnnxConverter(options(rich_voice.folder, **changes))
-
-
-def test_pitch_is_predicted_only_if_the_graph_was_written(fused_voice):
+    ):
+        with pytest.raises(ConfigError, match=message):
+            OnnxConverter(options(rich_voice.folder, **changes))
     with pytest.raises(ConfigError, match=r"-a: .*no f0\.onnx.*onnx_export\.py -n 花 v1\.2 -a"):
         OnnxConverter(options(fused_voice.folder, auto_predict_f0=True))
 
 
 @pytest.mark.parametrize(
-    ("encoder", "error", "message"),
+    ("changes", "error", "message"),
     [
-        ("whisper-ppg", ConfigError, "'whisper-ppg' of this voice model needs PyTorch; .*mfcc"),
-        ("dphubert", ConfigError, "'dphubert' of this voice model needs PyTorch"),
-        ("hubertsoft", MissingWeightsError, "hubertsoft-onnx"),  # its twin would do
-        ("nothing", ConfigError, "unknown speech encoder 'nothing'"),
-    ],
-)
-def test_encoders_that_need_pytorch_are_refused(copy, encoder, error, message):
-    with pytest.raises(error, match=message):
-        OnnxConverter(options(copy(encoder=encoder)))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"units": 13}, r"takes .*units \[1, 12, n\].* lists .*units \[1, 13, n\]"),
-        ({"volume": False}, "not exported together. Export the voice model again"),
-        ({"fused": True}, "not exported together"),
-        ({"n_speakers": 1, "speakers": {}}, "not exported together"),
+        ({"encoder": "dphubert"}, ConfigError, "'dphubert' of this voice model needs PyTorch; .*mfcc"),
+        ({"encoder": "hubertsoft"}, MissingWeightsError, "hubertsoft-onnx"),  # its twin would do
+        ({"encoder": "nothing"}, ConfigError, "unknown speech encoder 'nothing'"),
+        # graphs and sidecar of two exports
+        ({"units": 13}, CheckpointError, r"takes .*units \[1, 12, n\].* lists .*units \[1, 13, n\]"),
+        ({"volume": False}, CheckpointError, "not exported together. Export the voice model again"),
+        ({"fused": True}, CheckpointError, "not exported together"),
+        ({"n_speakers": 1, "speakers": {}}, CheckpointError, "not exported together"),
     ],
     ids=str,
 )
-def test_graphs_and_sidecar_of_two_exports_are_refused(copy, changes, message):
-    with pytest.raises(CheckpointError, match=message):
+def test_a_sidecar_that_does_not_fit_is_refused(copy, changes, error, message):
+    with pytest.raises(error, match=message):
         OnnxConverter(options(copy(**changes)))
 
 
-@pytest.mark.parametrize("file", ["model.onnx", "vocoder.onnx"])
-def test_a_missing_graph_is_named(copy, file):
-    folder = copy()
-    (folder / file).unlink()
-    with pytest.raises(CheckpointError, match=f"{file} does not exist"):
-        OnnxConverter(options(folder))
-
-
-def test_a_graph_that_reads_another_file_is_refused(copy):
+def test_graphs_that_are_missing_or_read_another_file_are_refused(copy):
     folder = copy()
     model = onnx.load(folder / "model.onnx")
-    tensor = model.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="/etc/passwd")
+    make_external(model.graph.initializer[0], "/etc/passwd")
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(CheckpointError, match="refused.*another file"):
         OnnxConverter(options(folder))
+    for file in ("vocoder.onnx", "model.onnx"):
+        (copy() / file).unlink()
+        with pytest.raises(CheckpointError, match=f"{file} does not exist"):
+            OnnxConverter(options(folder))
 
 
 def test_a_graph_that_gives_nan_is_an_error_of_one_line(copy, song, tmp_path):

@@ -17,10 +17,9 @@ def test_the_plot_shows_the_shares(tmp_path):
     assert picture.shape[:2] == (320, 1000) and list(tmp_path.iterdir()) == [path]
     blue = (picture[..., 2] > 0.6) & (picture[..., 0] < 0.3)  # the first voice, and the one after it
     orange = (picture[..., 0] > 0.9) & (picture[..., 2] < 0.3)
-    for colour, start, end in ((blue, 60, 420), (orange, 480, 850)):
-        assert colour[50:250, start:end].mean() > 0.9
-        other = slice(480, 850) if start == 60 else slice(60, 420)
-        assert not colour[50:250, other].any()
+    halves = slice(60, 420), slice(480, 850)
+    for colour, here, other in ((blue, *halves), (orange, *halves[::-1])):
+        assert colour[50:250, here].mean() > 0.9 and not colour[50:250, other].any()
     green = (picture[..., 1] > 0.5) & (picture[..., 0] < 0.3)
     assert not green.any()  # carol has no share
 

@@ -47,34 +47,18 @@ def get_parser() -> argparse.ArgumentParser:
     add_arguments(parser)
     add = parser.add_argument
     add("-m", "--model_path", nargs="+", default=[], metavar="FILE", help="trained voice models")
-    add(
-        "-c",
-        "--config_path",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="their configurations, one for all or one for each (default: config.json beside each)",
-    )
+    configs = "their configurations, one for all or one for each (default: config.json beside each)"
+    add("-c", "--config_path", nargs="+", default=[], metavar="FILE", help=configs)
     add("--onnx", default="", help=argparse.SUPPRESS)
     add("-usm", "--use_spk_mix", action="store_true", help=argparse.SUPPRESS)
     add("--spk_mix_file", default="", help=argparse.SUPPRESS)
     add_own = parser.add_argument_group("evaluation").add_argument
     add_own("--target", type=Path, metavar="FOLDER", help="recordings of the target voice")
-    add_own(
-        "--text",
-        nargs="+",
-        default=[],
-        metavar="WORDS",
-        help="English lyrics of each song, in quotes, or a .txt file of them",
-    )
+    words = "English lyrics of each song, in quotes, or a .txt file of them"
+    add_own("--text", nargs="+", default=[], metavar="WORDS", help=words)
     add_own("--output", type=Path, metavar="FOLDER", help="output folder (results/evaluation)")
-    add_own(
-        "--ab",
-        nargs=2,
-        type=Path,
-        metavar="FOLDER",
-        help="only write a page for blind listening, of sounds of equal name in two folders (to results/ab)",
-    )
+    blind = "only write a page for blind listening, of sounds of equal name in two folders (to results/ab)"
+    add_own("--ab", nargs=2, type=Path, metavar="FOLDER", help=blind)
     add_own("--question", default="", help="question on that page (Which one sounds better?)")
     add_own("--seed", type=int, default=0, help="seed of the order on that page (0)")
     return parser
@@ -82,23 +66,14 @@ def get_parser() -> argparse.ArgumentParser:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """Checked arguments.
+    """Checked arguments."""
 
-    Attributes:
-        models: Options by the name of the model.
-        songs: Keys by song.
-        speaker: Name of the target voice.
-        target: Recordings of it.
-        texts: Lyrics of each song; empty if they were not given.
-        output: Folder of the report.
-    """
-
-    models: dict[str, ConvertOptions]
-    songs: dict[Path, float]
-    speaker: str
-    target: list[Path]
-    texts: list[str]
-    output: Path
+    models: dict[str, ConvertOptions]  # by the name of the model
+    songs: dict[Path, float]  # and their keys
+    speaker: str  # name of the target voice
+    target: list[Path]  # recordings of it
+    texts: list[str]  # lyrics of each song; empty if they were not given
+    output: Path  # folder of the report
 
     def settings(self) -> dict[str, str]:
         """What was asked for, as text for the report."""
@@ -109,13 +84,12 @@ class EvaluationPlan:
             for option in fields(options)
             if option.name not in named and getattr(options, option.name) != option.default
         ]
+        recordings = f"{self.target[0].parent}, {len(self.target)} files" if self.target else "not given"
         return {
             "voice": self.speaker,
             "songs": ", ".join(f"{path.name} ({key:+g})" for path, key in self.songs.items()),
             "models": ", ".join(one.model_path for one in self.models.values()),
-            "recordings": f"{self.target[0].parent}, {len(self.target)} files"
-            if self.target
-            else "not given",
+            "recordings": recordings,
             "options": " ".join(changed) or "the defaults",
         }
 
@@ -159,8 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write_ab(pairs, (best[0], best[1]), plan.output, args)
     for report in write_report(evaluation, plan.output, "ab.html" if len(best) == 2 else ""):
         print(report)
-    for line in summary(evaluation):
-        print(line)
+    print("\n".join(summary(evaluation)))
     return 0
 
 
@@ -205,18 +178,15 @@ def _plan(args: argparse.Namespace) -> EvaluationPlan:
     )
 
 
-def _expand(name: str) -> list[Path]:
-    """Files that ``name`` matches: on Windows the shell leaves patterns to the program."""
-    found = [] if Path(name).is_file() else sorted(map(Path, glob(name)))
-    return found or [Path(name)]
-
-
 def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
     """Options of each model, by a unique name."""
     from inference.options import from_arguments
     from modules.common.errors import CheckpointError, ConfigError
 
-    paths = [path for name in args.model_path for path in _expand(name)]
+    paths: list[Path] = []
+    for name in args.model_path:  # on Windows the shell leaves patterns to the program
+        found = [] if Path(name).is_file() else sorted(map(Path, glob(name)))
+        paths += found or [Path(name)]
     if not paths:
         raise ConfigError("name the models to evaluate with -m, or two folders of sounds with --ab")
     for path in paths:
@@ -313,14 +283,15 @@ def _convert(
         if ceiling:
             write_audio(plan.output / ceiling, below_full_scale(song.resynthesis), rate)
     song = sources[known]
+    copy = None
+    if held_out:
+        copy = copy_synthesis(song.audio, converter.config.data, converter.vocoder, done.f0, done.uv)
     conversion = Conversion(
         song=song,
         audio=read_audio(plan.output / result, rate)[0],
         joins=[(cut.start, cut.start + cut.fade_in) for cut in done.chunks if cut.start > 0],
         real_time_factor=done.real_time_factor,
-        copy_synthesis=copy_synthesis(song.audio, converter.config.data, converter.vocoder, done.f0, done.uv)
-        if held_out
-        else None,
+        copy_synthesis=copy,
     )
     files = (Path(sound).as_posix() if sound else "" for sound in (result, source, ceiling))
     return conversion, SoundFiles(*files)

@@ -65,9 +65,8 @@ def write_ab(
     titles = [list(pairs)[i] for i in rng.permutation(len(pairs))]
     swapped = rng.permutation(np.arange(len(pairs)) % 2)  # each side is each way equally often
     trials = []
-    for number, (title, swap) in enumerate(
-        progress_bar(list(zip(titles, swapped, strict=True)), desc="blind pairs", unit="pair"), 1
-    ):
+    bar = progress_bar(list(zip(titles, swapped, strict=True)), desc="blind pairs", unit="pair")
+    for number, (title, swap) in enumerate(bar, 1):
         sounds = _match_loudness(*(read_audio(path) for path in pairs[title]))
         files = [f"{SOUNDS}/{number:03d}{side}.flac" for side in "ab"]
         for file, (audio, rate) in zip(files, reversed(sounds) if swap else sounds, strict=True):

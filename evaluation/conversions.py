@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,40 +15,24 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class EvalScore:
-    """One number.
+    """One number."""
 
-    Attributes:
-        value: Of the conversion; NaN where there is nothing to measure.
-        reference: The same of what the metric names as its reference; NaN: there is none.
-    """
-
-    value: float
-    reference: float = NAN
+    value: float  # of the conversion; NaN where there is nothing to measure
+    reference: float = NAN  # the same of what the metric names as its reference; NaN: there is none
 
 
 @dataclass(frozen=True, eq=False)
 class SourceSong:
-    """A recording before conversion.
+    """A recording before conversion."""
 
-    Attributes:
-        name: Its name in the report.
-        audio: (T,), mono samples.
-        sampling_rate: Hz.
-        f0: (N,), Hz, as the conversion used it.
-        uv: (N,), 1 = voiced.
-        key: Semitones by which its melody is transposed.
-        hop_length: Samples per frame of ``f0``.
-        text: Lyrics; "" if unknown.
-    """
-
-    name: str
-    audio: np.ndarray
-    sampling_rate: int
-    f0: np.ndarray
-    uv: np.ndarray
-    key: float = 0.0
-    hop_length: int = 512
-    text: str = ""
+    name: str  # in the report
+    audio: np.ndarray  # (T,), mono samples
+    sampling_rate: int  # Hz
+    f0: np.ndarray  # (N,), Hz, as the conversion used it
+    uv: np.ndarray  # (N,), 1 = voiced
+    key: float = 0.0  # semitones by which its melody is transposed
+    hop_length: int = 512  # samples per frame of f0
+    text: str = ""  # lyrics; "" if unknown
 
     @cached_property
     def resynthesis(self) -> np.ndarray:
@@ -58,21 +42,13 @@ class SourceSong:
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
-    """A song as a model converted it.
-
-    Attributes:
-        song: The source.
-        audio: (T,), time-aligned with the source.
-        joins: First and last sample of each crossfade between two slices.
-        real_time_factor: Seconds of computation per second of song.
-        copy_synthesis: (T,), of a held-out clip: its mel rendered by the vocoder alone.
-    """
+    """A song as a model converted it."""
 
     song: SourceSong
-    audio: np.ndarray
-    joins: Sequence[tuple[int, int]] = field(default=())
-    real_time_factor: float = NAN
-    copy_synthesis: np.ndarray | None = None
+    audio: np.ndarray  # (T,), time-aligned with the source
+    joins: Sequence[tuple[int, int]] = ()  # first and last sample of each crossfade between two slices
+    real_time_factor: float = NAN  # seconds of computation per second of song
+    copy_synthesis: np.ndarray | None = None  # (T,), of a held-out clip: its mel by the vocoder alone
 
     @property
     def sampling_rate(self) -> int:

@@ -17,17 +17,11 @@ RULE = (
 
 @dataclass(frozen=True)
 class RankedModel:
-    """Rank of one model.
-
-    Attributes:
-        model: Its name.
-        rank: Mean over the groups, 1 at best.
-        groups: Mean rank in each group that was measured.
-    """
+    """Rank of one model."""
 
     model: str
-    rank: float
-    groups: Mapping[str, float]
+    rank: float  # mean over the groups, 1 at best
+    groups: Mapping[str, float]  # mean rank in each group that was measured
 
 
 def _as_printed(name: str, value: float) -> float:
@@ -52,11 +46,8 @@ def rank_models(means: Mapping[str, Mapping[str, float]]) -> list[RankedModel]:
             ranks.setdefault(metric.group, []).append(row)
     ranked = []
     for index, model in enumerate(means):
-        groups = {
-            group: sum(row[index] for row in ranks[group]) / len(ranks[group])
-            for group in GROUPS
-            if group in ranks
-        }
+        columns = {group: [row[index] for row in ranks[group]] for group in GROUPS if group in ranks}
+        groups = {group: sum(column) / len(column) for group, column in columns.items()}
         ranked.append(RankedModel(model, sum(groups.values()) / len(groups) if groups else 1.0, groups))
     return sorted(ranked, key=lambda entry: entry.rank)
 

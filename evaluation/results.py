@@ -17,86 +17,57 @@ FORMAT = 1  # of report.json
 
 @dataclass(frozen=True)
 class SoundFiles:
-    """Sounds of one conversion, relative to the report.
-
-    Attributes:
-        result: The conversion.
-        source: What was converted.
-        resynthesis: The ceiling, see evaluation/resynthesis.py; "" for a clip.
-    """
+    """Sounds of one conversion, relative to the report."""
 
     result: str
     source: str
-    resynthesis: str = ""
+    resynthesis: str = ""  # the ceiling, see evaluation/resynthesis.py; "" for a clip
 
 
 @dataclass(frozen=True)
 class EvalResult:
-    """Scores of one conversion.
-
-    Attributes:
-        model: Name of the model.
-        song: Name of the source.
-        held_out: It is a clip of the voice, converted to its own voice.
-        key: Semitones.
-        seconds: Duration.
-        joins: Number of crossfades between slices.
-        scores: By metric.
-        sounds: Its files.
-        picture: PNG of the source above the result; b"" for none.
-    """
+    """Scores of one conversion; report.json has these fields, but for the picture."""
 
     model: str
     song: str
-    held_out: bool
-    key: float
+    held_out: bool  # it is a clip of the voice, converted to its own voice
+    key: float  # semitones
     seconds: float
-    joins: int
-    scores: Mapping[str, EvalScore]
+    joins: int  # crossfades between slices
+    scores: Mapping[str, EvalScore]  # by metric
     sounds: SoundFiles
-    picture: bytes = field(default=b"", repr=False)
+    picture: bytes = field(default=b"", repr=False)  # PNG of the source above the result; b"" for none
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of all models.
+    """Results of all models."""
 
-    Attributes:
-        models: Their files, by their names in the report.
-        results: One for each model and song or clip.
-        missing: By metric, why it could not be measured.
-        settings: What was asked for, as text.
-    """
-
-    models: Mapping[str, str]
-    results: tuple[EvalResult, ...]
-    missing: Mapping[str, str]
-    settings: Mapping[str, str]
+    models: Mapping[str, str]  # their files, by their names in the report
+    results: tuple[EvalResult, ...]  # one for each model and song or clip
+    missing: Mapping[str, str]  # by metric, why it could not be measured
+    settings: Mapping[str, str]  # what was asked for, as text
 
     def means(self, model: str) -> dict[str, EvalScore]:
         """Scores of a model, each the mean over all songs or clips that have it."""
         rows = [result.scores for result in self.results if result.model == model]
+        columns = {name: [row[name] for row in rows if name in row] for name in EVALUATION_METRICS}
         return {
             name: EvalScore(
-                _mean(row[name].value for row in rows if name in row),
-                _mean(row[name].reference for row in rows if name in row),
+                _mean(score.value for score in column), _mean(score.reference for score in column)
             )
-            for name in EVALUATION_METRICS
+            for name, column in columns.items()
         }
 
     def ranking(self) -> list[RankedModel]:
         """Models by rank, best first."""
-        return rank_models(
-            {m: {name: score.value for name, score in self.means(m).items()} for m in self.models}
-        )
+        means = {model: self.means(model).items() for model in self.models}
+        return rank_models({model: {name: s.value for name, s in row} for model, row in means.items()})
 
     def pairs(self, first: str, second: str, folder: Path) -> dict[str, tuple[Path, Path]]:
         """Conversions of each song by two models, by song; ``folder`` is that of the report."""
-        files = {
-            (result.model, result.song): folder / result.sounds.result
-            for result in self.results
-            if not result.held_out
-        }
+        songs = [result for result in self.results if not result.held_out]
+        files = {(result.model, result.song): folder / result.sounds.result for result in songs}
         return {song: (path, files[second, song]) for (model, song), path in files.items() if model == first}
 
     def reason(self, name: str) -> str:
@@ -131,12 +102,8 @@ class Evaluation:
             ],
             "takes": [
                 {
-                    "model": result.model,
-                    "song": result.song,
-                    "held_out": result.held_out,
-                    "key": result.key,
+                    **{key: value for key, value in vars(result).items() if key != "picture"},
                     "seconds": round(result.seconds, 3),
-                    "joins": result.joins,
                     "scores": _scores(result.scores),
                     "sounds": vars(result.sounds),
                 }
@@ -151,11 +118,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _scores(scores: Mapping[str, EvalScore]) -> dict[str, dict[str, float | None]]:
-    return {
-        name: {"value": _number(score.value), "reference": _number(score.reference)}
-        for name, score in scores.items()
-    }
+    def numbers(score: EvalScore) -> dict[str, float | None]:
+        return {key: round(x, 6) if math.isfinite(x) else None for key, x in vars(score).items()}
 
-
-def _number(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None
+    return {name: numbers(score) for name, score in scores.items()}

@@ -15,18 +15,9 @@ from modules.dsp.f0 import fill_unvoiced, transpose
 def resynthesis(
     audio: np.ndarray, f0: np.ndarray, uv: np.ndarray, key: float, sampling_rate: int, hop_length: int = 512
 ) -> np.ndarray:
-    """``audio`` (T,) transposed by ``key`` semitones, with its own envelope and aperiodicity.
+    """``audio`` (T,) transposed by ``key`` semitones, with its own envelope and aperiodicity: (T,) float32.
 
-    Args:
-        audio: Samples.
-        f0: (N,), Hz, one per hop.
-        uv: (N,), 1 = voiced.
-        key: Semitones.
-        sampling_rate: Hz.
-        hop_length: Samples per frame.
-
-    Returns:
-        (T,) float32.
+    F0 (N,) is in Hz, one per hop; uv (N,) is 1 where it is voiced.
     """
     import pyworld
 

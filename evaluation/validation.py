@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.conversions import NAN
 from evaluation.evaluators.base import EvalInputs, Unavailable
 from evaluation.evaluators.naturalness import Naturalness, dnsmos
 from evaluation.evaluators.similarity import SourceSimilarity, cosine, embed
@@ -23,29 +22,20 @@ def build_scorer() -> tuple[AudioScorer, dict[str, str]]:
     of its recording (NaN if that is gone), and "dnsmos_ovrl", as far as their
     packages are installed.
     """
-    scores: dict[str, Callable[[np.ndarray, int, Path], float]] = {}
     missing: dict[str, str] = {}
-    for name, evaluator, score in (
-        ("similarity", SourceSimilarity, _similarity),
-        ("dnsmos_ovrl", Naturalness, _dnsmos_ovrl),
-    ):
+    for name, evaluator in (("similarity", SourceSimilarity), ("dnsmos_ovrl", Naturalness)):
         try:
             evaluator(EvalInputs())
-            scores[name] = score
         except Unavailable as reason:
             missing[name] = str(reason)
 
     def score_audio(audio: np.ndarray, sampling_rate: int, recording: Path) -> dict[str, float]:
-        return {name: score(audio, sampling_rate, recording) for name, score in scores.items()}
+        scores: dict[str, float] = {}
+        if "similarity" not in missing:
+            known = embed(*read_audio(recording)) if recording.exists() else None
+            scores["similarity"] = cosine(embed(audio, sampling_rate), known)
+        if "dnsmos_ovrl" not in missing:
+            scores["dnsmos_ovrl"] = dnsmos(audio, sampling_rate)[0]
+        return scores
 
     return score_audio, missing
-
-
-def _similarity(audio: np.ndarray, sampling_rate: int, recording: Path) -> float:
-    if not recording.exists():
-        return NAN
-    return cosine(embed(audio, sampling_rate), embed(*read_audio(recording)))
-
-
-def _dnsmos_ovrl(audio: np.ndarray, sampling_rate: int, recording: Path) -> float:
-    return dnsmos(audio, sampling_rate)[0]

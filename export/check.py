@@ -29,51 +29,29 @@ Reference = Callable[[Mapping[str, Tensor]], Tensor]
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph to be written.
-
-    Attributes:
-        file: Its name.
-        module: To be traced; its arguments are named as the inputs.
-        inputs: Shapes by name, in the order of the arguments.
-        output: Name and shape.
-        reference: The output as the PyTorch chain computes it.
-        hop_length: Samples per frame.
-    """
+    """One graph to be written."""
 
     file: str
-    module: nn.Module
-    inputs: Mapping[str, Shape]
+    module: nn.Module  # to be traced; its arguments are named as the inputs
+    inputs: Mapping[str, Shape]  # by name, in the order of the arguments
     output: tuple[str, Shape]
-    reference: Reference
-    hop_length: int
+    reference: Reference  # the output as the PyTorch chain computes it
+    hop_length: int  # samples per frame
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Outputs of onnxruntime and PyTorch for one input.
+    """Outputs of onnxruntime and PyTorch for one input."""
 
-    Attributes:
-        n_frames: Its length.
-        difference: The largest, of any value.
-        largest: The largest value of PyTorch.
-        torch_seconds: Time of PyTorch.
-        onnx_seconds: Time of onnxruntime.
-    """
-
-    n_frames: int
-    difference: float
-    largest: float
+    n_frames: int  # of the input
+    difference: float  # the largest, of any value
+    largest: float  # value of PyTorch
     torch_seconds: float
     onnx_seconds: float
 
 
 def write(graph: Graph, folder: Path, facts: Mapping[str, str]) -> Path:
-    """Write ``graph`` into ``folder``; the file takes its place if it agrees with PyTorch.
-
-    Args:
-        graph: What to write.
-        folder: Destination.
-        facts: Metadata of the file.
+    """Write ``graph`` into ``folder``, with metadata; the file takes its place if it agrees with PyTorch.
 
     Raises:
         CheckpointError: It does not agree, or the weights are too large for one file.
@@ -82,19 +60,14 @@ def write(graph: Graph, folder: Path, facts: Mapping[str, str]) -> Path:
     path = folder / graph.file
     frames = Dim(FRAMES, min=2)  # the graph itself takes one frame too
     lengths = {FRAMES: frames, SAMPLES: graph.hop_length * frames}
-    name, shape = graph.output
+    dims = {
+        name: {axis: lengths[length] for axis, length in enumerate(shape) if isinstance(length, str)}
+        for name, shape in graph.inputs.items()
+    }
+    shapes = dict([*graph.inputs.items(), graph.output])
     with replacing(path) as temporary:
-        write_graph(
-            graph.module,
-            temporary,
-            examples=example(graph, TRACED),
-            dims={
-                name: {axis: lengths[length] for axis, length in enumerate(shape) if isinstance(length, str)}
-                for name, shape in graph.inputs.items()
-            },
-            shapes={**graph.inputs, name: shape},
-            facts=facts,
-        )
+        examples = example(graph, TRACED)
+        write_graph(graph.module, temporary, examples=examples, dims=dims, shapes=shapes, facts=facts)
         compare(graph, temporary, QUICK)
     return path
 

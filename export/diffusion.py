@@ -25,11 +25,8 @@ from modules.onnx.manifest import CONDITION, DENOISER, DiffusionSidecar
 def diffusion_graphs(model: Unit2Mel) -> list[Graph]:
     """Both graphs."""
     config = model.config
-    inputs: dict[str, Shape] = {
-        "units": (1, config.data.ssl_dim, FRAMES),
-        "f0": (1, FRAMES),
-        "volume": (1, FRAMES),
-    }
+    units: Shape = (1, config.data.ssl_dim, FRAMES)
+    inputs: dict[str, Shape] = {"units": units, "f0": (1, FRAMES), "volume": (1, FRAMES)}
     if config.model.n_spk > 1:
         inputs["speaker"] = (1, FRAMES, config.model.n_spk)
     given: Shape = (1, config.model.n_hidden, FRAMES)
@@ -70,11 +67,7 @@ def diffusion_sidecar(model: Unit2Mel) -> DiffusionSidecar:
 
 
 class ConditionGraph(nn.Module):
-    """Units, F0, volume and speaker to the condition.
-
-    Args:
-        model: To be copied.
-    """
+    """Units, F0, volume and speaker to the condition, with a copy of the model."""
 
     def __init__(self, model: Unit2Mel) -> None:
         super().__init__()

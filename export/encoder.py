@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from export.check import measure
-from export.graph import TRACED, write_graph
+from export.graph import TRACED, Shape, write_graph
 from modules.common.files import replacing
 from modules.common.progress import stage
 from vencoder import ppg
@@ -33,11 +33,7 @@ LENGTHS = (400, 719, 720, 8123, 16000, 197123)
 
 
 class WindowedGraph(nn.Module):
-    """A windowed encoder as one module without windows: (1, 1, T) to (1, U, D).
-
-    Args:
-        encoder: Gives network, padding and normalisation.
-    """
+    """A windowed encoder as one module without windows: (1, 1, T) to (1, U, D)."""
 
     def __init__(self, encoder: WindowedEncoder) -> None:
         super().__init__()
@@ -75,28 +71,20 @@ def export_encoder(encoder: WindowedEncoder | PpgEncoder, path: Path) -> float:
         CheckpointError: The graph does not give the same units, or is too large for one file.
         OSError: It cannot be written.
     """
-    frames = Dim("n_units", min=2)
     module: nn.Module
     if isinstance(encoder, PpgEncoder):
         module, n_lost = ppg.PpgGraph(encoder), 0
     else:
         module, n_lost = WindowedGraph(encoder), 400 - encoder.hop_length - 2 * encoder.padding
     example = torch.zeros(1, 1, TRACED * encoder.hop_length + n_lost)
+    # whole units keep every length inside a linear expression; the graph has no such limit
+    dims = {"source": {2: encoder.hop_length * Dim("n_units", min=2) + n_lost}}
+    shapes: dict[str, Shape] = {"source": [1, 1, "n_samples"], "embed": [1, "n_units", encoder.ssl_dim]}
+    facts = {name: str(getattr(encoder, name)) for name in ("sampling_rate", "hop_length", "ssl_dim")}
     with replacing(path) as temporary:
         with stage(f"{encoder.name}: tracing the network, a minute or so"):
             write_graph(
-                module,
-                temporary,
-                examples={"source": example},
-                # whole units keep every length inside a linear expression; the graph has no such limit
-                dims={"source": {2: encoder.hop_length * frames + n_lost}},
-                shapes={"source": [1, 1, "n_samples"], "embed": [1, "n_units", encoder.ssl_dim]},
-                facts={
-                    "encoder": encoder.name,
-                    "sampling_rate": str(encoder.sampling_rate),
-                    "hop_length": str(encoder.hop_length),
-                    "ssl_dim": str(encoder.ssl_dim),
-                },
+                module, temporary, {"source": example}, dims, shapes, {"encoder": encoder.name, **facts}
             )
         with stage(f"{encoder.name}: comparing onnxruntime with PyTorch at {len(LENGTHS)} lengths"):
             return _compare(encoder, OnnxEncoder(encoder.name, weights=temporary))

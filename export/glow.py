@@ -25,9 +25,9 @@ from modules.onnx.manifest import MELODY, MODEL, track_inputs
 
 def glow_graph(model: GlowSVC, hop_length: int) -> Graph:
     """Graph that predicts the mel."""
-    noise: Shape = (1, model.config.inter_channels, FRAMES)
     inputs = glow_inputs(model)
-    return Graph(MODEL, GlowGraph(model), inputs, ("mel", noise), mel_reference(model), hop_length)
+    mel = "mel", inputs["noise"]
+    return Graph(MODEL, GlowGraph(model), inputs, mel, mel_reference(model), hop_length)
 
 
 def melody_graph(model: GlowSVC, hop_length: int) -> Graph:
@@ -60,11 +60,7 @@ def _converted(model: GlowSVC, feed: Mapping[str, Tensor], predict_f0: bool = Fa
 
 
 class FoldedModel(nn.Module):
-    """A copy of the model with weight norms folded and speaker layers on shares, for both graphs.
-
-    Args:
-        model: To be copied.
-    """
+    """A copy of the model with weight norms folded and speaker layers on shares, for both graphs."""
 
     def __init__(self, model: GlowSVC) -> None:
         super().__init__()
@@ -142,11 +138,7 @@ class MelodyGraph(FoldedModel):
 
 
 class ReverseFlow(nn.Module):
-    """The inverse flow, each mixing of channels and the scaling after it as one convolution.
-
-    Args:
-        flow: Its couplings are shared.
-    """
+    """The inverse of ``flow``, whose couplings it shares: each mixing and scaling is one convolution."""
 
     def __init__(self, flow: Flow) -> None:
         super().__init__()

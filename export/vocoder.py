@@ -106,11 +106,7 @@ class FusedGraph(nn.Module):
 
 
 class VocoderGraph(nn.Module):
-    """A neural vocoder as one module without pieces.
-
-    Args:
-        vocoder: On the CPU, in float32; its network is copied.
-    """
+    """A neural vocoder as one module without pieces; on the CPU, in float32. Its network is copied."""
 
     def __init__(self, vocoder: NeuralVocoder) -> None:
         super().__init__()

@@ -30,12 +30,7 @@ _NO_NETWORK = "world"  # the vocoder that needs no graph
 
 @dataclass(frozen=True)
 class VoiceExport:
-    """A loaded voice model, ready to be written.
-
-    Attributes:
-        graphs: To be written.
-        sidecar: Describes them.
-    """
+    """A loaded voice model: the graphs to be written, and the sidecar that describes them."""
 
     graphs: tuple[Graph, ...]
     sidecar: Sidecar
@@ -77,10 +72,10 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceE
         )
     vocoder = _network(name, config)
     hop = config.data.hop_length
-    if vocoder and fuse:
-        graphs = [fused_graph(model, vocoder)]
+    if vocoder:
+        graphs = [fused_graph(model, vocoder)] if fuse else [glow_graph(model, hop), vocoder_graph(vocoder)]
     else:
-        graphs = [glow_graph(model, hop), *([vocoder_graph(vocoder)] if vocoder else [])]
+        graphs = [glow_graph(model, hop)]
     if melody:
         graphs.append(melody_graph(model, hop))
     if diffusion:
@@ -98,21 +93,13 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceE
 def export_voice(folder: Path, voice: VoiceExport) -> list[Path]:
     """Write all graphs of ``voice`` into ``folder``, each compared with PyTorch, then the sidecar.
 
-    Args:
-        folder: Destination.
-        voice: From :func:`load_voice`.
-
     Raises:
         CheckpointError: A graph does not give what PyTorch gives.
         OSError: Something cannot be written.
     """
     config = voice.sidecar.config
-    facts = {
-        "encoder": config.model.speech_encoder,
-        "ssl_dim": str(config.model.ssl_dim),
-        "sampling_rate": str(config.data.sampling_rate),
-        "hop_length": str(config.data.hop_length),
-    }
+    facts = {"encoder": config.model.speech_encoder, "ssl_dim": str(config.model.ssl_dim)}
+    facts |= {name: str(getattr(config.data, name)) for name in ("sampling_rate", "hop_length")}
     paths = []
     for graph in voice.graphs:
         with stage(f"tracing {folder / graph.file}, up to a minute"):

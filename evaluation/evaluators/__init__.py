@@ -22,13 +22,9 @@ from modules.dsp.f0 import transpose
 
 @dataclass(frozen=True)
 class EvaluatorSpec(PartSpec):
-    """One evaluator.
+    """One evaluator."""
 
-    Attributes:
-        applies_to: Converted songs, or held-out clips that were converted to their own voice.
-    """
-
-    applies_to: Literal["songs", "clips"] = "songs"
+    applies_to: Literal["songs", "clips"] = "songs"  # held-out clips are converted to their own voice
 
 
 EVALUATORS: Registry[EvaluatorSpec] = Registry(
@@ -68,15 +64,7 @@ def evaluate_conversion(
     sounds: SoundFiles,
     evaluators: Mapping[str, Evaluator],
 ) -> EvalResult:
-    """Scores of a conversion, and a picture of it if it is a song.
-
-    Args:
-        model: Name of the model.
-        conversion: Its output.
-        held_out: It is a clip of the target voice, converted to the same voice.
-        sounds: Its files.
-        evaluators: From :func:`build_evaluators`.
-    """
+    """Scores of a conversion, and a picture of it if it is a song; ``evaluators`` are built ones."""
     song, kind = conversion.song, "clips" if held_out else "songs"
     scores: dict[str, EvalScore] = {}
     chosen = [name for name in evaluators if EVALUATORS[name].applies_to == kind]

@@ -23,22 +23,14 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class EvalInputs:
-    """What evaluators may use beside the conversions.
+    """What evaluators may use beside the conversions."""
 
-    Attributes:
-        target: Recordings of the target voice.
-        texts: Lyrics of each song; empty if unknown.
-    """
-
-    target: Sequence[Path] = ()
-    texts: Sequence[str] = ()
+    target: Sequence[Path] = ()  # recordings of the target voice
+    texts: Sequence[str] = ()  # lyrics of each song; empty if unknown
 
 
 class Evaluator(ABC):
     """Computes scores of a conversion.
-
-    Args:
-        inputs: What it may use beside the conversions.
 
     Raises:
         Unavailable: A package or an optional input is missing.

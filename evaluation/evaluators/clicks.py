@@ -39,7 +39,7 @@ def count_clicks(
     """Clicks per join, and clicks elsewhere per minute.
 
     Args:
-        audio: (T,), samples.
+        audio: (T,).
         joins: First and last sample of each join; a join has one click or none,
             which may be up to 2 ms beside it.
         sampling_rate: Hz.
@@ -65,14 +65,10 @@ class Clicks(Evaluator):
 
     def evaluate(self, conversion: Conversion) -> dict[str, EvalScore]:
         """Scores "clicks_at_seams" and "clicks_elsewhere"."""
-        pairs = zip(
-            *(
-                count_clicks(audio, conversion.joins, conversion.sampling_rate)
-                for audio in (conversion.audio, conversion.song.audio)
-            ),
-            strict=True,
-        )
+        joins, rate = conversion.joins, conversion.sampling_rate
+        at_joins, elsewhere = count_clicks(conversion.audio, joins, rate)
+        reference = count_clicks(conversion.song.audio, joins, rate)
         return {
-            name: EvalScore(*pair)
-            for name, pair in zip(("clicks_at_seams", "clicks_elsewhere"), pairs, strict=True)
+            "clicks_at_seams": EvalScore(at_joins, reference[0]),
+            "clicks_elsewhere": EvalScore(elsewhere, reference[1]),
         }

@@ -39,14 +39,9 @@ class Distortion(Evaluator):
 def copy_synthesis(
     audio: np.ndarray, data: DataConfig, vocoder: Any, f0: np.ndarray, uv: np.ndarray
 ) -> np.ndarray:
-    """Recording (T,) as a vocoder renders its own mel: a lower bound of the distortion.
+    """Recording (T,) as ``vocoder`` renders its own mel: a lower bound of the distortion.
 
-    Args:
-        audio: Samples.
-        data: Analysis settings.
-        vocoder: See vdecoder/base.py.
-        f0: (N,), Hz, of the recording.
-        uv: (N,), 1 = voiced.
+    F0 (N,), Hz, and uv (N,), 1 = voiced, are those of the recording.
     """
     mel = LogMel(data)(torch.from_numpy(audio)[None])[0][:, : len(f0)]
     pitch, voiced = (torch.from_numpy(track.astype(np.float32)) for track in (fill_unvoiced(f0)[0], uv))

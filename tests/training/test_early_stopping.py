@@ -57,10 +57,11 @@ def test_a_table_that_another_program_shows_is_written_later(path, monkeypatch, 
     assert [row["step"] for row in rows(path)] == ["1", "2"]
 
 
-def test_a_damaged_table_is_begun_again(path):
+def test_a_damaged_table_is_begun_again_and_another_metric_forgets_the_old_best(path):
     path.write_bytes(b"\xff\x00step,\nval")
-    tracker = BestTracker(path, "val_loss", 0)
-    tracker.resume(None, step=50)
+    tracker = BestTracker(path, "f0_accuracy", 0)
+    tracker.resume({"best_by": "val_loss", "best": 1.0, "best_step": 5, "since": 3}, 50)
+    assert tracker.best is None and tracker.since == 0
     tracker.update(60, {"val_loss": 1.0})
     assert [row["step"] for row in rows(path)] == ["60"]
 
@@ -76,9 +77,3 @@ def test_patience_ends_a_run_and_overfitting_is_reported_once(path, caplog):
     without = BestTracker(path, "val_loss", 0)
     without.resume(tracker.state(), 8)
     assert without.since == 7 and not without.finished
-
-
-def test_another_metric_forgets_the_old_best(path):
-    tracker = BestTracker(path, "f0_accuracy", 0)
-    tracker.resume({"best_by": "val_loss", "best": 1.0, "best_step": 5, "since": 3}, 5)
-    assert tracker.best is None and tracker.since == 0

@@ -15,7 +15,7 @@ def touch(folder, *names):
 
 def test_speakers_and_clips_are_sorted_and_other_files_do_not_count(tmp_path):
     touch(tmp_path, "b/2.wav", "b/10.flac", "歌手/あ　い👩\u200d🎤.WAV")
-    touch(tmp_path, "b/notes.txt", "empty/readme.md", ".hidden/1.wav")
+    touch(tmp_path, "b/notes.txt", "b/.hidden.wav", "b/folder.wav/text", "empty/readme.md", ".hidden/1.wav")
     found = find_clips(tmp_path)
     assert {name: [path.name for path in files] for name, files in found.items()} == {
         "b": ["10.flac", "2.wav"],

@@ -76,13 +76,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_find_audio_is_sorted_and_passes_over_the_rest(tmp_path):
-    for name in ("b.WAV", "a.flac", "notes.txt", ".hidden.wav"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.wav").mkdir()
-    assert [path.name for path in find_audio(tmp_path)] == ["a.flac", "b.WAV"]
-
-
 @pytest.mark.parametrize("suffix", sorted(AUDIO_SUFFIXES))
 def test_files_of_every_suffix_are_read(tmp_path, suffix):
     """libsndfile detects the format from the content."""

@@ -7,6 +7,7 @@ arrays have wrong times, so our track is read at those times for comparison.
 import numpy as np
 import pytest
 
+from modules.common.errors import ConfigError
 from modules.dsp.audio import resample
 from modules.dsp.f0 import fill_unvoiced
 from modules.f0_predictor import F0_PREDICTORS
@@ -95,7 +96,9 @@ class TestCrepe:
         assert uv.mean() > 0.9
         assert cents(f0, published)[uv > 0].max() < 40
 
-    def test_tiny_model(self):
+    def test_tiny_model_and_no_other(self):
+        with pytest.raises(ConfigError, match="full or tiny"):
+            CrepePredictor(model="huge")
         f0, uv = CrepePredictor(model="tiny").predict(voice(2.5, 44100))
         published, published_uv = self.case["tiny_2.5s_f0"], self.case["tiny_2.5s_uv"]
         # its mean filter extends voiced regions by a frame at each end

@@ -5,11 +5,11 @@ from modules.common.errors import ConfigError, FeatureError
 from modules.dataset.features import augmented, feature_path, load_f0, load_mel, load_units, save_feature
 from modules.dsp.align import align_units
 from tests.training.support.clips import diffusion_config, make_clips
+from tests.training.support.runs import CPU
 from training.data.batches import collate
 from training.data.diffusion_dataset import DiffusionDataset
 
 FRAMES = 17  # of 0.2 s
-CPU = torch.device("cpu")
 
 
 def place(window: torch.Tensor, whole: torch.Tensor) -> int:

@@ -13,12 +13,9 @@ from tools.starter.phones import INDEX, UNKNOWN, of_arpabet, of_espeak, per_unit
 from tools.starter.train import HELD, SHARES, reverse_gradient
 
 
-def test_units_have_the_class_at_their_middle():
+def test_units_have_the_class_at_their_middle_whatever_program_named_it():
     found = per_unit(np.array([0.02, 0.05]), np.array([5, 7]), 4)
     assert found.tolist() == [5, 7, INDEX["sil"], INDEX["sil"]]  # middles at 10, 30, 50 and 70 ms
-
-
-def test_three_programs_names_of_a_phone_are_one_class():
     assert of_espeak("tS") == of_arpabet("CH") == INDEX["ch"]
     assert of_espeak("what is this") == UNKNOWN and of_arpabet("pau") == INDEX["sil"]
 
@@ -37,14 +34,11 @@ def test_spectra_and_phones_move_together():
     assert mel.shape == (4, 60, 80) and mel.isfinite().all()
 
 
-def test_the_adversary_reverses_gradients():
+def test_the_adversary_reverses_gradients_and_contrast_is_lowest_where_units_match():
     x = torch.ones(3, requires_grad=True)
     y = reverse_gradient(x, 0.5)
     (3 * y).sum().backward()
     assert torch.equal(x, y) and torch.equal(x.grad, torch.full((3,), -1.5))
-
-
-def test_contrast_is_lowest_where_units_match():
     torch.manual_seed(0)
     units = torch.nn.functional.normalize(torch.randn(2, 50, 32), dim=-1)
     weight = torch.ones(2, 50)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,14 @@ from modules.common.progress import progress_bar
 from modules.config import TrainConfig
 from training.budget import Budget
 from training.data.batches import TensorBatch
-from training.data.sampler import BatchShape, EpochBatches, RankBatches
+from training.data.sampler import EpochBatches
 from training.distributed import DistributedContext
-from training.early_stopping import BestTracker
 from training.interrupt import StopRequest, ignore_interrupts
 from training.optimizer_step import OptimizerStep
 from training.precision import Precision
 from training.progress import CheckpointFolder, Progress
 from training.schedule import learning_rate
-from training.state import Checkpointer, TrainingState
+from training.state import TrainingState
 from training.step_sync import Signals, StepSync
 from training.tasks.base import Task
 from training.tensorboard import TensorBoardLogger
@@ -71,47 +69,21 @@ class Trainer:
     ) -> None:
         self.task, self.config, self.context = task, config, context
         self.epochs = EpochBatches(
-            task.training_set.lengths,
-            BatchShape(config.batch_size, config.accumulate_steps, context.size),
-            config.seed,
+            task.training_set.lengths, config.batch_size, config.seed, config.accumulate_steps, context.size
         )
         self.precision = Precision(config, context.device)
-        self.state = TrainingState(
-            model=task.model,
-            mean_model=deepcopy(task.model).eval() if config.ema_decay else None,
-            optimizer=torch.optim.AdamW(
-                task.model.parameters(),
-                lr=config.learning_rate,
-                betas=config.betas,
-                eps=config.eps,
-                weight_decay=config.weight_decay,
-                fused=context.device.type in ("cpu", "cuda"),
-            ),
-            scaler=self.precision.grad_scaler(),
-            tracker=BestTracker(folder / "metrics.csv", config.best_by, config.patience),
-        )
         self.checkpoints = CheckpointFolder(folder, *task.checkpoints)
-        self._checkpointer = Checkpointer(self.state, task, config, self.checkpoints, context)
-        self._checkpointer.resume(base)
+        self.state = TrainingState(task, config, self.checkpoints, self.precision.grad_scaler(), context)
+        self.state.resume(base)
+        self.progress, self.tracker = self.state.progress, self.state.tracker
         self._saved = self.progress.step
-        self.tracker = self.state.tracker
         self.budget = Budget(
             config, len(self.epochs.lengths), self.epochs.n_steps, self.progress, max_minutes
         )
-        self.sync = StepSync(context)
-        self.tensorboard = TensorBoardLogger(folder) if context.is_main else None
-        network = context.wrap(task.model)
-        if config.compile:
-            network = torch.compile(network)  # type: ignore[assignment]
-        self.optimizer_step = OptimizerStep(
-            task, self.state, network, self.precision, context, config.ema_decay
-        )
         self._stop = StopRequest()
-
-    @property
-    def progress(self) -> Progress:
-        """How far the run has come."""
-        return self.state.progress
+        self.sync = StepSync(context, self._signals)
+        self.optimizer_step = OptimizerStep(self.state, self.precision, self.sync)
+        self.tensorboard = TensorBoardLogger(folder) if context.is_main else None
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -122,8 +94,8 @@ class Trainer:
             KeyboardInterrupt: It was asked to stop, and the last step is saved.
             TrainingError: The loss became NaN, or memory ran out.
         """
-        if self.context.is_main:  # the process that validates
-            self.task.prepare()
+        if self.context.is_main and self.task.preview:  # a wrong vocoder is found before the first step
+            self.task.preview.load()
         self.budget.start()
         bar = progress_bar(
             total=self.budget.expected_steps(),
@@ -137,14 +109,14 @@ class Trainer:
             with StopRequest() as self._stop:
                 for batches in self.batches():
                     if self.state.fresh:
-                        self._initialise(batches[0])
+                        self.state.initialise(batches[0])
                     values = self.step(batches)
                     self.budget.tick()
                     bar.total = self.budget.expected_steps()
                     bar.update()
                     self._after_step(values, bar)
             if self._saved != self.progress.step:  # the patience ran out, as is known a step later
-                self._save()
+                self.state.save()
         finally:
             bar.close()
             if self.tensorboard:
@@ -175,31 +147,28 @@ class Trainer:
     def step(self, batches: Sequence[TensorBatch]) -> dict[str, Tensor]:
         """Take one optimizer step; see :meth:`training.optimizer_step.OptimizerStep.take`."""
         rate = learning_rate(self.config, self.task.d_model, self.progress.step + 1, self._fraction_done())
-        return self.optimizer_step.take(batches, rate, self.reduce)
-
-    def reduce(self, sums: Tensor) -> Tensor:
-        """Sum of ``sums`` (K,) over all processes; exchanges their signals."""
-        return self.sync.all_reduce(sums, self._own_signals())
+        return self.optimizer_step.take(batches, rate)
 
     def is_over(self) -> bool:
         """Whether the steps, epochs, time or patience are used up; the same in every process."""
-        return self._fraction_done() >= 1 or self.sync.agreed(self._own_signals()).finished
+        return self._fraction_done() >= 1 or self.sync.agreed().finished
 
-    def _own_signals(self) -> Signals:
+    def _signals(self) -> Signals:
+        """This process's own."""
         return Signals(self._stop.requested, self.tracker.finished, self.budget.fraction_of_time())
 
     def _fraction_done(self) -> float:
         """How much of the run is done, 0–1; the same in every process."""
-        return max(self.budget.fraction_of_steps(), self.sync.agreed(self._own_signals()).time)
+        return max(self.budget.fraction_of_steps(), self.sync.agreed().time)
 
     def _loader(self) -> DataLoader[Any]:
         config, on_gpu = self.config, self.context.device.type == "cuda"
         workers = 0 if config.all_in_mem or self.context.device.type == "cpu" else _WORKERS
         workers = workers if config.num_workers < 0 else config.num_workers
         return DataLoader(
-            self.task.training_set,  # type: ignore[arg-type] # any sequence of items
-            batch_sampler=RankBatches(
-                self.epochs, self.context.rank, self.progress.epoch, self.progress.position
+            self.task.training_set,
+            batch_sampler=self.epochs.rank_batches(
+                self.context.rank, self.progress.epoch, self.progress.position
             ),
             collate_fn=self.task.collate,
             num_workers=workers,
@@ -209,18 +178,12 @@ class Trainer:
             generator=torch.Generator(),  # else it would draw from the generator of dropout
         )
 
-    def _initialise(self, batch: TensorBatch) -> None:
-        self.task.initialise(batch)
-        self.context.broadcast(list(self.task.model.state_dict().values()))
-        self.state.reset_mean()
-        self.state.fresh = False
-
     # -- log, validate, save -----------------------------------------------------------------------
 
     def _after_step(self, values: dict[str, Tensor], bar: tqdm) -> None:
         """Log, validate and save when it is time; every process decides alike."""
         config, step = self.config, self.progress.step
-        stopping = self.sync.agreed(self._own_signals()).stop
+        stopping = self.sync.agreed().stop
         validating = step % config.eval_interval == 0 or self._fraction_done() >= 1
         logging_now = step % config.log_interval == 0
         forced = config.force_save_interval > 0 and step % config.force_save_interval == 0
@@ -233,11 +196,12 @@ class Trainer:
             try:
                 self._validate(losses["total"], bar)
             except Exception:  # no memory, no disk space: the steps are not lost
-                self._save()
+                self.state.save()
                 raise
         if validating or stopping or forced:
             self.budget.tick()
-            self._save()
+            self.state.save()
+            self._saved = step
         if stopping:
             raise KeyboardInterrupt
 
@@ -285,8 +249,4 @@ class Trainer:
             "train_loss": train_loss,
         }
         if self.tracker.update(step, {**row, **metrics}):
-            self._checkpointer.save_best()
-
-    def _save(self) -> None:
-        self._checkpointer.save()
-        self._saved = self.progress.step
+            self.state.save_best()

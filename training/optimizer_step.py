@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from modules.common.errors import TrainingError
 from training.data.batches import TensorBatch
-from training.distributed import DistributedContext
 from training.precision import Precision
 from training.state import TrainingState
-from training.tasks.base import Task
+from training.step_sync import StepSync
 
 _MAX_GRAD_NORM = 5.0
 
@@ -22,36 +21,21 @@ class OptimizerStep:
     """Takes the steps of one run.
 
     Args:
-        task: The losses.
         state: What a step changes.
-        network: ``state.model``, wrapped for several processes.
         precision: Number format of the forward pass.
-        context: The run's processes.
-        ema_decay: Of the running mean of the weights.
+        sync: Adds up over the run's processes.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        state: TrainingState,
-        network: nn.Module,
-        precision: Precision,
-        context: DistributedContext,
-        ema_decay: float = 0.0,
-    ) -> None:
-        self.task, self.state, self.network, self.context = task, state, network, context
-        self.precision, self.ema_decay = precision, ema_decay
-        self._skipped = torch.zeros((), device=context.device)
+    def __init__(self, state: TrainingState, precision: Precision, sync: StepSync) -> None:
+        self.state, self.precision, self.sync = state, precision, sync
+        self.task, self.context = state.task, state.context
+        self.network = self.context.wrap(state.model)
+        if state.config.compile:
+            self.network = torch.compile(self.network)  # type: ignore[assignment]
+        self._skipped = torch.zeros((), device=self.context.device)
 
-    def take(
-        self, batches: Sequence[TensorBatch], learning_rate: float, reduce: Callable[[Tensor], Tensor]
-    ) -> dict[str, Tensor]:
-        """Take one step, without waiting for the device.
-
-        Args:
-            batches: This process's.
-            learning_rate: Of this step.
-            reduce: Sum of a tensor (K,) over all processes.
+    def take(self, batches: Sequence[TensorBatch], learning_rate: float) -> dict[str, Tensor]:
+        """Take one step on this process's batches, without waiting for the device.
 
         Returns:
             This process's share of each loss, of their "total", and of "grad_norm".
@@ -65,7 +49,7 @@ class OptimizerStep:
             group["lr"] = learning_rate
         state.optimizer.zero_grad(set_to_none=True)
         try:
-            values = self.backward(batches, reduce)
+            values = self.backward(batches)
         except torch.OutOfMemoryError:
             raise TrainingError(
                 f"{self.context.device} is out of memory. {self.task.advice['memory']}"
@@ -75,13 +59,11 @@ class OptimizerStep:
         self._skip_unless_finite(norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        state.update_mean(self.ema_decay)
+        state.update_mean()
         state.progress.step += 1
         return {**values, "grad_norm": norm / self.context.size}
 
-    def backward(
-        self, batches: Sequence[TensorBatch], reduce: Callable[[Tensor], Tensor]
-    ) -> dict[str, Tensor]:
+    def backward(self, batches: Sequence[TensorBatch]) -> dict[str, Tensor]:
         """Add the gradients of a step; return this process's share of the losses.
 
         A loss is a mean over the frames, or voiced frames, of a batch. That of the
@@ -91,8 +73,8 @@ class OptimizerStep:
         task, context = self.task, self.context
         weights = [task.weights(batch) for batch in batches]
         names = list(weights[0])
-        sums = reduce(torch.stack([torch.stack([w[name] for name in names]) for w in weights]).sum(0))
-        totals = dict(zip(names, sums.clamp(min=1), strict=True))
+        sums = torch.stack([torch.stack([w[name] for name in names]) for w in weights]).sum(0)
+        totals = dict(zip(names, self.sync.all_reduce(sums).clamp(min=1), strict=True))
         values: dict[str, Tensor] = {}
         for number, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
             last = number == len(batches) - 1

@@ -27,14 +27,13 @@ class Precision:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.device = device
-        self.dtype = torch.float32
-        if config.fp16_run:
-            self.dtype = torch.float16 if config.half_type == "fp16" else torch.bfloat16
-        if device.type == "cpu" and self.dtype != torch.float32:
-            best = torch.bfloat16 if cpu_has_bf16() else torch.float32
-            if best != self.dtype:
-                logger.warning("%s is slow on this CPU; training in %s", _name(self.dtype), _name(best))
-            self.dtype = best
+        name = {"fp16": "float16", "bf16": "bfloat16"}[config.half_type] if config.fp16_run else "float32"
+        if device.type == "cpu" and name != "float32":
+            best = "bfloat16" if cpu_has_bf16() else "float32"
+            if best != name:
+                logger.warning("%s is slow on this CPU; training in %s", name, best)
+            name = best
+        self.name, self.dtype = name, getattr(torch, name)
 
     def autocast(self) -> AbstractContextManager:
         """Context of the forward pass."""
@@ -43,12 +42,3 @@ class Precision:
     def grad_scaler(self) -> torch.amp.GradScaler:
         """A scaler of the loss; it does nothing unless the format is fp16."""
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-
-    @property
-    def name(self) -> str:
-        """The format's short name: float32, bfloat16 or float16."""
-        return _name(self.dtype)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

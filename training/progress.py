@@ -33,10 +33,6 @@ class Progress:
     position: int = 0
     seconds: float = 0.0
 
-    def state(self) -> dict[str, float]:
-        """Values to save."""
-        return asdict(self)
-
 
 class CheckpointFolder:
     """The numbered checkpoints of one run: ``<prefix>_<step><suffix>``.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError
 from modules.config import TrainConfig
 from training.base_model import fit_speakers
+from training.data.batches import TensorBatch
 from training.distributed import DistributedContext
 from training.early_stopping import BestTracker
 from training.progress import BASE_STEP, CheckpointFolder, Progress, progress_of
@@ -22,27 +24,44 @@ from training.tasks.base import Task
 logger = logging.getLogger(__name__)
 
 
-@dataclass
 class TrainingState:
-    """What changes while a run trains.
+    """What changes while a run trains; saves itself and resumes.
+
+    Args:
+        task: The model.
+        config: Of the optimizer, the running mean and the checkpoints.
+        checkpoints: Where they lie.
+        scaler: Scales the loss of fp16 training.
+        context: The run's processes.
 
     Attributes:
-        model: What is trained.
-        mean_model: Running mean of its weights; None without ``train.ema_decay``.
-        optimizer: Of ``model``, one group of parameters.
-        scaler: Scales the loss of fp16 training.
+        mean_model: Running mean of the model's weights; None without ``train.ema_decay``.
         tracker: What validation found.
-        progress: Steps, epochs and time.
         fresh: The weights are random: no checkpoint or base model was loaded.
     """
 
-    model: nn.Module
-    mean_model: nn.Module | None
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    tracker: BestTracker
-    progress: Progress = field(default_factory=Progress)
-    fresh: bool = True
+    def __init__(
+        self,
+        task: Task,
+        config: TrainConfig,
+        checkpoints: CheckpointFolder,
+        scaler: torch.amp.GradScaler,
+        context: DistributedContext,
+    ) -> None:
+        self.task, self.config, self.checkpoints, self.context = task, config, checkpoints, context
+        self.model, self.scaler = task.model, scaler
+        self.mean_model = deepcopy(task.model).eval() if config.ema_decay else None
+        self.optimizer = torch.optim.AdamW(
+            task.model.parameters(),
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            fused=context.device.type in ("cpu", "cuda"),
+        )
+        self.tracker = BestTracker(checkpoints.folder / "metrics.csv", config.best_by, config.patience)
+        self.progress = Progress()
+        self.fresh = True
 
     @property
     def validated_model(self) -> nn.Module:
@@ -54,78 +73,55 @@ class TrainingState:
         """That of the last step."""
         return self.optimizer.param_groups[0]["lr"]
 
-    def reset_mean(self) -> None:
-        """Set the running mean to the weights as they are."""
+    def initialise(self, batch: TensorBatch) -> None:
+        """Set the weights of a fresh run that depend on data, alike in every process."""
+        self.task.initialise(batch)
+        self.context.broadcast(list(self.model.state_dict().values()))
         if self.mean_model is not None:
             self.mean_model.load_state_dict(self.model.state_dict())
+        self.fresh = False
 
-    def update_mean(self, decay: float) -> None:
-        """Move the running mean towards the weights; in the first steps with a smaller ``decay``."""
+    def update_mean(self) -> None:
+        """Move the running mean towards the weights; in the first steps by more than the decay says."""
         if self.mean_model is None:
             return
         step = self.progress.step
-        decay = min(decay, (1 + step) / (10 + step))
+        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             mean: list[Tensor] = [*self.mean_model.parameters()]
             torch._foreach_lerp_(mean, [*self.model.parameters()], 1 - decay)
-
-
-class Checkpointer:
-    """Writes the checkpoints of one run and resumes from them.
-
-    Args:
-        state: What is saved and restored.
-        task: Names the published entries of a checkpoint.
-        config: ``save_opt``, ``keep_ckpts``, ``force_save_interval`` and ``seed`` are read.
-        folder: Where the checkpoints lie.
-        context: The run's processes.
-    """
-
-    def __init__(
-        self,
-        state: TrainingState,
-        task: Task,
-        config: TrainConfig,
-        folder: CheckpointFolder,
-        context: DistributedContext,
-    ) -> None:
-        self.state, self.task, self.config, self.folder, self.context = state, task, config, folder, context
 
     def save(self) -> None:
         """Write the checkpoint of this step and drop old ones; nothing before the first step.
 
         Every process must call it: rank 0 writes the random state of all.
         """
-        state = self.state
+        config, step = self.config, self.progress.step
         rng_states = self.context.all_gather(rng_state(self.context.device))
-        step = state.progress.step
-        if step == BASE_STEP or state.fresh or not self.context.is_main:
+        if step == BASE_STEP or self.fresh or not self.context.is_main:
             return
         content = {
             **self._published(),
-            "progress": state.progress.state(),
-            "scaler": state.scaler.state_dict(),
+            "progress": asdict(self.progress),
+            "scaler": self.scaler.state_dict(),
             "rng": rng_states,
-            "verdict": state.tracker.state(),
+            "verdict": self.tracker.state(),
         }
-        if self.config.save_opt:
-            content["optimizer"] = state.optimizer.state_dict()
-        if state.mean_model is not None:
-            content["training_model"] = state.model.state_dict()
-        write_checkpoint(self.folder.path(step), content)
-        self.folder.prune(self.config.keep_ckpts, step, self.config.force_save_interval)
+        if config.save_opt:
+            content["optimizer"] = self.optimizer.state_dict()
+        if self.mean_model is not None:
+            content["training_model"] = self.model.state_dict()
+        write_checkpoint(self.checkpoints.path(step), content)
+        self.checkpoints.prune(config.keep_ckpts, step, config.force_save_interval)
 
     def save_best(self) -> None:
         """Write the best checkpoint: for conversion, no run resumes from it."""
-        write_checkpoint(self.folder.best, {**self._published(), "step": self.state.progress.step})
+        write_checkpoint(self.checkpoints.best, {**self._published(), "step": self.progress.step})
 
     def _published(self) -> dict[str, Any]:
         """Entries of a published checkpoint, without the optimizer."""
-        progress = self.state.progress
-        return {
-            "model": self.state.validated_model.state_dict(),
-            **self.task.entries(progress.step, progress.epoch),
-        }
+        entries = self.task.entries(self.progress.step, self.progress.epoch)
+        return {"model": self.validated_model.state_dict(), **entries}
 
     def resume(self, base: Path | None = None) -> None:
         """Load the newest checkpoint of the run, else the base model, else nothing.
@@ -137,8 +133,8 @@ class Checkpointer:
             CheckpointError: The file does not fit, or none of the run's checkpoints can be read.
         """
         torch.manual_seed(self.config.seed + self.context.rank)  # dropout differs between processes
-        found = self.folder.newest()
-        if found is not None and found[0] != self.folder.path(BASE_STEP):
+        found = self.checkpoints.newest()
+        if found is not None and found[0] != self.checkpoints.path(BASE_STEP):
             self._load_run(*found)
         elif base is not None:
             self._load_base(base, read_checkpoint(base))
@@ -146,9 +142,7 @@ class Checkpointer:
             self._load_base(*found)
 
     def _load_base(self, path: Path, content: dict[str, Any]) -> None:
-        model, averaged, new = fit_speakers(
-            self.state.model, _model_entry(path, content), self.task.speaker_tables
-        )
+        model, averaged, new = fit_speakers(self.model, _model_entry(path, content), self.task.speaker_tables)
         self._load_weights(path, model, model)
         if self.context.is_main:
             parts = [f"{' and '.join(averaged)} from the average of its speakers"] if averaged else []
@@ -156,14 +150,14 @@ class Checkpointer:
             logger.info("starting from the base model %s", "; ".join([str(path), *parts]))
 
     def _load_run(self, path: Path, content: dict[str, Any]) -> None:
-        state, context = self.state, self.context
+        context = self.context
         model = _model_entry(path, content)
         self._load_weights(path, content.get("training_model", model), model)
-        state.progress = progress_of(path, content)
-        state.tracker.resume(content.get("verdict"), state.progress.step)
-        resume_optimizer(state.optimizer, content.get("optimizer"), path)
+        self.progress = progress_of(path, content)
+        self.tracker.resume(content.get("verdict"), self.progress.step)
+        resume_optimizer(self.optimizer, content.get("optimizer"), path)
         if content.get("scaler"):
-            state.scaler.load_state_dict(content["scaler"])
+            self.scaler.load_state_dict(content["scaler"])
         states = content.get("rng")
         states = [states] if isinstance(states, dict) else states  # of an earlier version
         if states and len(states) == context.size:
@@ -177,10 +171,10 @@ class Checkpointer:
 
     def _load_weights(self, path: Path, trained: dict[str, Tensor], mean: dict[str, Tensor]) -> None:
         advice = f"Use the {self.task.config_name} saved beside the checkpoint."
-        load_weights(self.state.model, trained, path, advice)
-        if self.state.mean_model is not None:
-            load_weights(self.state.mean_model, mean, path, advice)
-        self.state.fresh = False
+        load_weights(self.model, trained, path, advice)
+        if self.mean_model is not None:
+            load_weights(self.mean_model, mean, path, advice)
+        self.fresh = False
 
 
 def _model_entry(path: Path, content: dict[str, Any]) -> dict[str, Tensor]:

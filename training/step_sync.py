@@ -6,6 +6,7 @@ step is read at the next one, when it has arrived anyway, so nothing waits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -29,20 +30,29 @@ class Signals(NamedTuple):
 
 
 class StepSync:
-    """Adds up tensors over all processes and exchanges :class:`Signals` with them."""
+    """Adds up tensors over all processes and exchanges :class:`Signals` with them.
 
-    def __init__(self, context: DistributedContext) -> None:
-        self.context = context
+    Args:
+        context: The run's processes.
+        own: Gives this process's signals.
+    """
+
+    def __init__(self, context: DistributedContext, own: Callable[[], Signals]) -> None:
+        self.context, self.own = context, own
         self._signals = Signals()
         self._message: Tensor | None = None
         self._ready: torch.cuda.Event | None = None
 
-    def all_reduce(self, sums: Tensor, own: Signals) -> Tensor:
+    def all_reduce(self, sums: Tensor) -> Tensor:
         """Sum of ``sums`` (K,) over all processes; sends this process's signals along."""
         if self.context.size == 1:
             return sums
-        self._read()
-        main = self.context.is_main
+        if self._message is not None:
+            if self._ready is not None:
+                self._ready.synchronize()
+            stop, finished, time = self._message.tolist()
+            self._signals = Signals(stop > 0, finished > 0, time)
+        own, main = self.own(), self.context.is_main
         mine = sums.new_tensor([float(own.stop), float(own.finished and main), own.time if main else 0.0])
         message = self.context.all_reduce(torch.cat([sums, mine]))
         self._message = message[-3:].to("cpu", non_blocking=True)
@@ -51,14 +61,6 @@ class StepSync:
             self._ready.record()
         return message[:-3]
 
-    def agreed(self, own: Signals) -> Signals:
+    def agreed(self) -> Signals:
         """Signals that every process acts on: those of the step before; a single process's are its own."""
-        return own if self.context.size == 1 else self._signals
-
-    def _read(self) -> None:
-        if self._message is None:
-            return
-        if self._ready is not None:
-            self._ready.synchronize()
-        stop, finished, time = self._message.tolist()
-        self._signals = Signals(stop > 0, finished > 0, time)
+        return self.own() if self.context.size == 1 else self._signals

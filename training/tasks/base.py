@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from training.data.batches import collate
-from training.data.sampler import Item
 from training.tasks.preview import ValidationPreview
 from training.tensorboard import TensorBoardLogger
-
-
-class TrainingSet(Protocol):
-    """Items by epoch and number, which determine everything random in them.
-
-    Attributes:
-        lengths: Frames of each item: those of one batch should be similar.
-    """
-
-    @property
-    def lengths(self) -> Sequence[int]: ...  # noqa: D102
-    def __len__(self) -> int: ...
-    def __getitem__(self, item: Item) -> Any: ...
 
 
 class Task(ABC):
@@ -37,7 +23,7 @@ class Task(ABC):
             becomes NaN, "nan", in terms of the task's configuration.
         speaker_tables: Tensors with a row per speaker; those of a base model
             may be missing or of another shape.
-        training_set: The training data.
+        training_set: Items by (epoch, number), and their ``lengths`` in frames.
         model: Built with ``train.seed``, on its device.
         preview: Renders validation clips.
         coefficients: Weight of each loss in the total.
@@ -48,17 +34,12 @@ class Task(ABC):
     config_name: str
     advice: Mapping[str, str]
     speaker_tables: tuple[str, ...]
-    training_set: TrainingSet
+    training_set: Any
     model: nn.Module
     preview: ValidationPreview | None = None
     coefficients: Mapping[str, float]
     d_model: int = 1
     collate = staticmethod(collate)
-
-    def prepare(self) -> None:
-        """Load what validation needs, so that a wrong file is found before the first step."""
-        if self.preview is not None:
-            self.preview.load()
 
     def initialise(self, batch: Any) -> None:  # noqa: B027 - most models need nothing
         """Set weights that depend on data, before the first step of a fresh run."""

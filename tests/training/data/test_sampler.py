@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from modules.common.errors import ConfigError
-from training.data.sampler import BatchShape, EpochBatches
+from training.data.sampler import EpochBatches
 
 LENGTHS = np.random.default_rng(0).integers(20, 512, 1000)
 
 
-def epochs(n_items=1000, seed=3, bucket=True, **shape):
-    return EpochBatches(LENGTHS[:n_items], BatchShape(**{"batch_size": 6, **shape}), seed, bucket)
+def epochs(n_items=1000, seed=3, **changes):
+    return EpochBatches(LENGTHS[:n_items], batch_size=6, seed=seed, **changes)
 
 
 @pytest.mark.parametrize("n_items", [4, 5, 7, 23, 24, 25, 100, 1000])

@@ -59,7 +59,7 @@ def gradients(run: Trainer) -> dict[str, Tensor]:
     """Gradients of the next step, before they are clipped."""
     run.state.model.train()
     run.state.optimizer.zero_grad(set_to_none=True)
-    run.optimizer_step.backward(next(run.batches()), run.reduce)
+    run.optimizer_step.backward(next(run.batches()))
     return {name: p.grad.clone() for name, p in run.state.model.named_parameters()}
 
 

@@ -20,11 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def find_base(name: str) -> Path:
-    """File of ``--base``.
-
-    Args:
-        name: A path, or "starter": the one in the repository, for ``--tiny``
-            with the encoder ppg-starter.
+    """File of ``--base``: a path, or "starter", the one in the repository.
 
     Raises:
         ConfigError: It does not exist.
@@ -38,16 +34,10 @@ def find_base(name: str) -> Path:
 def find_fitting_base(
     module: nn.Module, encoder: str, tables: Collection[str], speaks: bool = True
 ) -> Path | None:
-    """The file that ``--base auto`` means: the starter base model, where it fits.
+    """The file that ``--base auto`` means: the starter base model, whose weights ``module`` gets.
 
-    Args:
-        module: What is going to be trained; gets the weights of the base model.
-        encoder: Of its units. The starter base model is of no use for any but ppg-starter's.
-        tables: As of :func:`fit_speakers`.
-        speaks: Whether this process warns.
-
-    Returns:
-        The file. None with another encoder; and after a warning if it is missing or does not fit.
+    None with another encoder than ppg-starter; and, after a warning if this process
+    ``speaks``, if the file is missing or does not fit. ``tables``: see :func:`fit_speakers`.
     """
     if encoder != STARTER_ENCODER:
         return None

@@ -14,12 +14,7 @@ class Budget:
     All time between :meth:`start` and :meth:`tick` counts, whatever it was spent
     on, and so does that of earlier runs, which ``progress`` has.
 
-    Args:
-        config: ``max_steps`` and ``epochs``.
-        n_items: Items of an epoch.
-        n_steps: Steps of an epoch.
-        progress: How far the run has come.
-        max_minutes: 0: no limit.
+    ``n_items`` and ``n_steps`` are those of an epoch; 0 ``max_minutes`` are no limit.
     """
 
     def __init__(

@@ -39,19 +39,12 @@ class BestTracker:
 
     def state(self) -> dict[str, Any]:
         """What :meth:`resume` needs; saved with the run."""
-        return {
-            "best_by": self.best_by,
-            "best": self.best,
-            "best_step": self.best_step,
-            "since": self.since,
-        }
+        return {name: getattr(self, name) for name in ("best_by", "best", "best_step", "since")}
 
     def resume(self, state: Mapping[str, Any] | None, step: int) -> None:
-        """Go on from a checkpoint.
+        """Go on from the checkpoint of ``step``: later rows of the table are of steps that will be repeated.
 
-        Args:
-            state: What :meth:`state` returned when it was saved; of another metric, or None: no best yet.
-            step: Of the checkpoint; later rows of the table are of steps that will be repeated.
+        A ``state`` of another metric, or None, means no best yet.
         """
         if state and state.get("best_by") == self.best_by:
             self.best = state.get("best")
@@ -59,12 +52,9 @@ class BestTracker:
         self._rows = [row for row in _read(self.path) if int(row["step"]) <= step]
 
     def update(self, step: int, row: Mapping[str, float]) -> bool:
-        """Add the row of one validation; return whether it is the best so far.
+        """Add the row of one validation, values by column; return whether it is the best so far.
 
-        Args:
-            step: Optimizer steps done.
-            row: Values by column. The metric that counts may be missing (without
-                a vocoder there is no accuracy) or NaN.
+        The metric that counts may be missing (without a vocoder there is no accuracy) or NaN.
         """
         self._rows.append({"step": str(step), **{name: f"{value:.6g}" for name, value in row.items()}})
         self._write()

@@ -18,13 +18,7 @@ _MAX_GRAD_NORM = 5.0
 
 
 class OptimizerStep:
-    """Takes the steps of one run.
-
-    Args:
-        state: What a step changes.
-        precision: Number format of the forward pass.
-        sync: Adds up over the run's processes.
-    """
+    """Takes the steps of one run."""
 
     def __init__(self, state: TrainingState, precision: Precision, sync: StepSync) -> None:
         self.state, self.precision, self.sync = state, precision, sync

@@ -19,10 +19,6 @@ class Precision:
     Half precision is used where it is configured and fast: fp16 needs a GPU, and
     bf16 on a CPU needs AVX512-BF16 or AMX. Otherwise the next best format is
     used, with a warning.
-
-    Args:
-        config: ``fp16_run`` and ``half_type``.
-        device: Where the model is.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:

@@ -19,29 +19,16 @@ BASE_STEP = 0  # G_0.pth, or model_0.pt, is a base model: read, never written, n
 
 @dataclass
 class Progress:
-    """How far a run has come.
+    """How far a run has come."""
 
-    Attributes:
-        step: Optimizer steps done.
-        epoch: Index of the current epoch.
-        position: Items of the current epoch that were used.
-        seconds: Time the run has taken so far: loading, steps, validation, saving.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    position: int = 0
-    seconds: float = 0.0
+    step: int = 0  # optimizer steps done
+    epoch: int = 0  # index of the current one
+    position: int = 0  # items of the current epoch that were used
+    seconds: float = 0.0  # so far: loading, steps, validation, saving
 
 
 class CheckpointFolder:
-    """The numbered checkpoints of one run: ``<prefix>_<step><suffix>``.
-
-    Args:
-        folder: Where they are.
-        prefix: "G" for the Glow model, "model" for diffusion.
-        suffix: ".pth", or ".pt" for diffusion.
-    """
+    """The numbered checkpoints of one run: ``G_<step>.pth``, or ``model_<step>.pt`` of diffusion."""
 
     def __init__(self, folder: str | Path, prefix: str = "G", suffix: str = ".pth") -> None:
         self.folder = Path(folder)
@@ -89,11 +76,8 @@ class CheckpointFolder:
     def prune(self, keep: int, written: int, forced: int = 0) -> None:
         """Delete all but the ``keep`` newest (0: none). The base model always stays.
 
-        Args:
-            keep: Number of checkpoints.
-            written: The step that was just written. Later ones do not count:
-                they are damaged, or the run would have resumed from them.
-            forced: Multiples of it stay as well, and do not count; 0: none.
+        Steps after ``written``, the last one, do not count: they are damaged, or the run
+        would have resumed from them. Neither do multiples of ``forced``, unless it is 0; they stay.
         """
         own = [step for step in self.steps() if BASE_STEP < step <= written]
         own = [step for step in own if not forced or step % forced]

@@ -27,13 +27,6 @@ logger = logging.getLogger(__name__)
 class TrainingState:
     """What changes while a run trains; saves itself and resumes.
 
-    Args:
-        task: The model.
-        config: Of the optimizer, the running mean and the checkpoints.
-        checkpoints: Where they lie.
-        scaler: Scales the loss of fp16 training.
-        context: The run's processes.
-
     Attributes:
         mean_model: Running mean of the model's weights; None without ``train.ema_decay``.
         tracker: What validation found.
@@ -124,10 +117,7 @@ class TrainingState:
         return {"model": self.validated_model.state_dict(), **entries}
 
     def resume(self, base: Path | None = None) -> None:
-        """Load the newest checkpoint of the run, else the base model, else nothing.
-
-        Args:
-            base: Base model; None: the one in the folder, if there is one.
+        """Load the newest checkpoint of the run, else ``base`` or the folder's own base model, else nothing.
 
         Raises:
             CheckpointError: The file does not fit, or none of the run's checkpoints can be read.

@@ -16,26 +16,15 @@ from training.distributed import DistributedContext
 
 
 class Signals(NamedTuple):
-    """What a run's end depends on, beside the number of steps.
+    """What a run's end depends on, beside the number of steps."""
 
-    Attributes:
-        stop: A process was asked to stop (Ctrl-C).
-        finished: Rank 0 validates, and its patience is used up.
-        time: Fraction of the time that is used, by the clock of rank 0.
-    """
-
-    stop: bool = False
-    finished: bool = False
-    time: float = 0.0
+    stop: bool = False  # a process was asked to stop (Ctrl-C)
+    finished: bool = False  # rank 0 validates, and its patience is used up
+    time: float = 0.0  # fraction of the time that is used, by the clock of rank 0
 
 
 class StepSync:
-    """Adds up tensors over all processes and exchanges :class:`Signals` with them.
-
-    Args:
-        context: The run's processes.
-        own: Gives this process's signals.
-    """
+    """Adds up tensors over all processes, and exchanges with them the :class:`Signals` that ``own`` gives."""
 
     def __init__(self, context: DistributedContext, own: Callable[[], Signals]) -> None:
         self.context, self.own = context, own

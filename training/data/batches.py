@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from modules.common.errors import FeatureError
 from modules.dataset import features
 
 VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length
@@ -51,15 +52,21 @@ def collate(items: list[B]) -> B:
     return replace(items[0], **fields)
 
 
-def load_unit_variants(wav: Path, perturbed: bool) -> Tensor:
+def load_unit_variants(wav: Path, perturbed: bool, ssl_dim: int, advice: str) -> Tensor:
     """Units (1 + K, D, U) of a clip, and of its K copies in other voices if there are any.
 
     Copies are made for encoders whose units depend on the singer as well as on
     the words: a model that is trained on them learns to ignore the singer.
+
+    Raises:
+        FeatureError: D is not ``ssl_dim``; ends with ``advice``. Or a file is missing or broken.
     """
     units = features.load_units(wav).unsqueeze(0)
     if perturbed and features.feature_path(wav, "perturbed_units").exists():
         units = torch.cat([units, features.load_perturbed_units(wav)])
+    if units.shape[1] != ssl_dim:
+        found = f"{wav}: its units have {units.shape[1]} channels"
+        raise FeatureError(f"{found}, the model needs {ssl_dim}{advice}")
     return units
 
 

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from modules.common.errors import FeatureError
 from modules.config import Config
 from modules.dataset import features
 from modules.dsp.align import align_units
@@ -41,27 +40,16 @@ _LN_FLOOR = math.log(FLOOR)
 
 @dataclass(frozen=True)
 class GlowBatch(TensorBatch):
-    """Clips, padded with zeros to the longest.
+    """Clips, padded with zeros to the longest."""
 
-    Attributes:
-        units: (B, D, N), stretched to mel frames.
-        f0: (B, N) Hz, filled through unvoiced frames.
-        uv: (B, N), 1 = voiced.
-        mel: (B, M, N) natural log.
-        volume: (B, N) RMS, or None when the model does not use it.
-        lengths: (B,) frames.
-        speaker_id: (B,).
-        f0_factor: (B,) spread of the normalised log-F0 that the F0 predictor sees.
-    """
-
-    units: Tensor
-    f0: Tensor
-    uv: Tensor
-    mel: Tensor
-    volume: Tensor | None
-    lengths: Tensor
-    speaker_id: Tensor
-    f0_factor: Tensor
+    units: Tensor  # (B, D, N), stretched to mel frames
+    f0: Tensor  # (B, N), Hz, filled through unvoiced frames
+    uv: Tensor  # (B, N), 1 = voiced
+    mel: Tensor  # (B, M, N), natural log
+    volume: Tensor | None  # (B, N), RMS; None when the model does not use it
+    lengths: Tensor  # (B,), frames
+    speaker_id: Tensor  # (B,)
+    f0_factor: Tensor  # (B,), spread of the normalised log F0 that the F0 predictor sees
 
     def model_inputs(self) -> dict[str, Any]:
         """Arguments of ``GlowSVC.forward``."""
@@ -113,29 +101,28 @@ class GlowDataset(Dataset[GlowBatch]):
 
     def __getitem__(self, item: Item) -> GlowBatch:
         """Item (epoch, number) as a batch of one."""
+        data, train = self.config.data, self.config.train
         epoch, number = item
         index = self._items[number]
         clip = self._clip(index)
-        rng = np.random.default_rng((self.config.train.seed, epoch, number))
+        rng = np.random.default_rng((train.seed, epoch, number))
         units, volume, mel = clip.units[0], clip.volume, clip.mel
         start, stop = 0, mel.shape[-1]
         if self.augment:
-            units = clip.units[sample_unit_variant(len(clip.units), self.config.train.perturb_ratio, rng)]
+            units = clip.units[sample_unit_variant(len(clip.units), train.perturb_ratio, rng)]
             start = int(rng.integers(0, max(1, stop - self._window + 1)))
             stop = min(stop, start + self._window)
         else:
-            data = self.config.data
             stop = min(stop, round(VALIDATION_SECONDS * data.sampling_rate / data.hop_length))
-        mode = self.config.data.unit_interpolate_mode
-        units = align_units(units, mel.shape[-1], mode, start, stop)
+        units = align_units(units, mel.shape[-1], data.unit_interpolate_mode, start, stop)
         mel = mel[:, start:stop]
-        if self.augment and self.config.train.vol_aug:
+        if self.augment and train.vol_aug:
             gain = 10.0 ** rng.uniform(-1.0, 0.0)
             mel = (mel + math.log(gain)).clamp(min=_LN_FLOOR)
             volume = None if volume is None else volume * gain
         if self.augment:
-            mel = add_noise(mel, self.config.train.mel_noise, rng)
-            units = add_noise(units, self.config.train.unit_noise, rng)
+            mel = add_noise(mel, train.mel_noise, rng)
+            units = add_noise(units, train.unit_noise, rng)
         return GlowBatch(
             units=units.unsqueeze(0),
             f0=clip.f0[start:stop].unsqueeze(0),
@@ -150,19 +137,11 @@ class GlowDataset(Dataset[GlowBatch]):
     def _clip(self, index: int) -> _GlowClip:
         if index in self._memory:
             return self._memory[index]
-        clip = self._read(index)
+        wav, model = self.clips[index], self.config.model
+        units = load_unit_variants(wav, self.augment, model.ssl_dim, "; run preprocess_hubert_f0.py again")
+        f0, uv = features.load_f0(wav)
+        volume = features.load_volume(wav) if model.vol_embedding else None
+        clip = _GlowClip(units=units, f0=f0, uv=uv, mel=features.load_mel(wav), volume=volume)
         if self.config.train.all_in_mem:
             self._memory[index] = clip
         return clip
-
-    def _read(self, index: int) -> _GlowClip:
-        wav, model = self.clips[index], self.config.model
-        units = load_unit_variants(wav, self.augment)
-        if units.shape[1] != model.ssl_dim:
-            raise FeatureError(
-                f"{wav}: its units have {units.shape[1]} channels, the model needs {model.ssl_dim}; "
-                "run preprocess_hubert_f0.py again"
-            )
-        f0, uv = features.load_f0(wav)
-        volume = features.load_volume(wav) if model.vol_embedding else None
-        return _GlowClip(units=units, f0=f0, uv=uv, mel=features.load_mel(wav), volume=volume)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -38,24 +39,14 @@ _NAMED = 5  # clips that are too short
 
 @dataclass(frozen=True)
 class DiffusionBatch(TensorBatch):
-    """Windows of one length.
+    """Windows of one length."""
 
-    Attributes:
-        units: (B, D, N), stretched to mel frames.
-        f0: (B, N) Hz, filled through unvoiced frames.
-        volume: (B, N) RMS.
-        speaker: (B,) ids.
-        aug_shift: (B,) semitones that mel and F0 are shifted by; None for a
-            model without this input.
-        mel: (B, M, N), natural log.
-    """
-
-    units: Tensor
-    f0: Tensor
-    volume: Tensor
-    speaker: Tensor
-    aug_shift: Tensor | None
-    mel: Tensor
+    units: Tensor  # (B, D, N), stretched to mel frames
+    f0: Tensor  # (B, N), Hz, filled through unvoiced frames
+    volume: Tensor  # (B, N), RMS
+    speaker: Tensor  # (B,), ids
+    aug_shift: Tensor | None  # (B,), semitones that mel and F0 are shifted by; None without this input
+    mel: Tensor  # (B, M, N), natural log
 
     def model_inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor]:
         """Arguments of ``Unit2Mel.forward``."""
@@ -64,11 +55,9 @@ class DiffusionBatch(TensorBatch):
 
 @dataclass(frozen=True)
 class _MelVersion:
-    """A mel, its volume, and its shift from the recording in semitones."""
-
     mel: Tensor  # (M, N)
     volume: Tensor  # (N,)
-    shift: float
+    shift: float  # from the recording, semitones
 
 
 @dataclass(frozen=True)
@@ -77,17 +66,12 @@ class _DiffusionClip:
     f0: Tensor  # (N,), as sung
     versions: tuple[_MelVersion, ...]  # as recorded, pitch-augmented if there is such a pair
 
-    def kept(self, device: torch.device, half: bool) -> _DiffusionClip:
-        """The clip on ``device``; units and mels, nearly all of it, in half precision if ``half``."""
-        dtype = torch.float16 if half else torch.float32
-        return _DiffusionClip(
-            units=self.units.to(device, dtype),
-            f0=self.f0.to(device),
-            versions=tuple(
-                replace(version, mel=version.mel.to(device, dtype), volume=version.volume.to(device))
-                for version in self.versions
-            ),
-        )
+    def to(self, device: torch.device, dtype: torch.dtype) -> _DiffusionClip:
+        """The clip on ``device``; units and mels, nearly all of it, as ``dtype``."""
+        versions = [
+            replace(v, mel=v.mel.to(device, dtype), volume=v.volume.to(device)) for v in self.versions
+        ]
+        return _DiffusionClip(self.units.to(device, dtype), self.f0.to(device), tuple(versions))
 
 
 class DiffusionDataset(Dataset[DiffusionBatch]):
@@ -134,8 +118,8 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         self.lengths = [min(frames[i], self._window) for i in self._items]
         self._memory: list[_DiffusionClip] | None = None
         if cache is not None:
-            half = config.train.cache_fp16
-            self._memory = [self._read(clip).kept(cache, half) for clip in clips]
+            dtype = torch.float16 if config.train.cache_fp16 else torch.float32
+            self._memory = [self._read(clip).to(cache, dtype) for clip in clips]
 
     def __len__(self) -> int:
         return len(self._items)
@@ -169,32 +153,27 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         )
 
     def _long_enough(self, clips: list[Path], frames: list[int]) -> tuple[list[Path], list[int]]:
-        kept = [(clip, n) for clip, n in zip(clips, frames, strict=True) if n >= self._window]
-        short = [str(clip) for clip, n in zip(clips, frames, strict=True) if n < self._window]
-        seconds = self.config.data.duration
-        if not kept:
-            hop, rate = self.config.data.hop_length, self.config.data.sampling_rate
+        data, long = self.config.data, [n >= self._window for n in frames]
+        if not any(long):
+            longest = max(frames) * data.hop_length / data.sampling_rate
             raise FeatureError(
-                f"all {len(clips)} training clips are shorter than data.duration, {seconds:g} s; lower it "
-                f"below {max(frames) * hop / rate:.2f}, the longest, or use longer clips"
+                f"all {len(clips)} training clips are shorter than data.duration, {data.duration:g} s; lower "
+                f"it below {longest:.2f}, the longest, or use longer clips"
             )
+        short = [str(clip) for clip, is_long in zip(clips, long, strict=True) if not is_long]
         if short:
             more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
             logger.warning(
                 "%d of %d training clips are shorter than data.duration, %g s, and left out: %s%s",
-                *(len(short), len(clips), seconds, ", ".join(short[:_NAMED]), more),
+                *(len(short), len(clips), data.duration, ", ".join(short[:_NAMED]), more),
             )
-        return [clip for clip, _ in kept], [n for _, n in kept]
+        return list(compress(clips, long)), list(compress(frames, long))
 
     def _read(self, wav: Path) -> _DiffusionClip:
         data, model = self.config.data, self.config.model
-        units, mel = load_unit_variants(wav, self.augment), features.load_mel(wav)
-        if units.shape[1] != data.ssl_dim:
-            raise FeatureError(
-                f"{wav}: its units have {units.shape[1]} channels, the model needs {data.ssl_dim} "
-                "(data.encoder_out_channels); run preprocess_flist_config.py and "
-                "preprocess_hubert_f0.py --use_diff again"
-            )
+        advice = " (data.encoder_out_channels); run preprocess_flist_config.py and preprocess_hubert_f0.py "
+        units = load_unit_variants(wav, self.augment, data.ssl_dim, advice + "--use_diff again")
+        mel = features.load_mel(wav)
         if len(mel) != data.n_mels:
             raise FeatureError(f"{wav}: its mel has {len(mel)} bins, the model needs {data.n_mels}")
         versions = [_MelVersion(mel, features.load_volume(wav), 0.0)]

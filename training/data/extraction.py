@@ -38,19 +38,12 @@ BATCH_SECONDS = 60.0  # of clips whose units are computed together: about 1 GB
 
 @dataclass(frozen=True)
 class ExtractionJob:
-    """One clip and its missing features.
-
-    Attributes:
-        wav: The clip.
-        wanted: All features that it should have, see modules/dataset/feature_record.py.
-        missing: Those to compute now.
-        seed: Of augmentation; independent of where the data set is.
-    """
+    """One clip and its missing features."""
 
     wav: Path
-    wanted: Recipe
-    missing: frozenset[str]
-    seed: int
+    wanted: Recipe  # all features that it should have
+    missing: frozenset[str]  # those to compute now
+    seed: int  # of augmentation; independent of where the data set is
 
 
 def in_batches(jobs: Sequence[ExtractionJob], sampling_rate: int) -> list[list[ExtractionJob]]:
@@ -68,14 +61,7 @@ def in_batches(jobs: Sequence[ExtractionJob], sampling_rate: int) -> list[list[E
 
 
 class Extractor:
-    """Computes and stores features; each process builds one.
-
-    Args:
-        data: Analysis settings.
-        encoder: Name of the speech encoder.
-        f0_predictor: Name of the F0 predictor.
-        device: Where the networks run.
-    """
+    """Computes and stores features; each process builds one."""
 
     def __init__(self, data: DataConfig, encoder: str, f0_predictor: str, device: str) -> None:
         self.data = data
@@ -105,7 +91,7 @@ class Extractor:
         all_units = self.encoder.encode_batch([speech for _, speech in waiting.values()])
         for (number, (record, _)), units in zip(waiting.items(), all_units, strict=True):
             with self._recording_failure(jobs[number], reasons, number):
-                self._store(jobs[number], record, "units", values=[units.cpu().unsqueeze(0)])
+                self._store(jobs[number], record, units=units.cpu().unsqueeze(0))
         return reasons
 
     @contextmanager
@@ -120,20 +106,16 @@ class Extractor:
             with suppress(OSError):  # then training reports missing features instead of the reason
                 FeatureRecord(audio=identify(job.wav), failed=reasons[number]).save(job.wav)
 
-    def _read(self, wav: Path) -> np.ndarray:
-        audio, rate = read_audio(wav)
-        if rate != self.data.sampling_rate:
-            raise AudioError(f"{wav} has {rate} Hz, not {self.data.sampling_rate}; run resample.py first")
-        return audio
-
     def _begin(self, job: ExtractionJob) -> tuple[FeatureRecord, np.ndarray]:
         """Clip (T,) and its record, without the features that are about to be computed."""
-        audio = self._read(job.wav)
+        audio, rate = read_audio(job.wav)
+        if rate != self.data.sampling_rate:
+            raise AudioError(f"{job.wav} has {rate} Hz, not {self.data.sampling_rate}; run resample.py first")
         record = FeatureRecord.load(job.wav)
         if not record.describes(job.wav):
             record = FeatureRecord()
         record.audio = identify(job.wav)
-        record.clip = record.clip or measure(audio, self.data.sampling_rate)
+        record.clip = record.clip or measure(audio, rate)
         record.n_frames = max(1, len(audio) // self.data.hop_length)
         record.wanted, record.failed = sorted(job.wanted), ""
         for kind in job.missing:
@@ -144,12 +126,10 @@ class Extractor:
         record.save(job.wav)
         return record, audio
 
-    def _store(
-        self, job: ExtractionJob, record: FeatureRecord, *kinds: str, values: Sequence[Tensor | np.ndarray]
-    ) -> None:
-        for kind, value in zip(kinds, values, strict=True):
-            save_feature(job.wav, kind, value)
-        for kind in kinds:
+    def _store(self, job: ExtractionJob, record: FeatureRecord, **features: Tensor | np.ndarray) -> None:
+        for kind, values in features.items():
+            save_feature(job.wav, kind, values)
+        for kind in features:
             record.finish(job.wav, kind, job.wanted[kind])
 
     def _make(self, job: ExtractionJob, record: FeatureRecord, audio: np.ndarray) -> None:
@@ -158,15 +138,15 @@ class Extractor:
         with torch.inference_mode():
             if "mel" in job.missing:
                 mel = self.mel(torch.from_numpy(audio).unsqueeze(0))[0]
-                store("mel", values=[mel.T.contiguous()])
+                store(mel=mel.T.contiguous())
             if "f0" in job.missing:
-                store("f0", values=[np.stack(self.predictor.predict(audio, record.n_frames))])
+                store(f0=np.stack(self.predictor.predict(audio, record.n_frames)))
             if "volume" in job.missing:
-                store("volume", values=[self._volume(audio, record.n_frames)])
+                store(volume=self._volume(audio, record.n_frames))
             if "perturbed_units" in job.missing:
-                store("perturbed_units", values=[self._perturbed_units(audio, job.seed)])
+                store(perturbed_units=self._perturbed_units(audio, job.seed))
             if "aug_mel" in job.missing:
-                store("aug_mel", "aug_volume", values=self._augmented(audio, job.seed, record.n_frames))
+                store(**self._augmented(audio, job.seed, record.n_frames))
 
     def _volume(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
         hop = self.data.hop_length
@@ -182,7 +162,7 @@ class Extractor:
         copies = perturb_voice(self._speech(audio), rate, self.n_perturbed, rng)
         return torch.stack(self.encoder.encode_batch([torch.from_numpy(copy) for copy in copies])).cpu()
 
-    def _augmented(self, audio: np.ndarray, seed: int, n_frames: int) -> list[np.ndarray]:
+    def _augmented(self, audio: np.ndarray, seed: int, n_frames: int) -> dict[str, np.ndarray]:
         """Mel, shifted in pitch, and volume of a louder or softer copy."""
         rng = np.random.default_rng((seed, 1))
         headroom = min(1.0, -math.log10(max(float(np.abs(audio).max()), 1e-5)))
@@ -191,4 +171,5 @@ class Extractor:
         louder = (audio * gain).astype(np.float32)
         mel = self.mel(torch.from_numpy(louder).unsqueeze(0), key_shift=key_shift)[0].T.numpy()
         pair_id = int.from_bytes(hashlib.blake2b(mel.tobytes(), digest_size=8).digest(), "little")
-        return [augmented(pair_id, key_shift, values) for values in (mel, self._volume(louder, n_frames))]
+        pair = {"aug_mel": mel, "aug_volume": self._volume(louder, n_frames)}
+        return {kind: augmented(pair_id, key_shift, values) for kind, values in pair.items()}

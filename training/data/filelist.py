@@ -38,18 +38,12 @@ def read_filelist(path: str | Path) -> list[Path]:
 def checked_clips(lists: Sequence[str], wanted: Recipe, advice: str, speaks: bool = True) -> list[list[Path]]:
     """Usable clips of each file list.
 
-    Those whose features could not be computed are left out, with a warning.
-
-    Args:
-        lists: Paths of the file lists.
-        wanted: Features that the clips must have, see modules/dataset/feature_record.py.
-        advice: What to do when some are missing.
-        speaks: Whether this process warns and shows its progress.
+    Those whose features could not be computed are left out, with a warning if this process ``speaks``.
 
     Raises:
         ConfigError: See :func:`read_filelist`.
-        FeatureError: A list has no usable clip, or features are missing or made
-            with other settings.
+        FeatureError: A list has no usable clip, or features are missing or made with
+            other settings; ``advice`` says what to do then.
     """
     chosen = [_usable(read_filelist(path), speaks) for path in lists]
     every = [clip for clips in chosen for clip in clips]

@@ -86,10 +86,7 @@ class EpochBatches:
     def rank_batches(self, rank: int, epoch: int, position: int) -> Iterator[list[Item]]:
         """Yield the batches of one process, epoch after epoch without end.
 
-        Args:
-            rank: Of the process.
-            epoch: The first.
-            position: Items of that epoch that all processes have used already.
+        ``position``: items of the first epoch that all processes have used already.
         """
         skip = position
         while True:

@@ -14,31 +14,19 @@ from training.tensorboard import TensorBoardLogger
 
 
 class Task(ABC):
-    """A model with its data, losses and validation.
+    """A model with its data, losses and validation."""
 
-    Attributes:
-        checkpoints: Prefix and suffix of its files: ("G", ".pth").
-        config_name: File name of the configuration beside them.
-        advice: What to do when memory runs out, "memory", and when the loss
-            becomes NaN, "nan", in terms of the task's configuration.
-        speaker_tables: Tensors with a row per speaker; those of a base model
-            may be missing or of another shape.
-        training_set: Items by (epoch, number), and their ``lengths`` in frames.
-        model: Built with ``train.seed``, on its device.
-        preview: Renders validation clips.
-        coefficients: Weight of each loss in the total.
-        d_model: Width that the noam schedule scales with.
-    """
-
-    checkpoints: tuple[str, str]
-    config_name: str
+    checkpoints: tuple[str, str]  # prefix and suffix of its files: ("G", ".pth")
+    config_name: str  # file name of the configuration beside them
+    # in terms of the configuration: what to do when memory runs out, "memory", and a loss becomes NaN, "nan"
     advice: Mapping[str, str]
+    # tensors with a row per speaker; those of a base model may be missing or of another shape
     speaker_tables: tuple[str, ...]
-    training_set: Any
-    model: nn.Module
-    preview: ValidationPreview | None = None
-    coefficients: Mapping[str, float]
-    d_model: int = 1
+    training_set: Any  # items by (epoch, number), and their ``lengths`` in frames
+    model: nn.Module  # built with ``train.seed``, on its device
+    preview: ValidationPreview | None = None  # renders validation clips
+    coefficients: Mapping[str, float]  # weight of each loss in the total
+    d_model: int = 1  # width that the noam schedule scales with
     collate = staticmethod(collate)
 
     def initialise(self, batch: Any) -> None:  # noqa: B027 - most models need nothing
@@ -58,12 +46,7 @@ class Task(ABC):
 
     @abstractmethod
     def validate(self, model: Any, tensorboard: TensorBoardLogger, step: int) -> dict[str, float]:
-        """Measure ``model`` on the validation clips and render some of them.
-
-        Args:
-            model: The model, or its running mean; in eval mode.
-            tensorboard: Where pictures and sounds go.
-            step: Optimizer steps done.
+        """Measure ``model``, which is in eval mode, on the validation clips and render some of them.
 
         Returns:
             Metrics by name (modules/common/metrics.py), "val_loss" among them.

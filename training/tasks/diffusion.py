@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffusion.compatibility import as_voice_config
 from diffusion.config import DiffusionConfig, DiffusionTrainConfig
 from diffusion.unit2mel import Unit2Mel
 from modules.common.errors import ConfigError
-from modules.config import Config, DataConfig, ModelConfig, TrainConfig
+from modules.config import TrainConfig
+from modules.config.shared import TrainingSection
 from modules.dataset import features
 from modules.dataset.feature_record import Recipe, recipe
 from training.data.diffusion_dataset import DiffusionBatch, DiffusionDataset
@@ -28,16 +31,10 @@ logger = logging.getLogger(__name__)
 _N_TIMES = 8  # at which the loss of a validation clip is taken
 _N_SAMPLES = 2  # validation clips that are sampled: that takes many evaluations
 _MAX_SAMPLE_FRAMES = 860  # 10 s of each
-_AUGMENTED = ("aug_mel", "aug_volume")
 
 
 def engine_config(train: DiffusionTrainConfig, device: torch.device) -> TrainConfig:
-    """The section "train" of diffusion.yaml as the training loop reads it.
-
-    Args:
-        train: The section.
-        device: Where the model is; workers cannot read clips that are kept on a GPU.
-    """
+    """The section "train" of diffusion.yaml as the training loop reads it, for a model on ``device``."""
     return TrainConfig(
         log_interval=train.interval_log,
         eval_interval=train.interval_val,
@@ -45,34 +42,24 @@ def engine_config(train: DiffusionTrainConfig, device: torch.device) -> TrainCon
         epochs=train.epochs,
         learning_rate=train.lr,
         scheduler="step",
-        decay_step=train.decay_step,
-        gamma=train.gamma,
         betas=(0.9, 0.999),  # of AdamW, as published
         eps=1e-8,
-        weight_decay=train.weight_decay,
         fp16_run=train.amp_dtype != "fp32",
         half_type="fp16" if train.amp_dtype == "fp32" else train.amp_dtype,
-        num_workers=0 if _cached_on_gpu(train, device) else train.num_workers,
-        **{
-            name: getattr(train, name)
-            for name in ("batch_size", "save_opt", "seed", "max_steps", "accumulate_steps", "ema_decay")
-        },
-        **{name: getattr(train, name) for name in ("keep_ckpts", "patience", "compile", "port")},
+        num_workers=0 if _cached_on_gpu(train, device) else train.num_workers,  # which cannot read a GPU
+        batch_size=train.batch_size,
+        save_opt=train.save_opt,
+        **{field.name: getattr(train, field.name) for field in fields(TrainingSection)},
     )
 
 
 def wanted_features(config: DiffusionConfig) -> Recipe:
     """The features that a clip needs, with those of their settings that diffusion.yaml has."""
-    data = config.data
-    of_glow = Config(
-        data=DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
-        model=ModelConfig(speech_encoder=data.speech_encoder, inter_channels=data.n_mels),
-    )
     known = {"version", "encoder", "sampling_rate", "hop_length", "n_mels"}
     return {
         kind: {name: value for name, value in settings.items() if name in known}
-        for kind, settings in recipe(of_glow, use_diff=True).items()
-        if config.model.use_pitch_aug or kind not in _AUGMENTED
+        for kind, settings in recipe(as_voice_config(config), use_diff=True).items()
+        if config.model.use_pitch_aug or not kind.startswith("aug_")
     }
 
 
@@ -82,12 +69,6 @@ def _cached_on_gpu(train: DiffusionTrainConfig, device: torch.device) -> bool:
 
 class DiffusionTask(Task):
     """Training of :class:`diffusion.unit2mel.Unit2Mel`.
-
-    Args:
-        config: The run's configuration.
-        training_clips: Wavs.
-        validation_clips: Wavs.
-        device: Where the model is.
 
     Raises:
         ConfigError: A clip's speaker or the vocoder is unknown, or the model
@@ -131,13 +112,8 @@ class DiffusionTask(Task):
             training_clips, config, augment=True, cache=cache if train.cache_all_data else None
         )
         self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
-        data = config.data
-        self.preview = ValidationPreview(
-            config.vocoder.type,
-            DataConfig(sampling_rate=data.sampling_rate, hop_length=data.hop_length, n_mels=data.n_mels),
-            device,
-            own_file(config.vocoder.type, config.vocoder.ckpt),
-        )
+        weights = own_file(config.vocoder.type, config.vocoder.ckpt)
+        self.preview = ValidationPreview(config.vocoder.type, as_voice_config(config).data, device, weights)
 
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
         """Entries of a published ``model_*.pt`` beside the model."""

@@ -24,14 +24,7 @@ _MAX_SAMPLE_FRAMES = 860  # 10 s of each
 
 
 class GlowTask(Task):
-    """Training of :class:`models.GlowSVC`.
-
-    Args:
-        config: The run's configuration.
-        training_clips: Wavs.
-        validation_clips: Wavs.
-        device: Where the model is.
-        scorer: Scores the sound of every ``train.score_every``-th validation.
+    """Training of :class:`models.GlowSVC`; ``scorer`` is for every ``train.score_every``-th validation.
 
     Raises:
         ConfigError: A clip's speaker, or the vocoder, is unknown.

@@ -31,11 +31,7 @@ logger = logging.getLogger(__name__)
 class ValidationPreview:
     """Renders validation clips with a vocoder; without its weights there is no audio.
 
-    Args:
-        vocoder: Its name.
-        data: Analysis settings.
-        device: Where it runs.
-        weights: Its file; None is the published one.
+    ``weights`` is its file; None is the published one.
 
     Raises:
         ConfigError: There is no such vocoder.

@@ -74,8 +74,7 @@ class GlowSVC(nn.Module):
     def embed_speaker(self, speaker: Tensor) -> tuple[Tensor, Tensor]:
         """Conditions of the flow (B, gin_channels, 1 or N) and of the encoder (B, C, 1 or N).
 
-        Args:
-            speaker: Ids, int64 (B,); or shares of each speaker, float (B, S), or (B, N, S) frame by frame.
+        ``speaker``: ids, int64 (B,); or shares of each speaker, float (B, S), or (B, N, S) frame by frame.
 
         Raises:
             ConfigError: The shares are not those of ``n_speakers`` speakers.
@@ -84,17 +83,10 @@ class GlowSVC(nn.Module):
         return embed_speakers(self.emb_g, speaker), embed_speakers(self.spk_emb, speaker)
 
     def embed(self, units: Tensor, uv: Tensor, speaker: Tensor, volume: Tensor | None) -> Tensor:
-        """Input of the encoder (B, C, N), not masked.
-
-        Args:
-            units: (B, D, N).
-            uv: (B, N), 1 where voiced.
-            speaker: (B, C, 1 or N), see :meth:`embed_speaker`.
-            volume: (B, N); ignored by a model without ``vol_embedding``.
+        """Input of the encoder (B, C, N), not masked; ``speaker`` is (B, C, 1 or N).
 
         Raises:
-            ConfigError: The units have another number of channels, or the
-                volume is missing.
+            ConfigError: The units have another number of channels, or the volume is missing.
         """
         if units.size(1) != self.config.ssl_dim:
             raise ConfigError(
@@ -122,20 +114,13 @@ class GlowSVC(nn.Module):
     ) -> GlowOutput:
         """Everything the losses need of a batch of recordings.
 
-        There is no check for NaN in ``f0``, which would make a GPU wait at every
-        step; it counts as unvoiced in the encoder, and reaches the F0 loss, if
-        there is one.
+        ``lengths`` (B,) are the frames of each. Behind them ``uv`` and the units must be 0, as
+        if the recording ended there; all else is ignored. ``mel`` is (B, M, N), natural log,
+        ``speaker_id`` (B,), int64, and ``f0_factor`` (B,) stretches the melody at the F0
+        decoder's input; the rest is as for :meth:`infer`.
 
-        Args:
-            units: (B, D, N), aligned to the mel's frames.
-            f0: (B, N), Hz, filled through unvoiced frames.
-            uv: (B, N), 1 where voiced, 0 past the end of an item.
-            mel: (B, M, N), natural log.
-            lengths: (B,), frames of each item. Behind them the units must be 0,
-                as if the recording ended there; all else is ignored.
-            speaker_id: (B,), int64.
-            volume: (B, N), for a model with ``vol_embedding``.
-            f0_factor: (B,), stretches the melody at the F0 decoder's input.
+        There is no check for NaN in ``f0``, which would make a GPU wait at every step; it
+        counts as unvoiced in the encoder, and reaches the F0 loss, if there is one.
 
         Raises:
             ConfigError: See :meth:`embed`.
@@ -174,10 +159,9 @@ class GlowSVC(nn.Module):
 
     @torch.no_grad()
     def initialise(self, *, mel: Tensor, lengths: Tensor, speaker_id: Tensor, **rest: Tensor | None) -> None:
-        """Set the flow's normalizations from a batch of real recordings, as :meth:`forward` takes it.
+        """Set the flow's normalizations from a batch of :meth:`forward`, before training from scratch.
 
-        For training from scratch, before the first step; the published project
-        has the code and never runs it.
+        The published project has the code and never runs it.
         """
         g, _ = self.embed_speaker(speaker_id)
         mel, mask = self._whole_groups(lengths, mel)
@@ -195,21 +179,19 @@ class GlowSVC(nn.Module):
         noise_scale: float = 0.4,
         predict_f0: bool = False,
         noise: Tensor | None = None,
-        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Convert.
 
         Args:
             units: (B, D, N), aligned to N frames.
-            f0: (B, N), Hz.
+            f0: (B, N), Hz, filled through unvoiced frames.
             uv: (B, N), 1 where voiced.
             speaker: Ids (B,), or shares (B, S) or (B, N, S); see :meth:`embed_speaker`.
             volume: (B, N), for a model with ``vol_embedding``.
             noise_scale: Factor on the deviation of the prior; 0 is its mean.
             predict_f0: Replace ``f0`` by that of the F0 decoder.
-            noise: (B, M, N), standard normal, instead of drawing it.
-            generator: Source of noise; None is a fresh one with the same seed
-                at each call, so the same input gives the same mel.
+            noise: (B, M, N), standard normal; None draws the same one at each call, on the CPU,
+                so the same input gives the same mel on every device.
 
         Returns:
             The mel (B, M, N), natural log, and F0 (B, N) in Hz.
@@ -223,10 +205,8 @@ class GlowSVC(nn.Module):
             raise FeatureError("the F0 holds NaN or infinity; use another F0 predictor")
         check_ids(speaker, self.config.n_speakers)
         if noise is None:
-            # drawn on the generator's device: a CPU and a GPU then convert alike
-            generator = generator or torch.Generator().manual_seed(0)
             shape = (len(units), self.config.inter_channels, units.size(2))
-            noise = torch.randn(shape, generator=generator, device=generator.device)
+            noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         return self.convert(units, f0, uv, speaker, volume, noise.to(units) * noise_scale, predict_f0)
 
     def convert(

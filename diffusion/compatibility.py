@@ -51,12 +51,9 @@ def check_encoder(voice: Config) -> None:
 
 
 def check_diffusion(diffusion: DiffusionConfig, voice: Config, source: str | Path) -> None:
-    """Refuse a diffusion model that has no speaker ids, or was made for other mels or units.
+    """Refuse a diffusion model, read from ``source``, without speaker ids or made for other mels or units.
 
-    Args:
-        diffusion: Configuration of the diffusion model.
-        voice: Configuration of the voice model; of the diffusion model itself if it works alone.
-        source: The file of ``diffusion``, for messages.
+    ``voice`` is its own configuration if it works alone.
 
     Raises:
         ConfigError: Names the first setting that differs, with both values.

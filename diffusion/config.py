@@ -137,12 +137,7 @@ class DiffusionTrainConfig(TrainingSection):
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig(ConfigFile):
-    """All of diffusion.yaml.
-
-    Attributes:
-        device: Where to run; empty: detected automatically.
-        spk: Speaker ids by name, from 0. (Diffusion-SVC counts from 1: take one off.)
-    """
+    """All of diffusion.yaml. Speaker ids count from 0; those of Diffusion-SVC from 1: take one off."""
 
     data: DiffusionDataConfig = field(default_factory=DiffusionDataConfig)
     model: DiffusionModelConfig = field(default_factory=DiffusionModelConfig)
@@ -150,7 +145,7 @@ class DiffusionConfig(ConfigFile):
     infer: InferConfig = field(default_factory=InferConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     train: DiffusionTrainConfig = field(default_factory=DiffusionTrainConfig)
-    device: str = ""
+    device: str = ""  # where to run; empty: detected automatically
 
     @property
     def n_speakers(self) -> int:

@@ -18,26 +18,17 @@ from torch import Tensor, nn
 from diffusion.config import DiffusionModelConfig
 from diffusion.denoiser import Denoiser
 from diffusion.samplers.base import Draw, Sampler
-from modules.common.errors import ConfigError, FeatureError
+from modules.common.errors import ConfigError
 
 MEL_MIN, MEL_MAX = -12.0, 2.0  # natural log; the published range
 Progress = Callable[[int, int], Any]  # evaluations done, and of how many
 
 
 class MelDecoder(nn.Module, ABC):
-    """A network evaluated on noised mels, and what its predictions mean.
+    """A network evaluated on noised mels, and what its predictions mean."""
 
-    Args:
-        config: Sizes.
-        n_mels: M.
-
-    Attributes:
-        network_name: Of the network among the model's tensors.
-        time_scale: Steps per unit of a sampler's time; the network's time is in steps.
-    """
-
-    network_name: str
-    time_scale = 1
+    network_name: str  # among the model's tensors
+    time_scale = 1  # steps per unit of a sampler's time; the network's time is in steps
     spec_min: Tensor
     spec_max: Tensor
 
@@ -66,7 +57,7 @@ class MelDecoder(nn.Module, ABC):
         return (x + 1) / 2 * (self.spec_max - self.spec_min) + self.spec_min
 
     @abstractmethod
-    def draw_times(self, count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    def draw_times(self, count: int, device: torch.device) -> Tensor:
         """Training times (count,), within the steps that are trained."""
 
     @abstractmethod
@@ -86,13 +77,7 @@ class MelDecoder(nn.Module, ABC):
         """A normalised mel (B, M, N), noised as it is ``k_step`` steps before the end."""
 
     def forward(
-        self,
-        condition: Tensor,
-        mel: Tensor,
-        *,
-        t: Tensor | None = None,
-        noise: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        self, condition: Tensor, mel: Tensor, *, t: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
         """Training loss, a scalar: the mean squared error of the prediction.
 
@@ -101,22 +86,19 @@ class MelDecoder(nn.Module, ABC):
             mel: (B, M, N), natural log.
             t: (B,), instead of drawing them: steps, int64, or in [0, 1] for rectified flow.
             noise: (B, M, N), standard normal, instead of drawing it.
-            generator: Source of both, on the mel's device; None is torch's own.
         """
         x = self.normalize(mel)
         if t is None:
-            t = self.draw_times(len(x), x.device, generator)
+            t = self.draw_times(len(x), x.device)
         if noise is None:
-            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            noise = torch.randn(x.shape, device=x.device, dtype=x.dtype)
         predicted = self.network(self.noised(x, t, noise), t * self.time_scale, condition)
         return F.mse_loss(predicted.float(), self.target(x, noise).float())
 
     def steps(self, k_step: int | None, shallow: bool) -> int:
-        """Steps to sample.
+        """Steps to sample: ``k_step``, or all that the model is trained for.
 
-        Args:
-            k_step: As the user chose; None is all that the model is trained for.
-            shallow: Whether there is a mel to start from.
+        ``shallow``: whether there is a mel to start from.
 
         Raises:
             ConfigError: The model cannot do that; names what it can.
@@ -159,15 +141,8 @@ class MelDecoder(nn.Module, ABC):
     ) -> Tensor:
         """Sample a mel (B, M, N), natural log; it is not clipped.
 
-        Args:
-            condition: (B, H, N).
-            method: One of ``diffusion.samplers.methods(config.type)``.
-            speedup: Steps of the schedule per step of the method.
-            noise: (B, M, N), standard normal: the start, or what ``mel`` is noised with.
-            draw: More noise, for a stochastic method.
-            mel: (B, M, N), natural log, to start from.
-            k_step: How many steps; see :meth:`steps`.
-            progress: Called after each evaluation.
+        ``condition`` is (B, H, N). ``noise`` is the start, or what ``mel`` is noised with; ``draw``
+        gives a stochastic method more. The rest is as for :meth:`diffusion.unit2mel.Unit2Mel.infer`.
 
         Raises:
             ConfigError: See :meth:`steps`; unknown method.
@@ -193,12 +168,3 @@ class MelDecoder(nn.Module, ABC):
             return predicted
 
         return self.denormalize(sampler.sample(predict, x, draw))
-
-
-def check_finite(**tracks: Tensor | None) -> None:
-    """Raise FeatureError naming the first of the tracks that holds NaN or infinity."""
-    for name, track in tracks.items():
-        if track is not None and not torch.isfinite(track).all():
-            raise FeatureError(
-                f"the {name} holds NaN or infinity: diffusion would spread it over the whole mel"
-            )

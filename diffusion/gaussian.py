@@ -43,11 +43,9 @@ def _tables(schedule: NoiseSchedule) -> dict[str, np.ndarray]:
 
 
 class GaussianDiffusion(MelDecoder):
-    """The published decoder: ``denoise_fn`` and the tables.
+    """The published decoder: ``denoise_fn``, the tables, and their schedule in float64.
 
-    Attributes:
-        schedule: In float64. It is computed, unless the file that was loaded
-            has another one.
+    It is computed, unless the file that was loaded has another one.
     """
 
     network_name = "denoise_fn"
@@ -73,9 +71,9 @@ class GaussianDiffusion(MelDecoder):
         same = np.allclose(betas, computed.betas, rtol=_SAME_SCHEDULE, atol=0)
         module.schedule = computed if same else NoiseSchedule(betas)
 
-    def draw_times(self, count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    def draw_times(self, count: int, device: torch.device) -> Tensor:
         """Whole steps below ``config.max_steps``, int64 (count,)."""
-        return torch.randint(self.config.max_steps, (count,), generator=generator, device=device)
+        return torch.randint(self.config.max_steps, (count,), device=device)
 
     def noised(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Normalised mels (B, M, N) with the noise of steps ``t`` (B,), int64."""

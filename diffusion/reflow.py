@@ -42,12 +42,12 @@ class ReFlow(MelDecoder):
         self.time_scale = config.timesteps
         self._register_range()
 
-    def draw_times(self, count: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    def draw_times(self, count: int, device: torch.device) -> Tensor:
         """Times in [0, 1] (count,), within the part of the path that is trained."""
         if self.config.t_distribution == "uniform":
-            u = torch.rand(count, generator=generator, device=device)
+            u = torch.rand(count, device=device)
         else:
-            u = torch.randn(count, generator=generator, device=device).sigmoid()
+            u = torch.randn(count, device=device).sigmoid()
         return 1 - (1 - u) * (self.config.max_steps / self.config.timesteps)
 
     def noised(self, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:

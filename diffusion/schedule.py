@@ -16,11 +16,7 @@ BETA_FIRST, BETA_LAST = 1e-4, 0.02
 
 
 class NoiseSchedule:
-    """Variances of the noise that each step adds, and what follows from them.
-
-    Args:
-        betas: (n_steps,), each in (0, 1).
-    """
+    """Variances ``betas`` (n_steps,), in (0, 1), of the noise that each step adds; what follows from them."""
 
     def __init__(self, betas: np.ndarray) -> None:
         self.betas = np.asarray(betas, np.float64)
@@ -60,8 +56,7 @@ class NoiseSchedule:
     def posterior(self, step: int) -> tuple[float, float, float]:
         """Step ``step`` - 1, given the clean mel and step ``step`` (Ho et al., 2020, eq. 7).
 
-        Returns:
-            Factor of the clean mel, factor of the noised one, deviation of the noise that is drawn.
+        The factors of both, clean mel first, and the deviation of the noise that is drawn.
         """
         now = self.alphas_cumprod[step]
         before = self.alphas_cumprod[step - 1] if step else 1.0
@@ -74,9 +69,7 @@ class NoiseSchedule:
 class StraightPath:
     """Schedule of rectified flow: the line from noise, t = 0, to mel, t = 1.
 
-    Args:
-        timesteps: Steps of the whole line.
-        k_step: The last ones, which are sampled: the start is at 1 - k_step / timesteps.
+    Of its ``timesteps`` the last ``k_step`` are sampled.
     """
 
     def __init__(self, timesteps: int, k_step: int) -> None:

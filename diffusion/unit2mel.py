@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.config import DiffusionConfig
-from diffusion.decoder import MelDecoder, Progress, check_finite
+from diffusion.decoder import MelDecoder, Progress
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.reflow import ReFlow
 from modules.checkpoint import load_weights, model_state
@@ -25,7 +25,7 @@ from modules.nn.speakers import check_ids, check_shares, embed_speakers
 
 _F0_SCALE = 700.0  # Hz; F0 is embedded as ln(1 + f0 / 700), a mel scale
 _SHIFT_SCALE = 5.0  # semitones; the widest shift of augmentation counts as 1
-_NETWORKS = {"Diffusion": "decoder.denoise_fn.", "ReFlow": "decoder.velocity_fn."}  # by model.type
+_DECODERS: dict[str, type[MelDecoder]] = {"Diffusion": GaussianDiffusion, "ReFlow": ReFlow}  # by model.type
 
 
 class Unit2Mel(nn.Module):
@@ -45,16 +45,13 @@ class Unit2Mel(nn.Module):
             self.spk_embed = nn.Linear(model.speaker_encoder_out_channels, hidden, bias=False)
         elif model.n_spk > 1:
             self.spk_embed = nn.Embedding(model.n_spk, hidden)
-        kind = GaussianDiffusion if model.type == "Diffusion" else ReFlow
-        self.decoder: MelDecoder = kind(model, config.data.n_mels)
+        self.decoder = _DECODERS[model.type](model, config.data.n_mels)
 
     def embed_speaker(self, speaker: Tensor) -> Tensor | None:
         """The speaker's part of the condition (B, H, 1 or N); None for a model of one speaker.
 
-        Args:
-            speaker: Ids from 0, int64 (B,); or shares of each speaker, float
-                (B, S), or (B, N, S) frame by frame. For a model with a speaker
-                encoder its embedding, float (B, E) or (B, N, E).
+        ``speaker``: ids from 0, int64 (B,); or shares of each speaker, float (B, S), or (B, N, S) frame
+        by frame. For a model with a speaker encoder its embedding, float (B, E) or (B, N, E).
 
         Raises:
             ConfigError: The shares are not those of ``n_spk`` speakers, or the
@@ -76,14 +73,9 @@ class Unit2Mel(nn.Module):
     def embed(
         self, units: Tensor, f0: Tensor, volume: Tensor, speaker: Tensor, aug_shift: Tensor | None = None
     ) -> Tensor:
-        """Condition (B, H, N) of the network.
+        """Condition (B, H, N) of the network; the inputs are those of :meth:`infer`.
 
-        Args:
-            units: (B, D, N), stretched to the mel's frames.
-            f0: (B, N), Hz.
-            volume: (B, N), root mean square.
-            speaker: See :meth:`embed_speaker`.
-            aug_shift: (B,), semitones that the mel was shifted by; None is 0.
+        ``aug_shift`` (B,) is by how many semitones the mel was shifted; None is 0.
 
         Raises:
             ConfigError: The units have another number of channels; a shift for
@@ -96,11 +88,8 @@ class Unit2Mel(nn.Module):
                 f"(data.encoder {data.speech_encoder!r}): use the encoder that it was trained with"
             )
         x = self.unit_embed(units.transpose(1, 2))
-        x = (
-            x
-            + self.f0_embed(torch.log1p(f0 / _F0_SCALE).unsqueeze(2))
-            + self.volume_embed(volume.unsqueeze(2))
-        )
+        x = x + self.f0_embed(torch.log1p(f0 / _F0_SCALE).unsqueeze(2))
+        x = x + self.volume_embed(volume.unsqueeze(2))
         if aug_shift is not None:
             if self.aug_shift_embed is None:
                 raise ConfigError("this model has no pitch shift (model.use_pitch_aug is off)")
@@ -119,22 +108,18 @@ class Unit2Mel(nn.Module):
         *,
         t: Tensor | None = None,
         noise: Tensor | None = None,
-        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Training loss, a scalar, of a batch of windows.
 
-        There is no check for NaN, which would make a GPU wait at every step; it
-        makes the loss NaN.
-
-        The first five are those of :meth:`embed`, ``mel`` is (B, M, N), natural log,
-        and the rest is for :meth:`MelDecoder.forward`.
+        The first five are those of :meth:`embed`, the rest of :meth:`MelDecoder.forward`. There
+        is no check for NaN, which would make a GPU wait at every step; it makes the loss NaN.
 
         Raises:
             ConfigError: See :meth:`embed`.
             FeatureError: The mel is of another length or has other bins.
         """
         condition, mel = self._aligned(self.embed(units, f0, volume, speaker, aug_shift), mel)
-        return self.decoder(condition, mel, t=t, noise=noise, generator=generator)
+        return self.decoder(condition, mel, t=t, noise=noise)
 
     @torch.inference_mode()
     def infer(
@@ -157,7 +142,7 @@ class Unit2Mel(nn.Module):
         Args:
             units: (B, D, N), stretched to N frames.
             f0: (B, N), Hz.
-            volume: (B, N).
+            volume: (B, N), root mean square.
             speaker: Ids (B,), or shares (B, S) or (B, N, S); see :meth:`embed_speaker`.
             mel: (B, M, N), natural log, to refine (shallow diffusion); None is from noise alone.
                 It may be one frame longer or shorter: two frame rates round differently.
@@ -179,7 +164,11 @@ class Unit2Mel(nn.Module):
             FeatureError: Something is not finite, or the mel does not fit.
         """
         self.decoder.steps(k_step, mel is not None)  # refused before any work
-        check_finite(units=units, F0=f0, volume=volume, mel=mel)
+        for name, track in {"units": units, "F0": f0, "volume": volume, "mel": mel}.items():
+            if track is not None and not torch.isfinite(track).all():
+                raise FeatureError(
+                    f"the {name} holds NaN or infinity: diffusion would spread it over the whole mel"
+                )
         check_ids(speaker, self.config.model.n_spk)
         condition = self.embed(units, f0, volume, speaker)
         if mel is not None:
@@ -224,7 +213,8 @@ def load_unit2mel(path: str | Path, config: DiffusionConfig) -> Unit2Mel:
         CheckpointError: The file cannot be read, or does not fit ``config``.
     """
     state = model_state(path)
-    found = next((kind for kind, name in _NETWORKS.items() if any(k.startswith(name) for k in state)), None)
+    networks = {name.split(".")[1] for name in state if name.startswith("decoder.")}
+    found = next((kind for kind, decoder in _DECODERS.items() if decoder.network_name in networks), None)
     if found not in (None, config.model.type):
         raise CheckpointError(
             f"{path} is a model of type {found}, but its configuration says {config.model.type} "

@@ -174,8 +174,6 @@ def test_conversion_leaves_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(99)
     assert torch.equal(model.infer(*arguments)[0], first)
-    other, _ = model.infer(*arguments, generator=torch.Generator().manual_seed(5))
-    assert not torch.equal(other, first)
     loud, _ = model.infer(*arguments, noise=torch.ones(1, 8, 12), noise_scale=1.0)
     still, _ = model.infer(*arguments, noise_scale=0)
     assert not torch.allclose(loud, still)

@@ -62,18 +62,13 @@ def check_method(method: str, model_type: str) -> str:
         ConfigError: It is unknown, or made for the other type of model.
     """
     choices = methods(model_type)
-    if not method:
-        return choices[0]
-    if method not in choices:
-        hint = ""
-        if method in SAMPLERS:
-            spec = SAMPLERS[method]
-            hint = (
-                f" ({method} belongs to models of type {spec.model_type})"
-                if spec.selectable
-                else f" ({method} sampling is what speedup 1 does)"
-            )
-        raise ConfigError(
-            f"{method!r} is not a sampling method of {model_type} models; use {', '.join(choices)}{hint}"
-        )
-    return method
+    if not method or method in choices:
+        return method or choices[0]
+    hint = ""
+    if method in SAMPLERS and SAMPLERS[method].selectable:
+        hint = f" ({method} belongs to models of type {SAMPLERS[method].model_type})"
+    elif method in SAMPLERS:
+        hint = f" ({method} sampling is what speedup 1 does)"
+    raise ConfigError(
+        f"{method!r} is not a sampling method of {model_type} models; use {', '.join(choices)}{hint}"
+    )

@@ -13,23 +13,17 @@ Draw = Callable[[Tensor], Tensor]  # state -> standard normal noise of its shape
 
 
 class Sampler(ABC):
-    """A method with the steps it will take.
+    """A method with the steps it will take."""
 
-    Attributes:
-        times: Of the evaluations, in order. Diffusion counts in steps, from noise
-            (high) to mel (0); ReFlow from noise (0) to mel (1).
-    """
-
+    # of the evaluations, in order: diffusion counts in steps from noise (high) to mel (0), ReFlow
+    # from noise (0) to mel (1)
     times: tuple[float, ...]
 
     @abstractmethod
     def sample(self, predict: Predict, x: Tensor, draw: Draw) -> Tensor:
-        """Sample a normalised mel (B, M, N).
+        """Sample a normalised mel (B, M, N) from the start ``x``, as noisy as the schedule's last step is.
 
-        Args:
-            predict: The network; evaluated at :attr:`times`.
-            x: (B, M, N), the start, as noisy as the schedule's last step is.
-            draw: Noise for a stochastic method.
+        ``predict``, the network, is evaluated at :attr:`times`; ``draw`` is for stochastic methods.
         """
 
 

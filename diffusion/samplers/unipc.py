@@ -19,9 +19,8 @@ from diffusion.schedule import NoiseSchedule
 def _corrector(h: float, ratio: float) -> tuple[float, float]:
     """Weights of the difference to the prediction before, and of that to the one after.
 
-    Args:
-        h: The step, in half the log of the signal-to-noise ratio.
-        ratio: The step before it over it, negative.
+    ``h`` is the step, in half the log of the signal-to-noise ratio; ``ratio`` is the step before
+    it over it, negative.
     """
     # moments of the exact solution, which the weighted differences have to meet
     grown = math.expm1(-h)

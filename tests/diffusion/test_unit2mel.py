@@ -109,11 +109,7 @@ def test_a_mel_may_be_one_frame_off(model):
         assert model(*song(), None, mel).isfinite()
 
 
-def test_every_parameter_learns_and_the_loss_repeats_with_a_generator(model):
-    state = torch.get_rng_state()
-    losses = [model(*song(), None, mels(), generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
-    assert torch.equal(losses[0], losses[1]) and losses[0] != losses[2]
-    assert torch.equal(torch.get_rng_state(), state)
+def test_every_parameter_learns(model):
     model.train()(*song(), torch.tensor([3.0, -2.0]), mels()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 

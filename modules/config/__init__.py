@@ -3,9 +3,6 @@
 Published configurations carry keys that nothing reads any more, and a few old
 spellings; both are dealt with here, once, so the code sees one name per thing.
 Keys that are missing get the defaults below, keys that are unknown are ignored.
-
-section.py  how a section declares and checks its settings
-shared.py   what config.json and diffusion.yaml have in common
 """
 
 from __future__ import annotations
@@ -122,17 +119,12 @@ class ModelConfig(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Config(ConfigFile):
-    """All of config.json.
-
-    Attributes:
-        spk: Speaker ids by name.
-        f0_range: Per speaker the 5th, 50th and 95th percentile of the voiced F0
-            of the training clips, Hz. Written beside a model by train.py.
-    """
+    """All of config.json."""
 
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    # per speaker the 5th, 50th and 95th percentile of the training clips' voiced F0, Hz; from train.py
     f0_range: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
     @property

@@ -46,13 +46,8 @@ class Bounds:
             return f"not be below {self.at_least} or above {LARGEST}"
         if self.at_least > -math.inf and self.at_most < math.inf:
             return f"be between {self.at_least} and {self.at_most}"
-        bounds = {
-            "above": self.above,
-            "at least": self.at_least,
-            "below": self.below,
-            "at most": self.at_most,
-        }
-        named = [f"{words} {bound}" for words, bound in bounds.items() if math.isfinite(bound)]
+        bounds = vars(self).items()
+        named = [f"{name.replace('_', ' ')} {bound}" for name, bound in bounds if math.isfinite(bound)]
         return f"be {' and '.join(named if named[1:] else [*named, 'finite'])}"
 
 
@@ -63,11 +58,6 @@ def number(default: Any, **bounds: float) -> Any:
     return field(default=default, metadata={"bounds": Bounds(**bounds)})
 
 
-def text_or_int(default: str) -> Any:
-    """Field of a text that a file may also hold as a whole number."""
-    return field(default=default, metadata={"from_int": True})
-
-
 def choice(default: str, options: tuple[str, ...]) -> Any:
     """Field of one of several words."""
     return field(default=default, metadata={"options": options})
@@ -75,15 +65,10 @@ def choice(default: str, options: tuple[str, ...]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A table of settings. Every value is checked, also that of a constructor or of ``dataclasses.replace``.
+    """A table of settings; every value is checked, even in a constructor and in ``dataclasses.replace``."""
 
-    Attributes:
-        section: Name of the table in the file.
-        aliases: Other spellings of keys: in the file, here.
-    """
-
-    section: ClassVar[str]
-    aliases: ClassVar[Mapping[str, str]] = {}
+    section: ClassVar[str]  # name of the table in the file
+    aliases: ClassVar[Mapping[str, str]] = {}  # other spellings of keys: in the file, here
 
     def __post_init__(self) -> None:
         for name, kind in field_types(type(self)).items():
@@ -94,9 +79,7 @@ class Section:
     def parse(cls: type[S], values: Any, *, yaml: bool = False) -> S:
         """Section from a table; unknown keys are ignored.
 
-        Args:
-            values: By key.
-            yaml: Empty keys count as missing, and 1e-4, which YAML 1.1 takes for text, as a number.
+        With ``yaml`` empty keys count as missing, and 1e-4, which YAML 1.1 takes for text, as a number.
 
         Raises:
             ConfigError: A value is of the wrong type or out of its range; names the key as it is spelt.
@@ -134,14 +117,10 @@ def field_types(cls: type) -> dict[str, Any]:
 def check(value: Any, kind: Any, where: str, allowed: Bounds | None = None) -> Any:
     """``value`` as ``kind``; only conversions that lose nothing are made.
 
-    Args:
-        value: Of any type.
-        kind: bool, int, float, str, or a tuple of them; ``tuple[str, ...]`` also takes a single one.
-        where: Its key, for the message.
-        allowed: Of numbers; None is any finite one.
+    A kind is bool, int, float, str, or a tuple of them; ``tuple[str, ...]`` also takes a single one.
 
     Raises:
-        ConfigError: It is of another type or out of range; one line that names both.
+        ConfigError: It is of another type or not ``allowed``; one line that names ``where``, its key.
     """
     kinds = get_args(kind)
     if kinds and kinds[-1] is Ellipsis:
@@ -172,16 +151,10 @@ def _shown(value: Any) -> str:
 
 
 def read_file(path: str | Path, load: Callable[[str], Any], kind: str, writers: str) -> Any:
-    """Values of a text file.
-
-    Args:
-        path: The file.
-        load: Parses its text; raises ValueError if it cannot.
-        kind: JSON or YAML.
-        writers: Which programs write such files.
+    """Values of a JSON or YAML file, whose text ``load`` parses, or raises ValueError.
 
     Raises:
-        ConfigError: The file is missing or unreadable.
+        ConfigError: The file is missing, and ``writers`` say which programs write it; or it is unreadable.
     """
     try:
         return load(Path(path).read_text(encoding="utf-8-sig"))

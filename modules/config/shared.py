@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from modules.common.errors import ConfigError
-from modules.config.section import Section, check, choice, field_types, number, text_or_int
+from modules.config.section import Section, check, choice, field_types, number
 
 UNIT_MODES = ("left", "nearest")  # see modules/dsp/align.py
 T = TypeVar("T", bound="ConfigFile")
@@ -46,18 +46,14 @@ class TrainingSection(Section):
     keep_ckpts: int = number(3, at_least=0)  # newest checkpoints kept; 0: all
     patience: int = number(0, at_least=0)  # validations without a new best that end the run; 0: none do
     compile: bool = False  # torch.compile: slow to start
-    port: str = text_or_int("8001")  # where processes of one machine meet
+    port: str = field(default="8001", metadata={"from_int": True})  # where processes of one machine meet
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigFile:
-    """A whole file: sections and speakers.
+    """A whole file: sections and speakers."""
 
-    Attributes:
-        spk: Speaker ids by name, from 0.
-    """
-
-    spk: dict[str, int] = field(default_factory=dict)
+    spk: dict[str, int] = field(default_factory=dict)  # ids by name, from 0
 
     @property
     @abstractmethod

@@ -83,12 +83,8 @@ def recipe(
 ) -> Recipe:
     """Features that a clip needs, and the settings that make each.
 
-    Args:
-        config: Encoder, analysis and whether volume is used.
-        f0_predictor: Its name; None accepts any, as training does.
-        use_diff: Also those of the diffusion model.
-        encoder_weights: Identifies the encoder's weights; None accepts any.
-        n_perturbed: Copies of the clip in other voices whose units are needed too.
+    None as ``f0_predictor`` or ``encoder_weights`` accepts any, as training does. ``use_diff``
+    adds those of the diffusion model, ``n_perturbed`` the units of copies in other voices.
     """
     data = config.data
     timing = {"sampling_rate": data.sampling_rate, "hop_length": data.hop_length}

@@ -57,12 +57,9 @@ def save_feature(wav: str | Path, kind: str, values: Tensor | np.ndarray) -> Non
 
 
 def augmented(pair_id: int, key_shift: float, values: np.ndarray) -> np.ndarray:
-    """One half of an augmented pair as a scalar record, stored without pickle.
+    """One half of an augmented pair, mel (N, M) or volume (N,), as a scalar record, stored without pickle.
 
-    Args:
-        pair_id: Equal in both halves, below 2**64.
-        key_shift: Semitones.
-        values: The mel (N, M) or the volume (N,).
+    Both halves have the same ``pair_id``, below 2**64, and ``key_shift``, in semitones.
     """
     kind = [("id", "u8"), ("key_shift", "f4"), ("values", "f4", values.shape)]
     return np.array((pair_id, key_shift, values), dtype=kind)

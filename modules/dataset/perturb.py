@@ -29,16 +29,9 @@ def perturb_voice(
 
     Each copy moves all formants by one factor, drawn log-uniformly from
     ``formant_range`` and applied upwards and downwards in turn (which comes
-    first is drawn), and the pitch by a uniform number of semitones. Vocal tracts
-    of women and men differ by about 1.2; less than 1.05 is still the same voice.
-
-    Args:
-        audio: (T,), mono.
-        sampling_rate: Hz.
-        n_copies: How many copies.
-        rng: Source of the voices; equal states give equal copies.
-        formant_range: Smallest and largest factor, at least 1.
-        max_semitones: Largest move of the pitch, either way.
+    first is drawn), and the pitch by a uniform number of semitones, up to
+    ``max_semitones`` either way. Vocal tracts of women and men differ by about 1.2;
+    less than 1.05 is still the same voice. Equal states of ``rng`` give equal copies.
     """
     directions = rng.choice([1, -1]) * (-1) ** np.arange(n_copies)
     smallest, largest = np.log(formant_range)

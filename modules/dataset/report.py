@@ -19,6 +19,7 @@ from modules.dsp.loudness import integrated_loudness
 
 _CLIPPED_RUN = 4  # samples in a row at full scale; sound itself rarely stays there for more than two
 _FULL_SCALE = 32766 / 32768
+_SHOWN = 20  # recordings left out
 
 
 def measure(audio: np.ndarray, sampling_rate: int) -> dict[str, Any]:
@@ -44,13 +45,10 @@ def summarize(
     f0_ranges: Mapping[str, Sequence[float]] | None = None,
     voiced: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The report as JSON values.
+    """The report as JSON values, of the facts of each speaker's clips, from :func:`measure`.
 
-    Args:
-        clips: Per speaker the facts of its clips, from :func:`measure`.
-        skipped: A line for each recording left out, with the reason.
-        f0_ranges: Per speaker the 5th, 50th and 95th percentile of its F0, Hz.
-        voiced: Per speaker the share of voiced frames.
+    ``skipped`` has a line for each recording left out, ``f0_ranges`` the 5th, 50th and 95th
+    percentile of each speaker's F0, Hz, and ``voiced`` the share of voiced frames.
     """
     speakers = {}
     for name, facts in clips.items():
@@ -72,7 +70,7 @@ def summarize(
     return {"speakers": speakers, "skipped": sorted(skipped)}
 
 
-def as_text(report: Mapping[str, Any], max_skipped: int = 20) -> str:
+def as_text(report: Mapping[str, Any]) -> str:
     """The report as a table; names stand last, so that wide letters do not break its columns."""
     with_f0 = any("f0" in facts for facts in report["speakers"].values())
     lines = ["clips  minutes  shortest/median/longest s   LUFS  clipped"]
@@ -90,9 +88,9 @@ def as_text(report: Mapping[str, Any], max_skipped: int = 20) -> str:
     skipped = report["skipped"]
     if skipped:
         lines.append(f"left out: {len(skipped)}")
-        lines += [f"  {line}" for line in skipped[:max_skipped]]
-        if len(skipped) > max_skipped:
-            lines.append(f"  and {len(skipped) - max_skipped} more")
+        lines += [f"  {line}" for line in skipped[:_SHOWN]]
+        if len(skipped) > _SHOWN:
+            lines.append(f"  and {len(skipped) - _SHOWN} more")
     return "\n".join(lines)
 
 

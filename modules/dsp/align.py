@@ -18,19 +18,10 @@ Units = TypeVar("Units", "np.ndarray", "torch.Tensor")
 def align_units(units: Units, n_frames: int, mode: str, start: int = 0, stop: int | None = None) -> Units:
     """Repeat or skip units so that there is one for each frame.
 
-    Both modes are published names of one rule: frame i takes unit
-    floor(i * U / N). (The published "left" cuts the end off instead when there
-    are more units than frames.)
-
-    Args:
-        units: (..., U).
-        n_frames: N, frames in the same time.
-        mode: One of :data:`modules.config.UNIT_MODES`.
-        start: First frame to return.
-        stop: The frame after the last to return; None is N.
-
-    Returns:
-        (..., stop - start).
+    Both modes are published names of one rule: frame i of N = ``n_frames`` takes unit
+    floor(i * U / N) of ``units`` (..., U). (The published "left" cuts the end off instead
+    when there are more units than frames.) The result (..., stop - start) has the frames
+    from ``start`` on, up to ``stop`` or N.
 
     Raises:
         ConfigError: Unknown mode.

@@ -51,14 +51,10 @@ def open_audio(path: str | Path) -> soundfile.SoundFile:
 
 
 def read_audio(path: str | Path, sampling_rate: int | None = None) -> tuple[np.ndarray, int]:
-    """Read a whole file as mono.
-
-    Args:
-        path: Any file that libsndfile reads, with any rate and channel count.
-        sampling_rate: Resample to this rate; None keeps the file's own.
+    """Read a whole file, of any rate and channel count, as mono.
 
     Returns:
-        Audio (T,), float32, and its sampling rate in Hz.
+        Audio (T,), float32, and its sampling rate in Hz: ``sampling_rate`` or the file's own.
 
     Raises:
         AudioError: Missing, unreadable or empty file, one that lasts no sample
@@ -115,12 +111,8 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 def write_audio(path: str | Path, audio: np.ndarray, sampling_rate: int, subtype: str | None = None) -> None:
     """Write ``audio`` (T,) atomically; the suffix of ``path`` chooses the format.
 
-    Args:
-        path: Destination.
-        audio: Samples; beyond ±1 integer formats clip.
-        sampling_rate: Hz.
-        subtype: libsndfile's name of the sample format ("PCM_16"); None takes
-            the format's default.
+    Beyond ±1 integer formats clip. ``subtype`` is libsndfile's name of the sample format
+    ("PCM_16"); None takes the format's default.
 
     Raises:
         AudioError: libsndfile cannot write this format.

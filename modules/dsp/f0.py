@@ -33,15 +33,10 @@ _FIRST_MEL = _hz_to_mel(F0_MIN)
 
 
 def f0_to_coarse(f0: torch.Tensor) -> torch.Tensor:
-    """Mel-spaced bin of every frame, as the published project embeds it.
+    """Mel-spaced bin, int64 1 to 255, of F0 (Hz, any shape), as the published project embeds it.
 
-    Args:
-        f0: Any shape, Hz.
-
-    Returns:
-        int64 of the same shape, 1 to 255. 0, negative values and NaN are bin 1;
-        everything above the range is bin 255, where the published code wraps, from
-        1103.5 Hz on, to 0, a row that is hardly ever trained.
+    0, negative values and NaN are bin 1; everything above the range is bin 255, where
+    the published code wraps, from 1103.5 Hz on, to 0, a row that is hardly ever trained.
     """
     mel = 1127.0 * (f0.clamp(min=0) / 700.0).log1p()
     bins = ((mel - _FIRST_MEL) * _BINS_PER_MEL + 1.0).round().clamp(1, F0_BINS - 1)
@@ -66,15 +61,9 @@ def normalize_lf0(
     An item without a voiced frame has mean 0. NaN stays in its item and reaches the
     loss, where the training loop reports it; the published project exits on NaN.
 
-    Args:
-        lf0: (B, 1, N), log F0 from :func:`hz_to_lf0`.
-        mask: (B, 1, N), 1 on real frames.
-        uv: (B, N), 1 where voiced, 0 past the end of an item.
-        factor: (B,), stretches the deviation from the mean (training draws it
-            from 0.8 to 1.2); None is 1.
-
-    Returns:
-        (B, 1, N), 0 outside the mask.
+    ``lf0`` (B, 1, N) is from :func:`hz_to_lf0`, ``mask`` (B, 1, N) 1 on real frames, and ``uv``
+    (B, N) 1 where voiced and 0 past the end of an item. ``factor`` (B,) stretches the deviation
+    from the mean (training draws it from 0.8 to 1.2). The result is 0 outside the mask.
     """
     voiced = uv.unsqueeze(1)
     mean = (lf0 * voiced).sum(2, keepdim=True) / voiced.sum(2, keepdim=True).clamp(min=1)
@@ -90,10 +79,9 @@ def transpose(f0: Track, semitones: float) -> Track:
 
 
 def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fill the unvoiced frames of one track: linear in Hz, constant at the ends.
+    """Fill the unvoiced frames of ``f0`` (N,), Hz: linear in Hz, constant at the ends.
 
-    Args:
-        f0: (N,), Hz; a frame that is not a positive frequency (0, NaN) is unvoiced.
+    A frame that is not a positive frequency (0, NaN) is unvoiced.
 
     Returns:
         Two new float32 arrays (N,): the filled F0 in Hz (zeros when
@@ -107,23 +95,16 @@ def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.interp(np.arange(len(f0)), voiced, f0[voiced]).astype(np.float32), uv
 
 
-def raw_pitch_accuracy(reference: np.ndarray, estimate: np.ndarray, cents: float = 50.0) -> float:
-    """Share of voiced reference frames whose estimate lies within ``cents``.
+def raw_pitch_accuracy(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Share, 0–1, of voiced reference frames whose estimate lies within 50 cents (Poliner et al., 2007).
 
-    mir_eval has it too, and evaluation uses that; training needs neither its import
-    (scipy) nor its time axes.
-
-    Args:
-        reference: F0 (N,) in Hz, 0 where unvoiced.
-        estimate: F0 (N',) in Hz; frames beyond the shorter one are left out.
-        cents: Largest distance that counts as correct.
-
-    Returns:
-        0–1, or NaN when the reference is never voiced (Poliner et al., 2007).
+    Both are F0 in Hz, 0 where unvoiced, (N,) and (N',); frames beyond the shorter one are left
+    out. NaN when the reference is never voiced. mir_eval has it too, and evaluation uses that;
+    training needs neither its import (scipy) nor its time axes.
     """
     n = min(len(reference), len(estimate))
     voiced = reference[:n] > 0
     if not voiced.any():
         return float("nan")
     true, found = reference[:n][voiced], np.maximum(estimate[:n][voiced], 1e-3)
-    return float(np.mean(np.abs(1200 * np.log2(found / true)) <= cents))
+    return float(np.mean(np.abs(1200 * np.log2(found / true)) <= 50))

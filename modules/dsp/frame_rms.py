@@ -6,17 +6,10 @@ import numpy as np
 
 
 def frame_rms(audio: np.ndarray, hop_length: int) -> np.ndarray:
-    """RMS around each frame, as in the published project.
+    """RMS (T // hop_length,), linear float32, of ``audio`` (T,), as in the published project.
 
     Frame i covers ``hop_length`` samples centred on sample ``i * hop_length``; before
     the start the squared signal is mirrored, where ``librosa.feature.rms`` has silence.
-
-    Args:
-        audio: (T,), full scale ±1.
-        hop_length: Samples per frame.
-
-    Returns:
-        (T // hop_length,), float32, linear.
     """
     n_frames = len(audio) // hop_length
     if n_frames == 0:

@@ -19,17 +19,18 @@ TRUE_PEAK_CEILING = -1.0  # dBTP
 _BLOCK = 0.4  # s, the gating block of BS.1770
 
 
-def trim_silence(audio: np.ndarray, top_db: float = 40.0, frame: int = 2048, hop: int = 512) -> np.ndarray:
+def trim_silence(audio: np.ndarray) -> np.ndarray:
     """``audio`` (T,) without the silence at both ends.
 
-    A frame is silent if its RMS is ``top_db`` or more below that of the loudest. The
+    A frame is silent if its RMS is 40 dB or more below that of the loudest. The
     result is that of ``librosa.effects.trim``, whose import takes every worker a second.
     """
+    frame, hop = 2048, 512
     energy = np.concatenate([[0.0], np.cumsum(np.square(audio, dtype=np.float64))])
     centre = np.arange(len(audio) // hop + 1) * hop
     low, high = np.maximum(centre - frame // 2, 0), np.minimum(centre + frame // 2, len(audio))
     power = energy[high] - energy[low]
-    loud = np.flatnonzero(power > power.max() * 10.0 ** (-top_db / 10.0))
+    loud = np.flatnonzero(power > power.max() * 1e-4)
     if len(loud) == 0:
         return audio[:0]
     return audio[loud[0] * hop : (loud[-1] + 1) * hop]
@@ -47,13 +48,8 @@ def below_full_scale(audio: np.ndarray) -> np.ndarray:
     return audio * np.float32(0.98 / peak) if peak > 1.0 else audio
 
 
-def match_lufs(
-    audio: np.ndarray,
-    sampling_rate: int,
-    target: float = TARGET_LUFS,
-    ceiling: float = TRUE_PEAK_CEILING,
-) -> np.ndarray:
-    """``audio`` (T,) at a loudness of ``target`` LUFS, or as near as ``ceiling`` dBTP allows.
+def match_lufs(audio: np.ndarray, sampling_rate: int, target: float = TARGET_LUFS) -> np.ndarray:
+    """``audio`` (T,) at a loudness of ``target`` LUFS, or as near as the ceiling of true peaks allows.
 
     One gain for the whole clip, without compression or limiting. Silence is unchanged.
     """
@@ -61,7 +57,7 @@ def match_lufs(
     if not math.isfinite(loudness):
         return audio
     gain = 10.0 ** ((target - loudness) / 20.0)
-    highest = 10.0 ** (ceiling / 20.0) / true_peak(audio, sampling_rate)
+    highest = 10.0 ** (TRUE_PEAK_CEILING / 20.0) / true_peak(audio, sampling_rate)
     return audio * np.float32(min(gain, highest))
 
 

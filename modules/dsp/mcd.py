@@ -15,32 +15,26 @@ ORDER = 24  # cepstral coefficients that count; the first, loudness, does not
 RANGE = 40.0  # dB; frames so far below the loudest are silence, and silence has no envelope
 
 
-def mel_cepstra(mel: Tensor, order: int = ORDER) -> Tensor:
-    """Mel cepstra (order, N) of natural-log mels (M, N), without the zeroth.
+def mel_cepstra(mel: Tensor) -> Tensor:
+    """Mel cepstra (ORDER, N) of natural-log mels (M, N), without the zeroth.
 
     Scaled as those of SPTK: ln|H| is the sum of c_k cos(k ω) over the warped frequency ω.
     """
     n_mels = mel.shape[0]
     band = (torch.arange(n_mels, dtype=mel.dtype, device=mel.device) + 0.5) * math.pi / n_mels
-    k = torch.arange(1, order + 1, dtype=mel.dtype, device=mel.device)
+    k = torch.arange(1, ORDER + 1, dtype=mel.dtype, device=mel.device)
     return 2 / n_mels * torch.cos(k[:, None] * band) @ mel
 
 
 def mel_cepstral_distortion(recorded: Tensor, made: Tensor) -> float:
-    """Mean distortion (dB) of the natural-log mel ``made`` over frames.
+    """Mean distortion (dB) of the natural-log mel ``made`` (M, N'); NaN without frames.
 
-    10 √2 / ln 10 · √(Σ_k (c_k − c'_k)²), k = 1 to 24, over the frames of the
-    recording that are no more than 40 dB below its loudest (Kubichek, "Mel-cepstral
-    distance measure for objective speech quality assessment", 1993). It is the RMS
+    10 √2 / ln 10 · √(Σ_k (c_k − c'_k)²), k = 1 to 24, over the frames of the natural-log mel
+    ``recorded`` (M, N) that are no more than 40 dB below its loudest (Kubichek, "Mel-cepstral
+    distance measure for objective speech quality assessment", 1993). Frames beyond the
+    shorter mel are left out. It is the RMS
     distance of the smoothed log spectra, whatever their loudness. Values compare
     only with others of the same mel bands.
-
-    Args:
-        recorded: (M, N), natural log.
-        made: (M, N'); frames beyond the shorter one are left out.
-
-    Returns:
-        dB; NaN without frames.
     """
     n = min(recorded.shape[-1], made.shape[-1])
     if n == 0:

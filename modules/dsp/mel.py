@@ -23,10 +23,7 @@ class LogMel(nn.Module):
     """Natural-log mel magnitudes (Slaney bands), frames not centred.
 
     Frame i covers the samples around (i + 0.5) hops; T samples give T // hop
-    frames, and at least one.
-
-    Args:
-        data: Sizes of the analysis; None is the published vocoder's.
+    frames, and at least one. Without ``data`` the sizes are the published vocoder's.
 
     Raises:
         ConfigError: The window is longer than the FFT.

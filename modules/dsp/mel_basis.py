@@ -29,15 +29,9 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 def mel_basis(
     sampling_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float, equal_area: bool = True
 ) -> np.ndarray:
-    """Weights (M, n_fft // 2 + 1), float32, of the bins in each band.
+    """Weights (M, n_fft // 2 + 1), float32, of the bins in each band from ``f_min`` to ``f_max`` (Hz).
 
-    Args:
-        sampling_rate: Hz.
-        n_fft: FFT size, samples.
-        n_mels: M.
-        f_min: Start of the first band, Hz.
-        f_max: End of the last band, Hz.
-        equal_area: Every triangle has the same area, 1 per Hz; else the same height, 1.
+    With ``equal_area`` every triangle has the same area, 1 per Hz; else the same height, 1.
     """
     edges = _mel_to_hz(np.linspace(_hz_to_mel(f_min), _hz_to_mel(f_max), n_mels + 2))
     bins = np.arange(n_fft // 2 + 1) * (sampling_rate / n_fft)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -66,10 +67,6 @@ class LoudnessMeter:
     Frame i is the RMS of the four hops centred on sample ``i * hop_length``
     (two hops to find shorter silences), with silence assumed beyond both ends; T
     samples give ``T // hop_length + 1`` frames.
-
-    Args:
-        sampling_rate: Hz.
-        rule: Gives the hop.
     """
 
     def __init__(self, sampling_rate: int, rule: SliceRule = PUBLISHED) -> None:
@@ -112,21 +109,15 @@ def slice_ranges(
     and silence before the singing is only cut when longer than ``max_kept``.
     And a song that is silent throughout is one silent range.
 
-    Args:
-        rms: (R,), from :class:`LoudnessMeter` with the same rule.
-        n_samples: T, samples of the song.
-        sampling_rate: Hz.
-        rule: What to cut at.
+    ``rms`` (R,) is the curve of a :class:`LoudnessMeter` with the same rule.
     """
     hop = rule.hop_length(sampling_rate)
     silent = rms < 10.0 ** (rule.threshold / 20.0)
     if silent.all() or n_samples <= rule.frames(rule.min_length, sampling_rate) * hop:
         return [Range(0, n_samples, bool(silent.all()))] if n_samples else []
-    edges = []
-    for left, right in _cuts(rms, silent, rule, sampling_rate):
-        edges += [min(left * hop, n_samples), min(right * hop, n_samples)]
-    bounds = [0, *edges, n_samples]
-    tiles = [Range(bounds[i], bounds[i + 1], i % 2 == 1) for i in range(len(bounds) - 1)]
+    frames = chain.from_iterable(_cuts(rms, silent, rule, sampling_rate))
+    bounds = [0, *(min(frame * hop, n_samples) for frame in frames), n_samples]
+    tiles = [Range(start, end, i % 2 == 1) for i, (start, end) in enumerate(pairwise(bounds))]
     return [tile for tile in tiles if tile.end > tile.start]
 
 
@@ -176,13 +167,8 @@ def limit_length(
 ) -> list[Range]:
     """Cut every range of singing of more than ``longest`` s where it is quietest.
 
-    Args:
-        ranges: From :func:`slice_ranges`, with the next three.
-        rms: (R,).
-        sampling_rate: Hz.
-        rule: Gives the hop of ``rms``.
-        shortest: Least length that a cut leaves, s; at most a third of ``longest``.
-        longest: Upper bound of every piece, s. A cut falls in its second half.
+    ``ranges`` are those of :func:`slice_ranges` for the same curve ``rms`` (R,) and rule. A cut
+    falls in the second half of ``longest`` and leaves ``shortest`` s, at most a third of it.
     """
     hop = rule.hop_length(sampling_rate)
     most, least = round(longest * sampling_rate), round(shortest * sampling_rate)

@@ -61,12 +61,9 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.output_projection.weight)  # an untrained network predicts 0
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """Prediction (B, M, N).
+        """Prediction (B, M, N) from the noised mel ``x``, normalised, and the ``condition`` (B, H, N).
 
-        Args:
-            x: (B, M, N), the noised mel, normalised.
-            t: (B,), times in steps, whole or not.
-            condition: (B, H, N).
+        ``t`` (B,) are times in steps, whole or not.
         """
         x = torch.relu(self.input_projection(x))
         time = self.mlp(embed_time(t, self.n_chans).to(x.dtype))

@@ -46,7 +46,7 @@ def engine_config(train: DiffusionTrainConfig, device: torch.device) -> TrainCon
         eps=1e-8,
         fp16_run=train.amp_dtype != "fp32",
         half_type="fp16" if train.amp_dtype == "fp32" else train.amp_dtype,
-        num_workers=0 if _cached_on_gpu(train, device) else train.num_workers,  # which cannot read a GPU
+        num_workers=0 if _cached_on_gpu(train, device) else train.num_workers,  # workers cannot read a GPU
         batch_size=train.batch_size,
         save_opt=train.save_opt,
         **{field.name: getattr(train, field.name) for field in fields(TrainingSection)},

@@ -30,7 +30,7 @@ def trim_silence(audio: np.ndarray) -> np.ndarray:
     centre = np.arange(len(audio) // hop + 1) * hop
     low, high = np.maximum(centre - frame // 2, 0), np.minimum(centre + frame // 2, len(audio))
     power = energy[high] - energy[low]
-    loud = np.flatnonzero(power > power.max() * 1e-4)
+    loud = np.flatnonzero(power > power.max() * 1e-4)  # 40 dB
     if len(loud) == 0:
         return audio[:0]
     return audio[loud[0] * hop : (loud[-1] + 1) * hop]

@@ -38,12 +38,17 @@ def test_a_checkpoint_that_another_program_reads_is_deleted_later(folder, monkey
     assert folder.steps() == [0, 200]
 
 
-def test_a_damaged_checkpoint_is_skipped_with_a_warning(folder, caplog):
+def test_damaged_checkpoints_are_skipped_and_only_damaged_ones_are_an_error(folder, tmp_path, caplog):
+    assert CheckpointFolder(tmp_path / "new").newest() is None
     path = folder.path(200)
     path.write_bytes(path.read_bytes()[:100])
     newest, content = folder.newest()
     assert newest == folder.path(10) and content["model"]["w"] == 10
     assert "G_200.pth" in caplog.text
+    for step in folder.steps():
+        folder.path(step).write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="none of the 4"):
+        folder.newest()
 
 
 @pytest.mark.parametrize("keep", [1, 2])
@@ -52,14 +57,6 @@ def test_damaged_checkpoints_of_later_steps_do_not_push_out_good_ones(folder, ke
     write_checkpoint(folder.path(6), {"model": {}})
     folder.prune(keep, written=6)
     assert folder.steps() == ([0, 6, 10, 200] if keep == 1 else [0, 5, 6, 10, 200])
-
-
-def test_only_damaged_checkpoints_are_an_error(folder, tmp_path):
-    assert CheckpointFolder(tmp_path / "new").newest() is None
-    for step in folder.steps():
-        folder.path(step).write_bytes(b"broken")
-    with pytest.raises(CheckpointError, match="none of the 4"):
-        folder.newest()
 
 
 def test_a_published_diffusion_checkpoint_says_its_step():

@@ -53,17 +53,12 @@ def wav(tmp_path):
     return tmp_path / "x y.wav"
 
 
-def test_files_have_the_published_names_and_layouts(wav):
-    assert sorted(path.name for path in wav.parent.iterdir()) == sorted(
-        f"x y.wav.{end}"
-        for end in "soft.pt soft_perturbed.pt f0.npy vol.npy mel.pt aug_mel.npy aug_vol.npy".split()
-    )
+def test_files_have_the_published_names_and_layouts_and_what_is_saved_is_read(wav):
+    ends = "soft.pt soft_perturbed.pt f0.npy vol.npy mel.pt aug_mel.npy aug_vol.npy".split()
+    assert {path.name for path in wav.parent.iterdir()} == {f"x y.wav.{end}" for end in ends}
     assert np.load(f"{wav}.f0.npy").shape == (2, N)
     assert np.load(f"{wav}.vol.npy").dtype == np.float32
     assert torch.load(f"{wav}.mel.pt", weights_only=True).shape == (N, M)
-
-
-def test_what_is_saved_is_read(wav):
     torch.testing.assert_close(features.load_units(wav), VALUES["units"][0], rtol=0, atol=0)
     torch.testing.assert_close(features.load_perturbed_units(wav), VALUES["perturbed_units"], rtol=0, atol=0)
     torch.testing.assert_close(features.load_mel(wav), torch.from_numpy(MEL).T, rtol=0, atol=0)

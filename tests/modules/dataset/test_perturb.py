@@ -88,13 +88,10 @@ def test_units_differ_but_keep_the_content(copies, speech):
         assert 0.3 < likeness < 0.98
 
 
-def test_copies_are_float32_and_follow_from_the_generator(copies, speech):
+def test_copies_follow_from_the_generator_also_of_short_clips_silence_and_other_rates(copies, speech):
     assert copies.shape == (4, len(speech)) and copies.dtype == np.float32
     assert np.array_equal(copies, perturb_voice(speech, RATE, 4, np.random.default_rng(1)))
     assert not np.array_equal(copies, perturb_voice(speech, RATE, 4, np.random.default_rng(2)))
-
-
-def test_short_clips_silence_other_rates_and_no_copies(speech):
     rng = np.random.default_rng(0)
     for n_samples in (1, 10, 159, 160, 161, 1000):
         copies = perturb_voice(speech[:n_samples], RATE, 2, rng)

@@ -26,14 +26,13 @@ ENCODERS = Registry(
 
 @pytest.fixture
 def run(script, monkeypatch):
-    """Run the script with encoders of several sizes; return (exit code, everything it said)."""
+    """Run the script with encoders of several sizes; return the outcome."""
     monkeypatch.setattr(step, "ENCODERS", ENCODERS)
+    return lambda *args, encoder="768": script(step.main, "--speech_encoder", encoder, *args)
 
-    def call(*args: str, encoder: str = "768"):
-        done = script(step.main, "--speech_encoder", encoder, *args)
-        return done.code, done.said
 
-    return call
+def diffusion() -> dict:
+    return yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))
 
 
 def put(speaker: str, *names: str, seconds: float = 0.5):
@@ -67,17 +66,16 @@ def test_the_template_is_the_published_one():
 def test_two_clips_per_speaker_are_kept_for_validation(run):
     put("b", *numbered(10))
     put("a", *numbered(5))
-    code, said = run()
-    assert code == 0 and "next" not in said.lower()
+    done = run()
+    assert done.code == 0 and "next" not in done.said.lower()
     train, val = lists()
     assert len(train) == 11 and len(val) == 4 and not set(train) & set(val)
     assert train == sorted(train) and val == sorted(val)
     assert train[0].startswith("dataset/44k/a/") and all(Path(line).is_file() for line in train + val)
     config = load_config("configs/config.json")
     assert config.spk == {"a": 0, "b": 1} and config.model.n_speakers == 2
-    diffusion = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))
-    assert diffusion["spk"] == {"a": 0, "b": 1} and diffusion["model"]["n_spk"] == 2
-    assert diffusion["train"]["lr"] == 1e-4
+    assert diffusion()["spk"] == {"a": 0, "b": 1} and diffusion()["model"]["n_spk"] == 2
+    assert diffusion()["train"]["lr"] == 1e-4
 
 
 def test_a_second_run_writes_the_same_and_a_new_speaker_moves_no_other(run):
@@ -97,8 +95,8 @@ def test_a_second_run_writes_the_same_and_a_new_speaker_moves_no_other(run):
 def test_few_clips_leave_some_for_training(run):
     for n, n_train, n_val in ((1, 1, 1), (2, 1, 1), (3, 1, 2), (4, 2, 2)):
         put("solo", *numbered(n))
-        code, said = run()
-        assert code == 0 and ("few usable clips" in said) == (n <= 2)
+        done = run()
+        assert done.code == 0 and ("few usable clips" in done.said) == (n <= 2)
         assert tuple(map(len, lists())) == (n_train, n_val)
 
 
@@ -111,8 +109,8 @@ def test_clips_that_cannot_be_used_are_named_and_ids_stay_dense(run):
     Path("dataset/44k/a/two\nlines.wav").write_bytes(Path("dataset/44k/a/00.wav").read_bytes())
     put("nobody", "blink.wav", seconds=0.05)
     put("z", *numbered(3))
-    code, said = run()
-    assert code == 0
+    done = run()
+    assert done.code == 0
     for part in (
         "blink.wav lasts 0.29 s",
         "empty.wav is empty",
@@ -121,7 +119,7 @@ def test_clips_that_cannot_be_used_are_named_and_ids_stay_dense(run):
         f"skipped: dataset/44k/a/x{longest} has a name of more than 220 bytes",
         "speaker nobody has no usable clip",
     ):
-        assert part in said
+        assert part in done.said
     assert load_config("configs/config.json").spk == {"a": 0, "z": 1}
     train, val = lists()
     assert f"dataset/44k/a/{longest}" in train + val and len(train + val) == 7
@@ -129,8 +127,8 @@ def test_clips_that_cannot_be_used_are_named_and_ids_stay_dense(run):
 
 def test_unusual_names_are_warned_of_and_work(run):
     put("歌手 一", "あの 歌.wav", "b.wav", "c.wav", "[d] é.wav")
-    code, said = run()
-    assert code == 0 and "names hold more than" in said
+    done = run()
+    assert done.code == 0 and "names hold more than" in done.said
     train, val = lists()
     assert sorted(Path(line).name for line in train + val) == sorted(
         ["あの 歌.wav", "b.wav", "c.wav", "[d] é.wav"]
@@ -139,26 +137,17 @@ def test_unusual_names_are_warned_of_and_work(run):
     assert "歌手 一" in Path("configs/diffusion.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("encoder", "gin", "width"),
-    [("12", 256, 768), ("256", 256, 768), ("768", 768, 768), ("1024", 1024, 1024)],
-)
-def test_sizes_follow_the_encoder(run, encoder, gin, width):
+def test_sizes_follow_the_encoder(run):
     put("a", *numbered(4))
-    run(encoder=encoder)
-    model = load_config("configs/config.json").model
-    assert (model.speech_encoder, model.ssl_dim) == (encoder, int(encoder))
-    assert (model.gin_channels, model.filter_channels) == (gin, width)
-    data = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))["data"]
-    assert (data["encoder"], data["encoder_out_channels"]) == (encoder, int(encoder))
-
-    run("--tiny", encoder=encoder)
-    model = load_config("configs/config.json").model
-    assert model.ssl_dim == int(encoder)
-    assert model.gin_channels == TINY["model"]["gin_channels"]
-    assert model.filter_channels == TINY["model"]["filter_channels"]
-    tiny = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))
-    assert tiny["data"]["encoder_out_channels"] == int(encoder) and tiny["model"]["n_layers"] < 20
+    tiny = TINY["model"]["gin_channels"], TINY["model"]["filter_channels"]
+    for size, gin in ((12, 256), (256, 256), (768, 768), (1024, 1024)):
+        for flags, sizes in (([], (gin, max(gin, 768))), (["--tiny"], tiny)):
+            run(*flags, encoder=f"{size}")
+            model, data = load_config("configs/config.json").model, diffusion()["data"]
+            assert (model.speech_encoder, model.ssl_dim) == (f"{size}", size)
+            assert (data["encoder"], data["encoder_out_channels"]) == (f"{size}", size)
+            assert (model.gin_channels, model.filter_channels) == sizes
+        assert diffusion()["model"]["n_layers"] < 20
 
 
 def test_flags(run):
@@ -168,26 +157,20 @@ def test_flags(run):
     assert config.train.vol_aug and config.model.vol_embedding and config.model.vocoder_name == "world"
     assert (config.data.training_files, config.data.validation_files) == ("lists/t.txt", "lists/v.txt")
     assert len(Path("lists/t.txt").read_text().splitlines()) == 2
-    diffusion = yaml.safe_load(Path("configs/diffusion.yaml").read_text(encoding="utf-8"))
-    assert diffusion["vocoder"] == {"type": "world", "ckpt": ""}
+    assert diffusion()["vocoder"] == {"type": "world", "ckpt": ""}
 
 
-def test_the_diffusion_model_has_the_vocoder_of_the_voice(run):
-    put("a", *numbered(4))
+def test_the_diffusion_model_has_the_vocoder_of_the_voice_and_its_own_method(run):
+    put("a", *numbered(3), seconds=0.5)
+    put("a", *[f"long{i}.wav" for i in range(3)], seconds=3.0)
     for vocoder, spec in VOCODERS.items():
-        run("--vocoder", vocoder)
-        chosen = load_diffusion_config("configs/diffusion.yaml").vocoder
-        assert chosen.type == vocoder
-        assert chosen.ckpt == (f"pretrain/{WEIGHTS[spec.weights].file}" if spec.weights else "")
-
-
-def test_a_rectified_flow_is_sampled_by_its_own_method(run):
-    put("a", *numbered(4))
+        assert "3 of 6 clips are shorter than data.duration" in run("--vocoder", vocoder).said
+        config = load_diffusion_config("configs/diffusion.yaml")
+        assert (config.vocoder.type, config.model.type) == (vocoder, "Diffusion")
+        assert config.vocoder.ckpt == (f"pretrain/{WEIGHTS[spec.weights].file}" if spec.weights else "")
     run("--reflow")
     config = load_diffusion_config("configs/diffusion.yaml")
     assert (config.model.type, check_method(config.infer.method, "ReFlow")) == ("ReFlow", "euler")
-    run()
-    assert load_diffusion_config("configs/diffusion.yaml").model.type == "Diffusion"
 
 
 def test_an_edited_configuration_is_kept_each_time(run):
@@ -196,16 +179,10 @@ def test_an_edited_configuration_is_kept_each_time(run):
     config = Path("configs/config.json")
     for edit in ("one", "two"):
         config.write_text(edit)
-        code, said = run()
-        assert code == 0 and "kept as" in said
+        done = run()
+        assert done.code == 0 and "kept as" in done.said
     assert {path.read_text() for path in config.parent.glob("config.json*.bak")} == {"one", "two"}
     assert load_config(config).spk == {"a": 0}
-
-
-def test_clips_too_short_for_diffusion_are_counted(run):
-    put("a", *numbered(3), seconds=0.5)
-    put("a", *[f"long{i}.wav" for i in range(3)], seconds=3.0)
-    assert "3 of 6 clips are shorter than data.duration" in run()[1]
 
 
 def test_mistakes_are_one_line(run):
@@ -217,6 +194,6 @@ def test_mistakes_are_one_line(run):
         (lambda: None, ("--vocoder", "theremin"), "choose one of: nsf-hifigan, nsf-hifigan-log10, nsf-snake"),
     ]:
         prepare()
-        code, said = run(*args)
-        assert code == 2 and message in said
+        done = run(*args)
+        assert done.code == 2 and message in done.said
     assert not Path("configs").exists() and not Path("filelists").exists()

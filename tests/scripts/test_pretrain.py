@@ -69,20 +69,18 @@ def test_the_list_says_what_is_here(tmp_path, capsys):
     assert capsys.readouterr().out == "mfcc needs no download\nfcpe needs no download\n"
 
 
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
+def test_mistakes_are_one_line(tmp_path, capsys):
+    address = ["--url", "https://a.example/b"]
+    for args, words in [
         ([], "name what to download"),
         (["no-such"], "there is no 'no-such'"),
-        (["--url", "https://a.example/b"], "name what to download"),
-        (["rmvpe", "hubertsoft", "--url", "https://a.example/b"], "--url goes with the name of one file"),
+        (address, "name what to download"),
+        (["rmvpe", "hubertsoft", *address], "--url goes with the name of one file"),
         (["nsf-snake-hifigan"], "the part named dec. of a so-vits-svc G_*.pth"),
-    ],
-)
-def test_mistakes_are_one_line(tmp_path, capsys, args, words):
-    assert main([*args, "--folder", str(tmp_path / "none")]) == 2
-    error = capsys.readouterr().err
-    assert words in error and error.count("\n") == 1
+    ]:
+        assert main([*args, "--folder", str(tmp_path / "none")]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
     assert not (tmp_path / "none").exists()
 
 
@@ -125,31 +123,31 @@ def test_two_processes_at_once_download_once(server, tmp_path):
 
 
 def test_ctrl_c_keeps_what_came_and_the_next_run_continues(server, tmp_path):
-    url = server.put("a.pt", BODY, drip=0.02)
+    url, model = server.put("a.pt", BODY, drip=0.02), tmp_path / "rmvpe.pt"
     process = start("rmvpe", "--url", url, "--folder", tmp_path)
     wait_until(lambda: any(part.stat().st_size for part in tmp_path.glob("*.part")), process)
     process.send_signal(signal.SIGINT)
     code, _, error = outcome(process)
-    assert code == 130 and "run the same command for the rest" in error
-    assert not (tmp_path / "rmvpe.pt").exists()
+    assert code == 130 and "run the same command for the rest" in error and not model.exists()
     server.files["a.pt"].drip = 0
     assert outcome(start("rmvpe", "--url", url, "--folder", tmp_path))[0] == 0
-    assert (tmp_path / "rmvpe.pt").read_bytes() == BODY
-    assert server.ranges()[-1].startswith("bytes=")
+    assert model.read_bytes() == BODY and server.ranges()[-1].startswith("bytes=")
 
 
-def test_a_disk_that_takes_no_more_is_one_line_and_the_part_can_be_continued(server, tmp_path):
-    url = server.put("a.pt", BODY)
+def test_a_mirror_that_fails_and_a_disk_that_takes_no_more_are_one_line(server, tmp_path):
+    url, model = server.put("a.pt", BODY, faults=[Fault(status=404)]), tmp_path / "rmvpe.pt"
+    command = ("rmvpe", "--url", url, "--folder", tmp_path)
+    code, lines, error = outcome(start(*command))
+    assert code == 2 and f"warning: {url}: answers 404 Not Found" in lines
+    assert f"{model} could not be downloaded" in error and "huggingface.co" in error
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
-    process = start("rmvpe", "--url", url, "--folder", tmp_path, preexec_fn=limit)
-    code, _, error = outcome(process)
-    assert code == 2 and ".part: File too large" in error
-    assert not (tmp_path / "rmvpe.pt").exists()
-    assert outcome(start("rmvpe", "--url", url, "--folder", tmp_path))[0] == 0
-    assert (tmp_path / "rmvpe.pt").read_bytes() == BODY and server.ranges()[-1] == "bytes=200000-"
+    code, _, error = outcome(start(*command, preexec_fn=limit))
+    assert code == 2 and ".part: File too large" in error and not model.exists()
+    assert outcome(start(*command))[0] == 0  # the part is continued
+    assert model.read_bytes() == BODY and server.ranges()[-1] == "bytes=200000-"
 
 
 def test_a_folder_that_may_not_be_written_is_named(server, capsys):
@@ -169,10 +167,3 @@ def test_a_folder_that_may_not_be_written_is_named(server, capsys):
         error = capsys.readouterr().err
         assert code == 2 and folder in error and "Permission denied" in error and error.count("\n") == 1
         assert os.listdir(folder) == [] and server.requests == []
-
-
-def test_a_mirror_that_fails_is_one_line(server, tmp_path):
-    url = server.put("a.pt", BODY, faults=[Fault(status=404)])
-    code, lines, error = outcome(start("rmvpe", "--url", url, "--folder", tmp_path))
-    assert code == 2 and f"warning: {url}: answers 404 Not Found" in lines
-    assert f"{tmp_path}/rmvpe.pt could not be downloaded" in error and "huggingface.co" in error

@@ -42,25 +42,19 @@ def served(monkeypatch, tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_access_from_elsewhere_is_pointed_out(served):
+    for arguments, words in [
         (["--listen"], "reaches this machine can use the page"),
         (["--share"], "has the public link can use the page"),
-        (
-            ["--share", "--listen"],
-            "reaches this machine or has the public link can use the page",
-        ),
-    ],
-)
-def test_access_from_elsewhere_is_pointed_out(served, arguments, words):
-    assert f"everyone who {words}; --auth NAME:PASSWORD asks for a login" in served(*arguments).out
-    assert "everyone" not in served(*arguments, "--auth", "anna:secret").out
+        (["--share", "--listen"], "reaches this machine or has the public link can use the page"),
+    ]:
+        assert f"everyone who {words}; --auth NAME:PASSWORD asks for a login" in served(*arguments).out
+        assert "everyone" not in served(*arguments, "--auth", "anna:secret").out
     assert "everyone" not in served().out
 
 
-@pytest.mark.parametrize("arguments", [["-c", "config.json"], ["-d", "cpu"]])
-def test_what_belongs_to_a_voice_has_no_effect_without_one(served, arguments):
-    message = served(*arguments).err
-    assert "have no effect without it" in message and message.count("\n") == 1
+def test_what_belongs_to_a_voice_has_no_effect_without_one(served):
+    for arguments in (["-c", "config.json"], ["-d", "cpu"]):
+        message = served(*arguments).err
+        assert "have no effect without it" in message and message.count("\n") == 1
     assert served().err == ""

@@ -75,31 +75,26 @@ def soft(torch_file):
 @pytest.fixture(scope="module", params=NAMES)
 def pair(request, tmp_path_factory):
     """An encoder, and the folder that its graph was written to by the script."""
-    name = request.param
-    folder, weights, flags = tmp_path_factory.mktemp("onnx"), None, []
-    if name != "ppg-starter":  # its file is part of the repository
-        weights = write_short(name, tmp_path_factory.mktemp("weights"))
-        flags = ["--weights", str(weights)]
-    assert onnx_export.main(["--encoder", name, *flags, "-o", str(folder)]) == 0
-    return ENCODERS.build(name, "cpu", weights=weights), folder
+    folder = tmp_path_factory.mktemp("onnx")
+    weights = write_short(request.param, tmp_path_factory.mktemp("weights"))
+    flags = [] if ENCODERS[request.param].shipped else ["--weights", str(weights)]
+    assert onnx_export.main(["--encoder", request.param, *flags, "-o", str(folder)]) == 0
+    return ENCODERS.build(request.param, "cpu", weights=weights), folder
 
 
 def test_parity_of_the_exported_graph_with_torch(pair):
     """Any length: one unit, the sample before the second, odd, even, longer than what was traced."""
     encoder, folder = pair
-    graph = OnnxEncoder("vec768l12-onnx", weights=folder / file_name(encoder.name))
+    path = folder / file_name(encoder.name)
+    assert list(folder.iterdir()) == [path]
+    graph = OnnxEncoder("vec768l12-onnx", weights=path)
     assert graph.ssl_dim == encoder.ssl_dim
     sound = torch.from_numpy(voice(11.2, 16000))
     for n_samples in (400, 401, 719, 720, 8001, 16000, 33333, len(sound)):
         wanted, found = encoder.encode(sound[:n_samples]), graph.encode(sound[:n_samples])
         assert found.shape == wanted.shape
         assert (found - wanted).abs().max() <= 1e-3 * wanted.abs().max()
-
-
-def test_the_file_has_the_published_signature_and_stands_alone(pair):
-    encoder, folder = pair
-    path = folder / file_name(encoder.name)
-    assert list(folder.iterdir()) == [path]
+    # the published signature
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     [source], [embed] = session.get_inputs(), session.get_outputs()
     assert (source.name, source.type, source.shape) == ("source", "tensor(float)", [1, 1, "n_samples"])
@@ -151,7 +146,7 @@ def other_graph(monkeypatch):
     """Let the exporter write a graph of its own making; return a function that chooses it."""
 
     def choose(**options):
-        def write(module, path, **others):
+        def write(module, path, *others):
             onnx.save(encoder_graph(**options), path)
 
         monkeypatch.setattr(export.encoder, "write_graph", write)
@@ -178,42 +173,38 @@ def test_the_script_says_what_it_does_and_where_the_file_is(
     assert done.code == 0 and "exists already" in done.out and path.stat().st_mtime_ns == before
 
 
-def test_a_graph_that_gives_other_units_is_not_written(run, other_graph, torch_file, soft, tmp_path):
+def test_a_graph_that_gives_other_units_is_named_and_not_written(
+    run, other_graph, torch_file, soft, tmp_path, monkeypatch
+):
     for width in (soft.ssl_dim, 7):
         other_graph(width=width, embed=(1, "u", width))
         done = run("--encoder", SOFT, "--weights", torch_file)
         assert done.is_mistake("the graph of") and "PyTorch" in done.err
         assert list((tmp_path / "pretrain").iterdir()) == []
-
-
-def test_a_graph_that_is_off_is_named_with_how_much(other_graph, soft, tmp_path, monkeypatch):
-    monkeypatch.setattr(export.encoder, "LENGTHS", (8000,))
     # as many units as the network gives: half of what the padding adds is all that differs
+    monkeypatch.setattr(export.encoder, "LENGTHS", (8000,))
     other_graph(width=soft.ssl_dim, embed=(1, "u", soft.ssl_dim))
-    soft_without = ENCODERS.build(SOFT, "cpu", weights=write_short(SOFT, tmp_path))
-    soft_without.padding = 0
+    monkeypatch.setattr(soft, "padding", 0)
     with pytest.raises(CheckpointError, match=rf"at 8000 samples.*off PyTorch, more than {TOLERANCE:.0e}"):
-        export_encoder(soft_without, tmp_path / "new" / "off.onnx")
+        export_encoder(soft, tmp_path / "new" / "off.onnx")
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_a_full_disk_leaves_nothing_behind(run, torch_file, tmp_path, monkeypatch):
-    def write(module, path, **others):
+def test_a_full_disk_and_a_model_that_no_file_can_hold_leave_nothing_behind(
+    run, torch_file, tmp_path, monkeypatch
+):
+    def write(module, path, *others):
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(export.encoder, "write_graph", write)
-    done = run("--encoder", SOFT, "--weights", torch_file)
+    with monkeypatch.context() as disk:
+        disk.setattr(export.encoder, "write_graph", write)
+        done = run("--encoder", SOFT, "--weights", torch_file)
     assert done.is_mistake("no space left") and "hubert-soft.onnx" in done.err
-    assert list((tmp_path / "pretrain").iterdir()) == []
-
-
-def test_a_model_that_no_file_can_hold_is_refused_before_it_is_traced(soft, tmp_path, monkeypatch):
     monkeypatch.setattr(export.graph, "_LARGEST", 1000)
     monkeypatch.setattr(torch.onnx, "export", None)
-    with pytest.raises(CheckpointError, match="GB of weights"):
-        export_encoder(soft, tmp_path / "large.onnx")
-    assert list(tmp_path.iterdir()) == []
+    assert run("--encoder", SOFT, "--weights", torch_file).is_mistake("GB of weights")
+    assert list((tmp_path / "pretrain").iterdir()) == []
 
 
 def test_mistakes_are_one_line(run):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -26,18 +27,13 @@ from training.data.extraction import ExtractionJob, Extractor, in_batches
 from vencoder import ENCODERS
 
 RATE, HOP = 44100, 512
-ROOT = Path(step.__file__).parent
 ALWAYS = {"units", "f0", "mel"} | ({"perturbed_units"} if ENCODERS["mfcc"].n_perturbed else set())
 ALL = ALWAYS | {"volume", "aug_mel", "aug_volume"}
 
 
-def problems(wavs, config, use_diff=False):
-    return unfit(wavs, recipe(config, use_diff=use_diff))
-
-
 @pytest.fixture
 def run(script):
-    """Run the script in an empty folder; return (exit code, what it printed)."""
+    """Run the script in a folder with nothing but a configuration; return (exit code, what it said)."""
 
     def call(*args: str):
         done = script(step.main, "--device", "cpu", *args)
@@ -60,15 +56,15 @@ def put(name: str, audio=None, rate: int = RATE, subtype: str = "PCM_16") -> Pat
     return path
 
 
+def problems(*wavs: Path, use_diff=False) -> list[str]:
+    return unfit(wavs, recipe(load_config("configs/config.json"), use_diff=use_diff))
+
+
 def contents(folder: str = "dataset/44k") -> dict[str, bytes]:
-    """Return all feature files, but not the records: those hold times."""
+    """All feature files, but not the records: those hold times."""
     ends = tuple(features.SUFFIXES.values())
-    root = Path(folder)
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.name.endswith(ends) and not path.name.startswith(".")
-    }
+    paths = [path for path in Path(folder).rglob("[!.]*") if path.name.endswith(ends)]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def kinds(wav: Path) -> set[str]:
@@ -102,7 +98,7 @@ def test_features_of_a_known_voice(run):
     assert 0.1 <= gain[0] <= 1 / np.abs(audio).max()
     louder = LogMel()(torch.from_numpy(audio)[None] * gain[0], key_shift=key_shift)[0]
     torch.testing.assert_close(aug_mel, louder, rtol=0, atol=1e-3)
-    assert problems([wav], load_config("configs/config.json"), use_diff=True) == []
+    assert problems(wav, use_diff=True) == []
     report = json.loads(Path("dataset/44k/report.json").read_text(encoding="utf-8"))["features"]
     assert report["speakers"]["the singer"]["f0"][1] == pytest.approx(220, rel=0.01)
 
@@ -128,42 +124,45 @@ def test_all_formats_lengths_and_levels(run):
         assert lengths == {None, n}
 
 
-def test_bad_clips_are_named_and_the_rest_is_done(run, monkeypatch):
-    good = [put("a/1.wav"), put("a/9.wav")]
-    nan = put("a/2.wav", np.array([0.1, np.nan] * 5000), subtype="FLOAT")
-    empty, text = Path("dataset/44k/a/3.wav"), Path("dataset/44k/a/4.wav")
-    empty.touch()
-    text.write_text("words")
-    slow = put("a/5.wav", rate=22050)
-    long = put(f"a/6{'夜' * 76}.wav")  # 233 bytes; the longest feature would be called by more than 255
-    locked = put("a/7.wav")
+def failing(name: str, error: BaseException):
+    """Stand-in of Path.write_bytes that raises ``error`` in the middle of files called so."""
     write_bytes = Path.write_bytes
 
-    def refuse(path, data):
-        if path.name.startswith(".7.wav.f0"):
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    def write(path, data):
+        if path.name.startswith(name):
+            write_bytes(path, data[:10])
+            raise error
         return write_bytes(path, data)
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
-    code, said = run()
+    return patch.object(Path, "write_bytes", write)
+
+
+def test_bad_clips_are_named_and_the_rest_is_done(run):
+    good = [put("a/1.wav"), put("a/9.wav")]
+    bad = {
+        put("a/2.wav", np.array([0.1, np.nan] * 5000), subtype="FLOAT"): "NaN",
+        put("a/3.wav"): "0 bytes",
+        put("a/4.wav"): "cannot be read",
+        put("a/5.wav", rate=22050): "22050 Hz",
+        # 233 bytes; the longest feature would be called by more than 255
+        put(f"a/6{'夜' * 76}.wav"): "File name too long",
+        put("a/7.wav"): "Permission denied",
+    }
+    nan, empty, text, *_ = bad
+    empty.write_bytes(b"")
+    text.write_text("words")
+    with failing(".7.wav.f0", PermissionError(errno.EACCES, "Permission denied")):
+        code, said = run()
     assert code == 0 and "left out: 6" in said
-    config = load_config("configs/config.json")
-    for wav, reason in {
-        nan: "NaN",
-        empty: "0 bytes",
-        text: "cannot be read",
-        slow: "22050 Hz",
-        long: "File name too long",
-        locked: "Permission denied",
-    }.items():
+    for wav, reason in bad.items():
         assert f"skipped: {wav}" in said and reason in failed(wav)
-        assert problems([wav], config) == [failed(wav)]
-    assert problems(good, config) == [] and not any(map(failed, good))
+        assert problems(wav) == [failed(wav)]
+    assert problems(*good) == [] and not any(map(failed, good))
     assert run()[0] == 0  # and again: the records of the failures can be read
 
     put("a/2.wav")  # repaired
     assert "the recording changed: making" in run()[1]
-    assert problems([nan], config) == []
+    assert problems(nan) == []
 
 
 def test_mistakes_are_one_line(run):
@@ -186,18 +185,22 @@ def test_mistakes_are_one_line(run):
 
 def test_a_second_run_makes_nothing_and_a_changed_setting_only_its_own(run):
     wavs = [put("a/1.wav"), put("a/2.wav")]
-    run("--use_diff")
+    pair = np.empty(2, dtype=object)
+    pair[:] = [np.zeros(5), np.ones(5)]
+    np.save(features.feature_path(wavs[0], "f0"), pair, allow_pickle=True)  # as the published project does
+    assert "no record of what made them: making" in run("--use_diff")[1]
+    assert len(features.load_f0(wavs[0])[0]) == soundfile.info(wavs[0]).frames // HOP
 
     def times():
         paths = [features.feature_path(wav, kind) for wav in wavs for kind in ALL]
-        return {path: path.stat().st_mtime_ns for path in paths}
+        return {path.name: path.stat().st_mtime_ns for path in paths}
 
     first = times()
     code, said = run("--use_diff")
     assert code == 0 and times() == first and "making" not in said and "F0 5/50/95" in said
     code, said = run("--use_diff", "--f0_predictor", "pm")
     assert "f0 predictor changed from dio to pm: making f0 of 2 clips" in said
-    assert {path.name for path, stamp in times().items() if stamp != first[path]} == {
+    assert {name for name, stamp in times().items() if stamp != first[name]} == {
         "1.wav.f0.npy",
         "2.wav.f0.npy",
     }
@@ -218,7 +221,7 @@ def test_another_encoder_or_other_weights_are_noticed(run, monkeypatch, tmp_path
     assert "not made yet: making volume of 1 clips" in said  # only now is it needed
     assert "encoder changed from mfcc to plain" in said
     assert kinds(wav) == {"units", "f0", "mel", "volume"}  # perturbed copies of mfcc do not stay
-    assert problems([wav], load_config("configs/config.json")) == []
+    assert problems(wav) == []
     assert "making" not in run()[1]
     (tmp_path / "w.pt").write_bytes(b"22")
     assert "encoder weights changed from toy-1-" in run()[1]
@@ -242,16 +245,6 @@ def test_a_gpu_gets_a_minute_of_clips_at_a_time_with_the_same_result(run):
         assert torch.equal(features.load_units(wavs[number]), one_by_one[number])
 
 
-def test_published_caches_are_named_and_replaced(run):
-    wav = put("a/1.wav")
-    pair = np.empty(2, dtype=object)
-    pair[:] = [np.zeros(5), np.ones(5)]
-    np.save(features.feature_path(wav, "f0"), pair, allow_pickle=True)
-    code, said = run()
-    assert code == 0 and "no record of what made them: making" in said and "f0" in said
-    assert len(features.load_f0(wav)[0]) == soundfile.info(wav).frames // HOP
-
-
 def test_chance_follows_from_the_place_in_the_data_set_alone(run):
     put("a/1.wav")
     put("a/2.wav")
@@ -269,14 +262,14 @@ def test_chance_follows_from_the_place_in_the_data_set_alone(run):
 def test_a_killed_run_is_continued_to_the_same_end(run):
     for number in range(20):
         put(f"a/{number:02d}.wav", voice(1.0 + 0.02 * number, RATE))
-    command = [sys.executable, str(ROOT / "preprocess_hubert_f0.py"), "--use_diff", "--device", "cpu"]
+    command = [sys.executable, step.__file__, "--use_diff", "--device", "cpu"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(record_path("dataset/44k/a/03.wav").exists, process)
     process.send_signal(signals.SIGKILL)
     assert process.wait() == -signals.SIGKILL
     halfway = contents()
     wavs = sorted(Path("dataset/44k/a").glob("*.wav"))
-    assert problems(wavs, load_config("configs/config.json"), use_diff=True)
+    assert problems(*wavs, use_diff=True)
 
     code, said = run("--use_diff")
     assert code == 0 and "making" in said
@@ -285,7 +278,7 @@ def test_a_killed_run_is_continued_to_the_same_end(run):
         f"a/{wav.name}{end}" for wav in wavs for kind, end in features.SUFFIXES.items() if kind in ALL
     }
     assert all(continued[name] == content for name, content in halfway.items() if "/00." in name)
-    assert problems(wavs, load_config("configs/config.json"), use_diff=True) == []
+    assert problems(*wavs, use_diff=True) == []
     for path in Path("dataset/44k/a").glob("*.wav.*"):
         path.unlink()
     assert run("--use_diff", "--num_processes", "2")[0] == 0  # two processes make what one makes
@@ -299,24 +292,13 @@ def test_a_killed_run_is_continued_to_the_same_end(run):
         (KeyboardInterrupt(), 130, "run the same command for the rest"),
     ],
 )
-def test_a_full_disk_and_ctrl_c_keep_what_is_finished(run, monkeypatch, error, ending, message):
+def test_a_full_disk_and_ctrl_c_keep_what_is_finished(run, error, ending, message):
     wavs = [put("a/1.wav"), put("a/2.wav")]
-    write_bytes = Path.write_bytes
-
-    def fail(path, data):
-        if path.name.startswith(".2.wav.f0"):
-            write_bytes(path, data[:10])
-            raise error
-        return write_bytes(path, data)
-
-    with monkeypatch.context() as disk:
-        disk.setattr(Path, "write_bytes", fail)
+    with failing(".2.wav.f0", error):
         code, said = run()
     assert code == ending and message in said.splitlines()[-1]
-    assert not list(Path("dataset").rglob(".*"))
-    config = load_config("configs/config.json")
-    assert problems(wavs[:1], config) == []
-    assert run()[0] == 0 and problems(wavs, config) == []
+    assert not list(Path("dataset").rglob(".*")) and problems(wavs[0]) == []
+    assert run()[0] == 0 and problems(*wavs) == []
 
 
 def test_under_torchrun_every_process_takes_its_share(run):
@@ -325,7 +307,7 @@ def test_under_torchrun_every_process_takes_its_share(run):
     bad.write_bytes(b"no sound")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*command, str(ROOT / "preprocess_hubert_f0.py"), "--device", "cpu", "--f0_predictor", "pm"],
+        [*command, step.__file__, "--device", "cpu", "--f0_predictor", "pm"],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

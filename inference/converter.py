@@ -66,18 +66,17 @@ class Converter(SongConverter):
             vocoder, data = config.model.vocoder_name, config.data
             file = own_file(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
             self.vocoder = VOCODERS.build(vocoder, data, device, weights=file, dtype=self.dtype)
-            self.enhancer = self._build_enhancer() if options.enhances else None
+            self.enhancer = None
+            if options.enhances:
+                nsf = self.vocoder
+                if vocoder != _ENHANCING:
+                    nsf = VOCODERS.build(_ENHANCING, data, device, dtype=self.dtype)
+                self.enhancer = Enhancer(nsf, data)
 
     def _load_glow(self) -> GlowSVC:
         model = GlowSVC(self.config.model)
         load_model(model, self.model_path)
         return model.eval().to(self.device)
-
-    def _build_enhancer(self) -> Enhancer:
-        data, vocoder = self.config.data, self.vocoder
-        if self.config.model.vocoder_name != _ENHANCING:
-            vocoder = VOCODERS.build(_ENHANCING, data, self.device, dtype=self.dtype)
-        return Enhancer(vocoder, data)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
         """Units (D, U) of ``audio`` (T,) at the encoder's rate."""

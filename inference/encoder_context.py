@@ -10,13 +10,8 @@ from __future__ import annotations
 def expand_window(first: int, n_frames: int, wanted: int, total: int) -> tuple[int, int]:
     """Expand a window to ``wanted`` frames, evenly to both sides; return (first frame, number of frames).
 
-    The ends of the recording limit it, except where the slice itself lies beyond them.
-
-    Args:
-        first: First frame of the slice; negative before the recording begins.
-        n_frames: Frames of the slice.
-        wanted: Frames that the encoder needs.
-        total: Frames of the recording.
+    The ends of the recording of ``total`` frames limit it, except where the slice itself lies beyond
+    them: ``first`` is negative before the recording begins.
     """
     lowest, highest = min(first, 0), max(first + n_frames, total)
     length = max(wanted, n_frames)

@@ -20,17 +20,11 @@ _WIDEST = 36  # semitones, the largest shift considered
 
 @dataclass(frozen=True)
 class KeyAdvice:
-    """A better key for a song that lies outside the range of its target speaker.
+    """A better key for a song that lies outside the range of its target speaker."""
 
-    Attributes:
-        semitones: The key change that would fit, -36 to 36.
-        song_range: 5th and 95th percentile of the song in the key it was converted in, Hz.
-        trained_range: The same of the speaker's training recordings, Hz.
-    """
-
-    semitones: int
-    song_range: tuple[float, float]
-    trained_range: tuple[float, float]
+    semitones: int  # the key change that would fit, -36 to 36
+    song_range: tuple[float, float]  # 5th and 95th percentile of the song in the key of the conversion, Hz
+    trained_range: tuple[float, float]  # the same of the speaker's training recordings, Hz
 
 
 def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:

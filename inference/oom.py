@@ -20,13 +20,9 @@ _MACHINE = re.compile(r"CPUAllocator", re.IGNORECASE)
 def within_memory(
     file: str | Path, device: object, options: ConvertOptions, loading: bool = False
 ) -> Iterator[None]:
-    """Raise GlowSVCError if the block runs out of memory.
+    """Raise GlowSVCError, about ``file``, if the block runs out of memory.
 
-    Args:
-        file: The recording, or the model that is loaded; begins the message.
-        device: Where the networks run.
-        options: How they run.
-        loading: A model is loaded.
+    The file is the recording, or the model if that is being loaded.
     """
     try:
         yield

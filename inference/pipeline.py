@@ -48,23 +48,14 @@ Report = Callable[[float], None]  # share of a segment that is done, 0 to 1
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Model inputs for one slice and its context, on the recording's frame clock.
+    """Model inputs for one slice and its context, on the recording's frame clock."""
 
-    Attributes:
-        first: Number of its first frame; negative before the recording begins.
-        units: (D, N).
-        f0: (N,), target pitch, Hz, without gaps.
-        uv: (N,), 1 where voiced.
-        volume: (N,), loudness of the source, root mean square.
-        speaker: Target speaker: an id, or the shares (N, S) of all speakers.
-    """
-
-    first: int
-    units: np.ndarray
-    f0: np.ndarray
-    uv: np.ndarray
-    volume: np.ndarray
-    speaker: int | np.ndarray
+    first: int  # number of its first frame; negative before the recording begins
+    units: np.ndarray  # (D, N)
+    f0: np.ndarray  # (N,), target pitch, Hz, without gaps
+    uv: np.ndarray  # (N,), 1 where voiced
+    volume: np.ndarray  # (N,), loudness of the source, root mean square
+    speaker: int | np.ndarray  # target speaker: an id, or the shares (N, S) of all speakers
 
     @property
     def n_frames(self) -> int:
@@ -74,19 +65,12 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class TargetVoice:
-    """Target of a conversion: one speaker, optionally with cluster or index, or a speaker mix.
+    """Target of a conversion: one speaker, optionally with cluster or index, or a speaker mix."""
 
-    Attributes:
-        name: Of the speaker, or ``MIXED``.
-        speaker_id: Of the speaker.
-        blender: Moves units towards the speaker's own.
-        mix: Replaces the single speaker.
-    """
-
-    name: str
+    name: str  # of the speaker, or MIXED
     speaker_id: int = 0
-    blender: Blender | None = None
-    mix: SpeakerMix | None = None
+    blender: Blender | None = None  # moves units towards the speaker's own
+    mix: SpeakerMix | None = None  # replaces the single speaker
 
     def shares(self, first: int, n_frames: int, total: int) -> int | np.ndarray:
         """:attr:`Segment.speaker` of some frames of a recording of ``total`` frames."""
@@ -95,26 +79,15 @@ class TargetVoice:
 
 @dataclass(frozen=True, eq=False)
 class ConversionResult:
-    """One converted recording.
+    """One converted recording."""
 
-    Attributes:
-        path: The file written.
-        seconds: Its duration.
-        real_time_factor: Seconds of computation per second of audio.
-        f0: (N,), pitch of the *source*, Hz, 0 where unvoiced; frame i at ``i * hop_length`` samples.
-        uv: (N,), 1 where voiced.
-        advice: The key that would fit, if the source lies outside the range of the speaker's
-            training recordings; None if it does not, or the range is unknown.
-        chunks: The slices it was rendered in.
-    """
-
-    path: Path
-    seconds: float
-    real_time_factor: float
-    f0: np.ndarray
-    uv: np.ndarray
-    advice: KeyAdvice | None
-    chunks: tuple[Chunk, ...]
+    path: Path  # the file written
+    seconds: float  # its duration
+    real_time_factor: float  # seconds of computation per second of audio
+    f0: np.ndarray  # (N,), pitch of the *source*, Hz, 0 where unvoiced; frame i at i * hop_length samples
+    uv: np.ndarray  # (N,), 1 where voiced
+    advice: KeyAdvice | None  # if the source lies outside the range of the speaker's training recordings
+    chunks: tuple[Chunk, ...]  # the slices it was rendered in
 
 
 class SongConverter(ABC):
@@ -212,9 +185,8 @@ class SongConverter(ABC):
                 stitcher = Stitcher()
                 for chunk in chunks:
                     report = self._reporter(source, chunk, progress)
-                    if chunk.silent:
-                        audio = np.zeros(len(chunk), np.float32)
-                    else:
+                    audio = np.zeros(len(chunk), np.float32)
+                    if not chunk.silent:
                         audio = self._render(source, chunk, target, key, f0, uv, report)
                     file.write(stitcher.push(chunk, audio))
                     report(1.0)

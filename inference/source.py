@@ -134,11 +134,8 @@ def _find_song(name: str, folder: Path) -> Path:
         if path.is_file():
             return path
     for path in places:
-        candidates = [
-            other
-            for other in (find_audio(path.parent) if path.parent.is_dir() else [])
-            if other.stem == path.name
-        ]
+        there = find_audio(path.parent) if path.parent.is_dir() else []
+        candidates = [other for other in there if other.stem == path.name]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:

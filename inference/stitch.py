@@ -21,21 +21,13 @@ JOIN = 0.02  # s; cross-fade at cuts other than forced ones: one period of the l
 
 @dataclass(frozen=True)
 class Chunk:
-    """One slice to render: samples ``start`` to ``end`` (excluded) of the recording.
-
-    Attributes:
-        start: First sample.
-        end: Where it ends.
-        silent: Digital silence, with nothing to render.
-        fade_in: Samples shared with the chunk before.
-        fade_out: Samples shared with the chunk after.
-    """
+    """One slice to render: samples ``start`` to ``end`` (excluded) of the recording."""
 
     start: int
     end: int
-    silent: bool
-    fade_in: int = 0
-    fade_out: int = 0
+    silent: bool  # digital silence, with nothing to render
+    fade_in: int = 0  # samples shared with the chunk before
+    fade_out: int = 0  # samples shared with the chunk after
 
     def __len__(self) -> int:
         return self.end - self.start

@@ -8,6 +8,7 @@ PyTorch chain (inference/noise.py, vdecoder/draws.py), and so is the sound.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,14 @@ class OnnxConverter(SongConverter):
         """Render N * hop_length samples; call ``report`` with the share that is done."""
         feed = self._feed(segment)
         if self._melody:
-            feed["f0"] = self._run(self._melody, feed, MELODY)
+            feed["f0"] = self._run(self._melody, MELODY, feed)
         noise = frame_noise(segment.first, segment.n_frames, self.config.data.n_mels)
         scaled = {**feed, "noise": noise[None] * np.float32(self.options.noise_scale)}
         if self._vocoder is None:
             phase, draws = source_draws(segment.n_frames * self.config.data.hop_length)
             source = {"phase": phase.astype(np.float32), "source_noise": draws}
-            return self._run(self._model, {**scaled, **source}, MODEL)[0]
-        mel = self._run(self._model, scaled, MODEL)[0]
+            return self._run(self._model, MODEL, {**scaled, **source})[0]
+        mel = self._run(self._model, MODEL, scaled)[0]
         report(0.5)
         audio: np.ndarray = self._vocoder(mel, feed["f0"][0], segment.uv)
         return audio
@@ -97,7 +98,7 @@ class OnnxConverter(SongConverter):
             feed["volume"] = segment.volume[None]
         return {name: np.ascontiguousarray(track, np.float32) for name, track in feed.items()}
 
-    def _run(self, session: onnxruntime.InferenceSession, feed: Feed, file: str) -> np.ndarray:
+    def _run(self, session: onnxruntime.InferenceSession, file: str, feed: Feed) -> np.ndarray:
         """Run a graph; its output must be finite."""
         path = self.folder / file
         output: np.ndarray = run(session, feed, f"{path} cannot be run")[0]
@@ -109,10 +110,8 @@ class OnnxConverter(SongConverter):
         """Open the graph ``file``, which must take these inputs."""
         path = self.folder / file
         session = open_session(path, self.device, f"the graph {file}")
-        found = {
-            node.name: tuple(n if isinstance(n, int) else None for n in node.shape)
-            for node in session.get_inputs()
-        }
+        nodes = session.get_inputs()
+        found = {x.name: tuple(n if isinstance(n, int) else None for n in x.shape) for x in nodes}
         if found != wanted:
             raise CheckpointError(
                 f"{path} takes {_listed(found)}, but {self.folder.name}.json lists {_listed(wanted)}; "
@@ -127,10 +126,7 @@ class OnnxConverter(SongConverter):
         if sidecar.config.model.vocoder_name == "world":
             return WorldSynthesis(data)
         session = self._open(VOCODER, {"mel": (1, data.n_mels, None), "f0": (1, None), **_SOURCE})
-
-        def synthesize(feed: Feed) -> np.ndarray:
-            return self._run(session, feed, VOCODER)
-
+        synthesize = partial(self._run, session, VOCODER)
         return GraphVocoder(synthesize, data.sampling_rate, data.hop_length, sidecar.reach)
 
 
@@ -172,7 +168,5 @@ def _best_device() -> str:
 
 
 def _listed(inputs: Mapping[str, Sequence[int | None]]) -> str:
-    return ", ".join(
-        f"{name} [{', '.join('n' if n is None else str(n) for n in shape)}]"
-        for name, shape in sorted(inputs.items())
-    )
+    axes = {name: ", ".join("n" if n is None else str(n) for n in shape) for name, shape in inputs.items()}
+    return ", ".join(f"{name} [{axes[name]}]" for name in sorted(axes))

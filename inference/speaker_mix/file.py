@@ -83,11 +83,8 @@ def _parse_literal(text: str, path: str | Path) -> list[tuple[Any, Any]]:
 
 
 def _is_comment(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _map_of(statement: ast.stmt, path: str | Path) -> ast.Dict:

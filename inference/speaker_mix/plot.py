@@ -19,18 +19,8 @@ _LONGEST_LEGEND = 12  # speakers, those with the largest shares
 _LONGEST_NAME = 24  # characters
 # parts of the names of fonts with Chinese, Japanese or Korean characters
 _EAST_ASIAN = (
-    "cjk",
-    "wenquanyi",
-    "simhei",
-    "yahei",
-    "pingfang",
-    "heiti",
-    "hiragino",
-    "yu gothic",
-    "meiryo",
-    "gothic",
-    "malgun",
-    "unicode",
+    *("cjk", "wenquanyi", "simhei", "yahei", "pingfang", "heiti"),
+    *("hiragino", "yu gothic", "meiryo", "gothic", "malgun", "unicode"),
 )
 _BOXES = "Last Resort High-Efficiency"  # comes with matplotlib: a box for every character
 
@@ -109,9 +99,8 @@ def fonts(text: str) -> tuple[list[str], set[str]]:
         if entry.name in (*families, _BOXES) or not upright:
             continue
         try:
-            letters = {
-                letter for letter in wanted - found if get_font(entry.fname).get_char_index(ord(letter))
-            }
+            font = get_font(entry.fname)
+            letters = {letter for letter in wanted - found if font.get_char_index(ord(letter))}
         except (OSError, RuntimeError):  # a font that is gone, or broken
             continue
         if letters or not families:

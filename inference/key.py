@@ -70,10 +70,7 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
 def key_advice(f0: np.ndarray, f0_range: Sequence[float], key: float) -> KeyAdvice | None:
     """Advice for a song that, shifted by ``key``, lies outside a speaker's range; None if it does not.
 
-    Args:
-        f0: (V,), the song's own voiced pitch, Hz.
-        f0_range: See :func:`suggest_key`.
-        key: Semitones it is shifted by.
+    F0 (V,) is the song's own, in Hz; ``f0_range`` as of :func:`suggest_key`.
     """
     voiced = _voiced(f0)
     shifted = transpose(voiced, key)

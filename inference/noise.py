@@ -13,13 +13,9 @@ _BLOCK = 64  # frames that share one seed
 
 
 def frame_noise(first: int, n_frames: int, n_mels: int, stream: int = GLOW) -> np.ndarray:
-    """Draw standard normal noise (M, N), float32, that depends on the frame numbers alone.
+    """Draw standard normal noise (M, N), float32, that depends on the frame numbers and ``stream`` alone.
 
-    Args:
-        first: Number of the first frame; negative before the recording begins.
-        n_frames: N.
-        n_mels: M.
-        stream: ``GLOW`` or ``DIFFUSION``.
+    The number ``first`` of the first frame is negative before the recording begins.
     """
     blocks = range(first // _BLOCK, (first + n_frames - 1) // _BLOCK + 1)
     noise = np.concatenate([_block(block, n_mels, stream) for block in blocks], axis=1)

@@ -27,9 +27,8 @@ def _option(
 ) -> Any:
     """A field with its metadata for the command line and the WebUI."""
     choices = tuple(choices) if choices else None
-    return field(
-        default=default, metadata={"flags": flags, "help": help, "choices": choices, "within": within}
-    )
+    metadata = {"flags": flags, "help": help, "choices": choices, "within": within}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,8 +335,6 @@ def from_arguments(arguments: argparse.Namespace) -> ConvertOptions:
     Raises:
         ConfigError: See :class:`ConvertOptions`.
     """
-    values: dict[str, Any] = {}
-    for option in fields(ConvertOptions):
-        value = getattr(arguments, option.name)
-        values[option.name] = tuple(value) if isinstance(value, list) else value
-    return ConvertOptions(**values)
+    values = {option.name: getattr(arguments, option.name) for option in fields(ConvertOptions)}
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return ConvertOptions(**{**values, **lists})

@@ -86,7 +86,7 @@ class ConversionResult:
     real_time_factor: float  # seconds of computation per second of audio
     f0: np.ndarray  # (N,), pitch of the *source*, Hz, 0 where unvoiced; frame i at i * hop_length samples
     uv: np.ndarray  # (N,), 1 where voiced
-    advice: KeyAdvice | None  # if the source lies outside the range of the speaker's training recordings
+    advice: KeyAdvice | None  # the key that would fit the speaker's trained range; None: it fits, or unknown
     chunks: tuple[Chunk, ...]  # the slices it was rendered in
 
 
@@ -121,18 +121,9 @@ class SongConverter(ABC):
         """The F0 predictor that the options ask for, built once."""
         key = (self.options.f0_predictor, self.options.f0_filter_threshold)
         if key not in self._predictors:
-            self._predictors[key] = F0_PREDICTORS.build(
-                key[0],
-                sampling_rate=self.sampling_rate,
-                hop_length=self.config.data.hop_length,
-                threshold=key[1],
-                device=self.device,
-            )
+            rates = {"sampling_rate": self.sampling_rate, "hop_length": self.config.data.hop_length}
+            self._predictors[key] = F0_PREDICTORS.build(key[0], **rates, threshold=key[1], device=self.device)
         return self._predictors[key]
-
-    def track(self, audio: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """F0 (N,), Hz, without gaps, and uv (N,), 1 where voiced, of ``audio`` (T,)."""
-        return self.f0_predictor.predict(audio, n_frames)
 
     @abstractmethod
     def encode(self, audio: np.ndarray) -> np.ndarray:
@@ -223,13 +214,11 @@ class SongConverter(ABC):
         return self._blenders[kind, path]
 
     def _plan(self, source: SourceAudio, rule: SliceRule) -> list[Chunk]:
-        options = self.options
-        ranges = slice_ranges(source.rms, source.n_samples, self.sampling_rate, rule)
+        options, rate = self.options, self.sampling_rate
+        ranges = slice_ranges(source.rms, source.n_samples, rate, rule)
         if not 0 < options.clip <= LONGEST:
-            ranges = limit_length(ranges, source.rms, self.sampling_rate, rule)
-        return plan(
-            ranges, self.sampling_rate, options.clip, options.linear_gradient, options.linear_gradient_retain
-        )
+            ranges = limit_length(ranges, source.rms, rate, rule)
+        return plan(ranges, rate, options.clip, options.linear_gradient, options.linear_gradient_retain)
 
     def _reporter(self, source: SourceAudio, chunk: Chunk, progress: Progress | None) -> Report:
         """Turn shares of ``chunk`` into seconds of the recording."""
@@ -259,7 +248,7 @@ class SongConverter(ABC):
         first = (chunk.start - pad) // hop
         n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
         audio = source.read(first * hop, (first + n_frames) * hop)
-        f0, uv = self.track(audio, n_frames)
+        f0, uv = self.f0_predictor.predict(audio, n_frames)
 
         inside = slice(chunk.start // hop, min(-(-chunk.end // hop), len(song_f0)))
         here = slice(inside.start - first, inside.stop - first)

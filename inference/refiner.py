@@ -113,8 +113,6 @@ def _speaker_ids(config: DiffusionConfig, voice: Config) -> dict[int, int]:
     n_spk = config.model.n_spk
     if n_spk == 1 and not config.spk:  # the only speaker serves all
         return dict.fromkeys(voice.spk.values() or range(voice.model.n_speakers), 0)
-    if not config.spk:
-        return {number: number for number in range(n_spk)}
-    if not voice.spk:
-        return {number: number for number in config.spk.values()}
+    if not config.spk or not voice.spk:
+        return {number: number for number in config.spk.values() or range(n_spk)}
     return {number: config.spk[name] for name, number in voice.spk.items() if name in config.spk}

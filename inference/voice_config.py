@@ -6,14 +6,10 @@ or a diffusion model alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from diffusion.compatibility import as_voice_config, check_diffusion
 from diffusion.config import DiffusionConfig, load_diffusion_config
+from inference.options import ConvertOptions
 from modules.config import Config, load_config
-
-if TYPE_CHECKING:
-    from inference.options import ConvertOptions
 
 
 def load_voice(options: ConvertOptions) -> tuple[Config, DiffusionConfig | None]:

@@ -242,7 +242,7 @@ def _finished(converter: SongConverter, task: ConversionTask, result: Conversion
             within_memory(task.song, converter.device, options),
             SourceAudio(task.result, rate, task.result.parent, rule) as written,
         ):
-            f0, uv = converter.track(written.read(0, n_frames * hop), n_frames)
+            f0, uv = converter.f0_predictor.predict(written.read(0, n_frames * hop), n_frames)
             result_f0 = f0 * uv
     name = task.speaker if options.use_spk_mix else config.speaker_name(task.speaker)
     return ConvertedSong(

@@ -92,7 +92,7 @@ def _map_of(statement: ast.stmt, path: str | Path) -> ast.Dict:
     value: ast.AST = statement
     if isinstance(statement, ast.Expr):
         value = statement.value
-    elif isinstance(statement, ast.Assign) and _names(statement.targets) == [NAME]:
+    elif isinstance(statement, ast.Assign) and list(map(ast.unparse, statement.targets)) == [NAME]:
         value = statement.value
     if not isinstance(value, ast.Dict) or None in value.keys:  # None: ** unpacking
         raise ConfigError(
@@ -100,7 +100,3 @@ def _map_of(statement: ast.stmt, path: str | Path) -> ast.Dict:
             "and lists; the file is read as data and never run"
         )
     return value
-
-
-def _names(targets: list[ast.expr]) -> list[str | None]:
-    return [target.id if isinstance(target, ast.Name) else None for target in targets]

@@ -80,14 +80,12 @@ def _rhythm(room: float, beat: float, rng: np.random.Generator) -> list[float]:
 def _next_rung(rung: int, count: int, rng: np.random.Generator) -> int:
     """Next step of the ladder, pulled to the middle of the range."""
     middle = (count - 1) / 2
-    pull = np.exp(-np.sign(np.array(STEPS)) * (rung - middle) / count)
-    weights = STEP_WEIGHTS * pull
+    weights = STEP_WEIGHTS * np.exp(-np.sign(np.array(STEPS)) * (rung - middle) / count)
     step = int(rng.choice(STEPS, p=weights / weights.sum()))
     return int(np.clip(rung + step, 0, count - 1))
 
 
 def _syllable(rng: np.random.Generator) -> Syllable:
     onset = str(rng.choice(ONSETS))
-    coda = str(rng.choice(CODAS)) if rng.random() < CODA else ""
-    vowel = str(rng.choice(VOWELS, p=VOWEL_WEIGHTS))
-    return Syllable((onset,) if onset else (), vowel, (coda,) if coda else ())
+    coda = (str(rng.choice(CODAS)),) if rng.random() < CODA else ()
+    return Syllable((onset,) if onset else (), str(rng.choice(VOWELS, p=VOWEL_WEIGHTS)), coda)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthetic_voice.expression import grid_times, smooth
-from synthetic_voice.phones import BREATH, PHONES, SCHWA, SILENCE, VOWELS, Bump
+from synthetic_voice.phones import BREATH, PHONES, SCHWA, SILENCE, VOWELS
 from synthetic_voice.score import Phone
 
 GLIDE = 0.06  # s, formants from one phone to the next
@@ -41,11 +41,10 @@ def articulate(phones: tuple[Phone, ...], seconds: float, f0: np.ndarray, loudne
     ends = np.array([phone.end for phone in phones])
     at = np.minimum(np.searchsorted(ends, times, side="right"), len(phones) - 1)
     specs = [PHONES[phone.name] for phone in phones]
-    noise = np.array([_gain(spec.noise) for spec in specs])[at]
-    kinds = np.array([_kind(spec.spectrum) for spec in specs])[at]
-    frication = np.where(kinds[:, None] == np.arange(len(FRICATION)), noise[:, None], 0.0)
-    voice = np.array([_gain(spec.voice) for spec in specs])[at]
-    aspiration = np.array([_gain(spec.aspiration) for spec in specs])[at]
+    kinds = [[spec.spectrum == spectrum for spectrum in FRICATION] for spec in specs]
+    frication = np.array(kinds)[at] * _gains([spec.noise for spec in specs])[at, None]
+    voice = _gains([spec.voice for spec in specs])[at]
+    aspiration = _gains([spec.aspiration for spec in specs])[at]
     for phone, spec in zip(phones, specs, strict=True):
         inside = slice(*np.searchsorted(times, (phone.start, phone.end)))
         elapsed = times[inside] - phone.start
@@ -68,12 +67,8 @@ def articulate(phones: tuple[Phone, ...], seconds: float, f0: np.ndarray, loudne
     )
 
 
-def _gain(level: float | None) -> float:
-    return 0.0 if level is None else float(10 ** (level / 20))
-
-
-def _kind(spectrum: tuple[Bump, ...]) -> int:
-    return FRICATION.index(spectrum) if spectrum else -1
+def _gains(levels: list[float | None]) -> np.ndarray:
+    return np.array([0.0 if level is None else 10 ** (level / 20) for level in levels])
 
 
 def _formants(phones: tuple[Phone, ...]) -> np.ndarray:
@@ -91,11 +86,11 @@ def _formants(phones: tuple[Phone, ...]) -> np.ndarray:
 
 def _edges(phones: tuple[Phone, ...], times: np.ndarray) -> np.ndarray:
     """Fade in dB of the voice at the ends of each phrase."""
-    quiet = [phone for phone in phones if phone.name in (SILENCE, BREATH)]
     fade = np.zeros(len(times))
-    for phone in quiet:
-        after, before = (times - phone.end) / ATTACK, (phone.start - times) / RELEASE
-        for ramp in (after, before):
+    for phone in phones:
+        if phone.name not in (SILENCE, BREATH):
+            continue
+        for ramp in ((times - phone.end) / ATTACK, (phone.start - times) / RELEASE):
             near = (ramp >= 0) & (ramp < 1)
             fade[near] = np.minimum(fade[near], EDGE * (1 - ramp[near]) ** 2)
     return fade

@@ -26,10 +26,7 @@ def clip_lengths(seconds: float, seed: int) -> list[float]:
 
 
 def write_dataset(
-    folder: str | Path,
-    singers: Iterable[str | SyntheticSinger],
-    seconds: float,
-    seed: int = 0,
+    folder: str | Path, singers: Iterable[str | SyntheticSinger], seconds: float, seed: int = 0
 ) -> Iterator[Path]:
     """Write ``seconds`` of each singer at 44.1 kHz as folder/<singer>/<nn>.wav; yield each path once written.
 

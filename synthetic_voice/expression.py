@@ -28,8 +28,12 @@ def grid_times(seconds: float) -> np.ndarray:
 
 def smooth(values: np.ndarray, seconds: float) -> np.ndarray:
     """``values`` (grid first) smoothed by a Hann kernel of ``seconds``."""
-    kernel = np.hanning(2 * round(seconds * GRID_RATE / 2) + 3)[1:-1]
+    kernel = _hann(seconds)
     return convolve1d(values, kernel / kernel.sum(), axis=0, mode="nearest")
+
+
+def _hann(seconds: float) -> np.ndarray:
+    return np.hanning(2 * round(seconds * GRID_RATE / 2) + 3)[1:-1]
 
 
 def pitch_curve(score: MusicScore, style: SyntheticSinger, seed: int) -> np.ndarray:
@@ -80,5 +84,5 @@ def loudness_curve(score: MusicScore, style: SyntheticSinger, seed: int) -> np.n
 def _wander(count: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
     """Noise of unit deviation that changes over about ``seconds``."""
     white = rng.standard_normal(count)
-    kernel = np.hanning(2 * round(seconds * GRID_RATE / 2) + 3)[1:-1]
+    kernel = _hann(seconds)
     return convolve1d(white, kernel / np.sqrt((kernel**2).sum()), mode="wrap")

@@ -74,12 +74,7 @@ PHONES: dict[str, PhoneSpec] = {
         seconds=0.09,
     ),
     "v": PhoneSpec(
-        formants=(240, 1100, 2080, 3300),
-        pull=0.8,
-        voice=-7,
-        noise=-26,
-        spectrum=_F,
-        lowpass=1200,
+        formants=(240, 1100, 2080, 3300), pull=0.8, voice=-7, noise=-26, spectrum=_F, lowpass=1200
     ),
     "bcl": PhoneSpec(formants=_LIPS, voice=-12, lowpass=400, seconds=0.055),
     "dcl": PhoneSpec(formants=_TEETH, voice=-12, lowpass=400, seconds=0.05),

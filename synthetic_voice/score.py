@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -137,29 +138,24 @@ def _sung(phrase: list[Note], room: float) -> Iterator[Phone]:
             spans.append((start, note.end, syllable))
         else:
             spans.append((note.start, note.end, note.syllable))
-    lead = _consonants(spans[0][2].onset, room)
-    yield from _tile(lead, spans[0][0])
+    yield from _consonants(spans[0][2].onset, room, spans[0][0])
     for index, (start, end, syllable) in enumerate(spans):
         following = spans[index + 1][2].onset if index + 1 < len(spans) else ()
         # at least half of the span is vowel, however fast the words are
-        tail = tuple(_tile(_consonants(syllable.coda + following, 0.5 * (end - start)), end))
+        tail = _consonants(syllable.coda + following, 0.5 * (end - start), end)
         yield Phone(start, tail[0].start if tail else end, syllable.vowel)
         yield from tail
 
 
-def _consonants(written: tuple[str, ...], room: float) -> list[tuple[str, float]]:
-    """(phone, seconds) of consonants, shortened to fit into ``room`` s."""
+def _consonants(written: tuple[str, ...], room: float, end: float) -> list[Phone]:
+    """Consonants one after another, up to ``end``, shortened to fit into ``room`` s."""
     names = [name for consonant in written for name in spoken(consonant)]
     total = sum(PHONES[name].seconds for name in names)
-    factor = min(1.0, room / total) if total else 0.0
-    return [(name, factor * PHONES[name].seconds) for name in names] if factor > 0 else []
-
-
-def _tile(consonants: list[tuple[str, float]], end: float) -> Iterator[Phone]:
-    """Place consonants one after another so that the last one ends at ``end``."""
-    edges = [end - sum(seconds for _, seconds in consonants[index:]) for index in range(len(consonants))]
-    for (name, _), left, right in zip(consonants, edges, [*edges, end][1:], strict=True):
-        yield Phone(left, right, name)
+    if not names or room <= 0:
+        return []
+    lengths = [min(1.0, room / total) * PHONES[name].seconds for name in names]
+    edges = [end - sum(lengths[index:]) for index in range(len(names))] + [end]
+    return [Phone(*span, name) for span, name in zip(pairwise(edges), names, strict=True)]
 
 
 def _rest(start: float, end: float) -> Iterator[Phone]:

@@ -24,13 +24,7 @@ TABLE_TRACT = 17.0  # cm, the tract that the phone table describes
 
 
 class Tract:
-    """The transfer functions of one singer on FFT bins.
-
-    Args:
-        singer: The voice.
-        sampling_rate: Hz.
-        size: Points of the FFT; K = size // 2 + 1 bins.
-    """
+    """The transfer functions of one singer on the K = size // 2 + 1 bins of an FFT."""
 
     def __init__(self, singer: SyntheticSinger, sampling_rate: int, size: int) -> None:
         self.singer = singer
@@ -47,18 +41,18 @@ class Tract:
         self.voice_level = 1.0
         self.voice_level = 1 / self._vowel_rms()
 
-    def formants(self, hz: np.ndarray) -> np.ndarray:
-        """Response (N, K) of this tract for table formants (N, 4) in Hz."""
-        return self._response(hz * self.scale * np.array(self.singer.shape))
+    def formants(self, hz: np.ndarray, f0: np.ndarray | float = 0.0) -> np.ndarray:
+        """Response (N, K) of this tract for table formants (N, 4) in Hz.
 
-    def sung(self, hz: np.ndarray, f0: np.ndarray) -> np.ndarray:
-        """Like :meth:`formants`, with the jaw opened where f0 (N,) exceeds the first one.
-
-        Sopranos do so (Sundberg, 1975); F1 below f0 would have nothing to amplify.
+        The jaw opens where f0 (N,) exceeds the first one, as sopranos do (Sundberg, 1975):
+        F1 below f0 would have nothing to amplify.
         """
         own = hz * self.scale * np.array(self.singer.shape)
         own[:, 0] = np.maximum(own[:, 0], 1.02 * f0)
-        return self._response(own)
+        response = np.ones((len(hz), len(self.hz)), np.complex64)
+        for formant in own.T:
+            response *= _resonance(self.hz, formant, self.singer.bandwidth * (50 + 0.05 * formant))
+        return self.upper / response
 
     def glottis(self, f0: np.ndarray, tilt: np.ndarray) -> np.ndarray:
         """Pulse spectrum (N, K) for f0 (N,) and the corner of the tilt (N,) in Hz."""
@@ -72,12 +66,6 @@ class Tract:
         pole = np.array([NASAL_POLE])
         nose = _resonance(self.hz, zero, NASAL_WIDTH * zero) / _resonance(self.hz, pole, NASAL_WIDTH * pole)
         return nose / (1 + (self.hz / lowpass.astype(np.float32)[:, None]) ** 2)
-
-    def _response(self, hz: np.ndarray) -> np.ndarray:
-        denominator = np.ones((len(hz), len(self.hz)), np.complex64)
-        for formant in hz.T:
-            denominator *= _resonance(self.hz, formant, self.singer.bandwidth * (50 + 0.05 * formant))
-        return self.upper / denominator
 
     def _upper_formants(self) -> np.ndarray:
         """Response (K,) of all formants above the fourth.

@@ -47,12 +47,7 @@ def render(
 
 
 def pulses(phase: np.ndarray, harmonics: np.ndarray) -> np.ndarray:
-    """Sum of 2 cos(k phase) for k from 1 to ``harmonics``, in closed form.
-
-    Args:
-        phase: Radians, float64.
-        harmonics: Whole numbers, of a shape that broadcasts to that of ``phase``.
-    """
+    """Sum of 2 cos(k phase) for k from 1 to ``harmonics``, in closed form; phase in radians, float64."""
     half = 0.5 * phase
     divisor = np.sin(half)
     peak = np.abs(divisor) < 1e-7
@@ -106,7 +101,7 @@ class _FrameSynthesizer:
         breath = 10 ** (tract.singer.breathiness / 20) * gain * (1 + PULSE_NOISE * np.cos(phase))
         air = (breath + along(controls.aspiration)) * noise[0]
         spectrum += self._fft(air * window) * tract.aspiration
-        spectrum *= tract.sung(controls.formants[middle], f0)
+        spectrum *= tract.formants(controls.formants[middle], f0)
         kinds = controls.frication[middle].astype(np.float32)
         hissing = kinds.any(axis=1)
         if hissing.any():

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,9 +30,8 @@ def _streamed(steps: bytes, end: bytes = b"K\x01") -> Callable[[Path], object]:
     return lambda path: write_legacy(path, _program(steps, end))
 
 
-def _tensor(n_copies: int = 1, n_values: int = 6, length: int = 24, **claims) -> Callable[[Path], object]:
-    pickled = tensor_pickle(n_values=n_values, **claims)
-    return lambda path: write_zip(path, pickled, {"0": bytes(length)})
+def _tensor(**claims: Any) -> Callable[[Path], object]:
+    return lambda path: write_zip(path, tensor_pickle(**claims), {"0": bytes(24)})
 
 
 def _shared(path: Path) -> None:
@@ -69,6 +69,12 @@ def _overlapping(path: Path) -> None:
 
 def _unfolding(path: Path, pickled: bytes, length: int = 0) -> None:
     write_zip(path, pickled, {"0": bytes(length)}, compression=zipfile.ZIP_DEFLATED)
+
+
+def _two_pickles(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("a", "b"):
+            file.writestr(f"{name}/data.pkl", _program(b""))
 
 
 def _claimed_size(path: Path) -> None:
@@ -111,6 +117,12 @@ def _tar_header(size: bytes) -> Callable[[Path], object]:
         path.write_bytes(header[:124] + size.ljust(12, b"\0") + header[136:] + bytes(1024))
 
     return write
+
+
+def _many_tensors(n: int) -> Callable[[Path], object]:
+    text = ",".join(f'"{k}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for k in range(n))
+    header = ("{" + text + "}").encode()
+    return lambda path: path.write_bytes(len(header).to_bytes(8, "little") + header)
 
 
 def _append_keys(path: Path, keys: bytes) -> None:
@@ -241,20 +253,8 @@ DOS_PAYLOADS: dict[str, Callable[[Path], object]] = {
     "a header of lists": lambda path: path.write_bytes(
         (2_000_000).to_bytes(8, "little") + b'{"a":' + b"[" * 1_999_995
     ),
-    "a header of many tensors": lambda path: _many_tensors(path, 8_000),
-    "a header of too many tensors": lambda path: _many_tensors(path, 200_000),
-    "two pickles": lambda path: _two_pickles(path),
+    "a header of many tensors": _many_tensors(8_000),
+    "a header of too many tensors": _many_tensors(200_000),
+    "two pickles": _two_pickles,
     "a pickle in a bare zip": lambda path: wrap(b"", "zip", path),
 }
-
-
-def _many_tensors(path: Path, n: int) -> None:
-    text = ",".join(f'"{k}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for k in range(n))
-    header = ("{" + text + "}").encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header)
-
-
-def _two_pickles(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as file:
-        for name in ("a", "b"):
-            file.writestr(f"{name}/data.pkl", _program(b""))

@@ -17,40 +17,25 @@ import pytest
 
 @dataclass
 class Fault:
-    """What goes wrong with one answer.
+    """What goes wrong with one answer."""
 
-    Attributes:
-        status: Answered instead of the file.
-        drop: The connection ends after so many bytes of the body.
-        stall: s without a byte, after half of the body.
-    """
-
-    status: int = 0
-    drop: int | None = None
-    stall: float = 0
+    status: int = 0  # answered instead of the file
+    drop: int | None = None  # the connection ends after so many bytes of the body
+    stall: float = 0  # s without a byte, after half of the body
 
 
 @dataclass
 class Served:
-    """One file and how it is served.
-
-    Attributes:
-        etag: Its version; None: the server names none.
-        ranges: Whether parts of it are given.
-        length: What Content-Length claims; None: the truth; -1: nothing.
-        kind: Content-Type.
-        drip: s between the hundredths of the body.
-        faults: Of the first answers, in turn.
-    """
+    """One file and how it is served."""
 
     body: bytes
-    etag: str | None = '"v1"'
-    ranges: bool = True
-    if_range: bool = True
-    length: int | None = None
+    etag: str | None = '"v1"'  # its version; None: the server names none
+    ranges: bool = True  # whether parts of it are given
+    if_range: bool = True  # whether If-Range is honoured
+    length: int | None = None  # what Content-Length claims; None: the truth; -1: nothing
     kind: str = "application/octet-stream"
-    drip: float = 0
-    faults: list[Fault] = field(default_factory=list)
+    drip: float = 0  # s between the hundredths of the body
+    faults: list[Fault] = field(default_factory=list)  # of the first answers, in turn
 
 
 class FileServer:

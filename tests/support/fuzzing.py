@@ -212,32 +212,23 @@ _MUTATIONS: dict[str, Callable[[random.Random, Path, Path], None]] = {
 }
 
 
-def load(path: Path) -> list[str]:
-    """Load a file as a voice model and as published weights; return the messages of the refusals."""
-    return _refusals(path, _as_voice, _as_weights)
-
-
-def load_as_weights(path: Path) -> list[str]:
-    """Load a file as published weights only."""
-    return _refusals(path, _as_weights)
-
-
-def _refusals(path: Path, *loaders: Callable[[Path], object]) -> list[str]:
-    refused = []
-    for loader in loaders:
-        try:
-            loader(path)
-        except GlowSVCError as error:
-            refused.append(str(error))
-    return refused
-
-
 def _as_voice(path: Path) -> None:
     load_weights(ToyVoice(), state_of(read_checkpoint(path), path, "model"), path)
 
 
 def _as_weights(path: Path) -> None:
     state_of(read_weights(path, keep=KEYS), path, *KEYS)
+
+
+def load(kind: str, path: Path) -> list[str]:
+    """Load a file as published weights and as a voice model; return the messages of the refusals."""
+    refused = []
+    for loader in (_as_weights,) if kind in DOS_PAYLOADS else (_as_weights, _as_voice):
+        try:
+            loader(path)
+        except GlowSVCError as error:
+            refused.append(str(error))
+    return refused
 
 
 def in_children(work: Callable[[Any], list[str]], items: Sequence[Any]) -> Iterator[dict[str, Any]]:
@@ -304,18 +295,14 @@ def _memory(field: str) -> int:
 def main(folder: Path, first: int, last: int) -> None:
     """Write and load the files ``first`` to ``last``; print what came of each."""
     for whole in originals(folder):
-        load(whole)  # the idle loader has all that it imports, and its working memory
+        load("", whole)  # the idle loader has all that it imports, and its working memory
     for start in range(first, last, 50):
         numbers = range(start, min(start + 50, last))
         made = [write(number, folder) for number in numbers]
-        results = in_children(
-            lambda entry: (load_as_weights if entry[0] in DOS_PAYLOADS else load)(entry[1]), made
-        )
+        results = in_children(lambda entry: load(*entry), made)
         for number, (kind, path), result in zip(numbers, made, results, strict=True):
-            print(
-                json.dumps({"number": number, "kind": kind, "size": path.stat().st_size, **result}),
-                flush=True,
-            )
+            facts = {"number": number, "kind": kind, "size": path.stat().st_size, **result}
+            print(json.dumps(facts), flush=True)
             path.unlink()
 
 

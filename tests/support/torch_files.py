@@ -44,11 +44,8 @@ def write_zip(path: Path, pickled: bytes, records: Mapping[str, bytes] | None = 
 
 def write_legacy(path: Path, pickled: bytes, records: Mapping[str, bytes] | None = None) -> None:
     """Write the stream of torch up to 1.5; each record as ``struct '<q'`` of its length and the numbers."""
-    system = {
-        "protocol_version": 1001,
-        "little_endian": True,
-        "type_sizes": {"short": 2, "int": 4, "long": 4},
-    }
+    sizes = {"short": 2, "int": 4, "long": 4}
+    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": sizes}
     start = b"".join(pickle.dumps(value, 2) for value in (MAGIC, 1001, system))
     keys = pickle.dumps(list(records or {}), 2)
     path.write_bytes(start + pickled + keys + b"".join((records or {}).values()))
@@ -57,11 +54,8 @@ def write_legacy(path: Path, pickled: bytes, records: Mapping[str, bytes] | None
 def write_tar(path: Path, pickled: bytes, storages: bytes = b"", tensors: bytes = b"") -> None:
     """Write the tar of torch before 0.1.10."""
     empty = pickle.dumps(0, 2)
-    members = {
-        "storages": storages or empty + pickle.dumps([], 2),
-        "tensors": tensors or empty,
-        "pickle": pickled,
-    }
+    storages = storages or empty + pickle.dumps([], 2)
+    members = {"storages": storages, "tensors": tensors or empty, "pickle": pickled}
     with tarfile.open(path, "w:", format=tarfile.PAX_FORMAT) as file:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
@@ -82,17 +76,15 @@ def save_tar(content: Any, path: Path) -> Path:
 
     pickled = io.BytesIO()
     Pickler(pickled, 2).dump(content)
-    storages, tensors = pickle.dumps(len(found), 2), pickle.dumps(len(found), 2)
+    storages = tensors = pickle.dumps(len(found), 2)
     for key, tensor in found.items():
         values = tensor.untyped_storage()
         numbers = bytes(values.tolist())
         storages += pickle.dumps((key + 1000, "cpu", torch.FloatStorage), 2)
         storages += struct.pack("<q", len(numbers) // 4) + numbers
         tensors += pickle.dumps((key, key + 1000, torch.FloatTensor), 2)
-        tensors += struct.pack("<ii", tensor.ndim, 0)
-        tensors += struct.pack(
-            f"<{2 * tensor.ndim + 1}q", *tensor.shape, *tensor.stride(), tensor.storage_offset()
-        )
+        layout = *tensor.shape, *tensor.stride(), tensor.storage_offset()
+        tensors += struct.pack(f"<ii{len(layout)}q", tensor.ndim, 0, *layout)
     write_tar(path, pickled.getvalue(), storages + pickle.dumps([], 2), tensors)
     return path
 

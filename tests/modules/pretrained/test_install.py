@@ -109,7 +109,7 @@ def test_hf_endpoint_is_where_the_hub_s_files_come_from(server, get, monkeypatch
     path = "somebody/model/resolve/main/toy.pt"
     server.put(path, BODY)
     get.table(DownloadSource(url=f"https://huggingface.co/{path}"))
-    monkeypatch.setenv("HF_ENDPOINT", server.root + "/")
+    monkeypatch.setenv("HF_ENDPOINT", server.root)
     assert get() == BODY
     sums = json.loads((get.root / "checksums.json").read_text())
     assert list(sums["downloads"]) == [f"https://huggingface.co/{path}"]

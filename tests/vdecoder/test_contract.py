@@ -5,32 +5,22 @@ is used, in the published container: all tests hold for it but those of the soun
 """
 
 import json
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 import pyworld
 import torch
 
-from modules.common.errors import ConfigError, GlowSVCError
+from modules.common.errors import GlowSVCError
 from modules.config import DataConfig
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import find_weights
 from tests.support.golden_cases import voice
 from tests.support.published import VOCODER_CASES, write_vocoder
 from vdecoder import VOCODERS
-from vdecoder.base import Vocoder
 
 N = 86
-
-
-@dataclass
-class BuiltVocoder:
-    name: str
-    vocoder: Vocoder
-    data: DataConfig
-    weights: object
-    trained: bool
 
 
 def reduced_data(config):
@@ -45,30 +35,30 @@ def reduced_data(config):
 
 
 @pytest.fixture(scope="module", params=list(VOCODERS))
-def built(request, tmp_path_factory):
-    name, key = request.param, VOCODERS[request.param].weights
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def build(name, tmp_path_factory):
+    """Build the vocoder again, from the same file."""
+    key = VOCODERS[name].weights
     if key is None or find_weights(key):
-        return BuiltVocoder(name, VOCODERS.build(name, DataConfig(), "cpu"), DataConfig(), None, True)
+        return partial(VOCODERS.build, name, DataConfig(), "cpu")
     weights = write_vocoder(VOCODER_CASES[name], tmp_path_factory.mktemp("model"))
     data = reduced_data(json.loads((weights.parent / "config.json").read_text()))
-    return BuiltVocoder(name, VOCODERS.build(name, data, "cpu", weights=weights), data, weights, False)
+    return partial(VOCODERS.build, name, data, "cpu", weights=weights)
 
 
 @pytest.fixture(scope="module")
-def vocoder(built):
-    return built.vocoder
-
-
-@pytest.fixture
-def trained(built):
-    if not built.trained:
-        pytest.skip(f"needs trained weights: python -m pretrain {VOCODERS[built.name].weights}")
+def vocoder(build):
+    return build()
 
 
 @pytest.fixture(scope="module")
-def inputs(built):
+def inputs(build):
     """A voice that glides from 220 to 440 Hz and back, with one noise burst a half second."""
-    data = built.data
+    data = build.args[1]
     time = np.arange(N) * data.hop_length / data.sampling_rate
     audio = torch.from_numpy(voice(1.0, data.sampling_rate, 220.0))[: N * data.hop_length]
     f0 = 220.0 * 2.0 ** (0.5 + 0.5 * np.sin(np.pi * time))
@@ -89,7 +79,9 @@ def test_one_hop_of_sound_per_frame(vocoder, inputs):
         assert torch.isfinite(audio).all()
 
 
-def test_level_and_pitch(vocoder, inputs, trained):
+def test_level_and_pitch(name, build, vocoder, inputs):
+    if "weights" in build.keywords:
+        pytest.skip(f"needs trained weights: python -m pretrain {VOCODERS[name].weights}")
     audio = vocoder.synthesize(*inputs).double().numpy()
     assert 0.02 < np.sqrt(np.square(audio).mean()) < 0.3
     found, times = pyworld.harvest(audio, vocoder.sampling_rate, 100.0, 800.0)
@@ -113,20 +105,17 @@ def test_unvoiced_frames(vocoder, inputs):
     assert torch.equal(vocoder.synthesize(mel, rest, uv), vocoder.synthesize(mel, f0, gap))
 
 
-def test_synthesis_is_deterministic_and_changes_nothing(built, inputs):
+def test_synthesis_is_deterministic_and_changes_nothing(build, vocoder, inputs):
     before, state = [track.clone() for track in inputs], torch.get_rng_state()
-    again = VOCODERS.build(built.name, built.data, "cpu", weights=built.weights)
-    first, second = built.vocoder.synthesize(*inputs), again.synthesize(*inputs)
-    assert torch.equal(first, second)
+    assert torch.equal(vocoder.synthesize(*inputs), build().synthesize(*inputs))
     assert torch.equal(state, torch.get_rng_state()), "the global generator belongs to the caller"
     assert all(torch.equal(a, b) for a, b in zip(before, inputs, strict=True))
 
 
-def test_lower_precision(built, inputs):
-    half = VOCODERS.build(built.name, built.data, "cpu", weights=built.weights, dtype=torch.bfloat16)
-    audio = half.synthesize(*inputs)
+def test_lower_precision(build, vocoder, inputs):
+    audio = build(dtype=torch.bfloat16).synthesize(*inputs)
     assert audio.dtype == torch.float32
-    error = (audio - built.vocoder.synthesize(*inputs)).square().mean()
+    error = (audio - vocoder.synthesize(*inputs)).square().mean()
     # three digits in every layer; untrained weights saturate
     assert error < 0.03 * audio.square().mean()
 
@@ -142,8 +131,3 @@ def test_unusable_inputs_are_refused(vocoder, inputs):
         vocoder.synthesize(mel, f0[:-1], uv)
     with pytest.raises(GlowSVCError, match=str(len(mel))):
         vocoder.synthesize(mel[:-1], f0, uv)
-
-
-def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="world"):
-        VOCODERS.build("griffin-lim", DataConfig(), "cpu")

@@ -112,12 +112,10 @@ def test_silence_in_front_stays(world):
 
 def test_unusable_inputs_are_refused(world):
     enhancer, audio, f0 = Enhancer(world, DATA), torch.zeros(1000), torch.zeros(2)
-    with pytest.raises(ConfigError, match="24"):
-        enhancer.enhance(audio, f0, 512, adaptive_key=30)
-    with pytest.raises(ConfigError, match="24"):
-        enhancer.enhance(audio, f0, 512, adaptive_key=float("nan"))
+    for key in (30, float("nan")):
+        with pytest.raises(ConfigError, match="24"):
+            enhancer.enhance(audio, f0, 512, adaptive_key=key)
     for broken in (torch.zeros(0), torch.zeros(2, 100), torch.full((9,), torch.nan)):
-        with pytest.raises(FeatureError):
-            enhancer.enhance(broken, f0, 512)
-        with pytest.raises(FeatureError):
-            enhancer.enhance(audio, broken, 512)
+        for inputs in ((broken, f0), (audio, broken)):
+            with pytest.raises(FeatureError):
+                enhancer.enhance(*inputs, 512)

@@ -51,21 +51,6 @@ def test_the_initial_phase_is_added_once():
     torch.testing.assert_close(first[:, 1].double(), wanted, rtol=0, atol=1e-6)
 
 
-def test_phase_is_constant_in_unvoiced_frames():
-    f0 = torch.full((1, 10), 100.0)
-    f0[:, 4:7] = 0
-    got = sines(f0, 441)[0, :, 0]  # a cycle a frame
-    assert got[4 * 441 : 7 * 441].abs().max() == 0
-    torch.testing.assert_close(got[:441], got[7 * 441 : 8 * 441], rtol=0, atol=1e-6)
-
-
-def test_f0_holds_for_its_hop():
-    f0 = torch.tensor([[101.0, 303.0]])
-    got = sines(f0, 4410)[0, :, 0].sign()
-    crossings = [(half[1:] != half[:-1]).sum() for half in got.split(4410)]
-    assert 20 <= crossings[0] <= 21 and 60 <= crossings[1] <= 61
-
-
 def test_noise_has_the_published_deviation():
     """The published source weights nine noises; one, weighted by their norm, is the same."""
     made = source(torch.arange(1.0, 10.0) / 10)

@@ -52,7 +52,7 @@ def decibels(audio):
     return decibels_of(audio.double().square().mean())
 
 
-@pytest.mark.parametrize("f0", [55.0, 130.0, 220.0, 700.0, 1100.0])
+@pytest.mark.parametrize("f0", [55.0, 220.0, 1100.0])
 def test_voiced_level_and_harmonics(vocoder, f0):
     audio = harmonics(f0)
     mel = log_mel(audio[None])[0]

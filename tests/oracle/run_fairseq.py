@@ -25,12 +25,8 @@ def main(checkpoint: str, waves: str, units: str, layer: str, projected: str) ->
     with np.load(waves) as archive, torch.no_grad():
         for name, wave in archive.items():
             source = torch.from_numpy(wave)[None]
-            hidden, _ = model.extract_features(
-                source=source,
-                padding_mask=torch.zeros_like(source, dtype=torch.bool),
-                mask=False,
-                output_layer=int(layer) or None,
-            )
+            padding = torch.zeros_like(source, dtype=torch.bool)
+            hidden, _ = model.extract_features(source, padding, mask=False, output_layer=int(layer) or None)
             results[name] = (model.final_proj(hidden) if int(projected) else hidden)[0].T.numpy()
     np.savez(units, **results)
 

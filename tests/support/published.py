@@ -69,19 +69,17 @@ def write_fairseq(
         dictionary.indices = {symbol: index for index, symbol in enumerate(symbols)}
         meter = classes["AverageMeter"]()
         meter.val = torch.ones(())
+        optimizer = {
+            "criterion_name": "HubertCriterion",
+            "lr_scheduler_state": {"best": None},
+            "num_updates": 1,
+        }
         content = {
             "args": None,
             "cfg": config,
             "model": OrderedDict(state),
             "criterion": None,
-            "optimizer_history": [
-                {
-                    "criterion_name": "HubertCriterion",
-                    "optimizer_name": "FairseqAdam",
-                    "lr_scheduler_state": {"best": None},
-                    "num_updates": 1,
-                }
-            ],
+            "optimizer_history": [optimizer],
             "task_state": {"dictionaries": [dictionary]},
             "extra_state": {"metrics": meter, "train_iterator": {"epoch": 1}},
             "last_optimizer_state": {"state": {0: {"exp_avg": torch.zeros(1000)}}},

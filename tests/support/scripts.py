@@ -73,9 +73,8 @@ class Outcome(NamedTuple):
 
     def is_mistake(self, message: str) -> bool:
         """Whether the script ended with 2 and one line on stderr; of a bar no line is left."""
-        lines = [
-            line for line in self.err.replace("\r", "\n").splitlines() if line.strip() and "|" not in line
-        ]
+        shown = self.err.replace("\r", "\n").splitlines()
+        lines = [line for line in shown if line.strip() and "|" not in line]
         assert (self.code, len(lines)) == (2, 1) and message in lines[0].replace("\\", "/"), self
         return True
 

@@ -27,16 +27,15 @@ def load(name, state, path="x", n_heads=None):
 
 
 @pytest.fixture
-def vec_state():
-    return load_case("encoder_vec768l12").state_dict()
+def write_vec(tmp_path):
+    """Write a file of ContentVec."""
+    config = fairseq_config("encoder_vec768l12")
+    return lambda state, config=config: write_fairseq(tmp_path / "model.pt", state, config)
 
 
 @pytest.fixture
-def write_vec(tmp_path):
-    def write(state, config=None):
-        return write_fairseq(tmp_path / "model.pt", state, config or fairseq_config("encoder_vec768l12"))
-
-    return write
+def vec_state():
+    return load_case("encoder_vec768l12").state_dict()
 
 
 @cases
@@ -101,13 +100,9 @@ def test_every_published_tensor_is_used_or_known_not_to_be(name, case_name):
 
 def test_tensors_of_contentvec_s_training_are_ignored(write_vec, vec_state):
     """The file checkpoint_best_500.pt has the layers of its training objective."""
-    rest = {
-        "layer_proj.weight": torch.zeros(16, 48),
-        "layer_proj.bias": torch.zeros(16),
-        "encoder.cond_layer_norm.weight_ln.weight": torch.zeros(48, 16),
-        "encoder.layers.12.self_attn.q_proj.weight": torch.zeros(48, 48),
-        "encoder.layers.14.final_layer_norm.bias_ln.weight": torch.zeros(48, 16),
-    }
+    names = "layer_proj.weight layer_proj.bias encoder.cond_layer_norm.weight_ln.weight"
+    names += " encoder.layers.12.self_attn.q_proj.weight encoder.layers.14.final_layer_norm.bias_ln.weight"
+    rest = {name: torch.zeros(48, 16) for name in names.split()}
     assert_parity(build("vec768l12", write_vec({**vec_state, **rest})), load_case("encoder_vec768l12"))
 
 

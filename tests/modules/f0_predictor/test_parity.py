@@ -110,12 +110,9 @@ class TestCrepe:
         case = self.case
         np.testing.assert_allclose(median3(case["filter_in"]), case["median3"], atol=1e-5)
         np.testing.assert_allclose(mean3(case["filter_in"]), case["mean3"], atol=1e-5)
-        np.testing.assert_allclose(
-            median3(case["full_periodicity_raw"]), case["full_periodicity_median"], atol=1e-5
-        )
-        np.testing.assert_allclose(
-            mean3(case["full_pitch_thresholded_nan"]), case["full_pitch_mean_nan"], atol=1e-4
-        )
+        periodicity, pitch = case["full_periodicity_raw"], case["full_pitch_thresholded_nan"]
+        np.testing.assert_allclose(median3(periodicity), case["full_periodicity_median"], atol=1e-5)
+        np.testing.assert_allclose(mean3(pitch), case["full_pitch_mean_nan"], atol=1e-4)
         published = case["mean3_zero_out"]  # NaN where the mean is 0
         np.testing.assert_allclose(mean3(case["mean3_zero_in"]), np.nan_to_num(published), atol=1e-5)
         for values in (np.full(3, np.nan), np.full(1, np.nan)):

@@ -11,7 +11,6 @@ import torch
 import onnx_export
 from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import load_unit2mel
-from export.voice import load_voice
 from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.config import load_config
@@ -155,12 +154,6 @@ def test_check_prints_the_difference_and_the_speed_of_every_output(rich_voice):
         assert [int(row[0]) for row in table] == [1, 2, 3, 86, 501, 1292]
         assert all(float(row[1]) <= 1e-5 * max(1, float(row[2])) for row in table)
         assert lines[begin + 8].startswith(f"largest difference of {name!r}: ")
-
-
-def test_half_precision_is_exported_as_float32(rich_voice, monkeypatch):
-    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(rich_voice.pretrain))
-    for graph in load_voice(rich_voice.folder, melody=True).graphs:
-        assert {tensor.dtype for tensor in graph.module.parameters()} <= {torch.float32}
 
 
 def edit(path, before, after):

@@ -88,12 +88,9 @@ def write_fairseq(
     return path
 
 
-def write_encoder(name: str, folder: Path, case_name: str | None = None) -> Path:
-    """Write the reduced weights of the encoder ``name`` as it is published; return the file.
-
-    ``case_name`` takes another case than the name's own, in its container.
-    """
-    case_name = case_name or ENCODER_CASES[name]
+def write_encoder(name: str, folder: Path) -> Path:
+    """Write the reduced weights of the encoder ``name`` as it is published; return the file."""
+    case_name = ENCODER_CASES[name]
     if case_name == "encoder_onnx":
         from tests.vencoder.graphs import encoder_graph
 

@@ -192,11 +192,11 @@ def test_the_published_place(file_name, tmp_path, monkeypatch):
         ENCODERS.build(file_name, "cpu")
     if WEIGHTS[spec.weights].sources:
         assert f"python -m pretrain {spec.weights}" in str(caught.value)
-    reduced = write_encoder(file_name, tmp_path)
-    width = ENCODERS.build(file_name, "cpu", weights=reduced).ssl_dim
+    path = write_encoder(file_name, tmp_path)
+    width = ENCODERS.build(file_name, "cpu", weights=path).ssl_dim
     place = tmp_path / "pretrain" / WEIGHTS[spec.weights].file
     place.parent.mkdir(parents=True)
-    shutil.copy(reduced, place)
+    shutil.copy(path, place)
     with pytest.raises(CheckpointError, match=rf"{width}\b.*\b{spec.ssl_dim}\b"):
         ENCODERS.build(file_name, "cpu")
 

@@ -170,13 +170,7 @@ def test_the_number_of_heads(tmp_path, content):
         build(tmp_path, content)
 
 
-def test_unusable_files_are_refused(tmp_path, content):
-    tensors = content["model_state_dict"]
-    del tensors["encoder.blocks.1.mlp_ln.bias"]
-    tensors["encoder.blocks.0.attn.extra"] = torch.zeros(1)
-    wrong = r"attn\.extra is unknown; .*1\.final_layer_norm\.bias is missing"
-    with pytest.raises(CheckpointError, match=wrong):
-        build(tmp_path, content)
+def test_unusable_files_are_refused(tmp_path):
     for state in ({"decoder.ln.weight": torch.zeros(3)}, {"encoder.conv1.weight": 1.0, 7: None}):
         with pytest.raises(CheckpointError, match=r"whisper\.pt holds no 'model_state_dict'"):
             build(tmp_path, {"model_state_dict": state})

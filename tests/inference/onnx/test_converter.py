@@ -223,4 +223,3 @@ def test_mistakes_of_the_script_are_one_line(rich_voice, song, tmp_path, monkeyp
     assert "checkpoints/missing.json does not exist" in call("--onnx", "checkpoints/missing")
     assert "onnx_export.py -n missing writes both" in call("--onnx", "checkpoints/missing/")
     assert "the model has no speaker 'bob'" in call("--onnx", str(rich_voice.folder), "-s", "bob")
-    assert "rmvpe needs PyTorch" in call("--onnx", str(rich_voice.folder), "-f0p", "rmvpe")

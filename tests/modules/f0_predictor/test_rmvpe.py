@@ -96,6 +96,13 @@ class TestNetwork:
         padded = F.pad(MEL40, (0, 24), mode=mode)
         np.testing.assert_allclose(network(padded)[0, :40, ::4], CASE[f"reduced_hidden40_{mode}"], atol=1e-4)
 
+    def test_the_gru_in_chunks_equals_the_whole(self, network):
+        gru = network.fc[0]
+        features = 0.1 * torch.randn(1, 100, 384, generator=torch.Generator().manual_seed(0))
+        for cuts in ([100], [30, 30, 40], [1] * 100):
+            chunks = torch.cat(list(gru.stream(features[0].split(cuts))))
+            torch.testing.assert_close(chunks, gru(features)[0], rtol=1e-4, atol=1e-5)
+
 
 class TestFrontEnd:
     def test_parity_of_the_mel(self):

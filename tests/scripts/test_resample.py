@@ -215,7 +215,8 @@ def test_a_journal_from_elsewhere_removes_nothing_and_nonsense_in_it_is_passed_o
         # other settings: what the journal names is removed
         assert run("--loudnorm", ("lufs", "peak")[number % 2]).code == 0
         assert len(list(tmp_path.rglob("precious.wav"))) == 3 and names() == ["1.wav"]
-    for key, value in [("clips", []), ("clips", {"a/1.wav": {}}), ("clips", {"a/1.wav": 3}), ("source", 7)]:
+    changes = [("clips", []), ("clips", {"a/1.wav": {}}), ("clips", {"a/1.wav": 3}), ("source", 7), ("x", 1)]
+    for key, value in changes:
         journal.write_text(json.dumps({**entry, key: value}) + "\nnull\n\xff\n")
         done = run()
         assert done.code == 0 and "done already" not in done.out

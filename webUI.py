@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     from modules.common.errors import ConfigError
 
-    logins = [tuple(entry.split(":", 1)) for entry in args.auth]
-    if any(len(login) != 2 or not all(login) for login in logins):
+    logins = [(user, word) for user, _, word in (entry.partition(":") for entry in args.auth)]
+    if not all(user and word for user, word in logins):
         raise ConfigError("--auth wants NAME:PASSWORD")
     if not 0 <= args.port <= 65535:
         raise ConfigError(f"--port must be between 1 and 65535, not {args.port}")
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.root.setLevel(logging.INFO if args.debug else logging.WARNING)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
 
-    from webui.app import Server, serve
+    from webui.app import serve
     from webui.dataset.tab import REPORTS
     from webui.session import Session
 
@@ -89,9 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         session.load(requested_options(Path.cwd(), session, named)).result()
     elif args.config_path or args.device:
         print("-c and -d belong to -m and have no effect without it", file=sys.stderr)
-    server = Server(args.listen, args.port, args.share, logins)  # type: ignore[arg-type]
     try:
-        page = serve(Path.cwd(), session, server, args.debug)
+        page = serve(Path.cwd(), session, args.listen, args.port, args.share, logins, args.debug)
     except OSError as error:
         raise ConfigError(f"cannot listen on {args.listen}: {error}") from None
     print(f"Glow-SVC: {page.local_url}" + (f" and {page.share_url}" if page.share_url else ""), flush=True)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import HTTPException, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, UploadFile
 
 from inference.options import ConvertOptions
@@ -75,16 +76,11 @@ def requested_options(root: Path, session: Session, changes: Mapping[str, Any]) 
 
 def build_endpoints(context: Context, session: Session) -> None:
     """Add the named endpoints: models, load, unload and convert."""
-    song, result = gr.File(visible=False, label="song"), gr.File(visible=False, label="result")
-    speaker, model = (
-        gr.Textbox("", visible=False, label="speaker"),
-        gr.Textbox(visible=False, label="model_path"),
-    )
-    key, options = gr.Number(0, visible=False, label="key"), gr.JSON({}, visible=False, label="options")
-    answer, trigger = gr.JSON(visible=False, label="answer"), gr.Button(visible=False)
-
-    def models() -> list[str]:
-        return find_models(context.root, VOICE_MODELS)
+    with gr.Column(visible=False):
+        song, result = gr.File(label="song"), gr.File(label="result")
+        speaker, model = gr.Textbox("", label="speaker"), gr.Textbox(label="model_path")
+        key, options = gr.Number(0, label="key"), gr.JSON({}, label="options")
+        answer, trigger = gr.JSON(label="answer"), gr.Button()
 
     def load(model_path: str, options: dict[str, Any] | None) -> dict[str, Any]:
         wanted = requested_options(context.root, session, {"model_path": model_path, **(options or {})})
@@ -112,7 +108,7 @@ def build_endpoints(context: Context, session: Session) -> None:
     def endpoint(name: str, action: Callable[..., Any], inputs: list[Any], output: Any) -> None:
         trigger.click(context.with_toasts(action), inputs, output, api_name=name, concurrency_limit=None)
 
-    endpoint("models", models, [], answer)
+    endpoint("models", lambda: find_models(context.root, VOICE_MODELS), [], answer)
     endpoint("load", load, [model, options], answer)
     endpoint("unload", session.unload, [], None)
     endpoint("convert", convert, [song, speaker, key, options], result)
@@ -126,43 +122,33 @@ def routes(root: Path, session: Session, logins: Logins = ()) -> list[Any]:
         session: Holds the voice model.
         logins: Names and passwords for HTTP basic authentication; empty asks for none.
     """
-    router = APIRouter()
 
-    @router.post("/voiceChangeModel")
-    async def voice_change_model(request: Request) -> Response:
-        """Convert the upload ``sample``; form: fPitchChange, sSpeakId, sampleRate, fSafePrefixPadLength."""
-        return await _answer(request, logins, _change, root, session)
+    def route(path: str, act: Callable[..., Awaitable[Response]]) -> APIRoute:
+        async def answer(request: Request) -> Response:
+            _check_login(request, logins)
+            bounded = Request(request.scope, _bounded(request.receive))
+            try:
+                async with bounded.form(max_files=1, max_fields=20) as form:
+                    with temporary_folder() as folder:
+                        return await act(form, bounded, Path(folder), root, session)
+            except GlowSVCError as error:
+                raise HTTPException(400, str(error)) from None
+            except Cancelled:
+                raise HTTPException(499, "cancelled") from None
 
-    @router.post("/wav2wav")
-    async def wav2wav(request: Request) -> Response:
-        """Convert the upload ``audio``; form: tran, spk, wav_format."""
-        return await _answer(request, logins, _wav2wav, root, session)
+        return APIRoute(path, answer, methods=["POST"], name=act.__name__, description=act.__doc__)
 
-    return router.routes
+    return [route("/voiceChangeModel", voice_change_model), route("/wav2wav", wav2wav)]
 
 
-async def _answer(
-    request: Request, logins: Logins, act: Callable[..., Awaitable[Response]], root: Path, session: Session
+async def voice_change_model(
+    form: FormData, request: Request, folder: Path, root: Path, session: Session
 ) -> Response:
-    """Answer of ``act`` to a form of limited size; a user's mistake becomes a one-line error."""
-    _check_login(request, logins)
-    bounded = Request(request.scope, _bounded(request.receive))
-    try:
-        async with bounded.form(max_files=1, max_fields=20) as form:
-            with temporary_folder() as folder:
-                return await act(form, bounded, Path(folder), root, session)
-    except GlowSVCError as error:
-        raise HTTPException(400, str(error)) from None
-    except Cancelled:
-        raise HTTPException(499, "cancelled") from None
-
-
-async def _change(form: FormData, request: Request, folder: Path, root: Path, session: Session) -> Response:
+    """Convert the upload ``sample``; form: fPitchChange, sSpeakId, sampleRate, fSafePrefixPadLength."""
     song = await _save(form, "sample", folder)
-    key, rate = _number(form, "fPitchChange", 0.0), round(_number(form, "sampleRate", 0.0))
-    _number(
-        form, "fSafePrefixPadLength", 0.0
-    )  # checked only: padding that the caller drops comes back like the rest
+    key, rate = _number(form, "fPitchChange"), round(_number(form, "sampleRate"))
+    # checked only: padding that the caller drops comes back like the rest
+    _number(form, "fSafePrefixPadLength")
     if rate and not RATES[0] <= rate <= RATES[1]:
         raise ConfigError(f"sampleRate must be between {RATES[0]} and {RATES[1]} Hz, not {rate}")
     speaker = _speaker(form, "sSpeakId", "0")
@@ -174,12 +160,13 @@ async def _change(form: FormData, request: Request, folder: Path, root: Path, se
     return _file(content, "result.wav", "wav")
 
 
-async def _wav2wav(form: FormData, request: Request, folder: Path, root: Path, session: Session) -> Response:
+async def wav2wav(form: FormData, request: Request, folder: Path, root: Path, session: Session) -> Response:
+    """Convert the upload ``audio``; form: tran, spk, wav_format."""
     if isinstance(form.get("audio_path"), str):
         raise ConfigError("audio_path names a file of the server; upload the file itself as audio")
     song = await _save(form, "audio", folder)
     options = requested_options(root, session, {"wav_format": str(form.get("wav_format") or "wav").lower()})
-    speaker, key = _speaker(form, "spk", ""), _number(form, "tran", 0.0)
+    speaker, key = _speaker(form, "spk", ""), _number(form, "tran")
     wanted = replace(options, spk_list=(str(speaker),) if speaker != "" else options.spk_list, trans=(key,))
     named = plan_conversions([song], wanted)[0]
     task = replace(named, result=folder / f"result.{options.wav_format}")
@@ -241,10 +228,9 @@ async def _save(form: FormData, name: str, folder: Path) -> Path:
     return path
 
 
-def _number(form: FormData, name: str, default: float) -> float:
-    value = form.get(name)
-    if value in (None, ""):
-        return default
+def _number(form: FormData, name: str) -> float:
+    """A number of the form; 0 if it is missing or empty."""
+    value = form.get(name) or 0
     with contextlib.suppress(TypeError, ValueError):
         number = float(value)  # type: ignore[arg-type]
         if abs(number) < 1e9:

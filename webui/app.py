@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import logging
 from pathlib import Path
 
 import gradio as gr
 
-from webui.api import build_endpoints, routes
-from webui.context import Context, Switch
+from webui.api import Logins, build_endpoints, routes
+from webui.context import Context
 from webui.convert.tab import build_convert_tab
 from webui.dataset.tab import build_dataset_tab
-from webui.footer import build_footer
 from webui.lab.tab import build_lab_tab
 from webui.language import HEAD
 from webui.session import Session
@@ -33,29 +31,6 @@ _MONO = ("ui-monospace", "Consolas", "monospace")
 _DAY = 24 * 3600  # s
 
 
-@dataclass(frozen=True)
-class Server:
-    """Where a page is to be found.
-
-    Attributes:
-        listen: Host to listen on; by default this machine only.
-        port: 0 takes the first free one from 7860.
-        share: Also make a public link through Gradio's servers.
-        logins: Who may enter: names and passwords; empty lets everybody.
-    """
-
-    listen: str = "127.0.0.1"
-    port: int = 0
-    share: bool = False
-    logins: Sequence[tuple[str, str]] = field(default=())
-
-
-def translations() -> gr.I18n:
-    """All texts in English and Chinese, for the browser."""
-    english, chinese = ({key: text[i] for key, text in TEXTS.items()} for i in (0, 1))
-    return gr.I18n(en=english, zh=chinese, **{"zh-CN": chinese, "zh-TW": chinese})
-
-
 def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks, gr.I18n]:
     """Build the page, and its texts for the browser.
 
@@ -64,8 +39,9 @@ def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks,
         session: Holds the voice model.
         debug: Show tracebacks of unexpected errors; the page can change it.
     """
-    words = translations()
-    context = Context(root=root, text=words, debug=Switch(debug))
+    english, chinese = ({key: text[i] for key, text in TEXTS.items()} for i in (0, 1))
+    words = gr.I18n(en=english, zh=chinese, **{"zh-CN": chinese, "zh-TW": chinese})
+    context = Context(root, words, debug)
     with gr.Blocks(title="Glow-SVC", analytics_enabled=False, delete_cache=(3600, _DAY)) as page:
         build_endpoints(context, session)  # before the tabs, whose events would take the names
         with gr.Tabs(overflow_behavior="wrap"):  # a folded tab is easily overlooked
@@ -74,26 +50,42 @@ def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks,
             for name, build_tab in TABS.items():
                 with gr.Tab(words(f"tab.{name}"), id=name):
                     build_tab(context)
-        build_footer(context, page)
+        _build_debug(context, page)
     return page, words
 
 
-def serve(root: Path, session: Session, server: Server | None = None, debug: bool = False) -> gr.Blocks:
+def _build_debug(context: Context, page: gr.Blocks) -> None:
+    """Debugging, for the whole server, below all tabs."""
+    text = context.text
+    debug = gr.Checkbox(context.debug, label=text("page.debug"), info=text("page.debug.help"))
+
+    def turn(on: bool) -> None:
+        context.debug = on
+        logging.root.setLevel(logging.INFO if on else logging.WARNING)
+
+    context.on(debug.input, turn, debug, None, show_progress="hidden")
+    context.on(page.load, lambda: context.debug, None, debug, show_progress="hidden")
+
+
+def serve(
+    root: Path, session: Session, listen: str, port: int, share: bool, logins: Logins, debug: bool
+) -> gr.Blocks:
     """Start the server in the background; the returned page's ``close`` ends it.
+
+    The arguments are those of :func:`build` and flags of webUI.py; port 0 takes the first free one from 7860.
 
     Raises:
         OSError: The port is taken.
     """
-    server = server or Server()
     page, words = build(root, session, debug)
     page.queue(default_concurrency_limit=8)
     page.launch(
-        server_name=server.listen,
-        server_port=server.port or None,
-        share=server.share,
-        auth=list(server.logins) or None,
+        server_name=listen,
+        server_port=port or None,
+        share=share,
+        auth=list(logins) or None,
         max_file_size=LARGEST,
-        app_kwargs={"routes": routes(root, session, server.logins)},
+        app_kwargs={"routes": routes(root, session, logins)},
         prevent_thread_lock=True,
         show_error=True,
         ssr_mode=False,

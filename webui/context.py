@@ -20,29 +20,19 @@ from modules.common.errors import GlowSVCError
 logger = logging.getLogger(__name__)
 
 
-class Switch:
-    """A setting that is changed while the server runs; true while it is on."""
-
-    def __init__(self, on: bool = False) -> None:
-        self.on = on
-
-    def __bool__(self) -> bool:
-        return self.on
-
-
-@dataclass(frozen=True)
+@dataclass
 class Context:
     """Project and settings of a page.
 
     Attributes:
         root: The project folder, which is the current directory.
         text: Label, info or Markdown by its key in webui/texts, translated in the browser.
-        debug: Whether toasts of unexpected errors show the traceback.
+        debug: Whether toasts of unexpected errors show the traceback; the page can change it.
     """
 
     root: Path
     text: Callable[[str], Any]
-    debug: Switch
+    debug: bool = False
 
     def on(
         self, trigger: Callable[..., Any], action: Callable[..., Any], *components: Any, **settings: Any
@@ -79,12 +69,11 @@ class Context:
         except (gr.Error, GeneratorExit):
             raise
         except GlowSVCError as error:
-            raise _toast(str(error)) from None
+            message = str(error)
         except Exception as error:
             logger.exception("unexpected")
             where = f"\n{traceback.format_exc()}" if self.debug else ""
-            raise _toast(f"unexpected: {error or type(error).__name__}{where}") from None
-
-
-def _toast(message: str) -> gr.Error:
-    return gr.Error(html.escape(message, quote=False), print_exception=False)
+            message = f"unexpected: {error or type(error).__name__}{where}"
+        else:
+            return
+        raise gr.Error(html.escape(message, quote=False), print_exception=False)

@@ -28,17 +28,16 @@ def parser_of(script: str) -> argparse.ArgumentParser:
 
 
 def flag_texts(script: str, rows: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
-    """Texts of a script's fields, by key, with the English help of its parser.
+    """Texts of a script's fields, by key, with the English help of its parser."""
+    return field_texts(script, {name: _help(action) for name, action in _actions(script).items()}, rows)
 
-    Args:
-        script: Its module name.
-        rows: Labels and Chinese help, by name of the parsed argument.
-    """
-    actions = _actions(script)
+
+def field_texts(prefix: str, helps: Mapping[str, str], rows: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
+    """Texts of fields, by key; ``helps`` are the English ones, by name."""
     texts = {}
     for name, (label, label_zh, help_zh) in rows.items():
-        texts[f"{script}.{name}"] = label, label_zh
-        texts[f"{script}.{name}.help"] = _help(actions[name]), help_zh
+        texts[f"{prefix}.{name}"] = label, label_zh
+        texts[f"{prefix}.{name}.help"] = helps[name], help_zh
     return texts
 
 
@@ -49,20 +48,14 @@ class Flags:
         context: Of the page.
         script: Its module name; the texts are those of :func:`flag_texts`.
         names: Of the parsed arguments.
-        choices: For flags whose parser lists none.
+        choices: By name, for flags whose parser lists none.
 
     Attributes:
         fields: Components, in the order in which they were added.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        script: str,
-        names: Sequence[str],
-        choices: Mapping[str, Iterable[str]] | None = None,
-    ) -> None:
-        self._context, self._script, self._choices = context, script, choices or {}
+    def __init__(self, context: Context, script: str, names: Sequence[str], **choices: Iterable[str]) -> None:
+        self._context, self._script, self._choices = context, script, choices
         self._parsed = _actions(script)
         self._actions: list[argparse.Action] = []
         self.fields: list[Any] = []
@@ -73,15 +66,13 @@ class Flags:
         text = self._context.text
         for name in names:
             action, key = self._parsed[name], f"{self._script}.{name}"
-            kind, choices = (
-                bool if action.nargs == 0 else action.type,
-                self._choices.get(name) or action.choices,
-            )
+            kind = bool if action.nargs == 0 else action.type
+            choices = self._choices.get(name, action.choices)
             shown = {"label": text(key), "info": text(f"{key}.help")}
             self._actions.append(action)
             self.fields.append(build_field(kind, action.default, choices, **shown))
 
-    def arguments(self, values: Sequence[Any]) -> list[str]:
+    def arguments(self, *values: Any) -> list[str]:
         """Command line for the values of the fields, without defaults.
 
         Values are joined with "=", since one may begin with a minus.

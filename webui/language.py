@@ -29,12 +29,7 @@ HEAD = f"""<script>
 Say = Callable[[str], str]  # text of a key, in one language
 
 
-def is_chinese(request: gr.Request | None) -> bool:
-    """Whether a page is shown in Chinese."""
-    return request is not None and request.cookies.get(_COOKIE, "").startswith("zh")
-
-
 def in_language(request: gr.Request | None) -> Say:
     """Lookup of texts in the language of the request's page; English without a request."""
-    index = int(is_chinese(request))
-    return lambda key: TEXTS[key][index]
+    is_chinese = request is not None and request.cookies.get(_COOKIE, "").startswith("zh")
+    return lambda key: TEXTS[key][is_chinese]

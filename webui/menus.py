@@ -6,7 +6,7 @@ has grown meanwhile has another entry there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -26,23 +26,11 @@ def keep_current(*menus: tuple[gr.Dropdown, Find], button: gr.Button | None = No
         found = [gr.Dropdown(choices=list(find())) for _, find in menus]
         return found if len(found) > 1 else found[0]
 
-    gr.on(
-        [
-            page.load,
-            *(tab.select for tab in _tabs_around(gr.context.Context.block)),
-            *([button.click] if button else []),
-        ],
-        refresh,
-        None,
-        [menu for menu, _ in menus],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-
-
-def _tabs_around(block: Any) -> Iterator[gr.Tab]:
-    """Yield the tabs around a block, from the inside."""
+    triggers = [page.load, *([button.click] if button else [])]
+    block: Any = gr.context.Context.block
     while block is not None:
         if isinstance(block, gr.Tab):
-            yield block
+            triggers.append(block.select)
         block = block.parent
+    shown = [menu for menu, _ in menus]
+    gr.on(triggers, refresh, None, shown, show_progress="hidden", api_visibility="private")

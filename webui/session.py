@@ -22,7 +22,6 @@ from modules.common.errors import AudioError, ConfigError, GlowSVCError
 from webui.jobs.queue import ANALYSING, CONVERTING, LOADING, BackgroundJob, JobQueue
 
 if TYPE_CHECKING:
-    from inference.key import KeyAdvice
     from inference.options import ConvertOptions
     from inference.pipeline import ConversionResult, SongConverter
     from modules.config import Config
@@ -54,26 +53,18 @@ class ConvertedSong:
     Attributes:
         task: What was asked for, with the file that was written.
         speaker: Name of the target speaker.
-        seconds: Duration.
-        real_time_factor: Seconds of work per second of song.
-        source_f0: (N,), of the first 30 s of the song, Hz, 0 where unvoiced.
-        result_f0: The same of the result.
+        conversion: Facts about it, with the F0 of the song.
+        result_f0: (N,), of the first 30 s of the result, Hz, 0 where unvoiced.
         sampling_rate: Of the result, Hz.
         hop_length: Samples per F0 frame.
-        slices: Start and end of each slice that is not silent, s.
-        advice: Set if the song lies outside the speaker's range.
     """
 
     task: ConversionTask
     speaker: str
-    seconds: float
-    real_time_factor: float
-    source_f0: np.ndarray
+    conversion: ConversionResult
     result_f0: np.ndarray
     sampling_rate: int
     hop_length: int
-    slices: tuple[tuple[float, float], ...]
-    advice: KeyAdvice | None
 
 
 class Session:
@@ -81,18 +72,14 @@ class Session:
 
     Attributes:
         queue: Jobs that use the model.
+        options: Those that the model was loaded with; None if none is loaded.
     """
 
     def __init__(self) -> None:
         self.queue = JobQueue()
+        self.options: ConvertOptions | None = None
         self._converter: SongConverter | None = None
         self._loaded: tuple[Any, ...] | None = None
-        self._options: ConvertOptions | None = None
-
-    @property
-    def options(self) -> ConvertOptions | None:
-        """The options that the model was loaded with; None if none is loaded."""
-        return self._options
 
     @property
     def config(self) -> Config | None:
@@ -109,7 +96,7 @@ class Session:
 
         def work(job: BackgroundJob) -> Config:
             config = self._load(options, job).config
-            self._options = options
+            self.options = options
             return config
 
         return self.queue.submit(work)
@@ -150,11 +137,11 @@ class Session:
         except BaseException:
             _free_memory()  # what was loaded before the failure
             raise
-        self._loaded, self._options = _models(options), options
+        self._loaded, self.options = _models(options), options
         return self._converter
 
     def _forget(self) -> None:
-        self._converter = self._options = self._loaded = None
+        self._converter = self.options = self._loaded = None
         _free_memory()
 
     def _convert(
@@ -199,32 +186,15 @@ def _free_name(path: Path) -> Path:
 
 def _models(options: ConvertOptions) -> tuple[Any, ...]:
     """What cannot be changed without loading again."""
-    glow = () if options.only_diffusion else (options.model_path, options.config_path)
-    diffusion = (
-        (
-            options.diffusion_model_path,
-            options.diffusion_config_path,
-            options.diffusion_method,
-            options.diffusion_speedup,
-            options.k_step,
-            options.only_diffusion,
-            options.second_encoding,
-        )
-        if options.diffuses
-        else ()
-    )
-    files = [Path(file) for file in (*glow, *diffusion[:2]) if not options.onnx]
-    return (
-        options.onnx or glow,
-        diffusion,
-        tuple(
-            file.stat().st_mtime_ns for file in files if file.is_file()
-        ),  # a training may have replaced them
-        options.enhances,
-        options.auto_predict_f0,
-        options.precision,
-        options.device,
-    )
+    files, others = [], ["onnx", "enhances", "auto_predict_f0", "precision", "device"]
+    if not options.onnx and not options.only_diffusion:
+        files += ["model_path", "config_path"]
+    if options.diffuses:
+        files += ["diffusion_model_path", "diffusion_config_path"]
+        others += ["diffusion_method", "diffusion_speedup", "k_step", "only_diffusion", "second_encoding"]
+    paths = [Path(getattr(options, name)) for name in files]
+    times = [path.stat().st_mtime_ns for path in paths if path.is_file()]  # a training may replace them
+    return (*paths, *times, *(getattr(options, name) for name in others))
 
 
 def _finished(converter: SongConverter, task: ConversionTask, result: ConversionResult) -> ConvertedSong:
@@ -245,18 +215,7 @@ def _finished(converter: SongConverter, task: ConversionTask, result: Conversion
             f0, uv = converter.f0_predictor.predict(written.read(0, n_frames * hop), n_frames)
             result_f0 = f0 * uv
     name = task.speaker if options.use_spk_mix else config.speaker_name(task.speaker)
-    return ConvertedSong(
-        task=task,
-        speaker=str(name),
-        seconds=result.seconds,
-        real_time_factor=result.real_time_factor,
-        source_f0=result.f0[:n_frames].copy(),
-        result_f0=result_f0,
-        sampling_rate=rate,
-        hop_length=hop,
-        slices=tuple((chunk.start / rate, chunk.end / rate) for chunk in result.chunks if not chunk.silent),
-        advice=result.advice,
-    )
+    return ConvertedSong(task, str(name), result, result_f0, rate, hop)
 
 
 def _free_memory() -> None:

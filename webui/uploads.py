@@ -36,7 +36,7 @@ def uploads_folder() -> Path:
     """Folder in which Gradio keeps uploads."""
     from gradio.utils import get_upload_folder
 
-    return Path(get_upload_folder())
+    return Path(get_upload_folder()).resolve()
 
 
 def check_paths(root: Path, options: ConvertOptions) -> ConvertOptions:
@@ -45,19 +45,13 @@ def check_paths(root: Path, options: ConvertOptions) -> ConvertOptions:
     Raises:
         ConfigError: A path leads elsewhere.
     """
-    changed: dict[str, Any] = {
-        name: str(_check_path(root, value, what))
-        for name, what in PATHS.items()
-        if (value := getattr(options, name))
-    }
+    changed: dict[str, Any] = {}
+    for name, what in PATHS.items():
+        if value := getattr(options, name):
+            path = Path(value)
+            uploaded = path.is_absolute() and path.resolve().is_relative_to(uploads_folder())
+            changed[name] = str(path.resolve() if uploaded else inside(root, value, what))
     return replace(options, **changed)
-
-
-def _check_path(root: Path, value: str, what: str) -> Path:
-    path = Path(value)
-    if path.is_absolute() and path.resolve().is_relative_to(uploads_folder().resolve()):
-        return path.resolve()
-    return inside(root, value, what)
 
 
 def clean_stem(name: str) -> str:

@@ -28,7 +28,7 @@ def test_only_this_machine_unless_asked():
 def served(monkeypatch, tmp_path, capsys):
     """Run the script with a page that ends at once; return its output."""
 
-    def serve(root, session, server, debug):
+    def serve(*arguments):
         return SimpleNamespace(local_url="http://here/", share_url=None, block_thread=lambda: None)
 
     monkeypatch.chdir(tmp_path)

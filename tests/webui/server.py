@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,8 +51,11 @@ def running(root: Path, *arguments: str, **environment: str) -> Iterator[str]:
         server = subprocess.Popen(
             command, cwd=root, stdout=file, stderr=file, env={**os.environ, **environment}
         )
+    said = re.compile(r"Glow-SVC: (http://\S+)")
     try:
-        yield _address(server, log)
+        until(lambda: server.poll() is not None or said.search(log.read_text("utf-8")), 120)  # a cold machine
+        assert (found := said.search(log.read_text("utf-8"))), log.read_text("utf-8")
+        yield found[1].rstrip("/")
     finally:
         server.terminate()
         try:
@@ -62,10 +65,9 @@ def running(root: Path, *arguments: str, **environment: str) -> Iterator[str]:
             server.wait()
 
 
-def _address(server: subprocess.Popen[bytes], log: Path) -> str:
-    end = time.monotonic() + 120  # imports of a cold machine
-    while time.monotonic() < end and server.poll() is None:
-        if found := re.search(r"Glow-SVC: (http://\S+)", log.read_text(encoding="utf-8")):
-            return found[1].rstrip("/")
-        time.sleep(0.1)
-    raise AssertionError(log.read_text(encoding="utf-8"))
+def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
+    """Wait until something is true, with patience for a busy machine."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.02)

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from inference.options import ConvertOptions
 from modules.common.errors import ConfigError
 from webui.paths import find_models, inside, plain_name, servable
+from webui.uploads import check_paths, clean_stem, unique_names, uploads_folder
 
 
 @pytest.fixture
@@ -24,27 +26,18 @@ def linked(tmp_path):
     return root
 
 
-def test_paths_in_the_project_are_relative_to_it(tmp_path):
+def test_paths_in_the_project_and_links_of_its_owner_are_followed(linked, tmp_path):
     for path in ("logs/44k/G_1.pth", "./logs/44k/G_1.pth", "logs/../logs/44k/G_1.pth"):
-        assert inside(tmp_path, path).as_posix() == "logs/44k/G_1.pth"
-        assert inside(tmp_path, str(tmp_path / path)).as_posix() == "logs/44k/G_1.pth"
+        for given in (path, tmp_path / path):
+            assert inside(tmp_path, given).as_posix() == "logs/44k/G_1.pth"
+    behind_links = ("logs/44k/G_1.pth", "logs/new/G_1.pth", "dataset_raw/anna/1.wav", "trained/G_0.pth")
+    for path in (*behind_links, "./logs"):
+        for given in (path, linked / path):
+            assert inside(linked, given) == Path(path)
 
 
-def test_links_of_the_owner_are_followed(linked):
+def test_other_paths_are_refused(linked):
     for path in (
-        "logs/44k/G_1.pth",
-        "logs/new/G_1.pth",
-        "dataset_raw/anna/1.wav",
-        "trained/G_0.pth",
-        "./logs",
-    ):
-        assert inside(linked, path) == Path(path)
-        assert inside(linked, linked / path) == Path(path)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
         "..",
         "/etc/passwd",
         "logs/../../x",
@@ -55,25 +48,24 @@ def test_links_of_the_owner_are_followed(linked):
         "logs/../secret/key.pth",
         "dataset_raw/anna/../secret/key.pth",
         "../data/logs/44k/G_1.pth",
+        linked.parent / "data/logs/44k/G_1.pth",
         "logs/44k/G_9.pth",  # a link behind the link
         "secret/key.pth",  # not a folder of models or recordings
         "uploads/secret/key.pth",
-    ],
-)
-def test_other_paths_are_refused(linked, path):
-    with pytest.raises(ConfigError, match="is not in the project folder"):
-        inside(linked, path)
-
-
-def test_an_absolute_path_behind_a_link_is_refused(linked):
-    with pytest.raises(ConfigError, match="is not in the project folder"):
-        inside(linked, linked.parent / "data/logs/44k/G_1.pth")
-
-
-def test_an_empty_path_is_refused(tmp_path):
+    ):
+        with pytest.raises(ConfigError, match="is not in the project folder"):
+            inside(linked, path)
     for path in ("", None, "  "):
         with pytest.raises(ConfigError, match="choose a folder first"):
-            inside(tmp_path, path, "a folder")
+            inside(linked, path, "a folder")
+
+
+def test_options_may_also_name_uploads(tmp_path):
+    upload = uploads_folder() / "abc" / "y.pth"
+    for given, kept in ((tmp_path / "trained/x.pth", "trained/x.pth"), (upload, str(upload))):
+        assert check_paths(tmp_path, ConvertOptions(model_path=str(given))).model_path == kept
+    with pytest.raises(ConfigError, match="not in the project folder"):
+        check_paths(tmp_path, ConvertOptions(model_path=str(upload / ".." / ".." / ".." / "x")))
 
 
 def test_a_page_gets_a_copy_of_a_linked_file(linked, monkeypatch, tmp_path):
@@ -93,25 +85,17 @@ def test_names_are_plain():
 
 
 def test_models_are_found_in_their_folders(tmp_path):
-    for name in (
-        "logs/44k/G_5.pth",
-        "logs/44k/D_5.pth",
-        "logs/44k/diffusion/model_5.pt",
-        "trained/a b/音.pth",
-        "demo/anna/logs/44k/G_best.pth",
-        "demo/anna/dataset/44k/anna/model_1.pt",
-        "dataset/x.pth",
-        "output.pth",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert sorted(find_models(tmp_path)) == [
+    models = [
         "demo/anna/logs/44k/G_best.pth",
         "logs/44k/G_5.pth",
         "logs/44k/diffusion/model_5.pt",
         "output.pth",
         "trained/a b/音.pth",
     ]
+    for name in (*models, "logs/44k/D_5.pth", "demo/anna/dataset/44k/anna/model_1.pt", "dataset/x.pth"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert sorted(find_models(tmp_path)) == models
 
 
 def test_listed_models_can_be_chosen(linked, monkeypatch):
@@ -128,3 +112,21 @@ def test_listed_models_can_be_chosen(linked, monkeypatch):
 
     monkeypatch.setattr(Path, "is_file", deleted_afterwards)
     assert find_models(linked) == ["trained/G_0.pth"]
+
+
+def test_names_are_cleaned():
+    for name, stem in {
+        "song.wav": "song",
+        "../../etc/passwd": "passwd",
+        "..\\..\\evil.wav": "evil",
+        ".hidden.wav": "hidden",
+        "歌 曲.flac": "歌 曲",
+        "a<b>|c*.wav": "a_b__c_",
+        "...": "song",
+        "": "song",
+        "x" * 500 + ".wav": "x" * 100,
+        "歌" * 100 + ".wav": "歌" * 33,
+        "a\x00b\n.wav": "a_b_",
+    }.items():
+        assert clean_stem(name) == stem
+    assert unique_names(["a", "A", "b", "a"]) == ["a", "A (2)", "b", "a (3)"]

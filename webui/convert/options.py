@@ -59,19 +59,6 @@ def default(name: str) -> Any:
     return _FIELDS[name].default
 
 
-def option_texts(rows: Mapping[str, tuple[str, str, str]]) -> dict[str, tuple[str, str]]:
-    """Texts of fields, by key.
-
-    Args:
-        rows: English label, Chinese label and Chinese help, by name of the option.
-    """
-    texts = {}
-    for name, (label, label_zh, help_zh) in rows.items():
-        texts[f"option.{name}"] = label, label_zh
-        texts[f"option.{name}.help"] = _FIELDS[name].metadata["help"], help_zh
-    return texts
-
-
 def field(context: Context, name: str, choices: Sequence[Any] | None = None, **settings: Any) -> Any:
     """Component for one option.
 

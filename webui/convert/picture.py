@@ -13,6 +13,7 @@ from webui.texts import TEXTS
 
 if TYPE_CHECKING:
     import gradio as gr
+    from PIL.Image import Image as Picture
 
 _POINTS = 2000  # of a loudness curve
 
@@ -26,13 +27,14 @@ def picture_texts(request: gr.Request | None) -> Say:
     return say if fonts(letters)[1] >= set(letters) else in_language(None)
 
 
-def draw_conversion(converted: ConvertedSong, request: gr.Request | None = None) -> bytes:
-    """Draw both mels with their F0 over the first 30 s, and the loudness of the whole song, as PNG.
+def draw_conversion(converted: ConvertedSong, request: gr.Request | None = None) -> Picture:
+    """Draw both mels with their F0 over the first 30 s, and the loudness of the whole song.
 
     Raises:
         AudioError: One of the recordings no longer exists.
     """
     from matplotlib.figure import Figure
+    from PIL import Image
 
     from inference.source import SourceAudio
     from inference.speaker_mix.plot import use_fonts
@@ -42,7 +44,8 @@ def draw_conversion(converted: ConvertedSong, request: gr.Request | None = None)
     figure = Figure(figsize=(11, 8), layout="constrained")
     axes = figure.subplots(3, 1)
     paths = {"source": converted.task.song, "result": converted.task.result}
-    tracks = {"source": converted.source_f0, "result": converted.result_f0}
+    conversion, result_f0 = converted.conversion, converted.result_f0
+    tracks = {"source": conversion.f0[: len(result_f0)], "result": result_f0}
     colours = {"source": "tab:blue", "result": "tab:orange"}
     with temporary_folder() as folder:
         for axis, (name, path) in zip(axes, paths.items(), strict=False):
@@ -53,10 +56,11 @@ def draw_conversion(converted: ConvertedSong, request: gr.Request | None = None)
                 _loudness(axes[2], source.rms, source.seconds, say(f"picture.{name}"), colours[name])
             cut = say("picture.first").format(seconds=SHOWN) if source.seconds > SHOWN else ""
             axis.set_title(say(f"picture.{name}") + cut, fontsize=10)
-    for start, end in converted.slices:
-        axes[2].axvspan(start, end, color="tab:green", alpha=0.12, linewidth=0)
-        axes[2].axvline(start, color="tab:green", linewidth=0.7)
-    axes[2].set_xlim(0, max(converted.seconds, hop / rate))
+    for chunk in conversion.chunks:
+        if not chunk.silent:
+            axes[2].axvspan(chunk.start / rate, chunk.end / rate, color="tab:green", alpha=0.12, linewidth=0)
+            axes[2].axvline(chunk.start / rate, color="tab:green", linewidth=0.7)
+    axes[2].set_xlim(0, max(conversion.seconds, hop / rate))
     axes[2].set_ylim(-80, 3)
     axes[2].set_ylabel(say("picture.loudness"))
     axes[2].set_xlabel(say("picture.slices"))
@@ -64,7 +68,7 @@ def draw_conversion(converted: ConvertedSong, request: gr.Request | None = None)
     use_fonts(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=90)
-    return content.getvalue()
+    return Image.open(content)
 
 
 def _mel(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +22,14 @@ NEWEST = 200  # number of earlier results that are listed
 _PLAYER: dict[str, Any] = {"interactive": False, "min_width": 280, "buttons": ["download"]}
 
 
-@dataclass(frozen=True)
-class Results:
-    """Components of new results.
+def build_results(
+    context: Context, key: gr.Number
+) -> tuple[gr.State, gr.Dropdown, Callable[[Dependency], None]]:
+    """Lay out new results, with a button that writes the suggested key to ``key``.
 
-    Attributes:
-        converted: A list of ``ConvertedSong``.
-        choose: Chooses one by its index.
-        show_after: Shows it after an event has succeeded.
-    """
-
-    converted: gr.State
-    choose: gr.Dropdown
-    show_after: Callable[[Dependency], None]
-
-
-def build_results(context: Context, key: gr.Number) -> Results:
-    """Lay out new results.
-
-    Args:
-        context: Of the page.
-        key: Field that the suggested key is written to.
+    Returns:
+        A list of ``ConvertedSong``; a menu that chooses one by its index; a function that
+        shows the chosen one after an event has succeeded.
     """
     text = context.text
     converted, suggested = gr.State([]), gr.State(0)
@@ -69,13 +55,14 @@ def build_results(context: Context, key: gr.Number) -> Results:
         if number is None or not 0 <= number < len(entries):
             return gr.skip()
         entry, say = entries[number], in_language(request)
-        sentence = advice_sentence(entry, say)
+        conversion, sentence = entry.conversion, advice_sentence(entry, say)
+        fact = say("convert.fact").format(seconds=conversion.seconds, factor=conversion.real_time_factor)
         return (
             gr.Column(visible=True),
-            f"<p>{say('convert.fact').format(seconds=entry.seconds, factor=entry.real_time_factor)}</p>",
+            f"<p>{fact}</p>",
             f"<p>{html.escape(sentence)}</p>",
             gr.Column(visible=bool(sentence)),
-            entry.advice.semitones if entry.advice else 0,
+            conversion.advice.semitones if conversion.advice else 0,
             servable(context.root, entry.task.song),
             servable(context.root, entry.task.result),
             [servable(context.root, other.task.result) for other in entries],
@@ -84,11 +71,7 @@ def build_results(context: Context, key: gr.Number) -> Results:
     def draw(request: gr.Request, entries: list[ConvertedSong], number: int | None) -> Any:
         if number is None or not 0 <= number < len(entries):
             return gr.skip()
-        import io
-
-        from PIL import Image
-
-        return Image.open(io.BytesIO(draw_conversion(entries[number], request)))
+        return draw_conversion(entries[number], request)
 
     shown = [column, facts, advice, advised, suggested, source, result, files]
 
@@ -98,19 +81,11 @@ def build_results(context: Context, key: gr.Number) -> Results:
 
     show_after(choose.input)
     context.on(apply.click, lambda value: value, suggested, key)
-    return Results(converted, choose, lambda event: show_after(event.success))
+    return converted, choose, lambda event: show_after(event.success)
 
 
 def build_history(context: Context, page: gr.Blocks) -> Callable[[Dependency], None]:
-    """Lay out the files in results/, newest first.
-
-    Args:
-        context: Of the page.
-        page: Its load event refreshes the list.
-
-    Returns:
-        A function that also refreshes the list after an event has succeeded.
-    """
+    """Lay out the files in results/, newest first; return a function that refreshes them after an event."""
     with gr.Accordion(context.text("convert.history"), open=False), gr.Row():
         name = gr.Dropdown([], label=context.text("convert.history.file"), interactive=True, min_width=280)
         player = gr.Audio(show_label=False, **_PLAYER)
@@ -130,19 +105,13 @@ def build_history(context: Context, page: gr.Blocks) -> Callable[[Dependency], N
 
 def recent_results(folder: Path) -> list[str]:
     """Names of the newest results in ``folder``, newest first."""
-    if not folder.is_dir():
-        return []
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
-    ]
+    found = [path for path in folder.glob("[!.]*") if path.suffix.lower() in AUDIO_SUFFIXES]
     return [path.name for path in sorted(found, key=lambda path: -path.stat().st_mtime)[:NEWEST]]
 
 
 def advice_sentence(entry: ConvertedSong, say: Say) -> str:
     """Sentence on a song outside the speaker's range, with the key that would fit; empty without advice."""
-    advice = entry.advice
+    advice = entry.conversion.advice
     if advice is None:
         return ""
     return say("convert.advice").format(

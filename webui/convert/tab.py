@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,8 @@ from webui.context import Context
 from webui.convert.options import GROUPS, MAIN, field
 from webui.convert.results import build_history, build_results
 from webui.convert.tts_panel import build_tts_panel
-from webui.convert.voice_model import (
-    build_picker,
-    find_config,
-    loaded_html,
-    model_config,
-    selected_options,
-    wire_picker,
-)
+from webui.convert.voice_model import ModelPicker, find_config, loaded_html, model_config, selected_options
 from webui.jobs.queue import BackgroundJob, PageJobs
-from webui.jobs.status import job_html
 from webui.lab.tracks import saved_mixes
 from webui.language import Say, in_language
 from webui.menus import keep_current
@@ -44,7 +37,7 @@ def build_convert_tab(context: Context, session: Session) -> None:
     page = gr.context.Context.root_block
     assert page is not None
     gr.Markdown(text("convert.model"), elem_classes="step")
-    picker = build_picker(context)
+    picker = ModelPicker(context)
     gr.Markdown(text("convert.songs"), elem_classes="step")
     with gr.Row():
         songs = gr.File(
@@ -55,19 +48,22 @@ def build_convert_tab(context: Context, session: Session) -> None:
             height=180,  # with less, the label covers the icon
             min_width=280,
         )
-        raw = gr.Dropdown(
-            songs_in_raw(context), value=[], multiselect=True, label=text("convert.raw"), min_width=280
-        )
-    keep_current((raw, lambda: songs_in_raw(context)), button=picker.refresh)
+        raw = gr.Dropdown([], value=[], multiselect=True, label=text("convert.raw"), min_width=280)
+
+    def raw_songs() -> list[str]:
+        folder = context.root / "raw"
+        return [path.name for path in find_audio(folder)] if folder.is_dir() else []
+
+    keep_current((raw, raw_songs), button=picker.refresh)
     build_tts_panel(context, songs)
     gr.Markdown(text("convert.how"), elem_classes="step")
-    fields = {**picker.fields, **_fields(context)}
+    fields = {**picker.fields, **_fields(context, picker.refresh)}
     with gr.Row():
-        start = gr.Button(text("convert.convert"), variant="primary", min_width=140)
-        cancel = gr.Button(text("convert.cancel"), variant="stop", min_width=140)
+        start = gr.Button(text("tab.convert"), variant="primary", min_width=140)
+        cancel = gr.Button(text("common.cancel"), variant="stop", min_width=140)
     progress = gr.HTML()
     gr.Markdown(text("convert.results"), elem_classes="step")
-    results = build_results(context, fields["trans"])
+    results, choose, show_after = build_results(context, fields["trans"])
     refresh_history = build_history(context, page)
 
     names = list(fields)
@@ -83,27 +79,23 @@ def build_convert_tab(context: Context, session: Session) -> None:
         tasks = plan_conversions(found, options)
         _warn_if_long(found, say)
         job = session.convert(options, tasks)
-        with pages.waiting(request.session_hash, job):
+        with pages.waiting(request, job):
             yield from watch_conversion(job, session, say)
 
     converting = context.on(
         start.click,
         convert,
         [songs, raw, *fields.values()],
-        [progress, results.converted, results.choose, picker.status],
+        [progress, results, choose, picker.status],
         concurrency_id="convert",
         concurrency_limit=None,  # the session's queue orders them
         show_progress="hidden",
     )
-    results.show_after(converting)
+    show_after(converting)
     refresh_history(converting)
-
-    def cancel_job(request: gr.Request) -> None:
-        pages.cancel(request.session_hash)
-
     # not by Gradio's "cancels": the last progress could then arrive after "Cancelled"
-    context.on(cancel.click, cancel_job, show_progress="hidden")
-    wire_picker(context, session, picker, fields, page)
+    context.on(cancel.click, pages.cancel, show_progress="hidden")
+    picker.wire(session, fields, page)
 
 
 def plan_conversions(songs: Sequence[Path], options: ConvertOptions) -> list[ConversionTask]:
@@ -135,23 +127,12 @@ def plan_conversions(songs: Sequence[Path], options: ConvertOptions) -> list[Con
     ]
 
 
-def songs_in_raw(context: Context) -> list[str]:
-    """Songs in raw/, relative to it."""
-    folder = context.root / "raw"
-    return [path.relative_to(folder).as_posix() for path in find_audio(folder)] if folder.is_dir() else []
-
-
-def cluster_files(context: Context) -> list[str]:
-    """K-means models and retrieval indices, after an empty name for the default."""
-    return ["", *find_models(context.root, CLUSTER_FILES)]
-
-
 def watch_conversion(job: BackgroundJob, session: Session, say: Say) -> Iterator[tuple[Any, ...]]:
     """Yield progress, results, choice of a result and status of the model until the job has ended."""
-    while not job.finished.wait(0.3) and not job.cancelled:
-        yield job_html(job, session.queue, say), gr.skip(), gr.skip(), gr.skip()
-    if job.cancelled:  # it ends at its next report
-        yield f"<p>{say('convert.cancelled')}</p>", gr.skip(), gr.skip(), gr.skip()
+    for bar in session.queue.watch(job, say):
+        yield bar, gr.skip(), gr.skip(), gr.skip()
+    if job.cancelled:
+        yield f"<p>{say('common.cancelled')}</p>", gr.skip(), gr.skip(), gr.skip()
         return
     try:
         outcome: list[ConvertedSong | GlowSVCError] = job.result()
@@ -169,18 +150,23 @@ def watch_conversion(job: BackgroundJob, session: Session, say: Say) -> Iterator
     yield done, converted, gr.Dropdown(choices=choices, value=0), loaded_html(session, say)
 
 
-def _fields(context: Context) -> dict[str, Any]:
+def _fields(context: Context, refresh: gr.Button) -> dict[str, Any]:
     """Lay out all options but those of the model: the main ones, then the folded groups."""
+    import soundfile
+
+    from inference.output import TAGGED_FORMATS
+
     found: dict[str, Any] = {}
-    diffusions = find_models(context.root, DIFFUSION_MODELS)
+    root, formats = context.root, soundfile.available_formats()
+    diffusion = next(iter(find_models(root, DIFFUSION_MODELS)), "")
     special: dict[str, dict[str, Any]] = {
         "spk_list": {"choices": [], "multiselect": True, "value": []},
         "trans": {"value": 0},
-        "wav_format": {"choices": _formats()},
-        "spk_mix_file": {"choices": saved_mixes(context.root)},
-        "cluster_model_path": {"choices": cluster_files(context)},
-        "diffusion_model_path": {"choices": diffusions, "value": (diffusions or [""])[0]},
-        "diffusion_config_path": {"value": find_config((diffusions or [""])[0], "diffusion_config_path")},
+        "wav_format": {"choices": [name.lower() for name in TAGGED_FORMATS if name in formats]},
+        "spk_mix_file": {"choices": []},
+        "cluster_model_path": {"choices": []},
+        "diffusion_model_path": {"choices": [], "value": diffusion},
+        "diffusion_config_path": {"value": find_config(diffusion, "diffusion_config_path")},
     }
     with gr.Row():
         for name in MAIN:
@@ -190,18 +176,12 @@ def _fields(context: Context) -> dict[str, Any]:
             for name in names:
                 found[name] = field(context, name, **special.get(name, {}))
     keep_current(
-        (found["spk_mix_file"], lambda: saved_mixes(context.root)),
-        (found["cluster_model_path"], lambda: cluster_files(context)),
+        (found["spk_mix_file"], lambda: saved_mixes(root)),
+        (found["cluster_model_path"], lambda: ["", *find_models(root, CLUSTER_FILES)]),  # "": the default
+        (found["diffusion_model_path"], lambda: find_models(root, DIFFUSION_MODELS)),
+        button=refresh,
     )
     return found
-
-
-def _formats() -> list[str]:
-    import soundfile
-
-    from inference.output import TAGGED_FORMATS
-
-    return [name.lower() for name in TAGGED_FORMATS if name in soundfile.available_formats()]
 
 
 def _warn_if_long(songs: Sequence[Path], say: Say) -> None:
@@ -209,9 +189,7 @@ def _warn_if_long(songs: Sequence[Path], say: Say) -> None:
 
     seconds = 0.0
     for song in songs:
-        try:
+        with suppress(soundfile.LibsndfileError):  # its conversion reports that
             seconds += soundfile.info(song).duration
-        except soundfile.LibsndfileError:  # its conversion reports that
-            continue
     if seconds > 60 * LONG:
         gr.Warning(say("convert.long").format(minutes=seconds / 60))

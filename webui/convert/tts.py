@@ -9,8 +9,7 @@ import asyncio
 import importlib.util
 import shutil
 import subprocess
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,43 +20,13 @@ from modules.common.files import replacing
 LONGEST = 5000  # characters
 _TIMEOUT = 60  # s
 EDGE, ESPEAK = "edge-tts", "espeak-ng"
+INSTALL = {EDGE: "pip install edge-tts (it needs the network)", ESPEAK: "apt install espeak-ng"}
 
 
-@dataclass(frozen=True)
-class TtsProgram:
-    """A text-to-speech program.
-
-    Attributes:
-        missing: How to install it; empty if it is installed.
-        suffix: Of the files that it writes.
-        voices: Lists the names of its voices.
-        speak: Writes speech, from text, voice, speed (1 is normal) and file.
-    """
-
-    missing: str
-    suffix: str
-    voices: Callable[[], Sequence[str]]
-    speak: Callable[[str, str, float, Path], None]
-
-
-def programs() -> dict[str, TtsProgram]:
-    """Programs by name, the installed ones first."""
-    package = importlib.util.find_spec("edge_tts") is not None
-    found = {
-        EDGE: TtsProgram(
-            "" if package else "edge-tts is not installed; pip install edge-tts (it needs the network)",
-            ".mp3",
-            _edge_voices,
-            _edge,
-        ),
-        ESPEAK: TtsProgram(
-            "" if shutil.which(ESPEAK) else "espeak-ng is not installed; apt install espeak-ng",
-            ".wav",
-            _espeak_voices,
-            _espeak,
-        ),
-    }
-    return dict(sorted(found.items(), key=lambda entry: bool(entry[1].missing)))
+def installed() -> list[str]:
+    """Names of the installed programs."""
+    found = {EDGE: importlib.util.find_spec("edge_tts"), ESPEAK: shutil.which(ESPEAK)}
+    return [name for name, place in found.items() if place]
 
 
 def voices(name: str) -> list[str]:
@@ -66,7 +35,11 @@ def voices(name: str) -> list[str]:
     Raises:
         ConfigError: The program is unknown or not installed.
     """
-    return sorted(_usable(name).voices())
+    if name not in INSTALL:
+        raise ConfigError(f"there is no program {name!r}; choose one of {', '.join(INSTALL)}")
+    if name not in installed():
+        raise ConfigError(f"{name} is not installed; {INSTALL[name]}")
+    return sorted(_edge_voices() if name == EDGE else _espeak_voices())
 
 
 def speak(text: str, name: str, voice: str, speed: float, path: Path) -> Path:
@@ -90,24 +63,15 @@ def speak(text: str, name: str, voice: str, speed: float, path: Path) -> Path:
         raise ConfigError(f"the text has {len(text)} characters; at most {LONGEST} are allowed")
     if not 0.5 <= speed <= 2:
         raise ConfigError(f"the speed must be between 0.5 and 2, not {speed:g}")
-    program = _usable(name)
-    if voice not in program.voices():
+    if voice not in voices(name):
         raise ConfigError(f"{name} has no voice {voice!r}")
-    result = path.with_name(path.name + program.suffix)
+    write, suffix = (_edge, ".mp3") if name == EDGE else (_espeak, ".wav")
+    result = path.with_name(path.name + suffix)
     with replacing(result) as temporary:
-        program.speak(text, voice, speed, temporary)
+        write(text, voice, speed, temporary)
         if not temporary.is_file() or not temporary.stat().st_size:
             raise GlowSVCError(f"{name} made no sound from this text; try another voice")
     return result
-
-
-def _usable(name: str) -> TtsProgram:
-    program = programs().get(name)
-    if program is None:
-        raise ConfigError(f"there is no program {name!r}; choose one of {', '.join(programs())}")
-    if program.missing:
-        raise ConfigError(program.missing)
-    return program
 
 
 def _espeak_voices() -> list[str]:
@@ -127,9 +91,8 @@ def _run(command: Sequence[str], text: str | None) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GlowSVCError(f"{command[0]} does not answer: {error}") from None
     if done.returncode:
-        raise GlowSVCError(
-            f"{command[0]} failed: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}"
-        )
+        reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+        raise GlowSVCError(f"{command[0]} failed: {reason}")
     return done.stdout
 
 
@@ -148,12 +111,8 @@ def _edge(text: str, voice: str, speed: float, path: Path) -> None:
 
 def _online(request: Coroutine[Any, Any, Any]) -> Any:
     """Result of a request of the package."""
-
-    async def result() -> Any:
-        return await asyncio.wait_for(request, _TIMEOUT)
-
     try:
-        return asyncio.run(result())
+        return asyncio.run(asyncio.wait_for(request, _TIMEOUT))
     except Exception as error:  # of the package, its network library, or the system
         reason = str(error) or type(error).__name__
         raise GlowSVCError(f"edge-tts needs the network, which does not answer: {reason}") from None

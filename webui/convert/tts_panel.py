@@ -7,16 +7,15 @@ from typing import Any
 import gradio as gr
 
 from webui.context import Context
-from webui.convert.tts import ESPEAK, programs, speak, voices
+from webui.convert.tts import ESPEAK, INSTALL, installed, speak, voices
 from webui.uploads import clean_stem, uploads_folder
 
 
 def build_tts_panel(context: Context, songs: gr.File) -> None:
     """Lay out the panel; its speech is added to ``songs``."""
-    text, found = context.text, programs()
-    usable = [name for name, program in found.items() if not program.missing]
+    text, usable = context.text, installed()
     with gr.Accordion(text("convert.tts"), open=False):
-        for missing in sorted(found.keys() - usable):
+        for missing in sorted(INSTALL.keys() - usable):
             gr.Markdown(text(f"convert.tts.no_{missing}"))
         words = gr.Textbox(label=text("convert.tts.text"), lines=3, interactive=bool(usable))
         with gr.Row():

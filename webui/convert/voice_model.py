@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ from modules.common.errors import ConfigError
 from webui.context import Context
 from webui.convert.options import MODEL, default, field, read_options
 from webui.jobs.queue import BackgroundJob
-from webui.jobs.status import job_html
 from webui.language import Say, in_language
-from webui.paths import CLUSTER_FILES, DIFFUSION_MODELS, VOICE_MODELS, find_models
+from webui.menus import keep_current
+from webui.paths import CLUSTER_FILES, VOICE_MODELS, find_models
 from webui.session import Session, devices
 from webui.uploads import LARGEST, check_paths, check_size
 
@@ -39,123 +39,101 @@ KINDS = {
 _CONFIG_NAMES = {"config_path": ("config.json", "*.json"), "diffusion_config_path": ("config.yaml", "*.yaml")}
 
 
-@dataclass(frozen=True)
 class ModelPicker:
     """Components that choose a voice model.
 
     Attributes:
         fields: Those of ``MODEL``, by name of the option.
-        upload: For model files.
-        refresh: Searches for models again.
-        load: Loads the chosen model.
-        unload: Frees its memory.
+        refresh: Button that searches for models again.
         status: What is loaded.
     """
 
-    fields: dict[str, Any]
-    upload: gr.File
-    refresh: gr.Button
-    load: gr.Button
-    unload: gr.Button
-    status: gr.HTML
-
-
-def build_picker(context: Context) -> ModelPicker:
-    """Lay out the picker."""
-    text, models = context.text, find_models(context.root, VOICE_MODELS)
-    with gr.Row():
-        model = field(context, "model_path", models, value=models[0] if models else "", scale=3)
-        config = field(
-            context, "config_path", value=find_config(models[0], "config_path") if models else "", scale=3
-        )
-        device = field(context, "device", [("auto", "")], value="", scale=2)
-    with gr.Accordion(text("convert.upload_model"), open=False):
-        gr.Markdown(text("convert.upload_model.help"))
-        upload = gr.File(
-            file_count="multiple", file_types=list(KINDS), show_label=False, height=120, elem_id="voice-files"
-        )
-        onnx = field(context, "onnx", ["", *onnx_models(context.root)])
-    with gr.Row():
-        refresh = gr.Button(text("convert.refresh"), min_width=100)
-        load = gr.Button(text("convert.load"), variant="primary", min_width=100)
-        unload = gr.Button(text("convert.unload"), min_width=100)
-    status = gr.HTML()
-    fields = dict(zip(MODEL, (model, config, onnx, device), strict=True))
-    return ModelPicker(fields, upload, refresh, load, unload, status)
-
-
-def wire_picker(
-    context: Context, session: Session, picker: ModelPicker, fields: Mapping[str, Any], page: gr.Blocks
-) -> None:
-    """Connect the picker with the other fields of the tab.
-
-    Args:
-        context: Of the page.
-        session: Holds the voice model.
-        picker: Of :func:`build_picker`.
-        fields: All fields by name of the option.
-        page: Its load event fills the fields.
-    """
-    named = (*dict.fromkeys(KINDS.values()), "feature_retrieval")
-    paths = [fields[name] for name in named]
-    names, everything = list(fields), list(fields.values())
-
-    def find() -> tuple[Any, ...]:
-        return (
-            gr.Dropdown(choices=find_models(context.root, VOICE_MODELS)),
-            gr.Dropdown(choices=find_models(context.root, DIFFUSION_MODELS)),
-            gr.Dropdown(choices=["", *onnx_models(context.root)]),
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        text, root = context.text, context.root
+        first = next(iter(find_models(root, VOICE_MODELS)), "")
+        with gr.Row():
+            model = field(context, "model_path", [], value=first, scale=3)
+            config = field(context, "config_path", value=find_config(first, "config_path"), scale=3)
+            device = field(context, "device", [("auto", "")], value="", scale=2)
+        with gr.Accordion(text("convert.upload_model"), open=False):
+            gr.Markdown(text("convert.upload_model.help"))
+            self._upload = gr.File(
+                file_count="multiple",
+                file_types=list(KINDS),
+                show_label=False,
+                height=120,
+                elem_id="voice-files",
+            )
+            onnx = field(context, "onnx", [])
+        with gr.Row():
+            self.refresh = gr.Button(text("common.refresh"), min_width=100)
+            self._load = gr.Button(text("convert.load"), variant="primary", min_width=100)
+            self._unload = gr.Button(text("convert.unload"), min_width=100)
+        self.status = gr.HTML()
+        self.fields = dict(zip(MODEL, (model, config, onnx, device), strict=True))
+        keep_current(
+            (model, lambda: find_models(root, VOICE_MODELS)),
+            (onnx, lambda: ["", *onnx_models(root)]),
+            button=self.refresh,
         )
 
-    def open_page(model: str) -> tuple[Any, ...]:
-        choices = find()
-        models = find_models(context.root, VOICE_MODELS)
-        # a choice is kept: on a slow machine it may have been made before this runs
-        first = models[0] if not model and models else gr.skip()
-        return (*choices, gr.Dropdown(choices=[("auto", ""), *devices()]), first)
+    def wire(self, session: Session, fields: Mapping[str, Any], page: gr.Blocks) -> None:
+        """Connect the picker with all ``fields`` of the tab, by name of the option, as ``page`` loads."""
+        context = self.context
+        named = (*dict.fromkeys(KINDS.values()), "feature_retrieval")
+        paths = [fields[name] for name in named]
+        names, everything = list(fields), list(fields.values())
 
-    def sort_uploads(files: Sequence[str] | None, *values: Any) -> list[Any]:
-        return assign_uploads(files or (), dict(zip(named, values, strict=True)))
+        def open_page(model: str) -> tuple[Any, ...]:
+            models = find_models(context.root, VOICE_MODELS)
+            # a choice is kept: on a slow machine it may have been made before this runs
+            first = models[0] if not model and models else gr.skip()
+            return gr.Dropdown(choices=[("auto", ""), *devices()]), first
 
-    def speakers(*values: Any) -> Any:
-        given = dict(zip(names, values, strict=True))
-        try:
-            config = model_config(selected_options(context, given))
-        except ConfigError:  # as a half-typed path; loading reports it
-            return gr.skip()
-        kept = [name for name in given["spk_list"] or () if name in config.spk]
-        return gr.Dropdown(choices=list(config.spk), value=kept or list(config.spk)[:1])
+        def sort_uploads(files: Sequence[str] | None, *values: Any) -> list[Any]:
+            return assign_uploads(files or (), dict(zip(named, values, strict=True)))
 
-    def load(request: gr.Request, *values: Any) -> Iterator[Any]:
-        options = selected_options(context, dict(zip(names, values, strict=True)))
-        yield from watch_loading(session.load(options), session, in_language(request))
+        def speakers(*values: Any) -> Any:
+            given = dict(zip(names, values, strict=True))
+            try:
+                config = model_config(selected_options(context, given))
+            except ConfigError:  # as a half-typed path; loading reports it
+                return gr.skip()
+            kept = [name for name in given["spk_list"] or () if name in config.spk]
+            return gr.Dropdown(choices=list(config.spk), value=kept or list(config.spk)[:1])
 
-    def unload(request: gr.Request) -> str:
-        session.unload()
-        return f"<p>{in_language(request)('convert.unloaded')}</p>"
+        def load(request: gr.Request, *values: Any) -> Iterator[Any]:
+            options = selected_options(context, dict(zip(names, values, strict=True)))
+            yield from watch_loading(session.load(options), session, in_language(request))
 
-    def show_status(request: gr.Request) -> str:
-        return loaded_html(session, in_language(request))
+        def unload(request: gr.Request) -> str:
+            session.unload()
+            return f"<p>{in_language(request)('convert.unloaded')}</p>"
 
-    on = partial(context.on, show_progress="hidden")
-    model, speaker = fields["model_path"], fields["spk_list"]
-    found = [model, fields["diffusion_model_path"], fields["onnx"]]
-    on(picker.refresh.click, find, None, found)
-    opening = on(page.load, open_page, model, [*found, fields["device"], model])
-    on(opening.then, speakers, everything, speaker)
-    on(page.load, show_status, None, picker.status)
-    for name, other in (("model_path", "config_path"), ("diffusion_model_path", "diffusion_config_path")):
-        on(
-            fields[name].change,
-            lambda model, known, other=other: find_config(model, other) or known,
-            [fields[name], fields[other]],
-            fields[other],
-        )
-    changes = ("config_path", "onnx", "only_diffusion", "diffusion_config_path")
-    on(partial(gr.on, [fields[name].change for name in changes]), speakers, everything, speaker)
-    on(picker.upload.upload, sort_uploads, [picker.upload, *paths], paths)
-    on(picker.load.click, load, everything, [picker.status, speaker], concurrency_limit=None)
-    on(picker.unload.click, unload, None, picker.status)
+        def show_status(request: gr.Request) -> str:
+            return loaded_html(session, in_language(request))
+
+        on = partial(context.on, show_progress="hidden")
+        model, speaker = fields["model_path"], fields["spk_list"]
+        opening = on(page.load, open_page, model, [fields["device"], model])
+        on(opening.then, speakers, everything, speaker)
+        on(page.load, show_status, None, self.status)
+        for name, other in (
+            ("model_path", "config_path"),
+            ("diffusion_model_path", "diffusion_config_path"),
+        ):
+            on(
+                fields[name].change,
+                lambda model, known, other=other: find_config(model, other) or known,
+                [fields[name], fields[other]],
+                fields[other],
+            )
+        changes = ("config_path", "onnx", "only_diffusion", "diffusion_config_path")
+        on(partial(gr.on, [fields[name].change for name in changes]), speakers, everything, speaker)
+        on(self._upload.upload, sort_uploads, [self._upload, *paths], paths)
+        on(self._load.click, load, everything, [self.status, speaker], concurrency_limit=None)
+        on(self._unload.click, unload, None, self.status)
 
 
 def find_config(model: str | None, option: str) -> str:
@@ -226,8 +204,8 @@ def model_config(options: ConvertOptions) -> Config:
 def watch_loading(job: BackgroundJob, session: Session, say: Say) -> Iterator[tuple[Any, ...]]:
     """Yield status of the model and its speakers until the job has ended."""
     try:
-        while not job.finished.wait(0.3):
-            yield job_html(job, session.queue, say), gr.skip()
+        for bar in session.queue.watch(job, say):
+            yield bar, gr.skip()
         config = job.result()
     except Exception:  # remove the bar; the model that was loaded before is gone
         yield loaded_html(session, say), gr.skip()

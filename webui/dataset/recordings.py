@@ -60,31 +60,15 @@ class Recording:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class RecordingLimits:
-    """Limits of steps 1 and 2."""
-
-    silence: float  # of full scale
-    shortest: float  # s
-    longest: float  # s
-
-
-def limits() -> RecordingLimits:
-    """Limits from the scripts."""
-    resample = importlib.import_module("resample")
-    lists = importlib.import_module("preprocess_flist_config")
-    return RecordingLimits(resample.SILENCE, lists.SHORTEST, resample.LONGEST)
-
-
 def analyse_recordings(recordings: Sequence[tuple[str, Path]]) -> Iterator[Recording]:
     """Analyse recordings (speaker, path) in parallel; yields them as they finish."""
-    tasks = [(speaker, path, limits()) for speaker, path in recordings]
-    yield from run(analyse_recording, tasks, 1 if len(tasks) <= _SERIAL else 0)
+    yield from run(_analyse, recordings, 1 if len(recordings) <= _SERIAL else 0)
 
 
-def analyse_recording(task: tuple[str, Path, RecordingLimits]) -> Recording:
-    """Analyse one recording (speaker, path, limits); an unreadable one holds the reason."""
-    speaker, path, limit = task
+def _analyse(task: tuple[str, Path]) -> Recording:
+    """Analyse one recording; an unreadable one holds the reason."""
+    resample, lists = map(importlib.import_module, ("resample", "preprocess_flist_config"))  # their limits
+    speaker, path = task
     recording = Recording(path, speaker)
     try:
         with open_audio(path) as file:
@@ -101,24 +85,19 @@ def analyse_recording(task: tuple[str, Path, RecordingLimits]) -> Recording:
     facts = measure(audio, recording.sampling_rate) if len(audio) else {"lufs": None, "clipped": False}
     recording.lufs = facts["lufs"]
     found = {
-        SILENT: not len(audio) or np.abs(audio).max() < limit.silence,
+        SILENT: not len(audio) or np.abs(audio).max() < resample.SILENCE,
         CLIPPED: facts["clipped"],
-        TOO_SHORT: recording.seconds < limit.shortest,
-        TOO_LONG: recording.seconds > limit.longest,
+        TOO_SHORT: recording.seconds < lists.SHORTEST,
+        TOO_LONG: recording.seconds > resample.LONGEST,
         STEREO: recording.channels > 1,
     }
     recording.problems = [name for name, is_so in found.items() if is_so]
     if not found[SILENT]:
-        recording.pitches = _pitches(
-            audio[: int(_TRACKED * recording.sampling_rate)], recording.sampling_rate
-        )
+        rate = recording.sampling_rate
+        predictor = F0_PREDICTORS.build(_PREDICTOR, sampling_rate=rate, hop_length=_HOP)
+        f0, uv = predictor.predict(audio[: int(_TRACKED * rate)])
+        recording.pitches = np.histogram(f0[uv > 0], F0_EDGES)[0]
     return recording
-
-
-def _pitches(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
-    predictor = F0_PREDICTORS.build(_PREDICTOR, sampling_rate=sampling_rate, hop_length=_HOP)
-    f0, uv = predictor.predict(audio)
-    return np.histogram(f0[uv > 0], F0_EDGES)[0]
 
 
 @dataclass(frozen=True)
@@ -168,11 +147,8 @@ def summarize(recordings: Sequence[Recording]) -> list[SpeakerSummary]:
 
 def percentiles(pitches: np.ndarray) -> tuple[float, float, float] | None:
     """5th, 50th and 95th percentile, Hz, of voiced frames counted in bins of F0_EDGES; None without any."""
-    total = pitches.sum()
-    if total == 0:
+    if not pitches.any():
         return None
     centres = np.sqrt(F0_EDGES[1:] * F0_EDGES[:-1])
-    low, middle, high = (
-        float(centres[np.searchsorted(np.cumsum(pitches), share * total)]) for share in (0.05, 0.5, 0.95)
-    )
-    return low, middle, high
+    low, middle, high = np.quantile(centres, (0.05, 0.5, 0.95), weights=pitches, method="inverted_cdf")
+    return float(low), float(middle), float(high)

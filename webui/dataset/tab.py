@@ -11,6 +11,8 @@ import numpy as np
 
 from modules.common.errors import ConfigError
 from modules.dataset.layout import Layout, in_one_line, scan_folder
+from modules.dsp.audio import AUDIO_SUFFIXES, open_audio, read_samples, to_mono
+from modules.dsp.loudness import to_int16
 from webui.context import Context
 from webui.dataset.picture import draw_dataset
 from webui.dataset.recordings import (
@@ -24,7 +26,6 @@ from webui.dataset.recordings import (
 from webui.dataset.steps import build_steps
 from webui.flags import parser_of
 from webui.jobs.queue import ANALYSING, BackgroundJob, JobQueue, PageJobs
-from webui.jobs.status import job_html
 from webui.language import Say, in_language
 from webui.menus import keep_current
 from webui.paths import inside
@@ -32,7 +33,7 @@ from webui.tables import html_table
 
 _PLAYED = 60.0  # s of a recording that are sent to the page
 _MOST_PROBLEMS = 200  # rows
-_INTERVAL = 0.3  # s between two updates of the progress
+_COLUMNS = ("speaker", "clips", "minutes", "seconds", "f0", "lufs", "problems")
 _N_OUTPUTS = 7  # components that a report fills
 REPORTS = JobQueue()  # one at a time: each uses the whole machine
 
@@ -43,7 +44,7 @@ def build_dataset_tab(context: Context) -> None:
     gr.Markdown(text("dataset.intro"))
     with gr.Row():
         folder = gr.Dropdown(
-            folders(context.root),
+            [],
             value=_default_folder(),
             label=text("dataset.folder"),
             info=text("dataset.folder.info"),
@@ -53,8 +54,8 @@ def build_dataset_tab(context: Context) -> None:
         )
         with gr.Column(scale=1, min_width=160):
             report = gr.Button(text("dataset.report"), variant="primary")
-            cancel = gr.Button(text("dataset.cancel"), variant="stop")
-            reload = gr.Button(text("dataset.reload"))
+            cancel = gr.Button(text("common.cancel"), variant="stop")
+            reload = gr.Button(text("common.refresh"))
     progress = gr.HTML()
     shown = _report_view(context)
     reports = Reports(context.root)
@@ -69,7 +70,7 @@ def build_dataset_tab(context: Context) -> None:
         show_progress="hidden",
     )
     context.on(reporting.failure, lambda: "", None, progress, show_progress="hidden")
-    context.on(cancel.click, reports.cancel, show_progress="hidden")
+    context.on(cancel.click, reports.pages.cancel, show_progress="hidden")
     build_steps(context, folder)
 
 
@@ -109,15 +110,11 @@ def _report_view(context: Context) -> list[Any]:
 
 
 class Reports:
-    """Reports that pages wait for.
-
-    Args:
-        root: The project folder.
-    """
+    """Reports on folders of a project, and the jobs of the pages that wait for them."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._pages = PageJobs()
+        self.pages = PageJobs()
 
     def report(self, folder: str, request: gr.Request) -> Generator[tuple[Any, ...], None, None]:
         """Yield the progress of a folder's analysis and, at the end, the filled report."""
@@ -126,17 +123,13 @@ class Reports:
         recordings = [(speaker, path) for speaker, paths in layout.clips.items() for path in paths]
         nothing = [gr.skip()] * _N_OUTPUTS
         job = REPORTS.submit(lambda job: _analyse(job, recordings))
-        with self._pages.waiting(request.session_hash, job):
-            while not job.finished.wait(_INTERVAL) and not job.cancelled:
-                yield job_html(job, REPORTS, say), *nothing
-            if job.cancelled:  # it ends after the next recording
-                yield f"<p>{say('dataset.cancelled')}</p>", *nothing
+        with self.pages.waiting(request, job):
+            for bar in REPORTS.watch(job, say):
+                yield bar, *nothing
+            if job.cancelled:
+                yield f"<p>{say('common.cancelled')}</p>", *nothing
                 return
             yield "", *_filled(self._root, job.result(), layout, say)
-
-    def cancel(self, request: gr.Request) -> None:
-        """Cancel the report that a page waits for."""
-        self._pages.cancel(request.session_hash)
 
 
 def _analyse(job: BackgroundJob, recordings: Sequence[tuple[str, Path]]) -> list[Recording]:
@@ -159,21 +152,17 @@ def _filled(root: Path, recordings: list[Recording], layout: Layout, say: Say) -
     total = say("dataset.summary").format(
         clips=len(recordings), minutes=f"{sum(speaker.minutes for speaker in speakers):.1f}"
     )
+    headers = [say(f"dataset.column.{name}") for name in _COLUMNS]
     columns = [say("dataset.column.clip"), say("dataset.column.problem")]
     return (
         playable,
         gr.Markdown(f"**{total}**" + ("" if wrong else f" {say('dataset.fine')}"), visible=True),
         gr.HTML(draw_dataset(recordings, speakers, say), visible=True),
-        gr.HTML(html_table(_headers(say), speaker_rows(speakers, say)), visible=True),
+        gr.HTML(html_table(headers, speaker_rows(speakers, say)), visible=True),
         gr.Dataframe({"headers": columns, "data": wrong[:_MOST_PROBLEMS]}, visible=bool(wrong)),
         gr.Row(visible=bool(playable)),
         gr.Dropdown(playable, value=playable[0] if playable else None),
     )
-
-
-def _headers(say: Say) -> list[str]:
-    columns = ("speaker", "clips", "minutes", "seconds", "f0", "lufs", "problems")
-    return [say(f"dataset.column.{name}") for name in columns]
 
 
 def speaker_rows(speakers: Sequence[SpeakerSummary], say: Say) -> list[list[Any]]:
@@ -223,9 +212,6 @@ def read_excerpt(root: Path, name: str) -> tuple[int, np.ndarray]:
         ConfigError: It is not a recording in the project folder.
         AudioError: It cannot be read.
     """
-    from modules.dsp.audio import AUDIO_SUFFIXES, open_audio, read_samples, to_mono
-    from modules.dsp.loudness import to_int16
-
     path = root / inside(root, name, "a recording")
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         raise ConfigError(f"{name} is not an audio file")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -12,26 +11,23 @@ from tqdm import tqdm
 
 from modules.common.progress import ProgressEvent
 from webui.context import Context
-from webui.flags import Flags
-from webui.jobs.processes import FAILED, PAUSED, RUNNING, STOPPING, Processes, ProcessStatus
+from webui.jobs.processes import FAILED, PAUSED, RUNNING, STOPPING, ProcessStatus, ScriptProcess
 from webui.language import Say, in_language
 
 OFTEN, SELDOM = 1.5, 8.0  # s between two updates, while a script runs and while none does
 _COLOURS = {FAILED: "var(--error-icon-color, #b91c1c)", PAUSED: "var(--body-text-color-subdued)"}
 
-Plan = Callable[..., tuple[str, str, list[str]]]  # values of fields -> kind, script, its arguments
-
 
 class Panel:
-    """Status of the running or newest process of some kinds.
+    """Status of the running or newest process of one kind.
 
     Args:
         context: Of the page.
-        kinds: Kinds of processes that are started here.
+        kind: Of the processes that are started here.
     """
 
-    def __init__(self, context: Context, kinds: Sequence[str]) -> None:
-        self.context, self.processes, self.kinds = context, Processes(context.root), kinds
+    def __init__(self, context: Context, kind: str) -> None:
+        self.context, self.process = context, ScriptProcess(context.root, kind)
         text = context.text
         self.status = gr.HTML(visible=False)
         with gr.Row():
@@ -45,42 +41,35 @@ class Panel:
         self.timer, self._seen = gr.Timer(1.0), gr.State("")
         self._refresh_on(self.timer.tick, concurrency_limit=None)
         for button, action in (
-            (self.pause, self.processes.pause),
-            (self.resume, self.processes.resume),
-            (self.stop, self.processes.stop),
+            (self.pause, self.process.pause),
+            (self.resume, self.process.resume),
+            (self.stop, self.process.stop),
         ):
-            self._refresh_on(context.on(button.click, partial(self._act, action)).then)
+            self._refresh_on(context.on(button.click, action).then)
 
-    def starts(self, button: gr.Button, plan: Plan, inputs: Sequence[Any] = ()) -> None:
-        """Let ``button`` start the script that ``plan`` returns for the values of ``inputs``."""
+    def starts(
+        self, button: gr.Button, script: str, arguments: Callable[..., list[str]], inputs: Sequence[Any] = ()
+    ) -> None:
+        """Let ``button`` start a script with the ``arguments`` for the values of ``inputs``."""
 
         def start(*values: Any) -> None:
-            self.processes.start(*plan(*values))
+            self.process.start(script, arguments(*values))
 
         self._refresh_on(self.context.on(button.click, start, list(inputs)).success)
-
-    def starts_flags(self, button: gr.Button, kind: str, script: str, flags: Flags) -> None:
-        """Let ``button`` start a script with its flags."""
-        self.starts(button, lambda *values: (kind, script, flags.arguments(values)), flags.fields)
 
     def _refresh_on(self, trigger: Callable[..., Any], **settings: Any) -> None:
         shown = [self.status, self.folded, self.output, self.pause, self.resume, self.stop]
         outputs = [*shown, self.timer, self._seen]
         self.context.on(trigger, self.refresh, self._seen, outputs, show_progress="hidden", **settings)
 
-    def _act(self, action: Callable[[str], None]) -> None:
-        job = self.processes.newest(self.kinds)
-        action(job.kind if job else self.kinds[0])
-
     def refresh(self, seen: str, request: gr.Request) -> Any:
         """Update the components, if anything has changed since ``seen``."""
-        job = self.processes.newest(self.kinds)
+        job = self.process.status()
         say = in_language(request)
-        state = f"{job.status} {job.kind} {process_html(job, say)} {job.output}" if job else "nothing"
+        state = f"{job.status} {process_html(job, say)} {job.output}" if job else "nothing"
         if state == seen:
             return gr.skip()
-        was, _, kind = seen.partition(" ")
-        if job and job.status == FAILED and was in (RUNNING, STOPPING) and kind.startswith(job.kind):
+        if job and job.status == FAILED and seen.startswith((RUNNING, STOPPING)):
             gr.Warning(html.escape(job.message, quote=False))
         alive = bool(job and job.alive)
         status = job.status if job else ""

@@ -70,23 +70,19 @@ class ProcessStatus:
     """Status of one process.
 
     Attributes:
-        kind: Name of its files.
         script: Path under the project.
         command: The same as a command line to type.
         status: "running", "paused", "stopping", "done", "stopped", "failed", or
             "ended" if the exit code is not known.
-        started: Time of the request to start it, s since 1970.
         seconds: Time since the start, or until the end, with pauses.
         progress: Its newest progress event, if any.
         message: Last line of its output.
         output: The end of its output.
     """
 
-    kind: str
     script: str
     command: str
     status: str
-    started: float
     seconds: float
     progress: ProgressEvent | None
     message: str
@@ -98,34 +94,35 @@ class ProcessStatus:
         return self.status in ALIVE
 
 
-class Processes:
-    """The processes of one project folder.
+class ScriptProcess:
+    """The process of one kind in a project folder: the running or the newest one.
 
     Args:
         root: The project folder, where scripts run.
+        kind: Name of its files.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kind: str) -> None:
         self.root = root
-        self.folder = root / "logs" / "webui"
+        self.record, self._log = (root / "logs" / "webui" / f"{kind}.{end}" for end in ("json", "log"))
         self._lock = threading.RLock()
-        self._waiting: dict[str, threading.Thread] = {}  # for the end of a child process, by kind
+        self._waiting: threading.Thread | None = None  # for the end of a child process
 
-    def start(self, kind: str, script: str, arguments: Sequence[str] = ()) -> ProcessStatus:
+    def start(self, script: str, arguments: Sequence[str] = ()) -> None:
         """Start a script of this project.
 
         Raises:
             ConfigError: One of this kind is running.
         """
         with self._lock:
-            job = self.job(kind)
+            job = self.status()
             if job and job.alive:
                 raise ConfigError(f"{job.script} is running already; stop it, or wait until it is done")
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._log.parent.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, "-u", str(SCRIPTS / script), *arguments]
             if os.name == "posix" and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
                 command = [sys.executable, "-c", _ENABLE_CTRL_C, *command]
-            with open(self._log(kind), "wb") as log:
+            with self._log.open("wb") as log:
                 child = subprocess.Popen(
                     command,
                     cwd=self.root,
@@ -141,57 +138,46 @@ class Processes:
                 born = psutil.Process(child.pid).create_time()
             except psutil.Error:  # it has ended
                 born = now
-            self._save(kind, ProcessRecord(script, tuple(arguments), child.pid, born, now))
-            waiting = threading.Thread(target=self._wait, args=(kind, child), daemon=True)
-            self._waiting[kind] = waiting
-            waiting.start()
-        started = self.job(kind)
-        assert started
-        return started
+            self._save(ProcessRecord(script, tuple(arguments), child.pid, born, now))
+            self._waiting = threading.Thread(target=self._wait, args=(child,), daemon=True)
+            self._waiting.start()
 
-    def job(self, kind: str) -> ProcessStatus | None:
-        """Status of the newest process of this kind; None if there has been none."""
-        record = self._load(kind)
+    def status(self) -> ProcessStatus | None:
+        """Status of the newest process; None if there has been none."""
+        record = self._load()
         if record is None:
             return None
-        if record.code is None and not record.ended and kind in self._waiting and _process(record) is None:
-            self._waiting[kind].join(_WAIT_FOR_CODE)
-            record = self._load(kind) or record
+        if record.code is None and not record.ended and self._waiting and _process(record) is None:
+            self._waiting.join(_WAIT_FOR_CODE)
+            record = self._load() or record
         status = _status(record)
-        end = time.time() if status in ALIVE else record.ended or self._last_output(kind, record)
-        lines, progress = read_output(self._log(kind))
+        end = time.time() if status in ALIVE else record.ended or self._last_output(record)
+        lines, progress = read_output(self._log)
         return ProcessStatus(
-            kind=kind,
             script=record.script,
             command=_as_typed(record),
             status=status,
-            started=record.started,
             seconds=max(0.0, end - record.started),
             progress=progress,
             message=lines[-1].strip() if lines else "",
             output="\n".join(lines),
         )
 
-    def newest(self, kinds: Sequence[str]) -> ProcessStatus | None:
-        """Of several kinds, the process that runs, else the one that was started last."""
-        jobs = [job for kind in kinds if (job := self.job(kind))]
-        return max(jobs, key=lambda job: (job.alive, job.started), default=None)
-
-    def pause(self, kind: str) -> None:
+    def pause(self) -> None:
         """Suspend the process; it keeps its memory.
 
         Raises:
             ConfigError: None of this kind is running.
         """
-        for process in self._tree(kind):
+        for process in self._tree():
             _quietly(process.suspend)
 
-    def resume(self, kind: str) -> None:
+    def resume(self) -> None:
         """Resume a paused process; raises ConfigError as :meth:`pause`."""
-        for process in reversed(self._tree(kind)):
+        for process in reversed(self._tree()):
             _quietly(process.resume)
 
-    def stop(self, kind: str) -> None:
+    def stop(self) -> None:
         """Ask the process to save and end, as Ctrl-C does; the second time, kill it.
 
         On Windows, which has no Ctrl-C for other processes, a training loses what
@@ -201,9 +187,9 @@ class Processes:
             ConfigError: None of this kind is running.
         """
         with self._lock:
-            tree, record = self._tree(kind), self._load(kind)
+            tree, record = self._tree(), self._load()
             assert record
-            self._save(kind, replace(record, stops=record.stops + 1))
+            self._save(replace(record, stops=record.stops + 1))
             for process in reversed(tree):
                 _quietly(process.resume)  # a suspended process receives no signal
             if record.stops:
@@ -214,9 +200,9 @@ class Processes:
             else:
                 _quietly(tree[0].terminate)
 
-    def _tree(self, kind: str) -> list[psutil.Process]:
+    def _tree(self) -> list[psutil.Process]:
         """The process and its descendants; raises ConfigError if none is running."""
-        record = self._load(kind)
+        record = self._load()
         process = _process(record) if record else None
         if process is None:
             raise ConfigError("nothing is running here; it may have ended a moment ago")
@@ -225,30 +211,27 @@ class Processes:
         except psutil.Error:
             return [process]
 
-    def _wait(self, kind: str, child: subprocess.Popen[bytes]) -> None:
+    def _wait(self, child: subprocess.Popen[bytes]) -> None:
         """Save the exit code of a child, which only its parent gets."""
         code = child.wait()
         with self._lock:
-            record = self._load(kind)
+            record = self._load()
             if record and record.pid == child.pid:
                 with suppress(OSError):  # no space left, or no folder: the code stays unknown
-                    self._save(kind, replace(record, ended=time.time(), code=code))
+                    self._save(replace(record, ended=time.time(), code=code))
 
-    def _log(self, kind: str) -> Path:
-        return self.folder / f"{kind}.log"
-
-    def _last_output(self, kind: str, record: ProcessRecord) -> float:
+    def _last_output(self, record: ProcessRecord) -> float:
         try:
-            return self._log(kind).stat().st_mtime
+            return self._log.stat().st_mtime
         except OSError:
             return record.started
 
-    def _save(self, kind: str, record: ProcessRecord) -> None:
-        write_json(self.folder / f"{kind}.json", asdict(record))
+    def _save(self, record: ProcessRecord) -> None:
+        write_json(self.record, asdict(record))
 
-    def _load(self, kind: str) -> ProcessRecord | None:
+    def _load(self) -> ProcessRecord | None:
         try:
-            values = json.loads((self.folder / f"{kind}.json").read_text(encoding="utf-8"))
+            values = json.loads(self.record.read_text(encoding="utf-8"))
             return ProcessRecord(**{**values, "arguments": tuple(values["arguments"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -6,11 +6,18 @@ same way: its next report raises Cancelled.
 
 from __future__ import annotations
 
+import html
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
+
+import gradio as gr
+
+from webui.jobs.panel import format_duration
+from webui.language import Say
 
 WAITING, LOADING, CONVERTING, ANALYSING = "waiting", "loading", "converting", "analysing"
 
@@ -27,33 +34,28 @@ class BackgroundJob:
         title: What it works on.
         share: How much is done, 0 to 1.
         finished: Set when it has ended, in whatever way.
+        cancelled: Whether it was asked to stop.
+        started: When the first conversion began, on the clock of ``time.monotonic``, s.
     """
 
     def __init__(self) -> None:
         self.stage, self.title, self.share = WAITING, "", 0.0
-        self.finished = threading.Event()
-        self._result: Any = None
-        self._error: BaseException | None = None
-        self._cancelled = threading.Event()
-        self._started: float | None = None
+        self.finished, self.cancelled = threading.Event(), False
+        self._outcome: Future[Any] = Future()
+        self.started: float | None = None
 
     def run(self, work: Callable[[BackgroundJob], Any]) -> None:
         """Do the work, and keep its result or its exception for :meth:`result`."""
         try:
-            self._result = work(self)
+            self._outcome.set_result(work(self))
         except BaseException as error:
-            self._error = error
+            self._outcome.set_exception(error)
         finally:
             self.finished.set()
 
     def cancel(self) -> None:
         """Make the next report raise Cancelled; without effect on a job that has ended."""
-        self._cancelled.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the job was asked to stop."""
-        return self._cancelled.is_set()
+        self.cancelled = True
 
     def enter(self, stage: str, title: str = "") -> None:
         """Set the stage and title; raises Cancelled."""
@@ -64,23 +66,13 @@ class BackgroundJob:
         """Set how much is done, 0 to 1; raises Cancelled."""
         if self.cancelled:
             raise Cancelled
-        if self.stage == CONVERTING and self._started is None:
-            self._started = time.monotonic()
+        if self.stage == CONVERTING and self.started is None:
+            self.started = time.monotonic()
         self.share = share
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimated time to the end; None as long as it is unknown."""
-        if self._started is None or self.share <= 0:
-            return None
-        return (time.monotonic() - self._started) * (1 - self.share) / self.share
 
     def result(self) -> Any:
         """Wait for the end; return what the work returned, or raise what it raised."""
-        self.finished.wait()
-        if self._error is not None:
-            raise self._error
-        return self._result
+        return self._outcome.result()
 
 
 class JobQueue:
@@ -107,10 +99,24 @@ class JobQueue:
         for job in list(self._jobs):
             job.cancel()
 
-    def before(self, job: BackgroundJob) -> int:
-        """Number of jobs that run before ``job``."""
+    def watch(self, job: BackgroundJob, say: Say) -> Iterator[str]:
+        """Yield the progress of a job until it has ended or is cancelled; then it ends at its next report."""
+        while not job.finished.wait(0.3) and not job.cancelled:
+            yield self.progress_html(job, say)
+
+    def progress_html(self, job: BackgroundJob, say: Say) -> str:
+        """What a job does now, how much is done and the time left, over a bar."""
         with self._changed:
-            return self._jobs.index(job) if job in self._jobs else 0
+            before = self._jobs.index(job) if job in self._jobs else 0
+        stage = say(f"job.stage.{job.stage}").format(title=job.title, before=before)
+        facts = [stage, f"{job.share:.0%}"]
+        if job.started is not None and job.share > 0:
+            left = (time.monotonic() - job.started) * (1 - job.share) / job.share
+            facts.append(f"{format_duration(left)} {say('job.left')}")
+        return (
+            f"<p>{html.escape(' · '.join(facts))}</p>"
+            f'<progress value="{job.share:.4f}" max="1" style="width:100%"></progress>'
+        )
 
     def _run(self, job: BackgroundJob, work: Callable[[BackgroundJob], Any]) -> Any:
         try:
@@ -132,8 +138,9 @@ class PageJobs:
         self._jobs: dict[str | None, BackgroundJob] = {}
 
     @contextmanager
-    def waiting(self, page: str | None, job: BackgroundJob) -> Iterator[None]:
-        """Cancel ``job`` on leaving the context, as when its page is closed."""
+    def waiting(self, request: gr.Request, job: BackgroundJob) -> Iterator[None]:
+        """Cancel ``job`` on leaving the context, as when the page of ``request`` is closed."""
+        page = request.session_hash
         self._jobs[page] = job
         try:
             yield
@@ -142,7 +149,7 @@ class PageJobs:
             if self._jobs.get(page) is job:
                 del self._jobs[page]
 
-    def cancel(self, page: str | None) -> None:
-        """Cancel the job that a page waits for, if any."""
-        if job := self._jobs.get(page):
+    def cancel(self, request: gr.Request) -> None:
+        """Cancel the job that the page of ``request`` waits for, if any."""
+        if job := self._jobs.get(request.session_hash):
             job.cancel()

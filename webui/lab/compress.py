@@ -21,15 +21,13 @@ def build(context: Context) -> None:
     """Lay out the part."""
     text = context.text
     with gr.Row():
-        model = gr.Dropdown(
-            find_models(context.root), value=None, label=text("lab.model"), scale=4, min_width=240
-        )
-        reload = gr.Button(text("lab.reload"), min_width=120)
+        model = gr.Dropdown([], label=text("lab.model"), scale=4, min_width=240)
+        reload = gr.Button(text("common.refresh"), min_width=120)
     with gr.Row(elem_classes="options"):
         flags = Flags(context, "compress_model", ["half", "output", "config"])
     start = gr.Button(text("lab.compress.start"), variant="primary")
     done = gr.Markdown()
-    file = gr.File(label=text("lab.file"), interactive=False, visible=False)
+    file = gr.File(label=text("convert.result"), interactive=False, visible=False)
 
     def compress(request: gr.Request, model: str, half: bool, output: str, config: str) -> Any:
         message, path = compress_with_report(context.root, model, half, output, config, request)
@@ -55,18 +53,12 @@ def compress_with_report(
     config_path = root / inside(root, config) if config else None
     done = compress_model(source, result, config_path, half)
     say = in_language(request)
-    lines = [
-        say("lab.compress.done").format(
-            path=f"`{result.relative_to(root).as_posix()}`",
-            kind=done.kind,
-            before=done.before / 1e6,
-            after=done.after / 1e6,
-        )
-    ]
+    path = result.relative_to(root).as_posix()
+    before, after = done.before / 1e6, done.after / 1e6  # MB
+    lines = [say("lab.compress.done").format(path=f"`{path}`", kind=done.kind, before=before, after=after)]
     if done.config_path:
-        lines.append(
-            say("lab.compress.fits").format(path=f"`{done.config_path.relative_to(root).as_posix()}`")
-        )
+        fitting = done.config_path.relative_to(root).as_posix()
+        lines.append(say("lab.compress.fits").format(path=f"`{fitting}`"))
     else:
         lines.append(say("lab.compress.unknown"))
     if done.mel_change:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import gradio as gr
 
 from modules.common.errors import ConfigError, GlowSVCError
+from modules.common.files import write_json
+from modules.config import read_json
 from webui.context import Context
 from webui.flags import Flags, parser_of
 from webui.language import in_language
@@ -24,7 +26,7 @@ def build(context: Context) -> None:
     text = context.text
     with gr.Row():
         models = gr.Dropdown(
-            find_models(context.root, VOICE_MODELS),
+            [],
             value=[],
             multiselect=True,
             max_choices=MOST,
@@ -33,14 +35,14 @@ def build(context: Context) -> None:
             scale=4,
             min_width=240,
         )
-        reload = gr.Button(text("lab.reload"), min_width=120)
+        reload = gr.Button(text("common.refresh"), min_width=120)
     sliders = [gr.Slider(0, 100, value=50, step=1, visible=False) for _ in range(MOST)]
     shares = gr.Markdown()
     linear = gr.Checkbox(label=text("lab.mix.linear"), info=text("lab.mix.linear.info"))
     with gr.Row(elem_classes="options"):
         output = gr.Textbox(
             parser_of("mix_models").get_default("output"),
-            label=text("lab.output"),
+            label=text("compress_model.output"),
             info=text("lab.output.info"),
             max_lines=1,
             min_width=240,
@@ -56,37 +58,12 @@ def build(context: Context) -> None:
     def show(request: gr.Request, chosen: list[str], linear: bool, *ratios: float) -> str:
         return describe_shares(chosen, ratios, not linear, in_language(request)("lab.mix.shares"))
 
-    keep_current((models, lambda: find_models(context.root, VOICE_MODELS)), button=reload)
-    mixing = [models, linear, *sliders]
-    context.on(models.change, choose, models, sliders, show_progress="hidden")
-    changes = partial(gr.on, [models.change, linear.change, *(slider.change for slider in sliders)])
-    context.on(changes, show, mixing, shares, show_progress="hidden")
-    context.on(start.click, _mixer(context), [output, *copy.fields, *mixing], done, concurrency_limit=1)
-
-
-def describe_shares(models: Sequence[str], ratios: Sequence[float], convex: bool, title: str) -> str:
-    """Share of each model in the result, or why they cannot be mixed, as Markdown."""
-    from model_tools.merge import mix_weights
-
-    if len(models) < 2:
-        return ""
-    try:
-        weights = mix_weights(len(models), list(ratios[: len(models)]), convex)
-    except GlowSVCError as error:
-        return f"⚠ {error}"
-    parts = (f"{weight:.1%} `{model}`" for weight, model in zip(weights, models, strict=True))
-    return f"{title}: {', '.join(parts)}"
-
-
-def _mixer(context: Context) -> Callable[..., str]:
     def mix(
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way
         *values: Any,
     ) -> str:
         from model_tools.merge import mix_models
-        from modules.common.files import write_json
-        from modules.config import read_json
 
         say = in_language(request)
         output, copy_config, models, linear, *ratios = values
@@ -110,7 +87,26 @@ def _mixer(context: Context) -> Callable[..., str]:
             path=f"`{_relative(context.root, result)}`", config=f"`{_relative(context.root, config)}`"
         )
 
-    return mix
+    keep_current((models, lambda: find_models(context.root, VOICE_MODELS)), button=reload)
+    mixing = [models, linear, *sliders]
+    context.on(models.change, choose, models, sliders, show_progress="hidden")
+    changes = partial(gr.on, [models.change, linear.change, *(slider.change for slider in sliders)])
+    context.on(changes, show, mixing, shares, show_progress="hidden")
+    context.on(start.click, mix, [output, *copy.fields, *mixing], done, concurrency_limit=1)
+
+
+def describe_shares(models: Sequence[str], ratios: Sequence[float], convex: bool, title: str) -> str:
+    """Share of each model in the result, or why they cannot be mixed, as Markdown."""
+    from model_tools.merge import mix_weights
+
+    if len(models) < 2:
+        return ""
+    try:
+        weights = mix_weights(len(models), list(ratios[: len(models)]), convex)
+    except GlowSVCError as error:
+        return f"⚠ {error}"
+    parts = (f"{weight:.1%} `{model}`" for weight, model in zip(weights, models, strict=True))
+    return f"{title}: {', '.join(parts)}"
 
 
 def output_path(root: Path, output: str | None) -> Path:

@@ -18,8 +18,6 @@ from webui.menus import keep_current
 from webui.paths import VOICE_MODELS, find_models, inside, plain_name
 from webui.texts import TEXTS
 
-KIND = "onnx"
-
 
 def build(context: Context) -> None:
     """Lay out the part."""
@@ -29,9 +27,7 @@ def build(context: Context) -> None:
     with gr.Accordion(text("lab.onnx.import"), open=False):
         gr.Markdown(text("lab.onnx.import.info"))
         with gr.Row():
-            model = gr.Dropdown(
-                find_models(root, VOICE_MODELS), value=None, label=text("lab.model"), scale=2, min_width=240
-            )
+            model = gr.Dropdown([], label=text("lab.model"), scale=2, min_width=240)
             name = gr.Textbox(label=text("lab.tracks.name"), max_lines=1, min_width=160)
         copy = gr.Button(text("lab.onnx.copy"))
     with gr.Row(elem_classes="options"):
@@ -48,28 +44,27 @@ def build(context: Context) -> None:
             list(exportable()), label=text("lab.onnx.encoders"), info=text("lab.onnx.encoders.info")
         )
         start_encoders = gr.Button(text("lab.onnx.start.encoders"))
-    panel = Panel(context, [KIND])
+    panel = Panel(context, "onnx")
 
     def import_model(request: gr.Request, model: str, name: str) -> Any:
         folder = copy_model(root, model, name)
         gr.Info(in_language(request)("lab.onnx.copied").format(path=folder.as_posix()))
         return gr.Dropdown(exportable_models(root), value=folder.name)
 
-    def plan(model_name: str, *values: Any) -> tuple[str, str, list[str]]:
-        name = plain_name(model_name, "the model")
-        return KIND, "onnx_export.py", [f"--name={name}", *flags.arguments(values)]
+    def exporting(name: str, *values: Any) -> list[str]:
+        return [f"--name={plain_name(name, 'the model')}", *flags.arguments(*values)]
 
-    def plan_encoders(names: list[str]) -> tuple[str, str, list[str]]:
+    def exporting_encoders(names: list[str]) -> list[str]:
         if not names:
             raise ConfigError(TEXTS["lab.onnx.none"][0])
-        return KIND, "onnx_export.py", ["--encoder", *names]
+        return ["--encoder", *names]
 
     context.on(copy.click, import_model, [model, name], exported)
     keep_current(
         (exported, lambda: exportable_models(root)), (model, lambda: find_models(root, VOICE_MODELS))
     )
-    panel.starts(start, plan, [exported, *flags.fields])
-    panel.starts(start_encoders, plan_encoders, [encoders])
+    panel.starts(start, "onnx_export.py", exporting, [exported, *flags.fields])
+    panel.starts(start_encoders, "onnx_export.py", exporting_encoders, [encoders])
 
 
 def exportable_models(root: Path) -> list[str]:

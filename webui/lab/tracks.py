@@ -27,7 +27,6 @@ from webui.texts import TEXTS
 
 FOLDER = Path("configs") / "mixes"  # of saved mixes, in the project
 _COLUMNS = ("speaker", "start", "end", "low", "high")
-_SOURCE = "the table"
 
 Row = list[Any]  # speaker, start, end, value at start, value at end; as typed
 
@@ -38,8 +37,7 @@ def build(context: Context) -> None:
     on = partial(context.on, show_progress="hidden")
     with gr.Row():
         model = gr.Dropdown(
-            find_models(root, VOICE_MODELS),
-            value=None,
+            [],
             label=text("lab.tracks.model"),
             info=text("lab.tracks.model.info"),
             scale=3,
@@ -184,7 +182,7 @@ def parse_tracks(rows: Sequence[Row]) -> dict[str, list[list[Any]]]:
 
 def parse_mix(rows: Sequence[Row], config: Config) -> SpeakerMix:
     """The mix in a table; raises ConfigError with the rule that it breaks."""
-    return SpeakerMix(parse_tracks(rows), config.spk, config.model.n_speakers, _SOURCE)
+    return SpeakerMix(parse_tracks(rows), config.spk, config.model.n_speakers, "the table")
 
 
 def saved_mixes(root: Path) -> list[str]:
@@ -222,8 +220,6 @@ def _table(rows: Sequence[Row], request: gr.Request) -> Any:
 
 
 def _draw_mix(mix: SpeakerMix, seconds: float | None, say: Say) -> Any:
-    """Plot of a mix (H, W, 3)."""
-    import numpy as np
     from PIL import Image
 
     from inference.speaker_mix.plot import write_mix_plot
@@ -233,7 +229,7 @@ def _draw_mix(mix: SpeakerMix, seconds: float | None, say: Say) -> Any:
         path = Path(folder) / "mix.png"
         write_mix_plot(path, mix, length, (say("picture.seconds"), say("picture.share")))
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return image.copy()
 
 
 def _positions(rows: Sequence[Row], speaker: str | None) -> list[int]:
@@ -260,4 +256,4 @@ def _number(cell: Any) -> Any:
 
 
 def _is_empty(cell: Any) -> bool:
-    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
+    return cell in (None, "") or cell != cell  # NaN

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 
 import gradio as gr
 
@@ -11,12 +10,10 @@ from modules.common.errors import ConfigError
 from modules.pretrained.weights import WEIGHTS, find_weights
 from webui.context import Context
 from webui.jobs.panel import Panel
-from webui.language import Say, in_language, is_chinese
+from webui.language import Say, in_language
 from webui.tables import html_table
 from webui.texts import TEXTS
-from webui.texts.weights import PURPOSES_ZH
 
-KIND = "weights"
 _SCRIPT = "pretrain/__main__.py"
 _COLUMNS = ("names", "state", "size", "purpose", "licence")
 
@@ -30,43 +27,31 @@ def build(context: Context) -> None:
     with gr.Row():
         start = gr.Button(text("lab.weights.start"), variant="primary")
         check = gr.Button(text("lab.weights.check"))
-    panel = Panel(context, [KIND])
+    panel = Panel(context, "weights")
     with gr.Accordion(text("lab.weights.table"), open=False) as table:
         shown = gr.HTML()
 
-    def plan(keys: list[str]) -> tuple[str, str, list[str]]:
+    def checked(keys: list[str]) -> list[str]:
         if not keys:
             raise ConfigError(TEXTS["lab.weights.none"][0])
-        return KIND, _SCRIPT, [key for key in keys if key in WEIGHTS]
-
-    def plan_check() -> tuple[str, str, list[str]]:
-        return KIND, _SCRIPT, ["--check"]
+        return [key for key in keys if key in WEIGHTS]
 
     def fill(request: gr.Request) -> str:
-        say, purposes = in_language(request), PURPOSES_ZH if is_chinese(request) else {}
-        return html_table(
-            [say(f"lab.weights.column.{name}") for name in _COLUMNS], weight_rows(say, purposes)
-        )
+        say = in_language(request)
+        headers = [say(f"lab.weights.column.{name}") for name in _COLUMNS]
+        return html_table(headers, weight_rows(say))
 
-    panel.starts(start, plan, [chosen])
-    panel.starts(check, plan_check)
+    panel.starts(start, _SCRIPT, checked, [chosen])
+    panel.starts(check, _SCRIPT, lambda: ["--check"])
     context.on(table.expand, fill, None, shown)
 
 
-def weight_rows(say: Say, purposes: Mapping[str, str]) -> list[list[str]]:
-    """Rows of the table of weights; ``purposes`` replace the English ones by key."""
+def weight_rows(say: Say) -> list[list[str]]:
+    """Rows of the table of weights."""
     pretrain = importlib.import_module("pretrain.__main__")
     lines = []
     for key, entry in WEIGHTS.items():
         state = "present" if find_weights(key) else "missing" if entry.sources else "by_hand"
-        names = ", ".join(pretrain.parts_of(key)) or key
-        lines.append(
-            [
-                names,
-                say(f"lab.weights.{state}"),
-                pretrain.size_of(key),
-                purposes.get(key, entry.purpose),
-                entry.licence,
-            ]
-        )
+        names, size = ", ".join(pretrain.parts_of(key)) or key, pretrain.size_of(key)
+        lines.append([names, say(f"lab.weights.{state}"), size, say(f"weights.{key}"), entry.licence])
     return lines

@@ -1,6 +1,9 @@
 """Texts of the Convert tab."""
 
-from webui.convert.options import option_texts
+from dataclasses import fields
+
+from inference.options import ConvertOptions
+from webui.flags import field_texts
 
 TEXTS: dict[str, tuple[str, str]] = {
     "convert.model": ("1. Voice model", "1. 声音模型"),
@@ -12,7 +15,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "kmeans_*.pt 或 feature_and_index.pkl 会填入“音色”。"
         "每个最大 2 GB；只读取，不会执行其中的代码。",
     ),
-    "convert.refresh": ("Refresh", "刷新列表"),
     "convert.load": ("Load", "加载"),
     "convert.unload": ("Unload", "卸载"),
     "convert.no_model": (
@@ -48,8 +50,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "convert.group.loudness": ("Slices and loudness", "切片与响度"),
     "convert.group.mix": ("Speaker mix", "多人混合"),
     "convert.group.output": ("File and precision", "文件与精度"),
-    "convert.convert": ("Convert", "转换"),
-    "convert.cancel": ("Cancel", "取消"),
     "convert.results": ("4. Results", "4. 结果"),
     "convert.result": ("Result", "结果"),
     "convert.source": ("Source", "原声"),
@@ -58,7 +58,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "convert.apply": ("Use the suggested key", "使用建议的变调"),
     "convert.history": ("Earlier results", "历史结果"),
     "convert.history.file": ("File in results/", "results/ 中的文件"),
-    "convert.cancelled": ("Cancelled.", "已取消。"),
     "convert.done": ("Done: {count} file(s).", "完成：{count} 个文件。"),
     "convert.fact": (
         "{seconds:.1f} s, real-time factor {factor:.2f}",
@@ -76,7 +75,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "option.trans": ("Key, semitones", "变调（半音）"),
     "option.trans.help": ("key change in semitones, one for all songs", "变调的半音数，所有歌曲相同"),
-    **option_texts(
+    **field_texts(
+        "option",
+        {option.name: option.metadata["help"] for option in fields(ConvertOptions)},
         {
             "model_path": ("Model", "模型", "训练好的声音模型"),
             "config_path": ("Configuration", "配置", "与模型保存在一起的配置文件"),
@@ -186,6 +187,6 @@ TEXTS: dict[str, tuple[str, str]] = {
             ),
             "wav_format": ("Format", "格式", "结果的格式：flac、wav、mp3、ogg 等"),
             "device": ("Device", "设备", "cpu、cuda、cuda:1 或 mps；默认自动选择"),
-        }
+        },
     ),
 }

@@ -15,7 +15,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Two or more, from logs/, trained/ and checkpoints/",
         "两个或更多，来自 logs/、trained/ 和 checkpoints/",
     ),
-    "lab.reload": ("Refresh", "刷新列表"),
     "lab.mix.linear": ("Linear", "线性"),
     "lab.mix.linear.info": (
         "Use the ratios as they are, with a sum of 100; otherwise their softmax, which leaves a share of "
@@ -23,7 +22,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "直接使用比例（总和应为 100）；否则使用 softmax，任何声音都不会完全消失。",
     ),
     "lab.mix.shares": ("Shares", "占比"),
-    "lab.output": ("Result", "结果文件"),
     "lab.output.info": (
         "In the project folder; .pth or .safetensors",
         "位于项目文件夹内；.pth 或 .safetensors",
@@ -80,7 +78,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "barely audible.",
         "半精度使梅尔频谱平均改变 {mean:.3f} dB，最多 {most:.2f} dB；约 1 dB 才能听出差别。",
     ),
-    "lab.file": ("Result", "结果"),
     "lab.onnx": ("ONNX", "ONNX"),
     "lab.onnx.intro": (
         "Export a voice model to ONNX, for other programs and for conversion without PyTorch. Every file "

@@ -1,6 +1,8 @@
-"""Chinese purposes of the pretrained weights; the table of weights has the English ones."""
+"""Purposes of the pretrained weights, by their key; the English ones are in the table of weights."""
 
-PURPOSES_ZH = {
+from modules.pretrained.weights import WEIGHTS
+
+_CHINESE = {
     "contentvec": "ContentVec，默认语音编码器：保留歌词，很少带有歌手本人的音色",
     "hubertsoft": "Soft HuBERT，256 维的语音编码器",
     "whisper-medium": "Whisper medium，其编码器部分可作多语言语音编码器",
@@ -16,4 +18,7 @@ PURPOSES_ZH = {
     "nsf-hifigan": "NSF-HiFiGAN，默认声码器：由梅尔谱和 F0 得到声音",
     "nsf-snake-hifigan": "使用 snake 激活函数的 NSF-HiFiGAN，so-vits-svc 在声音模型内训练的声码器",
     "rmvpe": "RMVPE，适用于带伴奏人声的 F0 预测器",
+}
+TEXTS: dict[str, tuple[str, str]] = {
+    f"weights.{key}": (entry.purpose, _CHINESE.get(key, entry.purpose)) for key, entry in WEIGHTS.items()
 }

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +54,9 @@ class RunFolder:
 
     def clips(self) -> list[str]:
         """Numbers of the validation clips that have audio."""
-        found = {tag.split("/")[1] for tag in self._tags("audio") if tag.startswith("audio/")}
+        events = self._events()
+        tags = events.Tags()["audio"] if events else []
+        found = {tag.split("/")[1] for tag in tags if tag.startswith("audio/")}
         return sorted(found, key=lambda name: (len(name), name))
 
     def audio(self, clip: str, kind: str) -> tuple[int, int, np.ndarray] | None:
@@ -70,49 +69,32 @@ class RunFolder:
         import soundfile
 
         tag = f"audio/{clip}/{kind}"
-        with _events(self.folder).reading() as events:
-            if events is None or tag not in events.Tags()["audio"]:
-                return None
-            event = events.Audio(tag)[-1]
+        events = self._events()
+        if events is None or tag not in events.Tags()["audio"]:
+            return None
+        event = events.Audio(tag)[-1]
         samples, rate = soundfile.read(io.BytesIO(event.encoded_audio_string), dtype="int16")
         return event.step, rate, samples
 
     def _scalars(self, tag: str) -> Curve:
-        with _events(self.folder).reading() as events:
-            if events is None or tag not in events.Tags()["scalars"]:
-                return []
-            return [(event.step, event.value) for event in events.Scalars(tag)]
+        events = self._events()
+        if events is None or tag not in events.Tags()["scalars"]:
+            return []
+        return [(event.step, event.value) for event in events.Scalars(tag)]
 
-    def _tags(self, kind: str) -> list[str]:
-        with _events(self.folder).reading() as events:
-            return events.Tags()[kind] if events else []
-
-
-class _Events:
-    """TensorBoard's event files of one folder, read incrementally by one thread at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._lock = folder, threading.Lock()
-        self._files: set[Path] = set()
-        self._reader: Any = None
-
-    @contextmanager
-    def reading(self) -> Iterator[Any]:
-        """Yield TensorBoard's reader, up to date; None without event files."""
-        with self._lock:
-            files = set(self._folder.glob("events.out.tfevents.*"))
-            if not self._files <= files:  # files were deleted: it is another run
-                self._reader = None
-            if files and self._reader is None:
-                from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-                sizes = {"scalars": _MAX_READ, "audio": _MAX_AUDIO, "images": 1, "tensors": 1}
-                self._reader = EventAccumulator(str(self._folder), sizes)
-            self._files = files
-            yield self._reader.Reload() if self._reader else None
+    def _events(self) -> Any:
+        """TensorBoard's reader, up to date; None without event files."""
+        first = min(self.folder.glob("events.out.tfevents.*"), default=None)
+        return _reader(self.folder, first).Reload() if first else None
 
 
-_events = lru_cache(maxsize=4)(_Events)  # kept, because they read incrementally
+@lru_cache(maxsize=4)  # it reads incrementally
+def _reader(folder: Path, first: Path) -> Any:
+    """TensorBoard's reader of a run; another ``first`` event file means another run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    sizes = {"scalars": _MAX_READ, "audio": _MAX_AUDIO, "images": 1, "tensors": 1}
+    return EventAccumulator(str(folder), sizes)
 
 
 def _column(rows: list[dict[str, str]], name: str) -> Curve:

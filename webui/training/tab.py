@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ from webui.training.run_folder import Curve, RunFolder
 
 _INTERVAL = 5.0  # s between two updates
 
-FolderOf = Callable[..., Path]  # values of fields -> folder of the run, relative to the project
-
 
 def build_training_tab(context: Context) -> None:
     """Lay out the tab."""
@@ -41,23 +39,21 @@ def build_training_tab(context: Context) -> None:
 
 
 def _build_model(context: Context) -> None:
-    names, choices = ["model", "max_minutes", "base"], {"base": base_models(context.root)}
-    flags, start = _build_flags(context, "train", names, context.text("training.start"), choices)
-    panel = Panel(context, ["train"])
+    names = ["model", "max_minutes", "base"]
+    flags, start = _build_flags(context, "train", names, "training.start", base=base_models(context.root))
+    panel = Panel(context, "train")
 
     def folder(name: str) -> Path:
         return Path("logs") / plain_name(name, TEXTS["train.model"][0])
 
-    def plan(
-        name: str, minutes: float, base: str | None, config: str, device: str
-    ) -> tuple[str, str, list[str]]:
+    def training(name: str, minutes: float, base: str | None, config: str, device: str) -> list[str]:
         folder(name)
         if base and base not in (AUTO_NAME, STARTER_NAME):
             base = inside(context.root, base, TEXTS["train.base"][0]).as_posix()
         config = inside(context.root, config, TEXTS["train.config"][0]).as_posix()
-        return "train", "train.py", flags.arguments([name, minutes, base, config, device])
+        return flags.arguments(name, minutes, base, config, device)
 
-    panel.starts(start, plan, flags.fields)
+    panel.starts(start, "train.py", training, flags.fields)
     keep_current((flags["base"], lambda: base_models(context.root)))
     _watch(context, folder, [flags["model"]])
 
@@ -68,20 +64,19 @@ def base_models(root: Path) -> list[str]:
 
 
 def _build_diffusion(context: Context) -> None:
-    start_text = context.text("training.start.diffusion")
-    flags, start = _build_flags(context, "train_diff", ["max_minutes"], start_text)
-    panel = Panel(context, ["train_diff"])
+    flags, start = _build_flags(context, "train_diff", ["max_minutes"], "training.start.diffusion")
+    panel = Panel(context, "train_diff")
 
-    def plan(minutes: float, config: str, device: str) -> tuple[str, str, list[str]]:
+    def training(minutes: float, config: str, device: str) -> list[str]:
         config = inside(context.root, config, TEXTS["train_diff.config"][0]).as_posix()
-        return "train_diff", "train_diff.py", flags.arguments([minutes, config, device])
+        return flags.arguments(minutes, config, device)
 
-    panel.starts(start, plan, flags.fields)
+    panel.starts(start, "train_diff.py", training, flags.fields)
     _watch(context, lambda config: diffusion_folder(context.root, config), [flags["config"]])
 
 
 def _build_clusters(context: Context) -> None:
-    text, kind = context.text, "timbre"
+    text = context.text
     with gr.Row():
         with gr.Column(min_width=260):
             clusters = Flags(context, "cluster.train_cluster", ["n_centres", "gpu"])
@@ -89,23 +84,19 @@ def _build_clusters(context: Context) -> None:
         with gr.Column(min_width=260):
             index = Flags(context, "train_index", ["max_frames", "recall", "gpu"])
             make_index = gr.Button(text("training.start.index"), variant="primary")
-    panel = Panel(context, [kind])
-    panel.starts_flags(make_clusters, kind, "cluster/train_cluster.py", clusters)
-    panel.starts_flags(make_index, kind, "train_index.py", index)
+    panel = Panel(context, "timbre")
+    panel.starts(make_clusters, "cluster/train_cluster.py", clusters.arguments, clusters.fields)
+    panel.starts(make_index, "train_index.py", index.arguments, index.fields)
 
 
 def _build_flags(
-    context: Context,
-    script: str,
-    names: Sequence[str],
-    start: Any,
-    choices: Mapping[str, Iterable[str]] | None = None,
+    context: Context, script: str, names: Sequence[str], start: str, **choices: Iterable[str]
 ) -> tuple[Flags, gr.Button]:
     """Lay out a training: its main flags, its button, and the folded flags."""
     with gr.Row(elem_classes="options"):
-        flags = Flags(context, script, names, choices)
-    button = gr.Button(start, variant="primary")
-    with gr.Accordion(context.text("training.more"), open=False), gr.Row(elem_classes="options"):
+        flags = Flags(context, script, names, **choices)
+    button = gr.Button(context.text(start), variant="primary")
+    with gr.Accordion(context.text("common.more"), open=False), gr.Row(elem_classes="options"):
         flags.add(["config", "device"])
     return flags, button
 
@@ -132,8 +123,11 @@ def diffusion_folder(root: Path, config: str) -> Path:
 # -- watching ------------------------------------------------------------------------------------
 
 
-def _watch(context: Context, folder_of: FolderOf, fields: list[Any]) -> None:
-    """Lay out curves, metrics and audio of the run that ``fields`` name."""
+def _watch(context: Context, folder_of: Callable[..., Path], fields: list[Any]) -> None:
+    """Lay out curves, metrics and audio of the run that ``fields`` name.
+
+    ``folder_of`` gives its folder, relative to the project, for their values.
+    """
     text = context.text
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
@@ -153,12 +147,9 @@ def _watch(context: Context, folder_of: FolderOf, fields: list[Any]) -> None:
             clip = gr.Dropdown([], label=text("training.clip"), min_width=120)
             listen = gr.Button(text("training.listen"), min_width=160)
         with gr.Row():
-            recorded = gr.Audio(
-                label=text("training.recorded"), interactive=False, min_width=240, buttons=["download"]
-            )
-            generated = gr.Audio(
-                label=text("training.generated"), interactive=False, min_width=240, buttons=["download"]
-            )
+            player = partial(gr.Audio, interactive=False, min_width=240, buttons=["download"])
+            recorded = player(label=text("training.recorded"))
+            generated = player(label=text("training.generated"))
     timer, seen = gr.Timer(_INTERVAL), gr.State("")
 
     def refresh(request: gr.Request, seen: str, *values: Any) -> Any:
@@ -189,14 +180,8 @@ def _watch(context: Context, folder_of: FolderOf, fields: list[Any]) -> None:
         label = say("training.generated") + (f" ({say('training.step')} {audio[1][0]})" if audio[1] else "")
         return gr.Dropdown(clips, value=which), shown[0], gr.Audio(shown[1], label=label)
 
-    context.on(
-        timer.tick,
-        refresh,
-        [seen, *fields],
-        [curve, metrics, seen],
-        show_progress="hidden",
-        concurrency_limit=None,
-    )
+    hidden = {"show_progress": "hidden", "concurrency_limit": None}
+    context.on(timer.tick, refresh, [seen, *fields], [curve, metrics, seen], **hidden)
     context.on(partial(gr.on, [listen.click, clip.input]), play, [clip, *fields], [clip, recorded, generated])
 
 
@@ -208,11 +193,10 @@ def loss_table(losses: dict[str, Curve], say: Say) -> Any:
     import pandas
 
     first = min((curve[0][0] for curve in losses.values()), default=0)
-    empty: list[tuple[int, float | None]] = [(first, None)]
-    rows: list[tuple[int, float | None, str]] = [
+    rows = [
         (step, value, say(f"training.curve.{name}"))
         for name in ("training", "validation")
-        for step, value in losses.get(name) or empty
+        for step, value in losses.get(name, [(first, math.nan)])
     ]
     return pandas.DataFrame(rows, columns=["step", "loss", "curve"])
 

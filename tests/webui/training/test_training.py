@@ -77,17 +77,18 @@ def test_the_newest_audio_is_played(run):
     assert run.audio("7", "recorded") is None
 
 
-def test_a_run_that_has_not_started_is_empty(tmp_path):
-    run = RunFolder(tmp_path / "none")
-    assert run.losses() == {} and run.clips() == [] and run.audio("0", "generated") is None
-    assert TEXTS["training.nothing"][0] in metrics_table(run.validations(), say)
-
-
-def test_without_event_files_losses_are_those_of_the_table(tmp_path):
-    write_text(tmp_path / "metrics.csv", METRICS)
-    assert RunFolder(tmp_path).losses()["training"] == [(10, 3.0), (20, 2.0), (30, 1.0)]
-    write_text(tmp_path / "metrics.csv", "\x00broken")
-    assert RunFolder(tmp_path).losses() == {}
+def test_files_may_be_missing_or_damaged(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    for content, training in (
+        (None, []),
+        (METRICS, [(10, 3.0), (20, 2.0), (30, 1.0)]),  # without event files
+        ("\x00broken", []),
+    ):
+        if content:
+            write_text(run.folder / "metrics.csv", content)
+        assert run.losses().get("training", []) == training
+        assert (TEXTS["training.nothing"][0] in metrics_table(run.validations(), say)) == (not training)
+    assert run.clips() == [] and run.audio("0", "generated") is None
 
 
 def test_metrics_are_shown_beside_the_best(run):
@@ -105,14 +106,14 @@ def test_an_empty_curve_has_a_colour():
 
 
 def test_the_folder_of_a_diffusion_training_is_that_of_its_configuration(tmp_path):
-    assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/44k/diffusion"
-    write_text(tmp_path / "configs/diffusion.yaml", "env:\n  expdir: logs/other\n")
-    assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/other"
-    write_text(tmp_path / "configs/diffusion.yaml", "env:\n  expdir: /etc\n")
+    config = "configs/diffusion.yaml"
+    assert diffusion_folder(tmp_path, config).as_posix() == "logs/44k/diffusion"
+    for content, folder in (("env:\n  expdir: logs/other\n", "logs/other"), ("[", "logs/44k/diffusion")):
+        write_text(tmp_path / config, content)
+        assert diffusion_folder(tmp_path, config).as_posix() == folder
+    write_text(tmp_path / config, "env:\n  expdir: /etc\n")
     with pytest.raises(ConfigError, match="/etc is not in the project folder"):
-        diffusion_folder(tmp_path, "configs/diffusion.yaml")
-    write_text(tmp_path / "configs/diffusion.yaml", "[")
-    assert diffusion_folder(tmp_path, "configs/diffusion.yaml").as_posix() == "logs/44k/diffusion"
+        diffusion_folder(tmp_path, config)
 
 
 def test_base_models(tmp_path):

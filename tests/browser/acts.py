@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 SLOW = 120_000  # ms, for computations
 SONGS, MODEL = "#songs", "#voice-files"  # upload fields
@@ -23,6 +22,21 @@ def button(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name, exact=True).locator("visible=true")
 
 
+def field(page: Page, label: str, exact: bool = False) -> Locator:
+    """The first visible field with a label."""
+    return page.get_by_label(label, exact=exact).locator("visible=true").first
+
+
+def see(page: Page, words: str | re.Pattern[str], exact: bool = False) -> None:
+    """Wait until words are visible."""
+    expect(page.get_by_text(words, exact=exact).locator("visible=true").first).to_be_visible()
+
+
+def status(page: Page, words: str) -> None:
+    """Wait for the status of a script."""
+    expect(page.locator("b", has_text=words).locator("visible=true")).to_be_visible()
+
+
 def fold(page: Page, name: str) -> None:
     """Open or close an accordion."""
     page.get_by_role("button").filter(has_text=name).locator("visible=true").first.click()
@@ -30,8 +44,34 @@ def fold(page: Page, name: str) -> None:
 
 def choose(page: Page, label: str, option: str) -> None:
     """Choose an entry of a menu."""
-    page.get_by_label(label, exact=True).locator("visible=true").first.click()
+    field(page, label, exact=True).click()
     page.get_by_role("option").filter(has_text=option).locator("visible=true").first.click()
+
+
+def pick_voice(page: Page) -> None:
+    """Choose a voice model and wait for its configuration and speakers."""
+    choose(page, "Model", "trained/anna/G_8.pth")
+    expect(field(page, "Configuration")).to_have_value("trained/anna/config.json")
+    see(page, "anna", exact=True)
+
+
+def pick_song(page: Page, name: str) -> None:
+    """Choose a song in raw/."""
+    choose(page, "Songs in raw/", name)
+    page.keyboard.press("Escape")
+
+
+def pick_models(page: Page, *names: str) -> None:
+    """Choose models to mix."""
+    for name in names:
+        choose(page, "Models", f"trained/{name}/G_8.pth")
+    page.keyboard.press("Escape")
+
+
+def convert(page: Page, count: int = 1) -> None:
+    """Convert what is chosen."""
+    button(page, "Convert").click()
+    see(page, f"Done: {count} file")
 
 
 def upload(page: Page, place: str, *files: Path) -> None:

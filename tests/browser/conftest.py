@@ -1,17 +1,26 @@
 """One project, server and browser for all tests of this folder, and a page for each."""
 
+import os
 import re
+import shutil
+from contextlib import suppress
 
 import pytest
 
-from tests.browser.acts import SLOW
-from tests.browser.project import find_chromium, make_project, serve
+from modules.common.errors import ConfigError
+from tests.browser.project import make_project
+from tests.webui.server import running
+from webui.jobs.processes import ScriptProcess
 
 pytest.importorskip(
     "playwright", reason="pip install -r requirements-browser.txt (make test-browser does it)"
 )
 
-from playwright.sync_api import sync_playwright  # noqa: E402
+from playwright.sync_api import expect, sync_playwright  # noqa: E402
+
+from tests.browser.acts import SLOW  # noqa: E402
+
+expect.set_options(timeout=SLOW)
 
 # messages on requests that were open when a page was closed or reloaded; a lost server causes more than these
 HARMLESS = ("net::ERR_ABORTED", "AbortError: signal is aborted", "Connection errored out.")
@@ -24,13 +33,18 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def address(project):
-    with serve(project) as address:
+    """Address of the page; at the end the scripts that it started are killed."""
+    with running(project, OMP_NUM_THREADS="1", PYTHONUTF8="1") as address:
         yield address
+    for record in (project / "logs/webui").glob("*.json"):
+        with suppress(ConfigError):  # it has ended
+            for _ in range(2):
+                ScriptProcess(project, record.stem).stop()
 
 
 @pytest.fixture(scope="session")
 def browser():
-    path = find_chromium()
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no browser: apt-get install chromium, or name one in the variable CHROMIUM")
     with sync_playwright() as playwright:
@@ -47,19 +61,10 @@ def settle(page):
 
 
 @pytest.fixture
-def locale():
-    return "en-US"
-
-
-@pytest.fixture
-def width():
-    return 1280  # pixels
-
-
-@pytest.fixture
-def page(browser, address, locale, width):
-    """The open page; an error in its console fails the test."""
-    context = browser.new_context(locale=locale, viewport={"width": width, "height": 900})
+def page(browser, address, request):
+    """The open page, of a desk unless parametrized; an error in its console fails the test."""
+    desk = {"locale": "en-US", "viewport": {"width": 1280, "height": 900}}
+    context = browser.new_context(**{**desk, **getattr(request, "param", {})})
     page = context.new_page()
     errors: list[str] = []
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)

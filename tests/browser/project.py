@@ -1,18 +1,11 @@
-"""A tiny project with everything that the page shows, and its server."""
+"""A tiny project with everything that the page shows."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
 import pytest
-
-from tests.webui.server import running
 
 ROOT = Path(__file__).resolve().parents[2]
 SINGER, SONG = "sofia", "my song 歌.wav"
@@ -37,8 +30,6 @@ def make_project(folder: Path) -> Path:
     write_model(folder / "trained/anna")
     write_model(folder / "trained/花子")
     write_diffusion(folder / "logs/44k/diffusion")
-    (folder / "trained/broken").mkdir()
-    (folder / "trained/broken/G_1.pth").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert resample.main([]) == 0
@@ -49,28 +40,3 @@ def make_project(folder: Path) -> Path:
     values["train"] |= {"eval_interval": 6, "log_interval": 1, "batch_size": 2, "max_speclen": 64}
     config.write_text(json.dumps(values), encoding="utf-8")
     return folder
-
-
-@contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Run webUI.py in ``folder``; yields its address. At the end the scripts that it started are killed."""
-    try:
-        with running(folder, OMP_NUM_THREADS="1", PYTHONUTF8="1") as address:
-            yield address
-    finally:
-        end_all(folder)
-
-
-def end_all(folder: Path) -> None:
-    """Kill the scripts that still run in ``folder``, by their records."""
-    for record in (folder / "logs/webui").glob("*.json"):
-        values = json.loads(record.read_text(encoding="utf-8"))
-        with suppress(psutil.Error):
-            process = psutil.Process(values["pid"])
-            if abs(process.create_time() - values["born"]) < 2:
-                process.kill()
-
-
-def find_chromium() -> str | None:
-    """Chromium from the variable CHROMIUM, or Debian's."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

@@ -1,4 +1,4 @@
-"""Make a trained model small: without optimizer and progress, a third of its size, to keep or to share.
+"""Compress a trained model: without optimizer and progress it is a third of its size, to keep or share.
 
 It converts, and can be the base model of another training; only its own training
 cannot continue from it. Voice models and diffusion models are recognised by

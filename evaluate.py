@@ -225,7 +225,7 @@ def _speaker(models: Mapping[str, ConvertOptions]) -> str:
             raise ConfigError(f"name one target speaker with -s; the model knows: {', '.join(config.spk)}")
         found.add(config.speaker_name(wanted[0]))
     if len(found) > 1:
-        raise ConfigError(f"these models call the voice differently: {', '.join(sorted(found))}; use names")
+        raise ConfigError(f"models name the speaker differently: {', '.join(sorted(found))}; use names")
     return found.pop()
 
 

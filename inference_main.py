@@ -32,7 +32,7 @@ examples:
 
 A man's song in a woman's voice usually wants -t 12, the reverse -t -12; both stay
 in key with the accompaniment. A song outside the range that the
-voice was trained on is pointed out, with a key that fits better.
+model was trained on is reported, with a key that fits better.
 Result: results/<song>_<key>key_<speaker>_<glow|glowdiff|diff>_<f0>.<format>; the file's comment tag
 says that it is a conversion.
 """
@@ -49,7 +49,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert every song into every voice; return the exit code."""
+    """Convert every song to every speaker; return the exit code."""
     args = get_parser().parse_args(argv)
 
     from inference.options import from_arguments
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from modules.common.parallel import failure
     from modules.common.progress import stage
 
-    with stage("loading the voice"):
+    with stage("loading the voice model"):
         converter = _converter(options)
     failed = 0
     for result, (song, speaker, key) in jobs.items():
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _voice(options: ConvertOptions) -> Config:
-    """Configuration of the voice that the options name."""
+    """Configuration of the voice model that the options name."""
     if options.onnx:
         from modules.onnx.manifest import read_sidecar
 
@@ -99,7 +99,7 @@ def _voice(options: ConvertOptions) -> Config:
 
 
 def _converter(options: ConvertOptions) -> SongConverter:
-    """Load the voice, with PyTorch or without."""
+    """Load the voice model, with PyTorch or without."""
     if options.onnx:
         from inference.onnx.converter import OnnxConverter
 
@@ -138,7 +138,7 @@ def _speakers(options: ConvertOptions, config: Config) -> list[str]:
         # refused before any work
         SpeakerMix.from_file(options.spk_mix_file, config.spk, config.model.n_speakers)
         if options.spk_list:
-            print("-usm lets several speakers sing: -s has no effect", file=sys.stderr)
+            print("-usm mixes several speakers: -s has no effect", file=sys.stderr)
         return [MIXED]
     speakers = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
     if not speakers:

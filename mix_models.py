@@ -21,7 +21,7 @@ examples:
   python mix_models.py -m a/G_1.pth b/G_1.pth c/G_1.pth -r 100 50 0 -o trained/abc/G_0.pth --copy_config
 
 What the ratios, in percent, become: by default the softmax of ratio / 100, so 100 and 0 are
-73 % and 27 %, so no voice is ever removed; with --linear ratio / 100 as it is, which
+73 % and 27 %, and no voice is ever removed; with --linear ratio / 100 as it is, which
 needs a sum of 100. Any of the config.json fits the result; a cluster model does not.
 """
 

@@ -1,6 +1,6 @@
-"""Write voices and speech encoders as ONNX files, for other programs and for conversion without PyTorch.
+"""Export voice models and speech encoders to ONNX, for other programs and for conversion without PyTorch.
 
-A voice is checkpoints/<name>/model.pth and config.json (and diffusion.pt and
+A voice model is checkpoints/<name>/model.pth and config.json (and diffusion.pt and
 diffusion.yaml, if it has a diffusion model). It becomes model.onnx, units and
 pitch to a mel, and vocoder.onnx, mel to audio, beside them; checkpoints/<name>.json
 describes them. An encoder takes 16 kHz audio of any length, "source" [1, 1,
@@ -29,7 +29,7 @@ examples:
   python onnx_export.py --encoder vec768l12 hubertsoft
   python onnx_export.py --encoder vec256l9 --weights D:/models/hubert_base.pt -o D:/onnx
 
-An exported voice converts songs without PyTorch:
+An exported voice model converts songs without PyTorch:
   python inference_main.py --onnx checkpoints/anna -n song -s anna
 
 The weights of the encoder or the vocoder are needed, see: python -m pretrain --list
@@ -45,14 +45,14 @@ def get_parser() -> argparse.ArgumentParser:
 
     parser = make_parser(__doc__, EPILOG)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("-n", "--name", help="a voice: the name of its folder in checkpoints/")
+    what.add_argument("-n", "--name", help="a voice model: the name of its folder in checkpoints/")
     what.add_argument(
         "--encoder",
         nargs="+",
         metavar="NAME",
         help=f"speech encoders, one or several of: {', '.join(exportable())}",
     )
-    voice = parser.add_argument_group("of a voice")
+    voice = parser.add_argument_group("for a voice model")
     voice.add_argument(
         "--fuse",
         action="store_true",
@@ -69,7 +69,7 @@ def get_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="compare onnxruntime with PyTorch at many lengths; print differences and speed",
     )
-    encoder = parser.add_argument_group("of an encoder")
+    encoder = parser.add_argument_group("for an encoder")
     encoder.add_argument("-o", "--output", metavar="FOLDER", help="where to (default: pretrain/)")
     encoder.add_argument(
         "--weights", metavar="FILE", help="the encoder's weights, if they are not in the folder of downloads"
@@ -85,9 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from modules.common.errors import ConfigError
 
     if args.name is not None and (args.output or args.weights):
-        raise ConfigError("-o and --weights belong to --encoder; a voice stays in its folder")
+        raise ConfigError("-o and --weights belong to --encoder; a voice model stays in its folder")
     if args.name is None and (args.fuse or args.auto_predict_f0 or args.check):
-        raise ConfigError("--fuse, -a and --check belong to a voice, -n; encoders are always compared")
+        raise ConfigError("--fuse, -a and --check are for a voice model, -n; encoders are always compared")
     if args.name is not None:
         _export_voice(Path(CHECKPOINTS) / args.name, args.fuse, args.auto_predict_f0, args.check)
     else:

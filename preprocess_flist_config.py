@@ -52,7 +52,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--vol_aug",
         action="store_true",
-        help="the voice follows the loudness of the song, else that of the data set",
+        help="the result follows the loudness of the song, not that of the data set",
     )
     add(
         "--reflow",
@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if odd:
             logger.warning(
                 "%d names hold more than A-Z a-z 0-9 . _ -, for example %s: they work here, other "
-                "tools may stumble over them",
+                "tools may fail on them",
                 len(odd),
                 odd[0],
             )

@@ -46,7 +46,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--f0_predictor",
         default="dio",
-        help=f"{', '.join(F0_PREDICTORS)}; crepe is slow, and best where it is noisy (default: %(default)s)",
+        help=f"{', '.join(F0_PREDICTORS)}; crepe is slow, and best on noisy clips (default: %(default)s)",
     )
     add(
         "--use_diff", action="store_true", help="also the features of train_diff.py: volume, and shifted mels"

@@ -45,7 +45,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--base",
         metavar="FILE",
         help="model that a new run starts from; starter: the included one, for --tiny with "
-        "ppg-starter; auto: that one where it fits (default: logs/<model>/G_0.pth, if it is there)",
+        "ppg-starter; auto: starter where it fits (default: logs/<model>/G_0.pth, if it is there)",
     )
     return parser
 
@@ -102,7 +102,7 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
         )
         print(describe_run(trainer, len(training), len(validation)))
         if trainer.state.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:
-            print(f"training from scratch; made with --tiny, it could start with --base {STARTER_NAME}")
+            print(f"training from scratch; a --tiny model could start from --base {STARTER_NAME}")
     trainer.run()
     if context.is_main:
         print(describe_result(trainer))
@@ -113,7 +113,7 @@ def _scorer(train: TrainConfig) -> AudioScorer:
     """Evaluator of the sound of validations.
 
     Raises:
-        ConfigError: The number that decides cannot be computed.
+        ConfigError: The metric of train.best_by cannot be computed.
     """
     from evaluation.validation import build_scorer
     from modules.common.errors import ConfigError

@@ -1,4 +1,4 @@
-"""Step 4b: train the diffusion model, which refines what the voice model makes, or sings alone.
+"""Step 4b: train the diffusion model, which refines the voice model's mel, or converts alone.
 
 Reads configs/diffusion.yaml and the features of step 3, made with --use_diff;
 writes checkpoints, TensorBoard logs and a copy of the configuration to its

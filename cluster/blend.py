@@ -40,7 +40,7 @@ class Blender(ABC):
         """Units (D, U), float32, moved by ``ratio``.
 
         Args:
-            units: (D, U), on the clock of their encoder or any other.
+            units: (D, U), at the frame rate of their encoder or any other.
             speaker: Name or id.
             ratio: From 0, units as they are, to 1, the speaker's alone.
 

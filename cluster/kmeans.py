@@ -1,6 +1,6 @@
 """k-means on units, by one loop for processors and GPUs.
 
-Weighed against libraries, on 20 000 to 60 000 frames: scikit-learn's KMeans takes
+Compared with libraries, on 20 000 to 60 000 frames: scikit-learn's KMeans takes
 3 times as long for the same error, and its MiniBatchKMeans has a larger error
 after the same time. faiss.Kmeans takes a quarter less time, but says nothing of
 its progress, moves centres off the frames where many are alike, and uses a GPU

@@ -32,7 +32,7 @@ def _beginning(path: Path) -> bytes:
 def check_origin(path: Path, kind: str, made_with: str, encoder: str, found: int, wanted: int) -> None:
     """Refuse a file that was made with other units.
 
-    An encoder on onnxruntime gives the units of its namesake. Published files
+    The -onnx variant of an encoder gives the same units. Published files
     do not name their encoder: ``made_with`` is empty.
 
     Raises:

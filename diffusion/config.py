@@ -69,7 +69,7 @@ class DiffusionModelConfig(Section):
         super().__post_init__()
         if self.n_chans % 2:
             raise ConfigError(f"model.n_chans must be an even number from 4 on, not {self.n_chans}")
-        # equal says the same as 0, and files of Diffusion-SVC say it so
+        # equal means the same as 0, and is how Diffusion-SVC writes it
         if self.k_step_max > self.timesteps:
             raise ConfigError(
                 f"model.k_step_max must be below model.timesteps, {self.timesteps}, or 0 for all of them, "

@@ -113,7 +113,7 @@ class MelDecoder(nn.Module, ABC):
         if k_step is None:
             return limit
         if k_step < 1:
-            raise ConfigError(f"k_step is {k_step}; use 1 to {limit}, or leave shallow diffusion out")
+            raise ConfigError(f"k_step is {k_step}; use 1 to {limit}, or turn shallow diffusion off")
         if k_step > limit:
             reason = "model.k_step_max" if self.config.shallow_only else "model.timesteps"
             raise ConfigError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from modules.common.metrics import EVALUATION_METRICS, GROUPS
 
 RULE = (
-    "Models are ranked by each number on its own (numbers that print alike tie), then by the mean of these "
+    "Models are ranked by each number on its own (numbers equal as printed tie), then by the mean of these "
     "ranks in each group, then by the mean over the groups. A number that is missing for one model counts "
     "for none."
 )

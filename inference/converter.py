@@ -141,7 +141,7 @@ class Converter(SongConverter):
 
 
 def _check(config: Config, options: ConvertOptions) -> None:
-    """Refuse options that the voice model cannot fulfil; warn of those without effect."""
+    """Refuse options that the voice model does not support; warn of those without effect."""
     if options.auto_predict_f0 and not config.model.use_automatic_f0_prediction:
         reason = (
             "a diffusion model alone cannot"

@@ -32,7 +32,7 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
 
     The song's central range (5th to 95th percentile, in semitones) and its
     median are compared with the trained ones. A shift's misfit is how far the
-    shifted central range sticks out, at both ends together, plus how far its
+    shifted central range exceeds the trained one, both ends added, plus how far its
     median lies outside.
 
     1. The smallest whole octave, 0 first, that brings the median inside and whose

@@ -108,14 +108,14 @@ class ConvertOptions:
         "--clip",
         default=0.0,
         within=(0, 3600),
-        help="length of forced slices, s; 0 cuts at silences only. More than 30 is cut at quiet places",
+        help="length of forced slices, s; 0 cuts at silences only. Slices over 30 s are cut at quiet places",
     )
     linear_gradient: float = _option(
         "-lg",
         "--linear_gradient",
         default=0.0,
         within=(0, 3600),
-        help="cross-fade of two forced slices, s; 0 to --clip. Try 1 if words break at the seams",
+        help="cross-fade of two forced slices, s; 0 to --clip. Try 1 if words are cut where slices join",
     )
     linear_gradient_retain: float = _option(
         "-lgr",
@@ -214,7 +214,7 @@ class ConvertOptions:
         "--pad_seconds",
         default=0.5,
         within=(0, 10),
-        help="audio rendered around every slice and dropped again, s, 0 to 10; keeps its ends clean",
+        help="context rendered around every slice, then cropped, s, 0 to 10; avoids artifacts at its ends",
     )
     loudness_envelope_adjustment: float = _option(
         "-lea",
@@ -229,7 +229,7 @@ class ConvertOptions:
         "--noice_scale",  # the published spelling
         default=0.4,
         within=(0, 2),
-        help="variety of articulation, 0 to 2; lower is steadier and duller",
+        help="sampling temperature, 0 to 2; lower is steadier and duller",
     )
     precision: str = _option(
         "-pr",

@@ -1,7 +1,7 @@
 """The conversion of one recording, slice by slice, with PyTorch or without.
 
 A slice is rendered with real audio around it, starts on the recording's own
-frame clock and takes its noise by frame number. So neighbours agree where they
+frame grid, and its noise depends on frame numbers. So neighbours agree where they
 overlap, the result is reproducible, and memory holds one slice, whatever the
 length of the recording.
 
@@ -48,7 +48,7 @@ Report = Callable[[float], None]  # share of a segment that is done, 0 to 1
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Model inputs for one slice and its context, on the recording's frame clock."""
+    """Model inputs for one slice and its context, on the recording's frame grid."""
 
     first: int  # number of its first frame; negative before the recording begins
     units: np.ndarray  # (D, N)

@@ -1,7 +1,7 @@
 """Silence gate: the result is silent wherever the source is digitally silent.
 
 Slicing leaves up to 5 s of silence beside the singing, as in the published
-project, and a model still hums there. A recording is digitally silent only
+project, and a model still adds hum there. A recording is digitally silent only
 where it was muted, so nothing is lost.
 """
 

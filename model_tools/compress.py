@@ -24,7 +24,7 @@ from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 
 GLOW, DIFFUSION = "voice model", "diffusion model"
-_KINDS = {"a voice of Glow-SVC": GLOW, "a diffusion model": DIFFUSION}  # as identify() calls them
+_KINDS = {"a Glow-SVC voice model": GLOW, "a diffusion model": DIFFUSION}  # as identify() calls them
 # entries that published loaders require beside "model"
 _ENTRIES: dict[str, dict[str, Any]] = {
     GLOW: {"iteration": 0, "optimizer": None, "learning_rate": 0.0},

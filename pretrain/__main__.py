@@ -17,9 +17,9 @@ from vencoder import ENCODERS
 REGISTRIES = (ENCODERS, VOCODERS, F0_PREDICTORS)
 EPILOG = """\
 examples:
-  python -m pretrain --list                          what there is, and what is here
+  python -m pretrain --list                          what is available, and what is installed
   python -m pretrain vec768l12 nsf-hifigan rmvpe     what the published workflow needs
-  python -m pretrain --check                         is what is here still as it was published?
+  python -m pretrain --check                         are the installed files intact?
   python -m pretrain wavlmbase+ --url 'https://...'  from another address
 
 Run it again after an interruption: it continues where it ended. HF_ENDPOINT names a mirror of
@@ -33,9 +33,9 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("names", nargs="*", metavar="name", help="speech encoders, vocoders, F0 predictors; see --list")
     add("--all", action="store_true", help="everything that can be downloaded")
-    add("--list", action="store_true", help="show what there is and download nothing")
+    add("--list", action="store_true", help="list what is available and download nothing")
     add("--markdown", action="store_true", help="with --list: as docs/weights.md has it")
-    add("--check", action="store_true", help="compare the files that are here with their checksums")
+    add("--check", action="store_true", help="compare the installed files with their checksums")
     add("--folder", type=Path, help="where to (default: GLOW_SVC_PRETRAIN, or pretrain/ of the project)")
     add("--url", help="download the one file that is named from this address")
     return parser

@@ -57,7 +57,7 @@ def fit_speakers(
     """Make a base model of other speakers fit ``module``.
 
     With another number of speakers, each new one is the average of the base's:
-    a voice like none of them, which is near to any. A base without speakers, or
+    an average voice, not far from any of them. A base without speakers, or
     with embeddings from a speaker encoder, has no table, or one of another
     width: the module keeps its own. A table that the module does not have is
     left out.

@@ -32,7 +32,7 @@ def wanted_processes(device: torch.device) -> int:
         return 1
     count = torch.cuda.device_count()
     if count > 1 and not (distributed.is_available() and distributed.is_nccl_available()):
-        logger.warning("this PyTorch cannot join GPUs (it has no NCCL); training on one of %d", count)
+        logger.warning("this PyTorch has no NCCL, which several GPUs need; training on one of %d", count)
         return 1
     return count
 

@@ -1,4 +1,4 @@
-"""The simplest integrator of a velocity: as good as the flow is straight."""
+"""The simplest integrator of a velocity: accurate where the flow is straight."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class SpeakerMix:
         """Shares of the speakers in a part of the song.
 
         Args:
-            first_frame: Number of the first frame, on the clock of the result.
+            first_frame: Number of the first frame, at the frame rate of the result.
                 Frames before the song repeat its first, those after it its last.
             n_frames: N.
             total_frames: Of the whole song.

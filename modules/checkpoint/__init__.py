@@ -1,4 +1,4 @@
-"""The one door to model files: reading and writing them without ever running code from them.
+"""The only entry point to model files: reading and writing them without ever running code from them.
 
 The names of reader.py, on first use: programs without PyTorch import identify.py.
 """

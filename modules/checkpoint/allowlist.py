@@ -1,4 +1,4 @@
-"""What the names in a model file's pickle stand for: the one list of what is let through.
+"""What the names in a model file's pickle stand for: the one list of what is allowed.
 
 Nothing is imported by name. A name is a tensor function, a type or a plain
 container, each with a stand-in here; or it is harmless to mention; or it is

@@ -87,7 +87,7 @@ class Archive(ABC):
         """Read the tensors in a part of the content, and put None for what is unknown."""
         self._values_left -= 1
         if depth > _DEEPEST or self._values_left < 0:
-            raise DamagedError("it holds lists in lists without end")
+            raise DamagedError("it nests lists too deeply")
         if isinstance(value, LazyTensor | Array):
             return self.tensor(value)
         if isinstance(value, dict):

@@ -2,8 +2,8 @@
 
 A pickle is a small program, and the standard reader obeys it: it imports what
 the program names and calls it. ``torch.load(weights_only=True)`` calls only what
-is on a short list (``safe_globals`` extends it, for the whole process), but does
-not do here: a file of 3 MB can end the process (tuples in tuples as a key are
+is on a short list (``safe_globals`` extends it, for the whole process), but is
+not enough here: a file of 3 MB can end the process (tuples in tuples as a key are
 hashed recursively) or fill the memory (57 bytes of empty list for one byte of
 file); an optimizer of 1.3 GB is read on the way to a model of 380 MB; the tar
 format is unknown. ``pickle.Unpickler`` with another ``find_class`` shares the
@@ -31,7 +31,7 @@ _LONGEST_LINE = 1 << 16  # bytes
 
 
 class PickleStream:
-    """A file from its present position on, as a row of pickles.
+    """A file from its present position on, as a sequence of pickles.
 
     How many bytes of it may be pickles, and how many steps they may take, follows
     from its size: what they build stays below that size plus 60 MB. All methods

@@ -71,7 +71,7 @@ class _LogFormatter(logging.Formatter):
 
 
 def _is_shown(record: logging.LogRecord) -> bool:
-    """Whether a record comes from this project, or is a problem: libraries' chatter is left out."""
+    """Whether a record comes from this project, or is a problem: messages of libraries are left out."""
     return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OWN_LOGGERS
 
 

@@ -30,7 +30,7 @@ class Metric:
         evaluator: Name in evaluation/evaluators of what computes it for the report; "" for none.
         meaning: One sentence.
         group: What it is about; groups have equal weight in the ranking.
-        digits: Decimals shown; values that print alike tie in the ranking.
+        digits: Decimals shown; values equal as printed tie in the ranking.
         reference: What the report compares it with; "" for nothing.
         why_missing: Why it may be missing although it was computed.
     """
@@ -110,7 +110,7 @@ METRICS: dict[str, Metric] = {
         better="higher",
         computed_in=("validation",),
         evaluator="melody",
-        meaning="Share of the source's voiced frames whose pitch, moved by the key, the result hits (raw "
+        meaning="Share of the source's voiced frames whose pitch, in the new key, the result matches (raw "
         "pitch accuracy, estimated with harvest; during training with pm).",
         group="melody",
         reference=RESYNTHESIS,
@@ -213,7 +213,7 @@ METRICS: dict[str, Metric] = {
         reference=SOURCE,
     ),
     "silence_leak": Metric(
-        label="silence leak, dB",
+        label="noise in silences, dB",
         label_zh="静音泄漏（dB）",
         better="lower",
         evaluator="silence",

@@ -5,7 +5,7 @@ A section of config.json or diffusion.yaml is a frozen dataclass below
 
     lr: float = number(1e-4, above=0)
 
-pydantic was weighed and not taken. It triples the time that importing this
+pydantic was considered and rejected. It triples the time that importing this
 package takes (0.15 s instead of 0.05), raises errors of its own from every
 constructor, of several lines each, and has another idea of which conversions
 are safe: translating all that was as long as this file.

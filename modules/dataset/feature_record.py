@@ -63,7 +63,7 @@ class FeatureRecord:
         return self.audio.get("blake2b") == _digest(wav)
 
     def finish(self, wav: str | Path, kind: str, settings: Mapping[str, Any]) -> None:
-        """Enter that the file of ``kind`` is complete, and write the record."""
+        """Mark the file of ``kind`` as complete, and write the record."""
         self.made[kind] = {"settings": dict(settings), **_stamp(feature_path(wav, kind))}
         self.save(wav)
 

@@ -71,7 +71,7 @@ def scan_folder(folder: str | Path) -> Layout:
     if loose:
         raise AudioError(
             f"{folder} holds {len(loose)} recordings directly; move them into a folder named after "
-            f"their singer: {folder}/<speaker>/{loose[0].name}"
+            f"the speaker: {folder}/<speaker>/{loose[0].name}"
         )
     example = next((f"; {in_one_line(path)} is ignored: {IGNORED[why]}" for path, why in ignored.items()), "")
     raise AudioError(f"{folder} holds no recordings; put them into {folder}/<speaker>/{example}")

@@ -25,7 +25,7 @@ WINDOW = 4  # frames to either side, as published
 class SelfAttention(nn.Module):
     """Multi-head self-attention; the subclasses define which frames are attended to.
 
-    torch's ``scaled_dot_product_attention`` was weighed and not taken: it has no place
+    torch's ``scaled_dot_product_attention`` was considered and rejected: it has no place
     for relative values, and its backward pass in bfloat16 is many times slower on a CPU.
 
     ``channels``, C, is a multiple of ``n_heads``; ``p_dropout`` is of the attention weights.

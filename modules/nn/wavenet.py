@@ -1,6 +1,6 @@
 """The WaveNet inside the couplings of the flow, with weight normalization.
 
-``torch.nn.utils.parametrizations.weight_norm`` was weighed and not taken: its
+``torch.nn.utils.parametrizations.weight_norm`` was considered and rejected: its
 two tensors are stored under other names than ``weight_g`` and ``weight_v``,
 which are part of the published file format.
 """

@@ -1,7 +1,7 @@
 """The sha256 of every file that was downloaded, in checksums.json beside them.
 
-Most publishers state none. What the first download brought is therefore
-written down: a later one must bring the same, and files that rot are found.
+Most publishers state none, so the hash of the first download is
+recorded: later downloads must match it, and corrupted files are detected.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The bytes go to a ``.part`` file; beside it lies what the server said of the
 file, so that the rest is only ever added to the same content. ``requests``
 does the talking: proxies, redirects and certificates are its own.
 
-Weighed and left alone: huggingface_hub resumes and retries, but half of the table
+Considered and rejected: huggingface_hub resumes and retries, but half of the table
 lies elsewhere, and it moves files into a cache of its own layout; pooch
 checks sha256 and unpacks, but begins again after every break, knows one address a
 file, and takes a web page for the file where no checksum is published.

@@ -1,4 +1,4 @@
-"""From an entry of the table of weights to files in their place, checked.
+"""Install an entry of the table of weights: download, verify, move into place.
 
 The mirrors are tried in turn; a file is only moved into place when its sha256
 is right, or, where none is published, when it is complete and the same as
@@ -173,7 +173,7 @@ def _verify(source: DownloadSource, digest: str, part: Path, root: Path) -> None
             "remove that line"
         )
         raise DownloadError(
-            f"the file is damaged or another one, and deleted: its sha256 is {digest[:16]}..., "
+            f"the file is damaged or a different one, and was deleted: its sha256 is {digest[:16]}..., "
             f"not the {expected[:16]}...{recorded}"
         )
     with part.open("rb") as file:

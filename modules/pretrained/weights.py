@@ -99,7 +99,7 @@ WEIGHTS: dict[str, Weights] = {
     "contentvec": Weights(
         file="checkpoint_best_legacy_500.pt",
         aliases=("hubert_base.pt",),
-        purpose="ContentVec, the default speech encoder: words with little of the singer left in them.",
+        purpose="ContentVec, the default speech encoder: content with little of the speaker left in it.",
         licence="MIT",
         sources=(
             DownloadSource(
@@ -109,7 +109,7 @@ WEIGHTS: dict[str, Weights] = {
             ),
         ),
         by_hand=(
-            "the authors' own file (1.3 GB), behind a page for people: "
+            "the authors' own file (1.3 GB), not a direct link: "
             "https://ibm.box.com/s/z1wgl1stco8ffooyatzdwsqn2psd9lrr"
         ),
         known={
@@ -167,7 +167,7 @@ WEIGHTS: dict[str, Weights] = {
         licence="MIT (its repository; its model card names CC BY-SA 3.0)",
         sources=(DownloadSource(url="https://valle.blob.core.windows.net/share/wavlm/WavLM-Base+.pt"),),
         by_hand=(
-            "the published link carries a signature that lapses; copy the current one from "
+            "the published link carries a signature that expires; copy the current one from "
             "https://github.com/microsoft/unilm/tree/master/wavlm and give it with --url '<link>'"
         ),
     ),
@@ -217,8 +217,8 @@ WEIGHTS: dict[str, Weights] = {
     "nsf-snake-hifigan": Weights(
         file="nsf_snake_hifigan/model",
         companions=("nsf_snake_hifigan/config.json",),
-        purpose="NSF-HiFiGAN with snake activations, a vocoder that so-vits-svc trains within a voice.",
-        licence="that of the voice it is taken from",
+        purpose="NSF-HiFiGAN with snake activations, a vocoder trained as part of a so-vits-svc model.",
+        licence="that of the voice model it is taken from",
         by_hand=(
             "it has no download of its own: it is the part named dec. of a so-vits-svc G_*.pth that was "
             "trained with this vocoder. Copy such a G_*.pth to this place, and its config.json beside it"

@@ -121,4 +121,4 @@ def test_mistakes_are_one_line_and_leave_nothing(project, capsys):
     values = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**values, "spk": {"bob": 0}}))
     assert evaluate.main([*both, *song, "-s", "0"]) == 2
-    assert "call the voice differently: anna, bob" in capsys.readouterr().err
+    assert "name the speaker differently: anna, bob" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def test_progress_for_programs(project, capsys, monkeypatch):
     monkeypatch.setenv("GLOW_SVC_PROGRESS", "json")
     assert run("-n", "歌", "-s", "anna") == 0
     events = [ProgressEvent.from_line(line) for line in capsys.readouterr().err.splitlines()]
-    assert [events[0].stage, events[-1].stage] == ["loading the voice", "歌.flac"]
+    assert [events[0].stage, events[-1].stage] == ["loading the voice model", "歌.flac"]
     assert (events[-1].total, events[-1].unit) == (1, "s")
 
 

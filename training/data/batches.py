@@ -55,8 +55,8 @@ def collate(items: list[B]) -> B:
 def load_unit_variants(wav: Path, perturbed: bool, ssl_dim: int, advice: str) -> Tensor:
     """Units (1 + K, D, U) of a clip, and of its K copies in other voices if there are any.
 
-    Copies are made for encoders whose units depend on the singer as well as on
-    the words: a model that is trained on them learns to ignore the singer.
+    Copies are made for encoders whose units depend on the speaker as well as on
+    the words: a model that is trained on them learns to ignore the speaker.
 
     Raises:
         FeatureError: D is not ``ssl_dim``; ends with ``advice``. Or a file is missing or broken.

@@ -99,7 +99,7 @@ class DiffusionTask(Task):
         if config.model.use_speaker_encoder:
             raise ConfigError(
                 "model.use_speaker_encoder: models with a speaker encoder cannot be trained here. "
-                "Leave it out; such a model can still be the base, as model_0.pt"
+                "Remove it; such a model can still be the base, as model_0.pt"
             )
         self.config, self.device = config, device
         torch.manual_seed(config.train.seed)

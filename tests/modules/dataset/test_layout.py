@@ -46,7 +46,7 @@ def test_what_is_ignored_is_named(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["song.wav"], r"move them into a folder named after their singer: .*<speaker>/song.wav"),
+        (["song.wav"], r"move them into a folder named after the speaker: .*<speaker>/song.wav"),
         (["a/readme.txt"], "holds no recordings; put them into .*<speaker>/$"),
         (["1.m4a"], r"holds no recordings; .*; .*1\.m4a is ignored: .* convert it to wav"),
         ([], "there is no folder"),

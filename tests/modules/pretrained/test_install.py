@@ -75,7 +75,7 @@ def test_another_file_than_published_or_recorded_is_deleted(server, get):
     get.table(DownloadSource(url=server.put("other.pt", BODY[::-1]), sha256=SHA))
     with pytest.raises(MissingWeightsError):
         get()
-    assert "damaged or another one, and deleted" in get.lines[-1] and get.left() == {"checksums.json"}
+    assert "damaged or a different one, and was deleted" in get.lines[-1] and get.left() == {"checksums.json"}
     assert find_weights("toy") is None
 
 

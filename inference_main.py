@@ -90,9 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _voice(options: ConvertOptions) -> Config:
     """Configuration of the voice model that the options name."""
     if options.onnx:
-        from modules.onnx.manifest import read_sidecar
+        from modules.onnx.manifest import read_manifest
 
-        return read_sidecar(options.onnx).config
+        return read_manifest(options.onnx).config
     from inference.voice_config import load_voice
 
     return load_voice(options)[0]

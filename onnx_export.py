@@ -100,12 +100,12 @@ def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
     from modules.common.progress import stage
 
     with stage(f"reading the models in {folder}"):
-        from export.voice import export_voice, load_voice
-        from modules.onnx.manifest import sidecar_path
+        from export.voice import export_voice_model, load_voice
+        from modules.onnx.manifest import manifest_path
 
         voice = load_voice(folder, fuse, melody)
-    paths = export_voice(folder, voice)
-    for path in (*paths, sidecar_path(folder)):
+    paths = export_voice_model(folder, voice)
+    for path in (*paths, manifest_path(folder)):
         print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
     if check:
         for graph, path in zip(voice.graphs, paths, strict=True):

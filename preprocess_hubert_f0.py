@@ -72,7 +72,7 @@ def _process(jobs: Sequence[ExtractionJob]) -> list[tuple[Path, str]]:
 
 
 def plan(
-    wavs: Sequence[Path], in_dir: Path, wanted: Recipe, speaks: bool = True
+    wavs: Sequence[Path], in_dir: Path, wanted: Recipe, verbose: bool = True
 ) -> tuple[list[ExtractionJob], dict[str, dict[str, int]]]:
     """Jobs of the clips that lack features, and by reason and kind of feature how many lack it.
 
@@ -80,7 +80,7 @@ def plan(
         wavs: Clips.
         in_dir: The data set they are in.
         wanted: Features to have.
-        speaks: Whether this process shows its progress.
+        verbose: Whether this process shows its progress.
     """
     from modules.common.progress import progress_bar
     from modules.dataset.feature_record import stale
@@ -88,7 +88,7 @@ def plan(
 
     jobs = []
     reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for wav in progress_bar(wavs, desc="checking", unit="clip", disable=not speaks):
+    for wav in progress_bar(wavs, desc="checking", unit="clip", disable=not verbose):
         missing = stale(wav, wanted)
         if missing:
             place = wav.relative_to(in_dir).as_posix().encode()

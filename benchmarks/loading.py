@@ -56,12 +56,12 @@ def _load(reader: str, path: Path) -> tuple[float, float]:
     """Seconds of loading, and its peak memory over the idle process, bytes."""
     import torch
 
-    from modules.checkpoint import read_weights, state_of
+    from modules.checkpoint import find_state_dict, read_weights
 
     idle = peak_memory()
     began = time.perf_counter()
     if reader == "read_weights":
-        state = state_of(read_weights(path, keep=("model",)), path, "model")
+        state = find_state_dict(read_weights(path, keep=("model",)), path, "model")
     else:
         state = torch.load(path, map_location="cpu", weights_only=False)["model"]
     seconds = time.perf_counter() - began

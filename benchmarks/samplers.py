@@ -29,7 +29,7 @@ from diffusion.samplers import methods
 from diffusion.samplers.base import Sampler
 from diffusion.samplers.dpm_solver import DpmSolverPlusPlus
 from diffusion.samplers.rk4 import RungeKutta4
-from diffusion.schedule import StraightPath
+from diffusion.schedule import FlowSchedule
 from diffusion.unit2mel import Unit2Mel, load_unit2mel
 from modules.common.cli import make_parser
 from modules.common.errors import GlowSVCError
@@ -57,7 +57,7 @@ def reference(model: Unit2Mel, k_step: int) -> Sampler:
         solver.grid = tuple(np.linspace(k_step - 1, 0, REFERENCE + 1).tolist())
         solver.times = solver.grid[:-1]
         return solver
-    path = StraightPath(decoder.config.timesteps, k_step)
+    path = FlowSchedule(decoder.config.timesteps, k_step)
     path.n_steps = REFERENCE
     return RungeKutta4(path, 1)
 

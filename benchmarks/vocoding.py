@@ -105,9 +105,9 @@ def network(dtype: torch.dtype, plain: bool = False) -> Generator:
     config = GeneratorConfig.read(side_config(path), path) if path else PUBLISHED
     made = Generator(config).eval()
     if path:
-        from modules.checkpoint import load_weights, read_weights, state_of
+        from modules.checkpoint import find_state_dict, load_weights, read_weights
 
-        load_weights(made, state_of(read_weights(path, keep=("generator",)), path, "generator"), path)
+        load_weights(made, find_state_dict(read_weights(path, keep=("generator",)), path, "generator"), path)
     else:
         load_random(made)
     if not plain:

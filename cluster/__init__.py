@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cluster.blend import Blender
 
 DEFAULT_PATHS = {"kmeans": "logs/44k/kmeans_10000.pt", "retrieval": "logs/44k/feature_and_index.pkl"}
-MAKERS = {"kmeans": "python cluster/train_cluster.py", "retrieval": "python train_index.py"}
+BUILD_COMMANDS = {"kmeans": "python cluster/train_cluster.py", "retrieval": "python train_index.py"}
 
 
 def load_blender(

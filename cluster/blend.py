@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cluster import MAKERS
+from cluster import BUILD_COMMANDS
 from cluster.search import Vectors
 from cluster.validate import check_kind, check_origin
 from modules.common.errors import CheckpointError, ConfigError
@@ -28,7 +28,7 @@ class Blender(ABC):
 
     def __init__(self, path: Path, speakers: Mapping[str, int], encoder: str, ssl_dim: int) -> None:
         if not path.is_file():
-            raise CheckpointError(f"{path} does not exist; make it with: {MAKERS[self.kind]}")
+            raise CheckpointError(f"{path} does not exist; make it with: {BUILD_COMMANDS[self.kind]}")
         check_kind(path, self.kind)
         self.path = path
         self.ssl_dim = ssl_dim
@@ -91,7 +91,7 @@ class Blender(ABC):
         known = ", ".join(map(str, there)) or "no speaker"
         return CheckpointError(
             f"{self.path} has no speaker {self._name(speaker)!r}; it has {known}. "
-            f"Make it again with: {MAKERS[self.kind]}"
+            f"Make it again with: {BUILD_COMMANDS[self.kind]}"
         )
 
 

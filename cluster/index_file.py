@@ -62,7 +62,7 @@ def open_index(path: Path) -> FeatureIndex:
     with path.open("rb") as file:
         head = file.read(9)
     if head[8:9] == b"{":
-        return OwnIndex(path)
+        return NativeIndex(path)
     from cluster.published_index import PublishedIndex
 
     return PublishedIndex(path)
@@ -103,7 +103,7 @@ class IndexWriter:
         self._file.write(data.view(np.uint8).data)
 
 
-class OwnIndex(FeatureIndex):
+class NativeIndex(FeatureIndex):
     """An index file as train_index.py writes it."""
 
     def __init__(self, path: Path) -> None:

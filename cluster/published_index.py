@@ -27,7 +27,7 @@ _FLAT = (b"IxF2", b"IxFI", b"IxFl")
 _L2 = 1
 
 
-class _WrongError(Exception):
+class _InvalidIndexError(Exception):
     """The bytes are not those of an index; the message says why."""
 
 
@@ -61,7 +61,7 @@ class PublishedIndex(FeatureIndex):
                 raise CheckpointError(f"{path} is not an index of features by speaker id")
             try:
                 self._indexes[speaker] = _parse(values)
-            except (_WrongError, ValueError, TypeError) as error:
+            except (_InvalidIndexError, ValueError, TypeError) as error:
                 raise CheckpointError(f"{path} cannot be read: speaker {speaker}: {error}") from None
         self.ids = set(self._indexes)
         widths = {index.ssl_dim for index in self._indexes.values()}
@@ -85,13 +85,13 @@ class PublishedIndex(FeatureIndex):
 def _read_pickle(path: Path) -> Any:
     """Content of a pickle, with indexes as dicts of what faiss wrote."""
     from modules.checkpoint.allowlist import DamagedError
-    from modules.checkpoint.formats import one_error
+    from modules.checkpoint.formats import as_checkpoint_error
     from modules.checkpoint.unpickler import PickleStream, Unpickler
 
     def outside(key: Any) -> Any:
         raise DamagedError("it refers to what lies outside of it")
 
-    with one_error(path, "an index has"), path.open("rb") as file:
+    with as_checkpoint_error(path, "an index has"), path.open("rb") as file:
         return Unpickler(PickleStream(file, path.stat().st_size, arrays=True), outside, strict=True).load()
 
 
@@ -104,7 +104,7 @@ class _ByteReader:
 
     def take(self, n: int) -> memoryview:
         if not 0 <= n <= len(self._data) - self._at:
-            raise _WrongError("its index is cut short, or claims more values than it has")
+            raise _InvalidIndexError("its index is cut short, or claims more values than it has")
         self._at += n
         return self._data[self._at - n : self._at]
 
@@ -120,7 +120,7 @@ def _parse(data: bytes | np.ndarray) -> _ParsedIndex:
     """Parse an index as faiss writes it.
 
     Raises:
-        _WrongError: It is of another kind than the two, damaged, or cut short.
+        _InvalidIndexError: It is of another kind than the two, damaged, or cut short.
     """
     file = _ByteReader(data)
     kind = bytes(file.take(4))
@@ -128,16 +128,18 @@ def _parse(data: bytes | np.ndarray) -> _ParsedIndex:
         dims, vectors = _flat(file)
         return _ParsedIndex(None, [vectors], 1, dims)
     if kind != b"IwFl":
-        raise _WrongError(f"an index of the kind {kind!r} is not read; make it again with train_index.py")
+        raise _InvalidIndexError(
+            f"an index of the kind {kind!r} is not read; make it again with train_index.py"
+        )
     dims, _ = _header(file)
     n_lists, nprobe = file.number("Q"), file.number("Q")
     if bytes(file.take(4)) not in _FLAT:
-        raise _WrongError("its lists have no plain centroids")
+        raise _InvalidIndexError("its lists have no plain centroids")
     width, centroids = _flat(file)
     if (width, len(centroids)) != (dims, n_lists):
-        raise _WrongError("its lists and their centroids do not agree")
+        raise _InvalidIndexError("its lists and their centroids do not agree")
     if file.number("B"):
-        raise _WrongError("it has a map of its vectors, which train_index.py never writes")
+        raise _InvalidIndexError("it has a map of its vectors, which train_index.py never writes")
     file.take(8 * file.number("Q"))  # that map, empty
     return _ParsedIndex(centroids, list(_lists(file, dims, n_lists)), nprobe, dims)
 
@@ -146,9 +148,9 @@ def _header(file: _ByteReader) -> tuple[int, int]:
     """D and the number of vectors, from the header of every index."""
     dims, n, _, _, _, metric = (file.number(layout) for layout in ("i", "q", "q", "q", "?", "i"))
     if not 0 < dims <= _WIDEST or n < 0:
-        raise _WrongError("its index is damaged")
+        raise _InvalidIndexError("its index is damaged")
     if metric != _L2:
-        raise _WrongError("it does not measure Euclidean distance")
+        raise _InvalidIndexError("it does not measure Euclidean distance")
     return dims, n
 
 
@@ -156,15 +158,15 @@ def _flat(file: _ByteReader) -> tuple[int, np.ndarray]:
     dims, n = _header(file)
     n_values = file.number("Q")
     if n_values != n * dims:
-        raise _WrongError("its index is damaged")
+        raise _InvalidIndexError("its index is damaged")
     return dims, file.array("<f4", n_values).reshape(n, dims)
 
 
 def _lists(file: _ByteReader, dims: int, n_lists: int) -> Iterator[np.ndarray]:
     if bytes(file.take(4)) != b"ilar":
-        raise _WrongError("its vectors are not in it")
+        raise _InvalidIndexError("its vectors are not in it")
     if (file.number("Q"), file.number("Q")) != (n_lists, 4 * dims):
-        raise _WrongError("its lists and their centroids do not agree")
+        raise _InvalidIndexError("its lists and their centroids do not agree")
     layout = bytes(file.take(4))
     counts = file.array("<u8", file.number("Q")).tolist()
     if layout == b"full":
@@ -174,9 +176,9 @@ def _lists(file: _ByteReader, dims: int, n_lists: int) -> Iterator[np.ndarray]:
         for number, size in zip(counts[::2], counts[1::2], strict=True):
             sizes[number] = size
     else:
-        raise _WrongError("its index is damaged")
+        raise _InvalidIndexError("its index is damaged")
     if len(sizes) != n_lists:
-        raise _WrongError("its index is damaged")
+        raise _InvalidIndexError("its index is damaged")
     for size in sizes:
         yield file.array("<f4", size * dims).reshape(size, dims)
         file.take(8 * size)  # the vectors' numbers in the recordings

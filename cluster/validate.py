@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster import MAKERS
+from cluster import BUILD_COMMANDS
 from modules.common.errors import CheckpointError
 
 _NAMES = {"kmeans": "a k-means file", "retrieval": "a retrieval index"}
@@ -41,10 +41,10 @@ def check_origin(path: Path, kind: str, made_with: str, encoder: str, found: int
     if made_with and made_with.removesuffix("-onnx") != encoder.removesuffix("-onnx"):
         raise CheckpointError(
             f"{path} was made with the encoder {made_with!r}, but the model uses {encoder!r}; "
-            f"make it again with: {MAKERS[kind]}"
+            f"make it again with: {BUILD_COMMANDS[kind]}"
         )
     if found != wanted:
         raise CheckpointError(
             f"{path} holds units of {found} channels, but the encoder {encoder!r} gives {wanted}; "
-            f"make it again with: {MAKERS[kind]}"
+            f"make it again with: {BUILD_COMMANDS[kind]}"
         )

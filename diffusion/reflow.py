@@ -23,7 +23,7 @@ from diffusion.config import DiffusionModelConfig
 from diffusion.decoder import MelDecoder
 from diffusion.samplers import SAMPLERS, check_method
 from diffusion.samplers.base import Sampler
-from diffusion.schedule import StraightPath
+from diffusion.schedule import FlowSchedule
 
 
 class ReFlow(MelDecoder):
@@ -62,9 +62,9 @@ class ReFlow(MelDecoder):
     def sampler(self, method: str, speedup: int, k_step: int) -> Sampler:
         """See :meth:`MelDecoder.sampler`: ``k_step // speedup`` evaluations, whatever the method."""
         method = check_method(method, self.config.type)
-        return SAMPLERS.build(method, StraightPath(self.config.timesteps, k_step), speedup)
+        return SAMPLERS.build(method, FlowSchedule(self.config.timesteps, k_step), speedup)
 
     def start(self, mel: Tensor, noise: Tensor, k_step: int) -> Tensor:
         """See :meth:`MelDecoder.start`."""
-        share = StraightPath(self.config.timesteps, k_step).start
+        share = FlowSchedule(self.config.timesteps, k_step).start
         return (1 - share) * noise + share * mel

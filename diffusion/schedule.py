@@ -66,7 +66,7 @@ class NoiseSchedule:
         return float(clean), float(noised), math.sqrt(beta * (1 - before) / (1 - now))
 
 
-class StraightPath:
+class FlowSchedule:
     """Schedule of rectified flow: the line from noise, t = 0, to mel, t = 1.
 
     Of its ``timesteps`` the last ``k_step`` are sampled.

@@ -19,7 +19,7 @@ from diffusion.schedule import NoiseSchedule
 from diffusion.unit2mel import Unit2Mel
 from export.check import FRAMES, Graph
 from export.graph import Shape
-from modules.onnx.manifest import CONDITION, DENOISER, DiffusionSidecar
+from modules.onnx.manifest import CONDITION, DENOISER, DiffusionManifest
 
 
 def diffusion_graphs(model: Unit2Mel) -> list[Graph]:
@@ -44,7 +44,7 @@ def diffusion_graphs(model: Unit2Mel) -> list[Graph]:
     ]
 
 
-def diffusion_sidecar(model: Unit2Mel) -> DiffusionSidecar:
+def diffusion_sidecar(model: Unit2Mel) -> DiffusionManifest:
     """Parameters for a sampler."""
     config, decoder = model.config, model.decoder
     betas: tuple[float, ...] = ()
@@ -52,7 +52,7 @@ def diffusion_sidecar(model: Unit2Mel) -> DiffusionSidecar:
         usual = NoiseSchedule.linear(config.model.timesteps).betas
         if not np.array_equal(decoder.schedule.betas, usual):
             betas = tuple(map(float, decoder.schedule.betas))
-    return DiffusionSidecar(
+    return DiffusionManifest(
         type=config.model.type,
         timesteps=config.model.timesteps,
         max_steps=config.model.max_steps,

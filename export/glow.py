@@ -146,7 +146,7 @@ class ReverseFlow(nn.Module):
         blocks = [steps[i : i + 3] for i in range(0, len(steps), 3)]
         self.n_sqz = flow.n_sqz
         self.couplings = nn.ModuleList(coupling for _, _, coupling in reversed(blocks))
-        self.mixes = nn.ModuleList(_unmix(norm, mix) for norm, mix, _ in reversed(blocks))
+        self.mixes = nn.ModuleList(_inverse_conv(norm, mix) for norm, mix, _ in reversed(blocks))
 
     def forward(self, z: Tensor, shares: Tensor) -> Tensor:
         """Map a latent to the mel (1, M, N); N is a multiple of ``n_sqz``, shares are (1, S, N or 1)."""
@@ -157,7 +157,7 @@ class ReverseFlow(nn.Module):
         return unsqueeze(x, self.n_sqz)
 
 
-def _unmix(norm: ActNorm, mix: InvConvNear) -> nn.Conv1d:
+def _inverse_conv(norm: ActNorm, mix: InvConvNear) -> nn.Conv1d:
     """The inverse of both steps as one convolution; ONNX has no inverse of a matrix."""
     norm, mix = copy.deepcopy(norm).double(), copy.deepcopy(mix).double()
     channels = norm.bias.size(1)

@@ -62,13 +62,13 @@ def reach(network: Generator) -> int:
 
 
 def _synthesize(vocoder: NeuralVocoder, mel: Tensor, f0: Tensor, feed: Mapping[str, Tensor]) -> Tensor:
-    draws: Any = _GivenDraws(feed["phase"], feed["source_noise"])
+    draws: Any = _FixedRandom(feed["phase"], feed["source_noise"])
     network = vocoder.network
     excitation = network.m_source(f0, vocoder.hop_length, vocoder.sampling_rate, draws)
     return network(mel * vocoder.mel_scale, excitation)
 
 
-class _GivenDraws:
+class _FixedRandom:
     """A random generator for the sine source that hands out the graph's inputs."""
 
     def __init__(self, phase: Tensor, noise: Tensor) -> None:

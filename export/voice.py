@@ -21,7 +21,7 @@ from modules.checkpoint import load_model
 from modules.common.errors import CheckpointError, ConfigError
 from modules.common.progress import stage
 from modules.config import Config, load_config
-from modules.onnx.manifest import Sidecar, write_sidecar
+from modules.onnx.manifest import Manifest, write_manifest
 from vdecoder import VOCODERS
 from vdecoder.nsf_hifigan import NeuralVocoder
 
@@ -29,14 +29,14 @@ _NO_NETWORK = "world"  # the vocoder that needs no graph
 
 
 @dataclass(frozen=True)
-class VoiceExport:
+class VoiceModelExport:
     """A loaded voice model: the graphs to be written, and the sidecar that describes them."""
 
     graphs: tuple[Graph, ...]
-    sidecar: Sidecar
+    sidecar: Manifest
 
 
-def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceExport:
+def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceModelExport:
     """Load the voice model in ``folder``.
 
     Args:
@@ -80,17 +80,17 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceE
         graphs.append(melody_graph(model, hop))
     if diffusion:
         graphs += diffusion_graphs(diffusion)
-    sidecar = Sidecar(
+    sidecar = Manifest(
         config=config,
         fused=fuse,
         melody=melody,
         reach=reach(vocoder.network) if vocoder else 0,
         diffusion=diffusion_sidecar(diffusion) if diffusion else None,
     )
-    return VoiceExport(tuple(graphs), sidecar)
+    return VoiceModelExport(tuple(graphs), sidecar)
 
 
-def export_voice(folder: Path, voice: VoiceExport) -> list[Path]:
+def export_voice_model(folder: Path, voice: VoiceModelExport) -> list[Path]:
     """Write all graphs of ``voice`` into ``folder``, each compared with PyTorch, then the sidecar.
 
     Raises:
@@ -104,7 +104,7 @@ def export_voice(folder: Path, voice: VoiceExport) -> list[Path]:
     for graph in voice.graphs:
         with stage(f"tracing {folder / graph.file}, up to a minute"):
             paths.append(write(graph, folder, facts))
-    write_sidecar(folder, voice.sidecar)
+    write_manifest(folder, voice.sidecar)
     return paths
 
 

@@ -23,7 +23,7 @@ from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
-from vdecoder import VOCODERS, own_file
+from vdecoder import VOCODERS, custom_checkpoint
 from vdecoder.enhancer import Enhancer
 from vencoder import ENCODERS
 
@@ -64,7 +64,7 @@ class Converter(SongConverter):
             self.refiner = Refiner(diffusion, options, config, device) if diffusion else None
             self.encoder = ENCODERS.build(config.model.speech_encoder, device, dtype=self.dtype)
             vocoder, data = config.model.vocoder_name, config.data
-            file = own_file(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
+            file = custom_checkpoint(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
             self.vocoder = VOCODERS.build(vocoder, data, device, weights=file, dtype=self.dtype)
             self.enhancer = None
             if options.enhances:

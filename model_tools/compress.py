@@ -91,7 +91,7 @@ def compress_model(
     path = Path(config_path) if config_path else source.with_name(_CONFIGS[kind])
     model = _load(kind, state, source, path) if config_path or path.is_file() else None
 
-    state = _slim(state, half)
+    state = _strip_checkpoint(state, half)
     known = {name: content[name] for name in _ENTRIES[kind] if _is_number(content.get(name))}
     write_checkpoint(output, {"model": state, **_ENTRIES[kind], **known})
     return CompressedModel(
@@ -115,7 +115,7 @@ def _load(kind: str, state: dict[str, Tensor], source: Path, config_path: Path) 
     return model.eval()
 
 
-def _slim(state: dict[str, Tensor], half: bool) -> dict[str, Tensor]:
+def _strip_checkpoint(state: dict[str, Tensor], half: bool) -> dict[str, Tensor]:
     """Tensors with their own storage; two names of one tensor stay so."""
     done: dict[object, Tensor] = {}
     slim = {}

@@ -115,7 +115,7 @@ def for_each(keys: Sequence[str], work: Callable[[str], object]) -> None:
     Raises:
         GlowSVCError: The last that was raised; the others are printed.
     """
-    from modules.pretrained.install import ChangedWeightsError
+    from modules.pretrained.checksums import ChangedWeightsError
 
     errors: list[GlowSVCError] = []
     for key in keys:
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in free:
         print(f"{name} needs no download")
     if args.check:
-        from modules.pretrained.install import check
+        from modules.pretrained.checksums import check
 
         here = [key for key in WEIGHTS if find_weights(key, root)]
         for_each(keys if args.names else here, lambda key: print(check(key, root), flush=True))

@@ -32,12 +32,12 @@ def find_base(name: str) -> Path:
 
 
 def find_fitting_base(
-    module: nn.Module, encoder: str, tables: Collection[str], speaks: bool = True
+    module: nn.Module, encoder: str, tables: Collection[str], verbose: bool = True
 ) -> Path | None:
     """The file that ``--base auto`` means: the starter base model, whose weights ``module`` gets.
 
     None with another encoder than ppg-starter; and, after a warning if this process
-    ``speaks``, if the file is missing or does not fit. ``tables``: see :func:`fit_speakers`.
+    ``verbose``, if the file is missing or does not fit. ``tables``: see :func:`fit_speakers`.
     """
     if encoder != STARTER_ENCODER:
         return None
@@ -45,7 +45,7 @@ def find_fitting_base(
         path = find_base(STARTER_NAME)
         load_weights(module, fit_speakers(module, model_state(path), tables)[0], path)
     except GlowSVCError as error:
-        if speaks:
+        if verbose:
             logger.warning("training from scratch instead of the base model: %s", error)
         return None
     return path

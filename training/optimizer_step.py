@@ -53,7 +53,7 @@ class OptimizerStep:
         self._skip_unless_finite(norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        state.update_mean()
+        state.update_ema()
         state.progress.step += 1
         return {**values, "grad_norm": norm / self.context.size}
 

@@ -28,7 +28,7 @@ class TrainingState:
     """What changes while a run trains; saves itself and resumes.
 
     Attributes:
-        mean_model: Running mean of the model's weights; None without ``train.ema_decay``.
+        ema_model: Running mean of the model's weights; None without ``train.ema_decay``.
         tracker: What validation found.
         fresh: The weights are random: no checkpoint or base model was loaded.
     """
@@ -43,7 +43,7 @@ class TrainingState:
     ) -> None:
         self.task, self.config, self.checkpoints, self.context = task, config, checkpoints, context
         self.model, self.scaler = task.model, scaler
-        self.mean_model = deepcopy(task.model).eval() if config.ema_decay else None
+        self.ema_model = deepcopy(task.model).eval() if config.ema_decay else None
         self.optimizer = torch.optim.AdamW(
             task.model.parameters(),
             lr=config.learning_rate,
@@ -59,7 +59,7 @@ class TrainingState:
     @property
     def validated_model(self) -> nn.Module:
         """The model that is validated and saved for conversion: the mean, if there is one."""
-        return self.model if self.mean_model is None else self.mean_model
+        return self.model if self.ema_model is None else self.ema_model
 
     @property
     def learning_rate(self) -> float:
@@ -70,18 +70,18 @@ class TrainingState:
         """Set the weights of a fresh run that depend on data, alike in every process."""
         self.task.initialise(batch)
         self.context.broadcast(list(self.model.state_dict().values()))
-        if self.mean_model is not None:
-            self.mean_model.load_state_dict(self.model.state_dict())
+        if self.ema_model is not None:
+            self.ema_model.load_state_dict(self.model.state_dict())
         self.fresh = False
 
-    def update_mean(self) -> None:
+    def update_ema(self) -> None:
         """Move the running mean towards the weights; in the first steps by more than the decay says."""
-        if self.mean_model is None:
+        if self.ema_model is None:
             return
         step = self.progress.step
         decay = min(self.config.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            mean: list[Tensor] = [*self.mean_model.parameters()]
+            mean: list[Tensor] = [*self.ema_model.parameters()]
             torch._foreach_lerp_(mean, [*self.model.parameters()], 1 - decay)
 
     def save(self) -> None:
@@ -102,7 +102,7 @@ class TrainingState:
         }
         if config.save_opt:
             content["optimizer"] = self.optimizer.state_dict()
-        if self.mean_model is not None:
+        if self.ema_model is not None:
             content["training_model"] = self.model.state_dict()
         write_checkpoint(self.checkpoints.path(step), content)
         self.checkpoints.prune(config.keep_ckpts, step, config.force_save_interval)
@@ -162,8 +162,8 @@ class TrainingState:
     def _load_weights(self, path: Path, trained: dict[str, Tensor], mean: dict[str, Tensor]) -> None:
         advice = f"Use the {self.task.config_name} saved beside the checkpoint."
         load_weights(self.model, trained, path, advice)
-        if self.mean_model is not None:
-            load_weights(self.mean_model, mean, path, advice)
+        if self.ema_model is not None:
+            load_weights(self.ema_model, mean, path, advice)
         self.fresh = False
 
 

@@ -56,7 +56,7 @@ def published_file(vocoder: str) -> str:
     return f"pretrain/{WEIGHTS[key].file}" if key else ""
 
 
-def own_file(vocoder: str, ckpt: str) -> Path | None:
+def custom_checkpoint(vocoder: str, ckpt: str) -> Path | None:
     """The file that ``vocoder.ckpt`` of a diffusion.yaml names, or None for the published one.
 
     A warning is logged if it does not exist: the published one may sound different.

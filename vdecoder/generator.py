@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.common.errors import ConfigError
-from vdecoder.layers import Conv, Inject, ToSound, Upsample
+from vdecoder.layers import Conv, Inject, OutputConv, Upsample
 from vdecoder.source import SineSource
 
 SLOPE = 0.1
@@ -160,7 +160,7 @@ class Generator(nn.Module):
                 config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
             ):
                 self.resblocks.append(self.resblock(channels, size, dilations))
-        self.conv_post = ToSound(channels, 7)
+        self.conv_post = OutputConv(channels, 7)
 
     def resblock(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> nn.Module:
         """One residual block."""

@@ -56,7 +56,7 @@ class Conv(_WeightNorm):
         return F.conv2d(x, self.weight, self.bias, padding=(0, self.reach), dilation=(1, self.dilation))
 
 
-class ToSound(Conv):
+class OutputConv(Conv):
     """A convolution to one channel, one product per tap; convolution routines are slow for it."""
 
     def __init__(self, n_in: int, kernel_size: int) -> None:

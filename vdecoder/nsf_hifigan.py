@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from modules.checkpoint import load_weights, read_weights, state_of
+from modules.checkpoint import find_state_dict, load_weights, read_weights
 from modules.common.errors import ConfigError, MissingWeightsError
 from modules.pretrained.weights import weights_path
 from vdecoder.base import Vocoder
@@ -116,7 +116,7 @@ class NsfHifigan(NeuralVocoder):
         return Generator(GeneratorConfig.read(values, file))
 
     def _state(self, path: Path, network: Generator) -> dict[str, Tensor]:
-        return state_of(read_weights(path, keep=("generator",)), path, "generator")
+        return find_state_dict(read_weights(path, keep=("generator",)), path, "generator")
 
 
 def side_config(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.checkpoint import read_weights, state_of
+from modules.checkpoint import find_state_dict, read_weights
 from modules.common.errors import CheckpointError, ConfigError
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import Conv
@@ -141,7 +141,7 @@ def decoder_state(path: Path) -> dict[str, Tensor]:
         CheckpointError: The file cannot be read, or has no decoder.
     """
     content = read_weights(path, keep=("generator", "model"))
-    state = state_of(content, path, "generator", "model")
+    state = find_state_dict(content, path, "generator", "model")
     if "generator" in content:
         return state
     decoder = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertAttention, HubertFeedForward
 
-from modules.checkpoint import read_weights, state_of
+from modules.checkpoint import find_state_dict, read_weights
 from modules.common.errors import CheckpointError
 from vencoder.convolutions import LARGEST, MOST, Convolution, check_reach
 from vencoder.fairseq_names import rename, torch_name
 from vencoder.hubert import HubertNetwork
-from vencoder.network import adopt_weights, refuse_others
+from vencoder.network import assign_weights, check_model_kind
 from vencoder.windowed import WindowedEncoder
 
 _KIND = "DPHuBERT"
@@ -45,8 +45,8 @@ class DPHubertEncoder(WindowedEncoder):
     def _load(self, path: Path) -> DPHubertNetwork:
         # other entries are projections that only its training uses
         content = read_weights(path, keep=("state_dict", "config"))
-        state = state_of(content, path, "state_dict")
-        refuse_others(state, _KIND, path)
+        state = find_state_dict(content, path, "state_dict")
+        check_model_kind(state, _KIND, path)
         config = content.get("config")
         if not isinstance(config, dict):
             raise CheckpointError(
@@ -120,7 +120,7 @@ class _Absent(nn.Module):
 
 
 def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: str | Path) -> DPHubertNetwork:
-    """Build the network of a published file, ready for use; see :func:`vencoder.network.adopt_weights`.
+    """Build the network of a published file, ready for use; see :func:`vencoder.network.assign_weights`.
 
     Args:
         state: The file's tensors, float32.
@@ -134,7 +134,7 @@ def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: s
     with torch.device("meta"):
         network = DPHubertNetwork(sizes_of(config, path))
     own = {torch_name(rename(name, _NAMES)): tensor for name, tensor in state.items()}
-    adopt_weights(network, own, path)
+    assign_weights(network, own, path)
     return network
 
 
@@ -194,9 +194,9 @@ def _per_layer(config: Mapping[str, Any], flag: str, size: str, n_layers: int, p
         or not isinstance(sizes, list | tuple)
         or not len(used) == len(sizes) == n_layers <= MOST
     ):
-        raise _senseless(path, f"{flag} and {size} do not have one value for each of the layers")
+        raise _invalid_config(path, f"{flag} and {size} do not have one value for each of the layers")
     if not all(_is_size(value) for value, is_used in zip(sizes, used, strict=True) if is_used):
-        raise _senseless(path, f"{size} holds values that are not sizes")
+        raise _invalid_config(path, f"{size} holds values that are not sizes")
     return [value if is_used else 0 for value, is_used in zip(sizes, used, strict=True)]
 
 
@@ -204,10 +204,10 @@ def _convolutions(config: Mapping[str, Any], path: str | Path) -> list[Convoluti
     name = "extractor_conv_layer_config"
     layers = config.get(name)
     if not isinstance(layers, list | tuple) or not 1 <= len(layers) <= MOST:
-        raise _senseless(path, f"{name} is not a list of 1 to {MOST}")
+        raise _invalid_config(path, f"{name} is not a list of 1 to {MOST}")
     for layer in layers:
         if not isinstance(layer, list | tuple) or len(layer) != 3 or not all(map(_is_size, layer)):
-            raise _senseless(path, f"{name} holds values that are not (channels, taps, stride)")
+            raise _invalid_config(path, f"{name} holds values that are not (channels, taps, stride)")
     convolutions = [(channels, n_taps, stride) for channels, n_taps, stride in layers]
     check_reach(convolutions, path)
     return convolutions
@@ -216,7 +216,7 @@ def _convolutions(config: Mapping[str, Any], path: str | Path) -> list[Convoluti
 def _number(config: Mapping[str, Any], name: str, path: str | Path) -> int:
     value = config.get(name)
     if not _is_size(value):
-        raise _senseless(path, f"{name} is {'missing' if value is None else 'not a size'}")
+        raise _invalid_config(path, f"{name} is {'missing' if value is None else 'not a size'}")
     return value
 
 
@@ -224,5 +224,5 @@ def _is_size(value: object) -> TypeGuard[int]:
     return type(value) is int and 1 <= value <= LARGEST
 
 
-def _senseless(path: str | Path, reason: str) -> CheckpointError:
+def _invalid_config(path: str | Path, reason: str) -> CheckpointError:
     return CheckpointError(f"{path} cannot be used: in its config, {reason}")

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
-from modules.checkpoint import read_weights, state_of
+from modules.checkpoint import find_state_dict, read_weights
 from modules.checkpoint.identify import identify
 from modules.common.errors import CheckpointError
 from vencoder.convolutions import check_reach
 from vencoder.fairseq_names import library_names
-from vencoder.network import adopt_weights, count_layers, shape_of
+from vencoder.network import assign_weights, count_layers, shape_of
 from vencoder.windowed import WindowedEncoder
 
 _STRIDES = (5, 2, 2, 2, 2, 2, 2)  # 320 samples; the one size that the tensors do not show
@@ -119,14 +119,14 @@ class HubertEncoder(WindowedEncoder):
 
     def _load(self, path: Path) -> HubertNetwork:
         content = read_weights(path, keep=("model", "hubert", "cfg", "args"))
-        state = state_of(content, path, "model", "hubert")
+        state = find_state_dict(content, path, "model", "hubert")
         return load_network(self.variant, state, path, self.variant.n_heads or _stated_heads(content))
 
 
 def load_network(
     variant: HubertVariant, state: Mapping[str, Tensor], path: str | Path, n_heads: int | None = None
 ) -> HubertNetwork:
-    """Build the network of a published file, ready for use; see :func:`vencoder.network.adopt_weights`.
+    """Build the network of a published file, ready for use; see :func:`vencoder.network.assign_weights`.
 
     Layers after the one that is used are never built.
 
@@ -153,7 +153,7 @@ def load_network(
         for key, tensor in state.items()
         if not _is_unused(key, variant, config.num_hidden_layers)
     }
-    adopt_weights(network, own, path)
+    assign_weights(network, own, path)
     return network
 
 

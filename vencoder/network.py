@@ -55,7 +55,7 @@ class NetworkEncoder(SpeechEncoder):
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
 
-def adopt_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
+def assign_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
     """Make the tensors of a file the weights of ``network``, ready for use: eval mode, no gradients.
 
     The tensors are not copied, so a large model is in memory once. Weight norm
@@ -77,7 +77,7 @@ def adopt_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | P
     network.eval().requires_grad_(False)
 
 
-def refuse_others(state: Mapping[str, Tensor], kind: str, path: str | Path) -> None:
+def check_model_kind(state: Mapping[str, Tensor], kind: str, path: str | Path) -> None:
     """Refuse tensors that are known to be of another kind of model than ``kind``; raises CheckpointError."""
     found = identify(state)
     if found and kind not in found:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.checkpoint import appearance, read_weights
+from modules.checkpoint import describe_file, read_weights
 from modules.common.errors import CheckpointError, MissingWeightsError
 from modules.dsp.mel_basis import mel_basis
 from modules.pretrained.weights import ROOT
@@ -203,7 +203,7 @@ def load_network(path: Path) -> PpgNetwork:
     state = read_weights(path)
     version = state.pop("version", None)
     if not isinstance(version, Tensor) or version.numel() != 1:
-        seems = appearance(path)
+        seems = describe_file(path)
         raise CheckpointError(f"{path} does not hold weights of ppg-starter{f'; {seems}' if seems else ''}")
     if int(version) != VERSION:
         raise CheckpointError(

@@ -23,12 +23,12 @@ from torch.nn import functional as F
 from transformers import WavLMConfig, WavLMModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
-from modules.checkpoint import read_weights, state_of
+from modules.checkpoint import find_state_dict, read_weights
 from modules.common.errors import CheckpointError
 from vencoder.convolutions import from_expression
 from vencoder.fairseq_names import library_names
 from vencoder.hubert import transformer_sizes
-from vencoder.network import adopt_weights, refuse_others, shape_of
+from vencoder.network import assign_weights, check_model_kind, shape_of
 from vencoder.windowed import LONGEST, WindowedEncoder
 
 _KIND = "WavLM"
@@ -50,7 +50,7 @@ class WavLMEncoder(WindowedEncoder):
         config = content.get("cfg")
         config = config if isinstance(config, dict) else {}
         self.normalize = config.get("normalize", False) is True
-        return load_network(state_of(content, path, "model"), config, path)
+        return load_network(find_state_dict(content, path, "model"), config, path)
 
 
 class WavLMNetwork(nn.Module):
@@ -142,7 +142,7 @@ class GatedAttention(WavLMAttention):
 
 
 def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: str | Path) -> WavLMNetwork:
-    """Build the network of a published file, ready for use; see :func:`vencoder.network.adopt_weights`.
+    """Build the network of a published file, ready for use; see :func:`vencoder.network.assign_weights`.
 
     Args:
         state: The file's tensors, float32, under its own names or the library's.
@@ -153,7 +153,7 @@ def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: s
         CheckpointError: Tensors are missing, unknown, or of the wrong shape, or
             the model is of another design.
     """
-    refuse_others(state, _KIND, path)
+    check_model_kind(state, _KIND, path)
     own = {}
     for name, tensor in library_names(state).items():
         for pattern, replacement in _OWN_NAMES:
@@ -163,7 +163,7 @@ def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: s
     sizes = _config(own, config, path)
     with torch.device("meta"):
         network = WavLMNetwork(sizes)
-    adopt_weights(network, {f"wavlm.{name}": tensor for name, tensor in own.items()}, path)
+    assign_weights(network, {f"wavlm.{name}": tensor for name, tensor in own.items()}, path)
     return network
 
 

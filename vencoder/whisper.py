@@ -28,10 +28,10 @@ from torch.nn import functional as F
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder as LibraryEncoder
 
-from modules.checkpoint import read_weights, state_of
+from modules.checkpoint import find_state_dict, read_weights
 from modules.common.errors import CheckpointError
 from modules.dsp.mel_basis import mel_basis
-from vencoder.network import NetworkEncoder, adopt_weights, count_layers, refuse_others, shape_of
+from vencoder.network import NetworkEncoder, assign_weights, check_model_kind, count_layers, shape_of
 
 _KIND = "Whisper"
 _N_FFT, _HOP = 400, 160  # samples
@@ -86,8 +86,8 @@ class WhisperEncoder(NetworkEncoder):
 
     def _load(self, path: Path) -> WhisperNetwork:
         content = read_weights(path, keep=("dims", "model_state_dict"), skip="decoder.")
-        state = state_of(content, path, "model_state_dict")
-        refuse_others(state, _KIND, path)
+        state = find_state_dict(content, path, "model_state_dict")
+        check_model_kind(state, _KIND, path)
         dims = content.get("dims")
         n_heads = dims.get("n_audio_head") if isinstance(dims, dict) else None
         state = {name.removeprefix("encoder."): tensor for name, tensor in state.items()}
@@ -160,7 +160,7 @@ def crossfade(windows: Sequence[Tensor], starts: Sequence[int], n_units: int) ->
 
 
 def load_network(state: Mapping[str, Tensor], path: str | Path, n_heads: int | None = None) -> WhisperNetwork:
-    """Build the network of a published file, ready for use; see :func:`vencoder.network.adopt_weights`.
+    """Build the network of a published file, ready for use; see :func:`vencoder.network.assign_weights`.
 
     Args:
         state: The file's tensors that begin with ``encoder.``, without that.
@@ -186,7 +186,7 @@ def load_network(state: Mapping[str, Tensor], path: str | Path, n_heads: int | N
     config._attn_implementation = "sdpa"  # memory linear in the length
     with torch.device("meta"):
         network = WhisperNetwork(config)
-    adopt_weights(network, {_library_name(name): tensor for name, tensor in state.items()}, path)
+    assign_weights(network, {_library_name(name): tensor for name, tensor in state.items()}, path)
     return network
 
 

@@ -24,7 +24,7 @@ STEPS = 24
 
 
 @contextlib.contextmanager
-def two_hosts() -> Iterator[list[tuple[list[str], str, str]]]:
+def node_commands() -> Iterator[list[tuple[list[str], str, str]]]:
     """Yield for each host the prefix of a command that runs on it, its address, and its network interface."""
     names = [f"glow{os.getpid()}{side}" for side in "ab"]
     commands = [
@@ -56,7 +56,7 @@ def _quiet(command: list[str]) -> bool:
 
 def main() -> None:
     """Train on two nodes, and compare with one node that runs all processes."""
-    with temporary_folder() as folder, two_hosts() as hosts:
+    with temporary_folder() as folder, node_commands() as hosts:
         prepare(folder, max_steps=STEPS, eval_interval=STEPS, batch_size=2, max_speclen=64)
 
         def agent(node: int, name: str, nodes: int, processes: int) -> subprocess.Popen[str]:

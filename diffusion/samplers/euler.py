@@ -7,13 +7,13 @@ from itertools import pairwise
 from torch import Tensor
 
 from diffusion.samplers.base import Draw, Predict, Sampler
-from diffusion.schedule import StraightPath
+from diffusion.schedule import FlowSchedule
 
 
 class Euler(Sampler):
     """``n_steps // speedup`` equal strides, one evaluation each."""
 
-    def __init__(self, path: StraightPath, speedup: int) -> None:
+    def __init__(self, path: FlowSchedule, speedup: int) -> None:
         self.grid = path.grid(max(1, path.n_steps // max(speedup, 1)))
         self.times = self.grid[:-1]
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import Tensor
 
 from diffusion.samplers.base import Draw, Predict, Sampler
-from diffusion.schedule import StraightPath
+from diffusion.schedule import FlowSchedule
 
 _COST = 4  # evaluations per stride
 
@@ -15,7 +15,7 @@ _COST = 4  # evaluations per stride
 class RungeKutta4(Sampler):
     """As many equal strides as ``n_steps // speedup`` evaluations allow, one at least."""
 
-    def __init__(self, path: StraightPath, speedup: int) -> None:
+    def __init__(self, path: FlowSchedule, speedup: int) -> None:
         self.grid = path.grid(max(1, path.n_steps // max(speedup, 1) // _COST))
         self.times = tuple(
             t for now, then in pairwise(self.grid) for t in (now, (now + then) / 2, (now + then) / 2, then)

@@ -17,13 +17,13 @@ import onnxruntime
 
 from diffusion.compatibility import check_encoder
 from inference.noise import frame_noise
-from inference.onnx.vocoder import GraphVocoder, source_draws
+from inference.onnx.vocoder import GraphVocoder, source_inputs
 from inference.options import ConvertOptions
 from inference.pipeline import Report, Segment, SongConverter
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 from modules.f0_predictor import F0_PREDICTORS
-from modules.onnx.manifest import MELODY, MODEL, VOCODER, Sidecar, read_sidecar, track_inputs
+from modules.onnx.manifest import MELODY, MODEL, VOCODER, Manifest, read_manifest, track_inputs
 from modules.onnx.session import open_session, run
 from vdecoder.draws import N_HARMONICS
 from vdecoder.world_synthesis import WorldSynthesis
@@ -50,7 +50,7 @@ class OnnxConverter(SongConverter):
 
     def __init__(self, options: ConvertOptions) -> None:
         self.folder = Path(options.onnx)
-        sidecar = read_sidecar(self.folder)
+        sidecar = read_manifest(self.folder)
         config = sidecar.config
         super().__init__(config, options, self.folder.name, options.device or _best_device())
         _check(sidecar, options, self.folder)
@@ -76,7 +76,7 @@ class OnnxConverter(SongConverter):
         noise = frame_noise(segment.first, segment.n_frames, self.config.data.n_mels)
         scaled = {**feed, "noise": noise[None] * np.float32(self.options.noise_scale)}
         if self._vocoder is None:
-            phase, draws = source_draws(segment.n_frames * self.config.data.hop_length)
+            phase, draws = source_inputs(segment.n_frames * self.config.data.hop_length)
             source = {"phase": phase.astype(np.float32), "source_noise": draws}
             return self._run(self._model, MODEL, {**scaled, **source})[0]
         mel = self._run(self._model, MODEL, scaled)[0]
@@ -119,7 +119,7 @@ class OnnxConverter(SongConverter):
             )
         return session
 
-    def _build_vocoder(self, sidecar: Sidecar) -> Any:
+    def _build_vocoder(self, sidecar: Manifest) -> Any:
         data = sidecar.config.data
         if sidecar.fused:
             return None
@@ -130,7 +130,7 @@ class OnnxConverter(SongConverter):
         return GraphVocoder(synthesize, data.sampling_rate, data.hop_length, sidecar.reach)
 
 
-def _check(sidecar: Sidecar, options: ConvertOptions, folder: Path) -> None:
+def _check(sidecar: Manifest, options: ConvertOptions, folder: Path) -> None:
     """Refuse what the graphs cannot do, and what needs PyTorch."""
     if not F0_PREDICTORS[options.f0_predictor].without_torch:
         names = ", ".join(name for name, spec in F0_PREDICTORS.items() if spec.without_torch)

@@ -15,7 +15,7 @@ from vdecoder.draws import N_HARMONICS, initial_phase, source_generator
 _PIECE = 512  # frames
 
 
-def source_draws(n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+def source_inputs(n_samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Random inputs of the sine source: phase (1, 9), cycles, float64, and noise (1, T), float32."""
     generator = source_generator()
     return initial_phase(generator)[None], generator.standard_normal((1, n_samples), np.float32)
@@ -48,7 +48,7 @@ class GraphVocoder:
         """Synthesize (N * hop_length,), float32, from mel (M, N), F0 (N,) in Hz and uv (N,)."""
         hop, n_frames = self.hop_length, len(f0)
         voiced = np.where(uv > 0.5, f0, 0).clip(0).astype(np.float32)
-        initial, noise = source_draws(n_frames * hop)
+        initial, noise = source_inputs(n_frames * hop)
         cycles = np.cumsum(voiced.astype(np.float64) * hop / self.sampling_rate)
         audio = np.empty(n_frames * hop, np.float32)
         for first in range(0, n_frames, self.piece):

@@ -31,7 +31,7 @@ from modules.checkpoint.allowlist import (
     safe_key,
     sanitize,
 )
-from modules.checkpoint.unpickler import PickleStream, Unpickler, most_steps
+from modules.checkpoint.unpickler import PickleStream, Unpickler, max_opcodes
 
 _DEEPEST = 50  # containers in containers
 _LARGEST_DIRECTORY = 4_000_000  # bytes of a zip's list of members: 40 000 tensors
@@ -63,7 +63,7 @@ class Archive(ABC):
         self._records: dict[str | int, Tensor] = {}
         self._claimed = 0  # bytes of tensors
         self._n_read = 0  # bytes of records
-        self._values_left = most_steps(self.size)  # a list that holds another twice, and so on, has many
+        self._values_left = max_opcodes(self.size)  # a list that holds another twice, and so on, has many
         file.seek(0)
         self.content = self._read_content()
 

@@ -35,7 +35,7 @@ def opened(
         raise CheckpointError(f"{path} is a folder, not a model file")
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist")
-    with one_error(path), path.open("rb") as file:
+    with as_checkpoint_error(path), path.open("rb") as file:
         head = file.read(512)
         kind: type[Archive] = LegacyArchive
         if is_safetensors(head, path.stat().st_size):
@@ -51,7 +51,7 @@ def opened(
 
 
 @contextmanager
-def one_error(path: Path, owners: str = "weights have") -> Iterator[None]:
+def as_checkpoint_error(path: Path, owners: str = "weights have") -> Iterator[None]:
     """Turn whatever goes wrong in reading ``path`` into one CheckpointError, of one line.
 
     Args:

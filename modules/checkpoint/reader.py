@@ -23,7 +23,7 @@ from modules.checkpoint.safetensors_io import SUFFIX, flat_bytes
 from modules.common.errors import CheckpointError
 from modules.common.files import replacing
 
-OWN_CONFIG = "Use the config.json saved beside the checkpoint."
+CONFIG_ADVICE = "Use the config.json saved beside the checkpoint."
 
 
 def read_checkpoint(
@@ -86,7 +86,7 @@ def read_tensor(path: str | Path) -> Tensor:
         return plain(content)
 
 
-def appearance(path: str | Path) -> str:
+def describe_file(path: str | Path) -> str:
     """Describe a model file of the wrong kind for a message: "it seems to be a ..."; "" if unknown."""
     try:
         with opened(Path(path), strict=False) as (content, _):
@@ -96,7 +96,7 @@ def appearance(path: str | Path) -> str:
     return f"it seems to be {kind}" if kind else ""
 
 
-def state_of(content: Mapping[str, Any], path: str | Path, *keys: str) -> dict[str, Tensor]:
+def find_state_dict(content: Mapping[str, Any], path: str | Path, *keys: str) -> dict[str, Tensor]:
     """Find the tensors by name in ``content``: the first of ``keys`` that holds some, or itself.
 
     A ``module.`` that all names share (left by data-parallel training) is cut
@@ -117,7 +117,7 @@ def state_of(content: Mapping[str, Any], path: str | Path, *keys: str) -> dict[s
                 name.removeprefix(prefix): tensor.float() if tensor.is_floating_point() else tensor
                 for name, tensor in values.items()
             }
-    raise _lacking(path, keys, content)
+    raise _missing_entry_error(path, keys, content)
 
 
 def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ def load_weights(
             most five are named.
     """
     wanted = module.state_dict()
-    state = _with_names_of(wanted, state)
+    state = _rename_weight_norm(wanted, state)
     wrong = [f"{sanitize(name)} is missing" for name in wanted.keys() - state.keys()]
     wrong += [f"{sanitize(name)} is unknown" for name in state.keys() - wanted.keys()]
     wrong += [
@@ -185,7 +185,7 @@ def load_model(module: nn.Module, path: str | Path) -> None:
     Raises:
         CheckpointError: See :func:`read_checkpoint` and :func:`load_weights`.
     """
-    load_weights(module, model_state(path), path, advice=OWN_CONFIG)
+    load_weights(module, model_state(path), path, advice=CONFIG_ADVICE)
 
 
 def model_state(path: str | Path) -> dict[str, Tensor]:
@@ -209,7 +209,7 @@ _WEIGHT_NORM |= {new: old for old, new in _WEIGHT_NORM.items()}
 _WEIGHT_NORM_NAME = re.compile(rf"(?<![^.])({'|'.join(map(re.escape, _WEIGHT_NORM))})$")
 
 
-def _with_names_of(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _rename_weight_norm(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the two tensors of weight norm in ``state``, old or new, to the names that are wanted."""
 
     def wanted_name(name: str) -> str:
@@ -234,7 +234,7 @@ def _read(
         kept = {name: content[name] for name in content if name in keep}
         bare = bool(content) and all(isinstance(value, LazyTensor | Tensor) for value in content.values())
         if not kept and not bare:
-            raise _lacking(path, keep, content)
+            raise _missing_entry_error(path, keep, content)
         return plain(kept or content)
 
 
@@ -246,7 +246,9 @@ def _is_state(values: Any) -> TypeGuard[Mapping[str, Tensor]]:
     )
 
 
-def _lacking(path: str | Path, keys: Collection[str], content: Mapping[str, Any]) -> CheckpointError:
+def _missing_entry_error(
+    path: str | Path, keys: Collection[str], content: Mapping[str, Any]
+) -> CheckpointError:
     wanted = " or ".join(map(repr, keys)) or "tensors"
     kind = identify(content)
     return CheckpointError(f"{path} holds no {wanted}" + (f"; it seems to be {kind}" if kind else ""))

@@ -47,7 +47,7 @@ class PickleStream:
         self._file = file
         self._size = size
         self._left = self._copies = 8_000_000 + (size if arrays else size // 8)  # bytes
-        self._steps = most_steps(size)
+        self._steps = max_opcodes(size)
 
     def read(self, n: int) -> bytes:
         """Read ``n`` bytes."""
@@ -91,7 +91,7 @@ class PickleStream:
             raise DamagedError("it copies more text than a model needs")
 
 
-def most_steps(size: int) -> int:
+def max_opcodes(size: int) -> int:
     """Steps that the pickles in a file of ``size`` bytes may take.
 
     The smallest of files may list 5000 tensors; a real one of 100 MB may list 20 000.

@@ -123,7 +123,7 @@ def stale(wav: str | Path, wanted: Recipe) -> dict[str, str]:
     return reasons
 
 
-def unfit(wavs: Iterable[Path], wanted: Recipe) -> list[str]:
+def find_unusable(wavs: Iterable[Path], wanted: Recipe) -> list[str]:
     """One line for each clip whose features are not as ``wanted``, and cannot be trained on.
 
     Files that are unchanged since step 3 wrote and checked them are taken as good; any

@@ -37,7 +37,7 @@ def find_clips(folder: str | Path) -> dict[str, list[Path]]:
     """Clips of :func:`scan_folder`, with a warning for all that is ignored."""
     layout = scan_folder(folder)
     for path, why in layout.ignored.items():
-        logger.warning("ignored: %s; %s", in_one_line(path), IGNORED[why])
+        logger.warning("ignored: %s; %s", printable_path(path), IGNORED[why])
     return layout.clips
 
 
@@ -73,18 +73,20 @@ def scan_folder(folder: str | Path) -> Layout:
             f"{folder} holds {len(loose)} recordings directly; move them into a folder named after "
             f"the speaker: {folder}/<speaker>/{loose[0].name}"
         )
-    example = next((f"; {in_one_line(path)} is ignored: {IGNORED[why]}" for path, why in ignored.items()), "")
+    example = next(
+        (f"; {printable_path(path)} is ignored: {IGNORED[why]}" for path, why in ignored.items()), ""
+    )
     raise AudioError(f"{folder} holds no recordings; put them into {folder}/<speaker>/{example}")
 
 
-def in_one_line(path: Path) -> str:
+def printable_path(path: Path) -> str:
     """A path as text that can be written and shown, whatever it holds."""
     return " ".join(str(path).encode(errors="backslashreplace").decode().splitlines())
 
 
 def _is_line(name: str) -> bool:
     """Whether a name can be a line of a file list: without line breaks and bytes of another encoding."""
-    return in_one_line(Path(name)) == name
+    return printable_path(Path(name)) == name
 
 
 def _entries(folder: Path) -> list[Path]:

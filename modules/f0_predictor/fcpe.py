@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modules.checkpoint import load_weights, read_weights, state_of
+from modules.checkpoint import find_state_dict, load_weights, read_weights
 from modules.config import DataConfig
 from modules.dsp.mel import LogMel
 from modules.f0_predictor.isolation import isolated_import
@@ -81,7 +81,7 @@ def load_fcpe() -> Any:
         network = CFNaiveMelPE(
             content["config_dict"]["mel"]["num_mels"], **{name: config[name] for name in sizes}
         )
-    load_weights(network, state_of(content, path, "model"), path)
+    load_weights(network, find_state_dict(content, path, "model"), path)
     return network.eval().requires_grad_(False)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.checkpoint import load_weights, read_weights, state_of
+from modules.checkpoint import find_state_dict, load_weights, read_weights
 from modules.checkpoint.identify import identify
 from modules.common.errors import CheckpointError
 
@@ -244,7 +244,7 @@ def load_rmvpe(path: str | Path) -> E2E0:
     Raises:
         CheckpointError: The file is unreadable, or is not RMVPE's.
     """
-    state = state_of(read_weights(path, keep=("model",)), path, "model")
+    state = find_state_dict(read_weights(path, keep=("model",)), path, "model")
     state = {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED)}
     with torch.device("meta"):  # no random initialization
         network = E2E0(RmvpeSizes.of(state, path))

@@ -24,7 +24,7 @@ _DATA = ("n_fft", "win_length", "n_mels", "f_min", "f_max", "unit_interpolate_mo
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionSidecar:
+class DiffusionManifest:
     """What a sampler needs to know of the diffusion graphs.
 
     Attributes:
@@ -53,7 +53,7 @@ class DiffusionSidecar:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sidecar:
+class Manifest:
     """Content of the file.
 
     Attributes:
@@ -68,10 +68,10 @@ class Sidecar:
     fused: bool = False
     melody: bool = False
     reach: int = 0
-    diffusion: DiffusionSidecar | None = None
+    diffusion: DiffusionManifest | None = None
 
 
-def sidecar_path(folder: str | Path) -> Path:
+def manifest_path(folder: str | Path) -> Path:
     """File that belongs to the graphs in ``folder``."""
     folder = Path(folder)
     return folder.parent / f"{folder.name}.json"
@@ -91,12 +91,12 @@ def track_inputs(model: ModelConfig, length: Length) -> dict[str, tuple[int | Le
     return inputs
 
 
-def write_sidecar(folder: str | Path, sidecar: Sidecar) -> None:
+def write_manifest(folder: str | Path, sidecar: Manifest) -> None:
     """Write the file of the graphs in ``folder``, atomically."""
     config = sidecar.config
     data, model = config.data, config.model
     write_json(
-        sidecar_path(folder),
+        manifest_path(folder),
         {
             "version": _VERSION,
             "name": Path(folder).name,
@@ -119,13 +119,13 @@ def write_sidecar(folder: str | Path, sidecar: Sidecar) -> None:
     )
 
 
-def read_sidecar(folder: str | Path) -> Sidecar:
+def read_manifest(folder: str | Path) -> Manifest:
     """Read the file of the graphs in ``folder``.
 
     Raises:
         ConfigError: The file is missing, broken, or of a newer kind.
     """
-    path = sidecar_path(folder)
+    path = manifest_path(folder)
     if not path.is_file():
         raise ConfigError(
             f"{path} does not exist: it belongs to the graphs in {folder}/. "
@@ -136,7 +136,7 @@ def read_sidecar(folder: str | Path) -> Sidecar:
         return _parsed(values)
 
 
-def _parsed(values: Mapping[str, Any]) -> Sidecar:
+def _parsed(values: Mapping[str, Any]) -> Manifest:
     if values.get("version") != _VERSION:
         raise ConfigError(
             f"version {values.get('version')!r} is not {_VERSION}, the one that this program reads; "
@@ -169,7 +169,7 @@ def _parsed(values: Mapping[str, Any]) -> Sidecar:
     if not isinstance(fused, bool) or not isinstance(reach, int) or reach < 0:
         raise ConfigError("'fused' must be true or false, and 'reach' a number of frames")
     given = values.get("diffusion")
-    return Sidecar(
+    return Manifest(
         config=config,
         fused=fused,
         melody=config.model.use_automatic_f0_prediction,
@@ -178,14 +178,14 @@ def _parsed(values: Mapping[str, Any]) -> Sidecar:
     )
 
 
-def _diffusion(values: Any) -> DiffusionSidecar:
+def _diffusion(values: Any) -> DiffusionManifest:
     if not isinstance(values, Mapping):
         raise ConfigError("section 'diffusion' must be a table of settings")
-    kinds, speakers = field_types(DiffusionSidecar), values.get("speakers")
+    kinds, speakers = field_types(DiffusionManifest), values.get("speakers")
     if not isinstance(speakers, Mapping):
         raise ConfigError("diffusion.speakers must be a table of ids by name")
     del kinds["speakers"]
-    return DiffusionSidecar(
+    return DiffusionManifest(
         speakers={
             name: check(number, int, f"diffusion.speakers.{name}") for name, number in speakers.items()
         },

@@ -1,4 +1,4 @@
-"""Install an entry of the table of weights: download, verify, move into place.
+"""Install an entry of the table of weights: download, verify (checksums.py), move into place.
 
 The mirrors are tried in turn; a file is only moved into place when its sha256
 is right, or, where none is published, when it is complete and the same as
@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import urllib.parse
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from modules.common.errors import ConfigError, MissingWeightsError
-from modules.pretrained.checksums import NAME, load_checksums, record, sha256_of
+from modules.pretrained.checksums import NAME, record, sha256_of, verify_download
 from modules.pretrained.download import DownloadError, discard, fetch
 from modules.pretrained.unpack import ArchiveError, unpack
 from modules.pretrained.weights import (
@@ -31,10 +30,6 @@ from modules.pretrained.weights import (
 )
 
 _logger = logging.getLogger(__name__)
-
-
-class ChangedWeightsError(ConfigError):
-    """A file is not the one that was published or recorded."""
 
 
 def install(key: str, root: Path, url: str | None = None) -> Path:
@@ -71,44 +66,6 @@ def install(key: str, root: Path, url: str | None = None) -> Path:
     )
 
 
-def check(key: str, root: Path) -> str:
-    """Compare the files of ``key`` with what is published and recorded; returns what was found.
-
-    A file without a published checksum is recorded if it was not.
-
-    Raises:
-        MissingWeightsError: It is missing.
-        ChangedWeightsError: It is another file.
-    """
-    path, entry = find_weights(key, root), get_entry(key)
-    if path is None:
-        raise MissingWeightsError(missing_message(key, root))
-    recorded = load_checksums(root)["files"]
-    published = {sha: f"as published ({what})" for sha, what in entry.known.items()}
-    published |= {source.sha256: "as published" for source in entry.sources if source.sha256}
-    for file in (path, *(root / name for name in entry.companions)):
-        name, digest = file.relative_to(root).as_posix(), sha256_of(file)
-        if recorded.get(name, digest) != digest:
-            raise ChangedWeightsError(
-                f"{file} has changed since it was recorded (sha256 {digest[:16]}..., not "
-                f"{recorded[name][:16]}...). Delete it and download it again; if you put another there "
-                f"on purpose, remove its line from {root / NAME}"
-            )
-        if file == path and digest in published:
-            found = published[digest]
-        elif name in recorded:
-            found = "as recorded"
-        elif file == path and published and all(source.sha256 for source in entry.sources):
-            raise ChangedWeightsError(
-                f"{file} is none of the published files (sha256 {digest[:16]}...): cut short, damaged or "
-                "another model. Delete it and download it again, unless you put it there on purpose"
-            )
-        else:
-            found = "recorded now"
-        record(root, {}, {name: digest})
-    return f"{path} and what is beside it: {found}" if entry.companions else f"{path}: {found}"
-
-
 def _source_at(url: str, sources: tuple[DownloadSource, ...]) -> DownloadSource:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -139,7 +96,7 @@ def _install_from(source: DownloadSource, key: str, root: Path) -> Path:
     _logger.info("%s: from %s", entry.file, source.address)
     fetch(source.address, part, source.size)
     digest = sha256_of(part)
-    _verify(source, digest, part, root)
+    verify_download(source, digest, part, root)
     if source.members:
         places = {name: root / file for name, file in source.members.items()}
         try:
@@ -160,24 +117,3 @@ def _install_from(source: DownloadSource, key: str, root: Path) -> Path:
     known = "as published" if source.sha256 else f"none is published, this one is recorded in {root / NAME}"
     _logger.info("%s is there; sha256 %s: %s", place, digest, known)
     return place
-
-
-def _verify(source: DownloadSource, digest: str, part: Path, root: Path) -> None:
-    expected = source.sha256 or load_checksums(root)["downloads"].get(source.url, digest)
-    if digest != expected:
-        discard(part)
-        recorded = (
-            ""
-            if source.sha256
-            else f" that {root / NAME} recorded at the first download. If its publisher has replaced it, "
-            "remove that line"
-        )
-        raise DownloadError(
-            f"the file is damaged or a different one, and was deleted: its sha256 is {digest[:16]}..., "
-            f"not the {expected[:16]}...{recorded}"
-        )
-    with part.open("rb") as file:
-        zipped = file.read(4) == b"PK\x03\x04"
-    if zipped and not zipfile.is_zipfile(part):
-        discard(part)
-        raise DownloadError("the file ends too early, and is deleted")

@@ -9,7 +9,7 @@ import torch
 
 from diffusion.samplers import SAMPLERS, methods
 from diffusion.samplers.base import time_grid, visits
-from diffusion.schedule import NoiseSchedule, StraightPath
+from diffusion.schedule import FlowSchedule, NoiseSchedule
 from tests.diffusion.tiny import MELS, mels, song, tiny
 
 NAMES = list(SAMPLERS)
@@ -25,7 +25,7 @@ class Gaussian:
         self.schedule = schedule
 
     def _scales(self, t):
-        if isinstance(self.schedule, StraightPath):
+        if isinstance(self.schedule, FlowSchedule):
             return t, 1 - t
         return self.schedule.alpha(t), self.schedule.sigma(t)
 
@@ -36,13 +36,13 @@ class Gaussian:
     def predict(self, x, t):
         alpha, sigma = self._scales(t)
         standard = (x - alpha * MEAN) / self._deviation(t) ** 2
-        if isinstance(self.schedule, StraightPath):
+        if isinstance(self.schedule, FlowSchedule):
             return MEAN + (alpha * DEVIATION**2 - sigma) * standard
         return sigma * standard
 
     def solution(self, x):
         """Solution of the ordinary differential equation from the start ``x``."""
-        flow = isinstance(self.schedule, StraightPath)
+        flow = isinstance(self.schedule, FlowSchedule)
         start, end = (self.schedule.start, 1.0) if flow else (self.schedule.n_steps - 1, 0)
         mean = self._scales(end)[0] * MEAN
         return mean + self._deviation(end) / self._deviation(start) * (x - self._scales(start)[0] * MEAN)
@@ -51,7 +51,7 @@ class Gaussian:
 def schedule_of(name, n_steps, k_step):
     """The last ``k_step`` of ``n_steps`` steps."""
     if SAMPLERS[name].model_type == "ReFlow":
-        return StraightPath(n_steps, k_step)
+        return FlowSchedule(n_steps, k_step)
     return NoiseSchedule.linear(n_steps).first(k_step)
 
 
@@ -85,9 +85,9 @@ def states(dtype=torch.float64):
 @pytest.mark.parametrize("name", STEADY)
 def test_the_error_falls_with_the_order_of_the_method(name):
     spec = SAMPLERS[name]
-    schedule: StraightPath | NoiseSchedule
+    schedule: FlowSchedule | NoiseSchedule
     if spec.model_type == "ReFlow":
-        schedule = StraightPath(6400, 3200)
+        schedule = FlowSchedule(6400, 3200)
     else:  # smooth, and ending at some noise: the last step of the real one is never short
         schedule = NoiseSchedule(np.append(0.3, np.full(3200, 1e-3)))
     x = states()

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from diffusion.schedule import NoiseSchedule, StraightPath
+from diffusion.schedule import FlowSchedule, NoiseSchedule
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 100, 1000])
@@ -40,5 +40,5 @@ def test_the_posterior_is_bayes():
 
 
 def test_the_straight_path_starts_where_k_step_says():
-    assert StraightPath(1000, 1000).grid(4) == (0, 0.25, 0.5, 0.75, 1)
-    assert StraightPath(1000, 100).start == pytest.approx(0.9)
+    assert FlowSchedule(1000, 1000).grid(4) == (0, 0.25, 0.5, 0.75, 1)
+    assert FlowSchedule(1000, 100).start == pytest.approx(0.9)

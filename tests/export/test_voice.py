@@ -14,7 +14,7 @@ from diffusion.unit2mel import load_unit2mel
 from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.config import load_config
-from modules.onnx.manifest import read_sidecar, sidecar_path
+from modules.onnx.manifest import manifest_path, read_manifest
 from tests.export.voices import put_diffusion, put_voice
 from tests.inference.tiny import SPEAKERS, write_vocoder
 
@@ -75,12 +75,12 @@ def test_the_sidecar_says_how_they_fit(rich_voice, fused_voice):
     assert {name: values[name] for name in wanted} == wanted
     assert values["speakers"] == SPEAKERS and values["mix"] and values["volume"] and values["melody"]
     assert not values["fused"] and values["reach"] > 2
-    sidecar = read_sidecar(rich_voice.folder)
+    sidecar = read_manifest(rich_voice.folder)
     assert sidecar.diffusion and sidecar.diffusion.max_steps == 1000 and sidecar.diffusion.betas == ()
     config = load_config(rich_voice.folder / "config.json")
     assert sidecar.config.data == config.data and sidecar.config.f0_range == config.f0_range
-    assert sidecar_path(fused_voice.folder).name == "花 v1.2.json"
-    other = read_sidecar(fused_voice.folder)
+    assert manifest_path(fused_voice.folder).name == "花 v1.2.json"
+    other = read_manifest(fused_voice.folder)
     assert other.fused and not other.melody and other.config.model.n_speakers == 1 and other.diffusion is None
 
 

@@ -17,7 +17,7 @@ import torch
 import preprocess_hubert_f0 as step
 from modules.config import load_config
 from modules.dataset import features
-from modules.dataset.feature_record import failed, recipe, record_path, unfit
+from modules.dataset.feature_record import failed, find_unusable, recipe, record_path
 from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
@@ -57,7 +57,7 @@ def put(name: str, audio=None, rate: int = RATE, subtype: str = "PCM_16") -> Pat
 
 
 def problems(*wavs: Path, use_diff=False) -> list[str]:
-    return unfit(wavs, recipe(load_config("configs/config.json"), use_diff=use_diff))
+    return find_unusable(wavs, recipe(load_config("configs/config.json"), use_diff=use_diff))
 
 
 def contents(folder: str = "dataset/44k") -> dict[str, bytes]:

@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from modules.checkpoint import load_weights, read_checkpoint, read_weights, state_of
+from modules.checkpoint import find_state_dict, load_weights, read_checkpoint, read_weights
 from modules.common.errors import GlowSVCError
 from tests.support.dos_payloads import DOS_PAYLOADS
 from tests.support.published import write_encoder, write_fairseq
@@ -213,11 +213,11 @@ _MUTATIONS: dict[str, Callable[[random.Random, Path, Path], None]] = {
 
 
 def _as_voice(path: Path) -> None:
-    load_weights(ToyVoice(), state_of(read_checkpoint(path), path, "model"), path)
+    load_weights(ToyVoice(), find_state_dict(read_checkpoint(path), path, "model"), path)
 
 
 def _as_weights(path: Path) -> None:
-    state_of(read_weights(path, keep=KEYS), path, *KEYS)
+    find_state_dict(read_weights(path, keep=KEYS), path, *KEYS)
 
 
 def load(kind: str, path: Path) -> list[str]:

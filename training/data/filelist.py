@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modules.common.errors import ConfigError, FeatureError
 from modules.common.progress import progress_bar
-from modules.dataset.feature_record import Recipe, failed, unfit
+from modules.dataset.feature_record import Recipe, failed, find_unusable
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +35,23 @@ def read_filelist(path: str | Path) -> list[Path]:
     return clips
 
 
-def checked_clips(lists: Sequence[str], wanted: Recipe, advice: str, speaks: bool = True) -> list[list[Path]]:
+def checked_clips(
+    lists: Sequence[str], wanted: Recipe, advice: str, verbose: bool = True
+) -> list[list[Path]]:
     """Usable clips of each file list.
 
-    Those whose features could not be computed are left out, with a warning if this process ``speaks``.
+    Those whose features could not be computed are left out, with a warning if ``verbose``.
 
     Raises:
         ConfigError: See :func:`read_filelist`.
         FeatureError: A list has no usable clip, or features are missing or made with
             other settings; ``advice`` says what to do then.
     """
-    chosen = [_usable(read_filelist(path), speaks) for path in lists]
+    chosen = [_usable(read_filelist(path), verbose) for path in lists]
     every = [clip for clips in chosen for clip in clips]
-    found = unfit(progress_bar(every, desc="checking features", unit="clip", disable=not speaks), wanted)
+    found = find_unusable(
+        progress_bar(every, desc="checking features", unit="clip", disable=not verbose), wanted
+    )
     if found:
         shown = "\n  ".join(found[:_SHOWN])
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -55,10 +59,10 @@ def checked_clips(lists: Sequence[str], wanted: Recipe, advice: str, speaks: boo
     return chosen
 
 
-def _usable(clips: list[Path], speaks: bool) -> list[Path]:
+def _usable(clips: list[Path], verbose: bool) -> list[Path]:
     reasons = {clip: failed(clip) for clip in clips}
     for clip, reason in reasons.items():
-        if reason and speaks:
+        if reason and verbose:
             logger.warning("left out: %s: %s", clip, reason)
     kept = [clip for clip in clips if not reasons[clip]]
     if not kept:

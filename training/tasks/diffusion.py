@@ -24,7 +24,7 @@ from training.data.diffusion_dataset import DiffusionBatch, DiffusionDataset
 from training.tasks.base import Task
 from training.tasks.preview import ValidationPreview, mean_scores
 from training.tensorboard import TensorBoardLogger
-from vdecoder import own_file
+from vdecoder import custom_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class DiffusionTask(Task):
             training_clips, config, augment=True, cache=cache if train.cache_all_data else None
         )
         self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
-        weights = own_file(config.vocoder.type, config.vocoder.ckpt)
+        weights = custom_checkpoint(config.vocoder.type, config.vocoder.ckpt)
         self.preview = ValidationPreview(config.vocoder.type, as_voice_config(config).data, device, weights)
 
     def entries(self, step: int, epoch: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from inference.converter import Converter
 from inference.onnx.converter import OnnxConverter
 from inference.options import ConvertOptions
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
-from modules.onnx.manifest import sidecar_path
+from modules.onnx.manifest import manifest_path
 from tests.inference.tiny import RATE, read, write_song
 from tests.support.golden_cases import voice
 from tests.vencoder.graphs import make_external
@@ -41,8 +41,8 @@ def copy(rich_voice, tmp_path):
     def make(**changes) -> Path:
         folder = tmp_path / "checkpoints" / "x"
         shutil.copytree(rich_voice.folder, folder, dirs_exist_ok=True)
-        values = json.loads(sidecar_path(rich_voice.folder).read_text(encoding="utf-8"))
-        sidecar_path(folder).write_text(json.dumps({**values, **changes}), encoding="utf-8")
+        values = json.loads(manifest_path(rich_voice.folder).read_text(encoding="utf-8"))
+        manifest_path(folder).write_text(json.dumps({**values, **changes}), encoding="utf-8")
         if "vocoder" in changes:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             config["model"]["vocoder_name"] = changes["vocoder"]

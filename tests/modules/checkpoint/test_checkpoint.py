@@ -7,12 +7,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from modules.checkpoint import (
+    find_state_dict,
     load_weights,
     model_state,
     read_checkpoint,
     read_tensor,
     read_weights,
-    state_of,
     write_checkpoint,
 )
 from modules.common.errors import CheckpointError
@@ -92,21 +92,23 @@ def test_files_without_a_model_are_named_in_one_line(tmp_path, monkeypatch):
 
 def test_the_tensors_of_a_model_are_found_wherever_they_are():
     state = {"a.weight": torch.ones(2), "b": torch.zeros(1)}
-    assert state_of({"model": state, "other": state}, "f", "state_dict", "model").keys() == state.keys()
-    assert state_of(state, "f", "model").keys() == state.keys()
-    assert state_of(state, "f").keys() == state.keys()
+    assert (
+        find_state_dict({"model": state, "other": state}, "f", "state_dict", "model").keys() == state.keys()
+    )
+    assert find_state_dict(state, "f", "model").keys() == state.keys()
+    assert find_state_dict(state, "f").keys() == state.keys()
     with pytest.raises(CheckpointError, match="f holds no 'model'"):
-        state_of({"model": {"a": 1}, "other": state}, "f", "model")
+        find_state_dict({"model": {"a": 1}, "other": state}, "f", "model")
     with pytest.raises(CheckpointError, match="f holds no tensors"):
-        state_of({}, "f")
+        find_state_dict({}, "f")
 
 
 def test_prefixes_of_parallel_training_and_half_precision_are_undone():
     state = {"module.a": torch.ones(2), "module.b": torch.ones(1)}
-    assert state_of({"model": state}, "f", "model").keys() == {"a", "b"}
-    assert state_of({**state, "c": torch.ones(1)}, "f").keys() == {"module.a", "module.b", "c"}
+    assert find_state_dict({"model": state}, "f", "model").keys() == {"a", "b"}
+    assert find_state_dict({**state, "c": torch.ones(1)}, "f").keys() == {"module.a", "module.b", "c"}
     dtypes = [torch.float16, torch.bfloat16, torch.float64, torch.float32, torch.int64, torch.bool]
-    found = state_of({str(dtype): torch.ones(1, dtype=dtype) for dtype in dtypes}, "f")
+    found = find_state_dict({str(dtype): torch.ones(1, dtype=dtype) for dtype in dtypes}, "f")
     assert [value.dtype for value in found.values()] == [torch.float32] * 4 + [torch.int64, torch.bool]
     module = nn.Linear(2, 2)
     load_weights(module, {name: value.half() for name, value in module.state_dict().items()}, "G_1.pth")

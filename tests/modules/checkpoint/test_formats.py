@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from modules.checkpoint import appearance, read_checkpoint, read_weights, state_of, write_checkpoint
+from modules.checkpoint import describe_file, find_state_dict, read_checkpoint, read_weights, write_checkpoint
 from modules.checkpoint.archive import Archive
 from modules.common.errors import CheckpointError
 from tests.support.published import write_fairseq
@@ -121,7 +121,7 @@ def test_tensors_of_no_use_are_not_read(tmp_path):
     torch.save({"model": tensors, "dims": {"decoder.layers": 3}}, tmp_path / "a.pt")
     torch.save(tensors, tmp_path / "bare.pt")
     for path in tmp_path.iterdir():
-        state = state_of(read_weights(path, keep=("model", "dims"), skip="decoder."), path, "model")
+        state = find_state_dict(read_weights(path, keep=("model", "dims"), skip="decoder."), path, "model")
         assert state.keys() == {"encoder.w"} and state["encoder.w"].dtype == torch.float32
     assert read_weights(tmp_path / "a.pt", skip="decoder.")["dims"] == {"decoder.layers": 3}
 
@@ -236,13 +236,13 @@ def test_a_file_of_another_kind_is_named(tmp_path):
         for content in ({"weights": {name: tensor}}, {name: tensor}, {f"module.{name}": tensor}):
             torch.save(content | {"epoch": 1}, path)
             with pytest.raises(CheckpointError, match=f"holds no 'model' or 'x'; it seems to be .*{kind}"):
-                state_of(read_weights(path, keep=("model", "x")), path, "model", "x")
-            assert kind in appearance(path)
+                find_state_dict(read_weights(path, keep=("model", "x")), path, "model", "x")
+            assert kind in describe_file(path)
     for other, message in [({"state": {}, "param_groups": []}, "optimizer"), ({"a": 1}, "no 'model'$")]:
         torch.save(other, path)
         with pytest.raises(CheckpointError, match=message):
             read_weights(path, keep=("model",))
-    assert appearance(path) == "" == appearance(tmp_path / "none")
+    assert describe_file(path) == "" == describe_file(tmp_path / "none")
 
 
 def test_json_in_front_does_not_hide_a_safetensors_file(tmp_path):

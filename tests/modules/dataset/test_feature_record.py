@@ -6,7 +6,7 @@ import pytest
 
 from modules.config import Config, DataConfig, ModelConfig
 from modules.dataset import feature_record, features
-from modules.dataset.feature_record import FeatureRecord, failed, identify, recipe, stale, unfit
+from modules.dataset.feature_record import FeatureRecord, failed, find_unusable, identify, recipe, stale
 from tests.modules.dataset.test_features import MEL, VALUES, VOLUME, N, values_of
 
 CONFIG = Config(data=DataConfig(n_mels=4), model=ModelConfig(speech_encoder="mfcc", vol_embedding=True))
@@ -26,7 +26,7 @@ def wav(tmp_path):
 
 
 def problems(wavs, config=CONFIG, use_diff=False):
-    return unfit(wavs, recipe(config, use_diff=use_diff))
+    return find_unusable(wavs, recipe(config, use_diff=use_diff))
 
 
 def touch(path):

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from modules.common.errors import AudioError
-from modules.dataset.layout import find_clips, in_one_line, scan_folder
+from modules.dataset.layout import find_clips, printable_path, scan_folder
 
 
 def touch(folder, *names):
@@ -39,7 +39,7 @@ def test_what_is_ignored_is_named(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert find_clips(tmp_path) == layout.clips
     for path in layout.ignored:
-        assert f"ignored: {in_one_line(path)}; " in caplog.text
+        assert f"ignored: {printable_path(path)}; " in caplog.text
     caplog.text.encode()
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from modules.common.errors import ConfigError
 from modules.config import parse_config
-from modules.onnx.manifest import DiffusionSidecar, Sidecar, read_sidecar, sidecar_path, write_sidecar
+from modules.onnx.manifest import DiffusionManifest, Manifest, manifest_path, read_manifest, write_manifest
 
-DIFFUSION = DiffusionSidecar(
+DIFFUSION = DiffusionManifest(
     type="ReFlow", timesteps=1000, max_steps=100, n_speakers=2, speakers={"anna": 0, "花子": 1}
 )
-SIDECAR = Sidecar(
+SIDECAR = Manifest(
     config=parse_config(
         {
             "data": {"hop_length": 256, "n_mel_channels": 80},
@@ -39,9 +39,9 @@ def test_it_comes_back_as_it_was_written(tmp_path):
         replace(SIDECAR, diffusion=None, fused=True, reach=0),
         replace(SIDECAR, diffusion=replace(DIFFUSION, betas=(0.1, 0.2), method="rk4")),
     ):
-        write_sidecar(tmp_path / "any name 1.2", sidecar)
+        write_manifest(tmp_path / "any name 1.2", sidecar)
         assert [path.name for path in tmp_path.iterdir()] == ["any name 1.2.json"]
-        assert read_sidecar(f"{tmp_path}/any name 1.2/") == sidecar
+        assert read_manifest(f"{tmp_path}/any name 1.2/") == sidecar
 
 
 BROKEN: list[tuple[dict[str, Any], str]] = [
@@ -63,13 +63,13 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 
 
 def test_a_broken_one_says_what_is_wrong_and_a_missing_one_who_writes_it(tmp_path):
-    write_sidecar(tmp_path / "x", SIDECAR)
-    path = sidecar_path(tmp_path / "x")
+    write_manifest(tmp_path / "x", SIDECAR)
+    path = manifest_path(tmp_path / "x")
     values = json.loads(path.read_text(encoding="utf-8"))
     for changes, message in BROKEN:
         path.write_text(json.dumps({**values, **changes}), encoding="utf-8")
         with pytest.raises(ConfigError, match=message) as caught:
-            read_sidecar(tmp_path / "x")
+            read_manifest(tmp_path / "x")
         assert "x.json" in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=r"no_voice\.json does not exist.*onnx_export\.py -n no_voice"):
-        read_sidecar(tmp_path / "no_voice")
+        read_manifest(tmp_path / "no_voice")

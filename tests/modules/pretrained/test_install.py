@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from modules.common.errors import ConfigError, MissingWeightsError
-from modules.pretrained.install import ChangedWeightsError, check, install
+from modules.pretrained.checksums import ChangedWeightsError, check
+from modules.pretrained.install import install
 from modules.pretrained.weights import WEIGHTS, DownloadSource, Weights, find_weights, weights_path
 from tests.support.file_server import Fault
 

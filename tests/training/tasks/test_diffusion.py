@@ -174,7 +174,7 @@ def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, ca
     if known > 1 and n_spk > 1:
         expected["spk_embed.weight"] = state["spk_embed.weight"].mean(0, keepdim=True).expand(n_spk, -1)
         fate = "from the average of its speakers"
-    for loaded in (run.state.model, run.state.mean_model):
+    for loaded in (run.state.model, run.state.ema_model):
         assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
     message = next(line for line in caplog.messages if "starting from the base model" in line)
     assert message.endswith(f"model_0.pt; spk_embed.weight {fate}" if n_spk > 1 else "model_0.pt")

@@ -14,7 +14,7 @@ import gradio as gr
 Find = Callable[[], Sequence[str]]  # current entries
 
 
-def keep_current(*menus: tuple[gr.Dropdown, Find], button: gr.Button | None = None) -> None:
+def auto_refresh(*menus: tuple[gr.Dropdown, Find], button: gr.Button | None = None) -> None:
     """Refresh menus when the page is opened, a tab around them is selected, or ``button`` is clicked.
 
     To be called where the menus are laid out; the choice in them is kept.

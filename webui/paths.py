@@ -60,7 +60,7 @@ def _linked(base: Path, path: Path, real: Path) -> Path:
     return path
 
 
-def servable(root: Path, path: Path) -> str:
+def served_path(root: Path, path: Path) -> str:
     """File that Gradio can send to a page: ``path``, or a copy if a link leads out of the project."""
     from gradio.processing_utils import save_file_to_cache
     from gradio.utils import get_upload_folder

@@ -4,7 +4,7 @@ import pytest
 
 from inference.options import ConvertOptions
 from modules.common.errors import ConfigError
-from webui.paths import find_models, inside, plain_name, servable
+from webui.paths import find_models, inside, plain_name, served_path
 from webui.uploads import check_paths, clean_stem, unique_names, uploads_folder
 
 
@@ -70,11 +70,11 @@ def test_options_may_also_name_uploads(tmp_path):
 
 def test_a_page_gets_a_copy_of_a_linked_file(linked, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
-    copy = Path(servable(linked, linked / "logs/44k/G_1.pth"))
+    copy = Path(served_path(linked, linked / "logs/44k/G_1.pth"))
     assert copy.is_relative_to(tmp_path / "gradio") and copy.name == "G_1.pth"
     assert copy.read_text() == "logs/44k/G_1.pth"
     (linked / "own.pth").touch()
-    assert servable(linked, linked / "own.pth") == str(linked / "own.pth")
+    assert served_path(linked, linked / "own.pth") == str(linked / "own.pth")
 
 
 def test_names_are_plain():

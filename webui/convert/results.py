@@ -14,7 +14,7 @@ from modules.dsp.audio import AUDIO_SUFFIXES
 from webui.context import Context
 from webui.convert.picture import draw_conversion
 from webui.language import Say, in_language
-from webui.paths import inside, servable
+from webui.paths import inside, served_path
 from webui.session import ConvertedSong
 
 NEWEST = 200  # number of earlier results that are listed
@@ -63,9 +63,9 @@ def build_results(
             f"<p>{html.escape(sentence)}</p>",
             gr.Column(visible=bool(sentence)),
             conversion.advice.semitones if conversion.advice else 0,
-            servable(context.root, entry.task.song),
-            servable(context.root, entry.task.result),
-            [servable(context.root, other.task.result) for other in entries],
+            served_path(context.root, entry.task.song),
+            served_path(context.root, entry.task.result),
+            [served_path(context.root, other.task.result) for other in entries],
         )
 
     def draw(request: gr.Request, entries: list[ConvertedSong], number: int | None) -> Any:
@@ -96,7 +96,7 @@ def build_history(context: Context, page: gr.Blocks) -> Callable[[Dependency], N
     def play(chosen: str | None) -> Any:
         if not chosen:
             return None
-        return servable(context.root, context.root / inside(context.root, Path("results") / chosen))
+        return served_path(context.root, context.root / inside(context.root, Path("results") / chosen))
 
     context.on(page.load, refresh, None, name)
     context.on(name.input, play, name, player)

@@ -19,7 +19,7 @@ from webui.convert.voice_model import ModelPicker, find_config, loaded_html, mod
 from webui.jobs.queue import BackgroundJob, PageJobs
 from webui.lab.tracks import saved_mixes
 from webui.language import Say, in_language
-from webui.menus import keep_current
+from webui.menus import auto_refresh
 from webui.paths import CLUSTER_FILES, DIFFUSION_MODELS, find_models, inside
 from webui.session import ConversionTask, ConvertedSong, Session
 from webui.uploads import check_size, clean_stem, unique_names
@@ -54,7 +54,7 @@ def build_convert_tab(context: Context, session: Session) -> None:
         folder = context.root / "raw"
         return [path.name for path in find_audio(folder)] if folder.is_dir() else []
 
-    keep_current((raw, raw_songs), button=picker.refresh)
+    auto_refresh((raw, raw_songs), button=picker.refresh)
     build_tts_panel(context, songs)
     gr.Markdown(text("convert.how"), elem_classes="step")
     fields = {**picker.fields, **_fields(context, picker.refresh)}
@@ -175,7 +175,7 @@ def _fields(context: Context, refresh: gr.Button) -> dict[str, Any]:
         with gr.Accordion(context.text(f"convert.group.{group}"), open=False), gr.Row(elem_classes="options"):
             for name in names:
                 found[name] = field(context, name, **special.get(name, {}))
-    keep_current(
+    auto_refresh(
         (found["spk_mix_file"], lambda: saved_mixes(root)),
         (found["cluster_model_path"], lambda: ["", *find_models(root, CLUSTER_FILES)]),  # "": the default
         (found["diffusion_model_path"], lambda: find_models(root, DIFFUSION_MODELS)),

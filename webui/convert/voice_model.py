@@ -17,7 +17,7 @@ from webui.context import Context
 from webui.convert.options import MODEL, default, field, read_options
 from webui.jobs.queue import BackgroundJob
 from webui.language import Say, in_language
-from webui.menus import keep_current
+from webui.menus import auto_refresh
 from webui.paths import CLUSTER_FILES, VOICE_MODELS, find_models
 from webui.session import Session, devices
 from webui.uploads import LARGEST, check_paths, check_size
@@ -72,7 +72,7 @@ class ModelPicker:
             self._unload = gr.Button(text("convert.unload"), min_width=100)
         self.status = gr.HTML()
         self.fields = dict(zip(MODEL, (model, config, onnx, device), strict=True))
-        keep_current(
+        auto_refresh(
             (model, lambda: find_models(root, VOICE_MODELS)),
             (onnx, lambda: ["", *onnx_models(root)]),
             button=self.refresh,
@@ -183,9 +183,9 @@ def assign_uploads(files: Sequence[str], known: Mapping[str, Any]) -> list[Any]:
 
 def _is_kmeans(file: Path) -> bool:
     """Whether a file is a k-means model, by its content or, if that is not recognised, by its name."""
-    from modules.checkpoint import appearance
+    from modules.checkpoint import describe_file
 
-    if seems := appearance(file):
+    if seems := describe_file(file):
         return "a k-means file" in seems
     return any(fnmatch(file.name, pattern) for pattern in CLUSTER_FILES)
 
@@ -193,9 +193,9 @@ def _is_kmeans(file: Path) -> bool:
 def model_config(options: ConvertOptions) -> Config:
     """Settings of the model that the options name, without loading it; raises ConfigError."""
     if options.onnx:
-        from modules.onnx.manifest import read_sidecar
+        from modules.onnx.manifest import read_manifest
 
-        return read_sidecar(options.onnx).config
+        return read_manifest(options.onnx).config
     from inference.voice_config import load_voice
 
     return load_voice(options)[0]

@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from modules.common.errors import ConfigError
-from modules.dataset.layout import Layout, in_one_line, scan_folder
+from modules.dataset.layout import Layout, printable_path, scan_folder
 from modules.dsp.audio import AUDIO_SUFFIXES, open_audio, read_samples, to_mono
 from modules.dsp.loudness import to_int16
 from webui.context import Context
@@ -27,7 +27,7 @@ from webui.dataset.steps import build_steps
 from webui.flags import parser_of
 from webui.jobs.queue import ANALYSING, BackgroundJob, JobQueue, PageJobs
 from webui.language import Say, in_language
-from webui.menus import keep_current
+from webui.menus import auto_refresh
 from webui.paths import inside
 from webui.tables import html_table
 
@@ -60,7 +60,7 @@ def build_dataset_tab(context: Context) -> None:
     shown = _report_view(context)
     reports = Reports(context.root)
 
-    keep_current((folder, lambda: folders(context.root)), button=reload)
+    auto_refresh((folder, lambda: folders(context.root)), button=reload)
     reporting = context.on(
         report.click,
         reports.report,
@@ -147,7 +147,7 @@ def _filled(root: Path, recordings: list[Recording], layout: Layout, say: Say) -
     speakers = summarize(recordings)
     named = {recording.path.relative_to(root).as_posix(): recording for recording in recordings}
     playable = [name for name, recording in named.items() if UNREADABLE not in recording.problems]
-    ignored = {in_one_line(path.relative_to(root)): why for path, why in layout.ignored.items()}
+    ignored = {printable_path(path.relative_to(root)): why for path, why in layout.ignored.items()}
     wrong = problem_rows(named, ignored, say)
     total = say("dataset.summary").format(
         clips=len(recordings), minutes=f"{sum(speaker.minutes for speaker in speakers):.1f}"

@@ -11,8 +11,8 @@ from webui.context import Context
 from webui.flags import Flags
 from webui.lab.mix import output_path
 from webui.language import in_language
-from webui.menus import keep_current
-from webui.paths import find_models, inside, servable
+from webui.menus import auto_refresh
+from webui.paths import find_models, inside, served_path
 
 _DECIBELS = 8.686  # of a natural logarithm of a magnitude
 
@@ -31,9 +31,9 @@ def build(context: Context) -> None:
 
     def compress(request: gr.Request, model: str, half: bool, output: str, config: str) -> Any:
         message, path = compress_with_report(context.root, model, half, output, config, request)
-        return message, gr.File(servable(context.root, path), visible=True)
+        return message, gr.File(served_path(context.root, path), visible=True)
 
-    keep_current((model, lambda: find_models(context.root)), button=reload)
+    auto_refresh((model, lambda: find_models(context.root)), button=reload)
     context.on(start.click, compress, [model, *flags.fields], [done, file], concurrency_limit=1)
 
 

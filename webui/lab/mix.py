@@ -15,7 +15,7 @@ from modules.config import read_json
 from webui.context import Context
 from webui.flags import Flags, parser_of
 from webui.language import in_language
-from webui.menus import keep_current
+from webui.menus import auto_refresh
 from webui.paths import VOICE_MODELS, find_models, inside
 
 MOST = 8  # models at a time, each with a slider
@@ -87,7 +87,7 @@ def build(context: Context) -> None:
             path=f"`{_relative(context.root, result)}`", config=f"`{_relative(context.root, config)}`"
         )
 
-    keep_current((models, lambda: find_models(context.root, VOICE_MODELS)), button=reload)
+    auto_refresh((models, lambda: find_models(context.root, VOICE_MODELS)), button=reload)
     mixing = [models, linear, *sliders]
     context.on(models.change, choose, models, sliders, show_progress="hidden")
     changes = partial(gr.on, [models.change, linear.change, *(slider.change for slider in sliders)])

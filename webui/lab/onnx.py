@@ -14,7 +14,7 @@ from webui.context import Context
 from webui.flags import Flags
 from webui.jobs.panel import Panel
 from webui.language import in_language
-from webui.menus import keep_current
+from webui.menus import auto_refresh
 from webui.paths import VOICE_MODELS, find_models, inside, plain_name
 from webui.texts import TEXTS
 
@@ -60,7 +60,7 @@ def build(context: Context) -> None:
         return ["--encoder", *names]
 
     context.on(copy.click, import_model, [model, name], exported)
-    keep_current(
+    auto_refresh(
         (exported, lambda: exportable_models(root)), (model, lambda: find_models(root, VOICE_MODELS))
     )
     panel.starts(start, "onnx_export.py", exporting, [exported, *flags.fields])

@@ -21,7 +21,7 @@ from modules.config import Config, load_config
 from webui.context import Context
 from webui.convert.picture import picture_texts
 from webui.language import Say, in_language
-from webui.menus import keep_current
+from webui.menus import auto_refresh
 from webui.paths import VOICE_MODELS, find_models, inside, plain_name
 from webui.texts import TEXTS
 
@@ -104,7 +104,7 @@ def build(context: Context) -> None:
     def read(file: str | None, model: str | None) -> list[Row]:
         return open_mix(root, file, config_beside(root, model))
 
-    keep_current((model, lambda: find_models(root, VOICE_MODELS)), (file, lambda: saved_mixes(root)))
+    auto_refresh((model, lambda: find_models(root, VOICE_MODELS)), (file, lambda: saved_mixes(root)))
     on(model.change, choose, model, [table, speaker])
     edit(lambda model: equal_rows(speakers(model)), even.click, model)
     edit(lambda model: crossfade_rows(speakers(model)), fade.click, model)

@@ -18,7 +18,7 @@ from webui.context import Context
 from webui.flags import Flags
 from webui.jobs.panel import Panel
 from webui.language import Say, in_language
-from webui.menus import keep_current
+from webui.menus import auto_refresh
 from webui.paths import VOICE_MODELS, find_models, inside, plain_name
 from webui.tables import html_table
 from webui.texts import TEXTS
@@ -54,7 +54,7 @@ def _build_model(context: Context) -> None:
         return flags.arguments(name, minutes, base, config, device)
 
     panel.starts(start, "train.py", training, flags.fields)
-    keep_current((flags["base"], lambda: base_models(context.root)))
+    auto_refresh((flags["base"], lambda: base_models(context.root)))
     _watch(context, folder, [flags["model"]])
 
 

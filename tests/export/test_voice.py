@@ -198,8 +198,8 @@ def test_missing_files_another_configuration_and_flags_of_the_other_kind_are_ref
     edit(put_voice(folder) / "config.json", '"n_speakers": 2', '"n_speakers": 3')
     refuses("Use the config.json saved beside the checkpoint", "-n", "x")
     refuses("-o and --weights belong to --encoder", "-n", "x", "-o", "there")
-    refuses("belong to a voice", "--encoder", "vec768l12", "--check")
-    refuses("belong to a voice", "--encoder", "vec768l12", "--fuse")
+    refuses("are for a voice model", "--encoder", "vec768l12", "--check")
+    refuses("are for a voice model", "--encoder", "vec768l12", "--fuse")
 
 
 def test_a_diffusion_model_that_does_not_fit_is_refused(refuses, tmp_path):

@@ -82,13 +82,9 @@ def candidates(model: Unit2Mel, k_step: int) -> Iterator[tuple[str, Sampler]]:
 
 @torch.inference_mode()
 def measure(model: Unit2Mel, clip: list[Tensor], speaker: str, k_step: int | None) -> list[list[object]]:
-    """A row of the table for each sampler.
+    """A row of the table for each sampler, on a clip from :func:`read_clip` and a speaker's name or id.
 
-    Args:
-        model: Trained model.
-        clip: Its inputs, from :func:`read_clip`.
-        speaker: Name or id.
-        k_step: Steps of noise on the clip's mel to start from; None: start from noise.
+    Sampling starts from the clip's mel with ``k_step`` steps of noise; None: from noise.
     """
     decoder, data = model.decoder, model.config.data
     units, f0, volume, recorded = clip

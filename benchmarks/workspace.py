@@ -96,12 +96,8 @@ def prepare(
 ) -> Path:
     """Fill ``folder`` with features of one voice by steps 1 to 3; return the path of the configuration.
 
-    Args:
-        folder: Workspace.
-        recordings: A folder of audio; None: 40 s by a synthetic singer.
-        encoder: Speech encoder.
-        model: Changes of the configuration's section "model".
-        **train: Changes of its section "train".
+    Without ``recordings``, a folder of audio, the voice is 40 s by a synthetic singer.
+    ``model`` and ``train`` are changes of these sections of the configuration.
     """
     if recordings is None:
         list(write_dataset(folder / "dataset_raw", ["sofia"], 40.0))

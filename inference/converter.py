@@ -35,10 +35,8 @@ logger = logging.getLogger(__name__)
 class Converter(SongConverter):
     """A loaded voice model with all that its options ask for.
 
-    Args:
-        options: What to load and how to convert; may be replaced between conversions
-            by others that name the same models.
-        device: Where the networks run; None is what the options name.
+    The options may be replaced between conversions by others that name the same
+    models. ``device`` None is the one that they name.
 
     Raises:
         ConfigError: Options and models do not fit together.

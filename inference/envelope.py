@@ -19,18 +19,11 @@ HIGHEST_GAIN = 16.0  # 24 dB, far more than two recordings of one melody differ 
 def envelope_gain(source: np.ndarray, result: np.ndarray, sampling_rate: int, strength: float) -> np.ndarray:
     """Gain of ``result`` with which its loudness follows ``source``.
 
-    The gain is (level of the source / level of the result) ^ (1 - strength).
-    Both may be parts of a recording: the gains are then those of the whole but for
-    the first and last ``ENVELOPE_MARGIN`` s. Outside counts as silence.
-
-    Args:
-        source: (T,), full scale ±1.
-        result: (T,), the converted source.
-        sampling_rate: Hz, of both.
-        strength: 1: the result's own envelope; 0: the source's.
-
-    Returns:
-        (T,), float32, 0 to 16, without jumps.
+    The gain is (level of the source / level of the result) ^ (1 - strength): a
+    strength of 1 keeps the result's own envelope, 0 gives it the source's. Both (T,), full
+    scale ±1, may be parts of a recording: the gains (T,), float32, 0 to 16, without jumps,
+    are then those of the whole but for the first and last ``ENVELOPE_MARGIN`` s. Outside
+    counts as silence.
     """
     if strength == 1:
         return np.ones(len(result), np.float32)

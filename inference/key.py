@@ -28,23 +28,18 @@ class KeyAdvice:
 
 
 def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
-    """Key change, in semitones, that brings a song into a speaker's range.
+    """Key change, -36 to 36 semitones, that brings a song into a speaker's range.
 
-    The song's central range (5th to 95th percentile, in semitones) and its
-    median are compared with the trained ones. A shift's misfit is how far the
+    ``f0`` (V,) is the pitch of its voiced frames, Hz; others (0, NaN) are left out, and
+    without any the key is 0. ``f0_range`` holds the 5th, 50th and 95th percentile of the
+    training recordings, Hz. The song's central range (5th to 95th percentile, in semitones)
+    and its median are compared with the trained ones. A shift's misfit is how far the
     shifted central range exceeds the trained one, both ends added, plus how far its
     median lies outside.
 
     1. The smallest whole octave, 0 first, that brings the median inside and whose
        misfit is at most 1 semitone above the least that any shift has.
     2. If there is none, the smallest shift with the least misfit.
-
-    Args:
-        f0: (V,), pitch of the voiced frames, Hz; others (0, NaN) are left out.
-        f0_range: 5th, 50th and 95th percentile of the training recordings, Hz.
-
-    Returns:
-        -36 to 36; 0 for a song without a voiced frame.
     """
     voiced = _voiced(f0)
     if len(voiced) == 0:

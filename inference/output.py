@@ -86,14 +86,8 @@ def writing(
     """Open a result for writing; it appears at ``path`` when the block ends well.
 
     If the highest peak lies above full scale, the whole is attenuated, with a
-    warning; float formats keep it.
-
-    Args:
-        path: Destination; its folder is made.
-        sampling_rate: Hz.
-        wav_format: See :func:`check_format`.
-        comment: The tag, up to 200 characters.
-        subtype: libsndfile's sample format; None takes the format's default.
+    warning; float formats keep it. The folder of ``path`` is made. ``comment`` is the tag, up to
+    200 characters; ``subtype`` libsndfile's sample format, or None for the format's default.
 
     Raises:
         ConfigError: Unknown format.

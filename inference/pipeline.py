@@ -93,17 +93,11 @@ class ConversionResult:
 class SongConverter(ABC):
     """Slices a recording, has each slice synthesized, and stitches the results.
 
-    Args:
-        config: Of the voice model.
-        options: How to convert; may be replaced between conversions.
-        model_name: File name of the voice model, for the tag in the result.
-        device: Where the networks run.
-
-    Attributes:
-        encoder: Speech encoder, with the ``sampling_rate`` and ``context_seconds`` that :meth:`encode` wants.
+    The options may be replaced between conversions; ``model_name``, the file name of the
+    voice model, goes into the tag of the results.
     """
 
-    encoder: Any
+    encoder: Any  # speech encoder, with the sampling_rate and context_seconds that encode() wants
 
     def __init__(self, config: Config, options: ConvertOptions, model_name: str, device: Any) -> None:
         self.config, self.options, self.model_name, self.device = config, options, model_name, device
@@ -143,14 +137,10 @@ class SongConverter(ABC):
     ) -> ConversionResult:
         """Convert one recording and write it, atomically, in the format of the options.
 
-        Args:
-            source_path: Any file that libsndfile reads.
-            destination: File to write; its folder is made, and also holds the
-                scratch file (10 MB a minute) while this runs.
-            speaker: Name or id of the target speaker; ignored for a speaker mix (-usm).
-            key: Semitones to shift the melody by; without effect when the model
-                predicts F0.
-            progress: Called at least after each slice.
+        The source is any file that libsndfile reads. The destination's folder is made, and also
+        holds the scratch file (10 MB a minute) while this runs. ``speaker``, a name or id, is
+        ignored for a speaker mix (-usm), and ``key``, semitones, when the model predicts F0.
+        ``progress`` is called at least after each slice.
 
         Raises:
             AudioError: The source cannot be read, or the result not be written.

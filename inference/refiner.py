@@ -19,11 +19,8 @@ from modules.config import Config
 class Refiner:
     """A loaded diffusion model, ready for the segments of a song.
 
-    Args:
-        config: The configuration saved beside it.
-        options: Name its file, the steps and the method.
-        voice: Configuration of the voice model, whose speaker ids segments carry.
-        device: Where it runs.
+    ``config`` is the configuration saved beside it; ``voice`` that of the voice model,
+    whose speaker ids segments carry. The options name its file, the steps and the method.
 
     Raises:
         ConfigError: It cannot do what the options ask for; says what it can.
@@ -48,14 +45,10 @@ class Refiner:
     def refine(
         self, segment: Segment, units: Tensor, f0: Tensor, mel: Tensor | None, report: Report
     ) -> Tensor:
-        """Refine or predict the mel (M, N), natural log.
+        """Refine ``mel`` (M, N), natural log; None predicts one from noise.
 
-        Args:
-            segment: The model inputs.
-            units: (D, N); those of the segment, or of its re-encoded conversion.
-            f0: (N,), Hz.
-            mel: (M, N), to start from; None starts from noise.
-            report: Called with the share that is done.
+        The units (D, N) are those of the segment, or of its re-encoded conversion; F0 (N,) is
+        in Hz; ``report`` is called with the share that is done.
 
         Raises:
             CheckpointError: The model gives NaN.

@@ -17,18 +17,11 @@ GATE_MARGIN = SHORTEST + FADE  # s; audio further away does not change the gain 
 
 
 def silence_gate(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Gain of every sample: 0 where ``audio`` is silent, 1 elsewhere, short ramps between.
+    """Gain (T,), float32: 0 where the source ``audio`` (T,) is silent, 1 elsewhere, short ramps between.
 
     A silence is a stretch of at least 0.1 s in which every 20 ms have an RMS below
     -80 dBFS. A part of a recording has the gains of the whole but for its first
     and last ``GATE_MARGIN`` s.
-
-    Args:
-        audio: (T,), of the source.
-        sampling_rate: Hz.
-
-    Returns:
-        (T,) float32, 0 to 1.
     """
     window, fade = round(WINDOW * sampling_rate), round(FADE * sampling_rate)
     gain = np.ones(len(audio), np.float32)

@@ -32,15 +32,10 @@ _BLOCK = 1 << 16  # samples per channel
 class SourceAudio:
     """A recording as mono float32 at the model's rate. A context manager: leaving it frees the disk.
 
-    Args:
-        path: Any file that libsndfile reads, with any rate and channel count.
-        sampling_rate: Rate to read at, Hz.
-        scratch: Existing folder for the temporary file (4 bytes per sample).
-        rule: Gives the resolution of the loudness curve.
-
-    Attributes:
-        n_samples: T, exactly the file's duration at ``sampling_rate``, rounded.
-        rms: (R,), the loudness curve, see :class:`modules.dsp.slicer.LoudnessMeter`.
+    It may have any format that libsndfile reads, with any rate and channel count. ``scratch``
+    is an existing folder for the temporary file (4 bytes per sample). ``n_samples`` is exactly
+    the file's duration at ``sampling_rate``, rounded; ``rms`` (R,) the loudness curve
+    of :class:`modules.dsp.slicer.LoudnessMeter`, whose resolution ``rule`` gives.
 
     Raises:
         AudioError: The file is missing, unreadable, damaged or empty, lasts no

@@ -42,18 +42,12 @@ def plan(
 ) -> list[Chunk]:
     """Plan the chunks that tile the recording, in order, each with its overlaps.
 
+    The ranges of modules/dsp/slicer.py are cut to ``clip`` s; 0 leaves them whole.
     A forced clip of the published project renders ``linear_gradient`` s of its
-    predecessor as well; the middle ``linear_gradient_retain`` of that is
+    predecessor as well; the share ``linear_gradient_retain`` in the middle of that is
     blended and the rest is dropped. Here the dropped part is not rendered, since
     every chunk has real audio around it. Silences and other cuts cross-fade over
     20 ms of the singing.
-
-    Args:
-        ranges: Tiles of the recording, from modules/dsp/slicer.py.
-        sampling_rate: Of the output, Hz.
-        clip: Length of forced clips, s; 0 leaves the ranges whole.
-        linear_gradient: Cross-fade of two forced clips, s.
-        linear_gradient_retain: Share of the cross-fade that is blended.
     """
     overlap = int(linear_gradient * sampling_rate) if clip else 0
     blended = int(overlap * linear_gradient_retain)

@@ -117,10 +117,7 @@ def build_endpoints(context: Context, session: Session) -> None:
 def routes(root: Path, session: Session, logins: Logins = ()) -> list[Any]:
     """Published routes: ``POST /voiceChangeModel`` and ``POST /wav2wav``.
 
-    Args:
-        root: The project folder.
-        session: Holds the voice model.
-        logins: Names and passwords for HTTP basic authentication; empty asks for none.
+    ``logins`` are names and passwords for HTTP basic authentication; empty asks for none.
     """
 
     def route(path: str, act: Callable[..., Awaitable[Response]]) -> APIRoute:

@@ -32,13 +32,7 @@ _DAY = 24 * 3600  # s
 
 
 def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks, gr.I18n]:
-    """Build the page, and its texts for the browser.
-
-    Args:
-        root: The project folder, which is the current directory.
-        session: Holds the voice model.
-        debug: Show tracebacks of unexpected errors; the page can change it.
-    """
+    """Build the page, and its texts for the browser; the arguments are as in :class:`Context`."""
     english, chinese = ({key: text[i] for key, text in TEXTS.items()} for i in (0, 1))
     words = gr.I18n(en=english, zh=chinese, **{"zh-CN": chinese, "zh-TW": chinese})
     context = Context(root, words, debug)

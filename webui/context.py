@@ -22,31 +22,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Context:
-    """Project and settings of a page.
+    """Project and settings of a page."""
 
-    Attributes:
-        root: The project folder, which is the current directory.
-        text: Label, info or Markdown by its key in webui/texts, translated in the browser.
-        debug: Whether toasts of unexpected errors show the traceback; the page can change it.
-    """
-
-    root: Path
-    text: Callable[[str], Any]
-    debug: bool = False
+    root: Path  # the project folder, which is the current directory
+    text: Callable[[str], Any]  # label, info or Markdown by its key in webui/texts, translated in the browser
+    debug: bool = False  # toasts of unexpected errors show the traceback; the page can change it
 
     def on(
         self, trigger: Callable[..., Any], action: Callable[..., Any], *components: Any, **settings: Any
     ) -> Any:
         """Register an event handler that is not an API endpoint.
 
-        Args:
-            trigger: Method of a component, as ``button.click``.
-            action: A function or generator function; its exceptions become toasts.
-            components: Inputs and outputs, as for ``trigger``.
-            settings: Further arguments for ``trigger``.
-
-        Returns:
-            What ``trigger`` returns, for events that follow.
+        ``trigger`` is a method of a component, as ``button.click``, and gets the inputs, outputs
+        and settings; its result, for events that follow, is returned. Exceptions of ``action``,
+        a function or generator function, become toasts.
         """
         return trigger(self.with_toasts(action), *components, **{"api_visibility": "private", **settings})
 

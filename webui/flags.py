@@ -42,16 +42,10 @@ def field_texts(prefix: str, helps: Mapping[str, str], rows: Mapping[str, Row]) 
 
 
 class Flags:
-    """Fields for some flags of a script.
+    """Fields for some flags of a script, with the texts of :func:`flag_texts`.
 
-    Args:
-        context: Of the page.
-        script: Its module name; the texts are those of :func:`flag_texts`.
-        names: Of the parsed arguments.
-        choices: By name, for flags whose parser lists none.
-
-    Attributes:
-        fields: Components, in the order in which they were added.
+    ``script`` is its module name, ``names`` are those of parsed arguments, ``choices`` are
+    for flags whose parser lists none. The components ``fields`` are in the order of adding.
     """
 
     def __init__(self, context: Context, script: str, names: Sequence[str], **choices: Iterable[str]) -> None:

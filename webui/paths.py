@@ -20,12 +20,7 @@ _NO_NAME = re.compile(r"[/\\:*?\"<>|\x00-\x1f]")
 
 
 def inside(root: Path, path: str | Path | None, what: str = "a path") -> Path:
-    """``path`` relative to the project folder.
-
-    Args:
-        root: The project folder.
-        path: Absolute, or relative to the project folder.
-        what: Its name in messages.
+    """``path``, absolute or relative to the project folder, relative to it; messages call it ``what``.
 
     Raises:
         ConfigError: It is empty, or leads out of the project folder other than by the owner's links.
@@ -46,10 +41,7 @@ def inside(root: Path, path: str | Path | None, what: str = "a path") -> Path:
 def _linked(base: Path, path: Path, real: Path) -> Path:
     """``path``, relative to ``base``, if a link in one of the folders ``_LINKED`` leads to it.
 
-    Only the first link on the way is followed out of the project.
-
-    Raises:
-        ValueError: The path leads elsewhere.
+    Only the first link on the way is followed out of the project; ValueError for other paths.
     """
     path = path.relative_to(base) if path.is_absolute() else path
     ways = [*reversed(path.parents), path]

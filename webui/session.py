@@ -31,53 +31,32 @@ SHOWN = 30.0  # s of a song that the picture shows
 
 @dataclass(frozen=True)
 class ConversionTask:
-    """One conversion to do.
-
-    Attributes:
-        song: The recording.
-        result: The file to write; numbered if it exists by then.
-        speaker: Name or id of the target speaker.
-        key: Semitones.
-    """
+    """One conversion to do."""
 
     song: Path
-    result: Path
-    speaker: str | int
-    key: float
+    result: Path  # the file to write; numbered if it exists by then
+    speaker: str | int  # name or id of the target speaker
+    key: float  # semitones
 
 
 @dataclass(frozen=True, eq=False)
 class ConvertedSong:
-    """A finished conversion.
+    """A finished conversion."""
 
-    Attributes:
-        task: What was asked for, with the file that was written.
-        speaker: Name of the target speaker.
-        conversion: Facts about it, with the F0 of the song.
-        result_f0: (N,), of the first 30 s of the result, Hz, 0 where unvoiced.
-        sampling_rate: Of the result, Hz.
-        hop_length: Samples per F0 frame.
-    """
-
-    task: ConversionTask
-    speaker: str
+    task: ConversionTask  # what was asked for, with the file that was written
+    speaker: str  # name of the target speaker
     conversion: ConversionResult
-    result_f0: np.ndarray
-    sampling_rate: int
-    hop_length: int
+    result_f0: np.ndarray  # (N,), of the first 30 s of the result, Hz, 0 where unvoiced
+    sampling_rate: int  # of the result, Hz
+    hop_length: int  # samples per F0 frame
 
 
 class Session:
-    """The loaded voice model of a server.
-
-    Attributes:
-        queue: Jobs that use the model.
-        options: Those that the model was loaded with; None if none is loaded.
-    """
+    """The loaded voice model of a server."""
 
     def __init__(self) -> None:
-        self.queue = JobQueue()
-        self.options: ConvertOptions | None = None
+        self.queue = JobQueue()  # jobs that use the model
+        self.options: ConvertOptions | None = None  # those of the loaded model
         self._converter: SongConverter | None = None
         self._loaded: tuple[Any, ...] | None = None
 

@@ -40,11 +40,7 @@ def uploads_folder() -> Path:
 
 
 def check_paths(root: Path, options: ConvertOptions) -> ConvertOptions:
-    """``options`` with paths relative to the project folder, or of uploads.
-
-    Raises:
-        ConfigError: A path leads elsewhere.
-    """
+    """``options`` with paths relative to the project folder, or of uploads; raises ConfigError for others."""
     changed: dict[str, Any] = {}
     for name, what in PATHS.items():
         if value := getattr(options, name):

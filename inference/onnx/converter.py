@@ -37,10 +37,9 @@ _SOURCE: Shapes = {"source_noise": (1, None), "phase": (1, N_HARMONICS)}
 class OnnxConverter(SongConverter):
     """A loaded voice model of ONNX graphs, with its encoder and F0 predictor.
 
-    Args:
-        options: Name the folder of the graphs, ``checkpoints/<name>``, beside which
-            ``checkpoints/<name>.json`` lies, and how to convert; may be replaced
-            between conversions by others that name the same folder.
+    The options name the folder of the graphs, ``checkpoints/<name>``, beside which
+    ``checkpoints/<name>.json`` lies; they may be replaced between conversions by others
+    that name the same folder.
 
     Raises:
         ConfigError: The options ask for what the graphs cannot do, or for what needs PyTorch.

@@ -22,14 +22,10 @@ def source_inputs(n_samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class GraphVocoder:
-    """A neural vocoder as a graph.
+    """A neural vocoder as a graph, which ``synthesize`` runs: inputs by name to audio (1, T).
 
-    Args:
-        synthesize: Runs the graph: inputs by name to audio (1, T).
-        sampling_rate: Hz.
-        hop_length: Samples per frame.
-        reach: Frames on either side that a frame's audio depends on.
-        piece: Frames at a time; changes the result by rounding only.
+    The audio of a frame depends on ``reach`` frames on either side. ``piece`` frames are
+    synthesized at a time; their number changes the result by rounding only.
     """
 
     def __init__(

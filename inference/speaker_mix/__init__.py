@@ -32,10 +32,6 @@ class SpeakerMix:
             without a name get no share.
         source: File of the tracks, for messages.
 
-    Attributes:
-        names: Of the speakers, by id.
-        n_speakers: S.
-
     Raises:
         ConfigError: A speaker is unknown, missing or listed twice; a track has no
             segments; a segment is not a list of four finite numbers, has a time
@@ -79,18 +75,11 @@ class SpeakerMix:
         return cls(read_mix_file(path), spk, n_speakers, path)
 
     def shares(self, first_frame: int, n_frames: int, total_frames: int) -> np.ndarray:
-        """Shares of the speakers in a part of the song.
+        """Shares (N, S), float32, of the speakers in N frames of the result, each with a sum of 1.
 
-        Args:
-            first_frame: Number of the first frame, at the frame rate of the result.
-                Frames before the song repeat its first, those after it its last.
-            n_frames: N.
-            total_frames: Of the whole song.
-
-        Returns:
-            (N, S), float32, each frame with a sum of 1. A segment begins at
-            frame ``int(total_frames * start)``, and its last frame is one step
-            short of the value at its end, as published.
+        Frames before the song repeat its first, those after it its last. A segment begins at
+        frame ``int(total_frames * start)``, and its last frame is one step short of the value
+        at its end, as published.
         """
         frames = np.arange(first_frame, first_frame + n_frames).clip(0, max(0, total_frames - 1))
         values = np.zeros((n_frames, self.n_speakers))

@@ -31,15 +31,10 @@ def write_mix_plot(
     seconds: float,
     labels: tuple[str, str] = ("seconds", "speaker share"),
 ) -> None:
-    """Plot the shares of all speakers that have one.
+    """Plot the shares of all speakers that have one in a song of ``seconds``, as a PNG.
 
-    A character that no installed font has is drawn as "?".
-
-    Args:
-        path: The PNG to write.
-        mix: The speaker mix.
-        seconds: Length of the song.
-        labels: Of the horizontal and the vertical axis.
+    ``labels`` are those of the horizontal and the vertical axis. A character that no
+    installed font has is drawn as "?".
     """
     from matplotlib.figure import Figure
 

@@ -58,11 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def aligned(audio: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """End in seconds and class of every phone, or None if the text does not fit.
+    """End in seconds and class of every phone of ``audio`` (T,) at 16 kHz, or None if the text does not fit.
 
-    Args:
-        audio: (T,) at 16 kHz.
-        text: Its words, in English; one that the dictionary lacks does not fit.
+    The text is English; a word that the dictionary lacks does not fit.
     """
     decoder = _load_decoder()
     words = re.sub(r"[^a-z' ]", " ", text.lower().replace("-", " ")).split()

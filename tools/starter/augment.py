@@ -17,13 +17,8 @@ _LONGEST = 1.3  # of the tempo
 def crop(mels: Tensor, phones: Tensor, n_units: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """A random stretch of the copies (K, 2 n_units, 80) at another tempo, and its phones (n_units,).
 
-    In a third of the cases vowels are held, as in singing. All copies are changed alike.
-
-    Args:
-        mels: (K, 2 U, 80), log powers.
-        phones: (U,) classes.
-        n_units: Length of the result; the piece is repeated where it is too short.
-        rng: Random numbers.
+    The piece, log powers (K, 2 U, 80) and classes (U,), is repeated where it is too short. In a
+    third of the cases vowels are held, as in singing. All copies are changed alike.
     """
     if len(phones) < n_units * _LONGEST + 1:
         n_times = int(n_units * _LONGEST // len(phones)) + 2
@@ -73,12 +68,8 @@ def disturb(mel: Tensor, rng: np.random.Generator) -> Tensor:
 def contrast(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
     """InfoNCE loss: cross-entropy of identifying each unit of a clip among those of the other copy.
 
-    The voice is the same throughout a clip, so only the content can help.
-
-    Args:
-        one: (B, U, D), length 1.
-        other: (B, U, D), length 1.
-        weight: (B, U) of each unit.
+    The voice is the same throughout a clip, so only the content can help. The units
+    (B, U, D) have length 1; ``weight`` is (B, U).
     """
     alike = one @ other.transpose(1, 2) / 0.1
     n_units = alike.shape[-1]

@@ -70,11 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def voices(folder: Path) -> list[Path]:
-    """Folders of the training voices, sorted.
-
-    Raises:
-        ConfigError: There are none.
-    """
+    """Folders of the training voices, sorted; raises ConfigError if there are none."""
     from modules.common.errors import ConfigError
     from tools.starter.train import HELD
 
@@ -104,9 +100,7 @@ def joined(clips: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
 def extend_bandwidth(audio: np.ndarray, gains: Sequence[float]) -> np.ndarray:
     """Resample audio (T,) at 16 kHz to (T',) at 44.1 kHz, with copies of its highest octave above it.
 
-    Args:
-        audio: (T,).
-        gains: dB, of each copy relative to the octave; each is BAND higher than the one before.
+    Each copy is BAND higher than the one before; ``gains`` are relative to the octave, dB.
     """
     import soxr
     from scipy.signal import butter, hilbert, sosfiltfilt

@@ -39,11 +39,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class Espeak:
-    """The synthesizer; one for each process, see :func:`load_espeak`.
-
-    Attributes:
-        sampling_rate: Of what it says, Hz.
-    """
+    """The synthesizer; one for each process, see :func:`load_espeak`."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL("libespeak-ng.so.1")
@@ -71,12 +67,8 @@ class Espeak:
     ) -> tuple[np.ndarray, list[tuple[int, str]]]:
         """Speech (T,), float32, and the first sample and mnemonic of every phone.
 
-        Args:
-            text: In the voice's language.
-            voice: File name with variant, such as ``gmw/en-US+f3``.
-            words_per_minute: Speed.
-            pitch: 0 to 99.
-            melody: Range of the pitch, 0 to 99.
+        The voice is a file name with variant, such as ``gmw/en-US+f3``; the pitch and its
+        range, ``melody``, are 0 to 99.
 
         Raises:
             OSError: There is no such voice.

@@ -58,11 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def find_styles(folder: Path) -> list[Path]:
-    """Files of Kokoro's voices.
-
-    Raises:
-        ConfigError: There are none.
-    """
+    """Files of Kokoro's voices; raises ConfigError if there are none."""
     styles = sorted(folder.glob("*.bin"))
     if len(styles) < 2:
         raise ConfigError(
@@ -74,15 +70,10 @@ def find_styles(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, eq=False)
 class KokoroVoice:
-    """A voice between two of Kokoro's.
+    """A voice between two of Kokoro's."""
 
-    Attributes:
-        styles: (510, 256), for every number of phones.
-        british: Whether it speaks British English.
-    """
-
-    styles: np.ndarray
-    british: bool
+    styles: np.ndarray  # (510, 256), for every number of phones
+    british: bool  # speaks British English
 
     @classmethod
     def between(cls, styles: list[Path], rng: np.random.Generator) -> KokoroVoice:
@@ -95,11 +86,7 @@ class KokoroVoice:
 
 
 def sentences() -> list[str]:
-    """Sentences of Debian's fortunes that consist of plain words, sorted.
-
-    Raises:
-        ConfigError: They are not installed.
-    """
+    """Sentences of plain words in Debian's fortunes, sorted; raises ConfigError if they are missing."""
     if not FORTUNES.is_dir():
         raise ConfigError(f"{FORTUNES} is missing; apt-get install fortunes fortunes-min")
     text = "\n%\n".join((FORTUNES / topic).read_text(encoding="utf-8", errors="replace") for topic in TOPICS)

@@ -71,12 +71,9 @@ def of_arpabet(name: str) -> int:
 
 
 def per_unit(ends: np.ndarray, classes: np.ndarray, n_units: int) -> np.ndarray:
-    """Class (U,), int16, at the middle of every unit.
+    """Class (U,), int16, at the middle of every unit, from those (N,) of phones and their ends (N,), s.
 
-    Args:
-        ends: (N,) seconds, rising, at which each phone ends.
-        classes: (N,) of each phone.
-        n_units: U; after the last phone there is silence.
+    The ends rise; after the last phone there is silence.
     """
     times = (np.arange(n_units) + 0.5) / UNITS_PER_SECOND
     which = np.searchsorted(ends, times, side="right")

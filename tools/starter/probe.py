@@ -57,10 +57,7 @@ def same_words(encode: Encode, clips: Sequence[np.ndarray]) -> dict[str, tuple[f
 def speaker_found(encode: Encode, speakers: Mapping[str, Sequence[np.ndarray]], seed: int = 0) -> float:
     """Accuracy of a logistic regression that identifies the speaker of a unit, on held-out clips.
 
-    Args:
-        encode: Encoder.
-        speakers: Clips of each; at most 1000 units of each are drawn.
-        seed: Of the draw.
+    At most 1000 units of the clips of each are drawn.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score

@@ -60,13 +60,9 @@ def default(name: str) -> Any:
 
 
 def field(context: Context, name: str, choices: Sequence[Any] | None = None, **settings: Any) -> Any:
-    """Component for one option.
+    """Component for one option, with ``settings`` that replace its own.
 
-    Args:
-        context: Of the page.
-        name: Of the option.
-        choices: Suggestions where the option itself lists none; other values may be typed.
-        settings: Arguments for the component that replace those of the option.
+    ``choices`` are suggestions where the option itself lists none; other values may be typed.
     """
     kind, known, value = _KINDS[name], _FIELDS[name].metadata["choices"], default(name)
     if choices is not None:

@@ -30,8 +30,7 @@ def picture_texts(request: gr.Request | None) -> Say:
 def draw_conversion(converted: ConvertedSong, request: gr.Request | None = None) -> Picture:
     """Draw both mels with their F0 over the first 30 s, and the loudness of the whole song.
 
-    Raises:
-        AudioError: One of the recordings no longer exists.
+    Raises AudioError if one of the recordings no longer exists.
     """
     from matplotlib.figure import Figure
     from PIL import Image

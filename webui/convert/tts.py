@@ -30,11 +30,7 @@ def installed() -> list[str]:
 
 
 def voices(name: str) -> list[str]:
-    """Voices of a program, by language.
-
-    Raises:
-        ConfigError: The program is unknown or not installed.
-    """
+    """Voices of a program, by language; raises ConfigError if it is unknown or not installed."""
     if name not in INSTALL:
         raise ConfigError(f"there is no program {name!r}; choose one of {', '.join(INSTALL)}")
     if name not in installed():
@@ -43,14 +39,9 @@ def voices(name: str) -> list[str]:
 
 
 def speak(text: str, name: str, voice: str, speed: float, path: Path) -> Path:
-    """Write ``text`` as speech; return the file, which is ``path`` with the program's suffix.
+    """Write ``text``, up to 5000 characters, as speech by the program ``name``.
 
-    Args:
-        text: Up to 5000 characters.
-        name: Of the program.
-        voice: One of its voices.
-        speed: 0.5 to 2; 1 is normal.
-        path: File to write, without suffix.
+    The speed is 0.5 to 2; 1 is normal. Returns the file, ``path`` with the program's suffix.
 
     Raises:
         ConfigError: The program is not installed, or an argument is wrong.

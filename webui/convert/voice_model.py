@@ -40,13 +40,7 @@ _CONFIG_NAMES = {"config_path": ("config.json", "*.json"), "diffusion_config_pat
 
 
 class ModelPicker:
-    """Components that choose a voice model.
-
-    Attributes:
-        fields: Those of ``MODEL``, by name of the option.
-        refresh: Button that searches for models again.
-        status: What is loaded.
-    """
+    """Components that choose a voice model; ``fields`` are those of ``MODEL``, by name of the option."""
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -35,29 +35,18 @@ F0_EDGES = F0_MIN * 2.0 ** (np.arange(0, 12 * 5 * np.log2(F0_MAX / F0_MIN) + 1) 
 
 @dataclass
 class Recording:
-    """One analysed recording.
-
-    Attributes:
-        path: The file.
-        speaker: Name of the speaker.
-        seconds: Duration.
-        sampling_rate: Hz.
-        channels: Number of channels.
-        lufs: Loudness; None if it is silent.
-        pitches: Number of voiced frames in each bin of F0_EDGES.
-        problems: Of PROBLEMS.
-        reason: Why it is unreadable.
-    """
+    """One analysed recording."""
 
     path: Path
     speaker: str
     seconds: float = 0.0
-    sampling_rate: int = 0
+    sampling_rate: int = 0  # Hz
     channels: int = 0
-    lufs: float | None = None
+    lufs: float | None = None  # loudness; None if it is silent
+    # number of voiced frames in each bin of F0_EDGES
     pitches: np.ndarray = field(default_factory=lambda: np.zeros(len(F0_EDGES) - 1, int))
-    problems: list[str] = field(default_factory=list)
-    reason: str = ""
+    problems: list[str] = field(default_factory=list)  # of PROBLEMS
+    reason: str = ""  # for which it is unreadable
 
 
 def analyse_recordings(recordings: Sequence[tuple[str, Path]]) -> Iterator[Recording]:
@@ -102,25 +91,15 @@ def _analyse(task: tuple[str, Path]) -> Recording:
 
 @dataclass(frozen=True)
 class SpeakerSummary:
-    """All recordings of one speaker.
-
-    Attributes:
-        speaker: Name.
-        clips: Number of readable recordings.
-        minutes: Their total duration.
-        seconds: Shortest, median and longest.
-        f0: 5th, 50th and 95th percentile, Hz; None if nothing is voiced.
-        lufs: Median loudness; None if all are silent.
-        problems: Number of recordings with each of PROBLEMS.
-    """
+    """All recordings of one speaker."""
 
     speaker: str
-    clips: int
-    minutes: float
-    seconds: tuple[float, float, float]
-    f0: tuple[float, float, float] | None
-    lufs: float | None
-    problems: dict[str, int]
+    clips: int  # number of readable recordings
+    minutes: float  # their total duration
+    seconds: tuple[float, float, float]  # shortest, median and longest
+    f0: tuple[float, float, float] | None  # 5th, 50th and 95th percentile, Hz; None if nothing is voiced
+    lufs: float | None  # median loudness; None if all are silent
+    problems: dict[str, int]  # number of recordings with each of PROBLEMS
 
 
 def summarize(recordings: Sequence[Recording]) -> list[SpeakerSummary]:

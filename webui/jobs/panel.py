@@ -19,12 +19,7 @@ _COLOURS = {FAILED: "var(--error-icon-color, #b91c1c)", PAUSED: "var(--body-text
 
 
 class Panel:
-    """Status of the running or newest process of one kind.
-
-    Args:
-        context: Of the page.
-        kind: Of the processes that are started here.
-    """
+    """Status of the running or newest process of one kind."""
 
     def __init__(self, context: Context, kind: str) -> None:
         self.context, self.process = context, ScriptProcess(context.root, kind)

@@ -42,51 +42,29 @@ _ENABLE_CTRL_C = (
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """Content of ``<kind>.json``; times are in s since 1970.
+    """Content of ``<kind>.json``; times are in s since 1970."""
 
-    Attributes:
-        script: Path under the project, as "train.py".
-        arguments: Command line.
-        pid: Process ID.
-        born: Start time of the process, which tells it from a later one with the same ID.
-        started: Time of the request to start it.
-        stops: Number of requests to stop.
-        ended: Time of its end; 0 while it runs, or if the server was not running then.
-        code: Exit code, if known.
-    """
-
-    script: str
+    script: str  # path under the project, as "train.py"
     arguments: tuple[str, ...]
     pid: int
-    born: float
-    started: float
-    stops: int = 0
-    ended: float = 0.0
-    code: int | None = None
+    born: float  # start time of the process, which tells it from a later one with the same ID
+    started: float  # time of the request to start it
+    stops: int = 0  # number of requests to stop
+    ended: float = 0.0  # time of its end; 0 while it runs, or if the server was not running then
+    code: int | None = None  # exit code, if known
 
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """Status of one process.
+    """Status of one process."""
 
-    Attributes:
-        script: Path under the project.
-        command: The same as a command line to type.
-        status: "running", "paused", "stopping", "done", "stopped", "failed", or
-            "ended" if the exit code is not known.
-        seconds: Time since the start, or until the end, with pauses.
-        progress: Its newest progress event, if any.
-        message: Last line of its output.
-        output: The end of its output.
-    """
-
-    script: str
-    command: str
-    status: str
-    seconds: float
-    progress: ProgressEvent | None
-    message: str
-    output: str
+    script: str  # path under the project
+    command: str  # the same as a command line to type
+    status: str  # "running" to "failed" as above, or "ended" if the exit code is not known
+    seconds: float  # since the start, or until the end, with pauses
+    progress: ProgressEvent | None  # the newest one, if any
+    message: str  # last line of its output
+    output: str  # the end of it
 
     @property
     def alive(self) -> bool:
@@ -95,12 +73,7 @@ class ProcessStatus:
 
 
 class ScriptProcess:
-    """The process of one kind in a project folder: the running or the newest one.
-
-    Args:
-        root: The project folder, where scripts run.
-        kind: Name of its files.
-    """
+    """The running or newest process of one kind, which names its files, in a project folder."""
 
     def __init__(self, root: Path, kind: str) -> None:
         self.root = root
@@ -109,11 +82,7 @@ class ScriptProcess:
         self._waiting: threading.Thread | None = None  # for the end of a child process
 
     def start(self, script: str, arguments: Sequence[str] = ()) -> None:
-        """Start a script of this project.
-
-        Raises:
-            ConfigError: One of this kind is running.
-        """
+        """Start a script of this project; raises ConfigError if one of this kind is running."""
         with self._lock:
             job = self.status()
             if job and job.alive:
@@ -164,16 +133,12 @@ class ScriptProcess:
         )
 
     def pause(self) -> None:
-        """Suspend the process; it keeps its memory.
-
-        Raises:
-            ConfigError: None of this kind is running.
-        """
+        """Suspend the process, which keeps its memory; raises ConfigError if none is running."""
         for process in self._tree():
             _quietly(process.suspend)
 
     def resume(self) -> None:
-        """Resume a paused process; raises ConfigError as :meth:`pause`."""
+        """Resume a paused process; raises ConfigError if none is running."""
         for process in reversed(self._tree()):
             _quietly(process.resume)
 

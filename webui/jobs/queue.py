@@ -27,22 +27,13 @@ class Cancelled(Exception):
 
 
 class BackgroundJob:
-    """One piece of work in a thread.
-
-    Attributes:
-        stage: What it does now: "waiting", "loading", "converting" or "analysing".
-        title: What it works on.
-        share: How much is done, 0 to 1.
-        finished: Set when it has ended, in whatever way.
-        cancelled: Whether it was asked to stop.
-        started: When the first conversion began, on the clock of ``time.monotonic``, s.
-    """
+    """One piece of work in a thread."""
 
     def __init__(self) -> None:
-        self.stage, self.title, self.share = WAITING, "", 0.0
-        self.finished, self.cancelled = threading.Event(), False
+        self.stage, self.title, self.share = WAITING, "", 0.0  # its stage, object and progress, 0 to 1
+        self.finished, self.cancelled = threading.Event(), False  # has ended; was asked to stop
         self._outcome: Future[Any] = Future()
-        self.started: float | None = None
+        self.started: float | None = None  # s of time.monotonic when the first conversion began
 
     def run(self, work: Callable[[BackgroundJob], Any]) -> None:
         """Do the work, and keep its result or its exception for :meth:`result`."""

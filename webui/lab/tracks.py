@@ -192,11 +192,7 @@ def saved_mixes(root: Path) -> list[str]:
 
 
 def save_mix(root: Path, rows: Sequence[Row], config: Config, name: str | None) -> Path:
-    """Write a mix; return its path relative to ``root``.
-
-    Raises:
-        ConfigError: The mix breaks a rule, or the name is invalid.
-    """
+    """Write a mix; return its path relative to ``root``. Raises ConfigError for an invalid mix or name."""
     path = FOLDER / f"{plain_name(name, 'the name of the mix')}.json"
     parse_mix(rows, config)
     write_json(root / path, parse_tracks(rows))

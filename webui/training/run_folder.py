@@ -19,11 +19,7 @@ Curve = list[tuple[int, float]]  # step, value
 
 
 class RunFolder:
-    """Folder of one run.
-
-    Args:
-        folder: With metrics.csv and TensorBoard's event files, once there are any.
-    """
+    """Folder of one run, with metrics.csv and TensorBoard's event files once there are any."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -62,9 +58,7 @@ class RunFolder:
     def audio(self, clip: str, kind: str) -> tuple[int, int, np.ndarray] | None:
         """Step, sampling rate in Hz and samples (T,) of the newest audio of a clip; None without any.
 
-        Args:
-            clip: Of :meth:`clips`.
-            kind: "recorded" or "generated".
+        The kind is "recorded" or "generated".
         """
         import soundfile
 

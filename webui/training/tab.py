@@ -104,8 +104,7 @@ def _build_flags(
 def diffusion_folder(root: Path, config: str) -> Path:
     """Folder, relative to ``root``, that the training with this diffusion.yaml writes to.
 
-    Raises:
-        ConfigError: The configuration, or that folder, is not in the project.
+    Raises ConfigError if it or the configuration is not in the project.
     """
     import yaml
 

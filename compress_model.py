@@ -70,9 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print("no configuration beside it, so none was checked; name one with -c")
     if done.mel_change:
-        mean, largest = done.mel_change
+        mean, largest = (8.686 * change for change in done.mel_change)  # natural logarithms to dB
         print(
-            f"half precision moves the mel by {_decibels(mean):.3f} dB, at most {_decibels(largest):.2f} dB "
+            f"half precision moves the mel by {mean:.3f} dB, at most {largest:.2f} dB "
             "(a synthetic song; about 1 dB is audible)"
         )
     return 0
@@ -80,11 +80,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e5 else f"{n_bytes / 1e3:.1f} kB"
-
-
-def _decibels(change: float) -> float:
-    """Difference of natural logarithms of a magnitude, in dB."""
-    return 8.686 * change
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.errors import AudioError, CheckpointError, ConfigError, GlowSVCError
+from modules.common.files import replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +119,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _encoder() -> str:
     """The starter encoder if its weights can be used, else mfcc, after printing why."""
-    from modules.common.errors import GlowSVCError
     from vencoder import ENCODERS
 
     try:
@@ -130,21 +131,13 @@ def _encoder() -> str:
 
 @dataclass(frozen=True, eq=False)
 class DemoSong:
-    """A song, and the melody of its first two minutes.
-
-    Attributes:
-        path: The file.
-        n_samples: Of the whole song, at 44 100 Hz.
-        audio: (T,), its beginning.
-        f0: (N,), Hz, gaps filled.
-        uv: (N,), 1 where voiced.
-    """
+    """A song, and the melody of its first two minutes."""
 
     path: Path
-    n_samples: int
-    audio: np.ndarray
-    f0: np.ndarray
-    uv: np.ndarray
+    n_samples: int  # of the whole song, at 44 100 Hz
+    audio: np.ndarray  # (T,), its beginning
+    f0: np.ndarray  # (N,), Hz, gaps filled
+    uv: np.ndarray  # (N,), 1 where voiced
 
     @classmethod
     def read(cls, path: Path, scratch: Path) -> DemoSong:
@@ -161,7 +154,6 @@ class DemoSong:
 
 def _is_one_speaker(dataset: Path) -> bool:
     """Whether a folder holds recordings itself, and not only in its folders."""
-    from modules.common.errors import AudioError
     from modules.dsp.audio import find_audio
 
     if not dataset.is_dir():
@@ -175,9 +167,6 @@ def _is_one_speaker(dataset: Path) -> bool:
 
 def _claim(workspace: Path, dataset: Path | None) -> None:
     """Make the workspace; refuse one that holds the work on another data set of the same name."""
-    from modules.common.errors import ConfigError
-    from modules.common.files import write_text
-
     note, link = workspace / ORIGIN, _link(workspace)
     origin = str(dataset) if dataset else "the synthetic singer"
     before = origin
@@ -259,7 +248,6 @@ def _suggested_key(song: DemoSong, config: Config, speaker: str) -> int:
 
 def _newest_model(workspace: Path) -> Path:
     """The newest readable model, as training chooses it when it continues."""
-    from modules.common.errors import CheckpointError
     from training.progress import CheckpointFolder
 
     found = CheckpointFolder(workspace / "logs/44k").newest()
@@ -275,7 +263,6 @@ def _report(song: DemoSong, key: int, speaker: str, workspace: Path) -> str:
     from evaluation.picture import draw_comparison
     from inference.options import ConvertOptions
     from inference.output import result_name
-    from modules.common.files import replacing
     from modules.dsp.f0 import transpose
 
     options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")

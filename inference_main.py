@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.errors import CheckpointError, ConfigError, GlowSVCError
 
 if TYPE_CHECKING:
-    from inference.key import KeyAdvice
     from inference.options import ConvertOptions
     from inference.pipeline import SongConverter
     from modules.config import Config
@@ -65,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.auto_predict_f0 and any(options.trans):
         print("-a lets the model choose the pitch: -t has no effect", file=sys.stderr)
 
-    from modules.common.errors import GlowSVCError
     from modules.common.parallel import failure
     from modules.common.progress import stage
 
@@ -112,7 +111,6 @@ def _converter(options: ConvertOptions) -> SongConverter:
 def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dict[Path, ConversionJob]:
     """Conversions by the path of their result."""
     from inference.output import check_format, result_name
-    from modules.common.errors import ConfigError
 
     check_format(options.wav_format)
     speakers = _speakers(options, config)
@@ -129,8 +127,6 @@ def _jobs(songs: Sequence[Path], options: ConvertOptions, config: Config) -> dic
 
 def _speakers(options: ConvertOptions, config: Config) -> list[str]:
     """Names of the target speakers."""
-    from modules.common.errors import ConfigError
-
     if options.use_spk_mix:
         from inference.pipeline import MIXED
         from inference.speaker_mix import SpeakerMix
@@ -147,8 +143,6 @@ def _speakers(options: ConvertOptions, config: Config) -> list[str]:
 
 
 def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
-    from modules.common.errors import CheckpointError
-
     if not path.is_file():
         there = ", ".join(sorted(other.name for other in path.parent.glob(pattern)))
         raise CheckpointError(
@@ -164,8 +158,13 @@ def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, k
     with seconds_bar(song.name) as show:
         converted = converter.convert(song, result, speaker, key, show)
     print(f"{result}: {converted.seconds:.1f} s, real-time factor {converted.real_time_factor:.2f}")
-    if converted.advice:
-        print(f"  {_advice(converted.advice, speaker, key)}")
+    if advice := converted.advice:
+        (low, high), (floor, ceiling) = advice.song_range, advice.trained_range
+        where = f"{low:.0f}–{high:.0f} Hz" + (f" with -t {key:g}" if key else "")
+        print(
+            f"  the song lies at {where}, but {speaker} was trained on {floor:.0f}–{ceiling:.0f} Hz; "
+            f"-t {advice.semitones} would fit better"
+        )
     if converter.options.use_spk_mix:
         from inference.speaker_mix import SpeakerMix
         from inference.speaker_mix.plot import write_mix_plot
@@ -174,16 +173,6 @@ def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, k
         mix = SpeakerMix.from_file(converter.options.spk_mix_file, config.spk, config.model.n_speakers)
         write_mix_plot(picture, mix, converted.seconds)
         print(f"  speaker mix: {picture}")
-
-
-def _advice(advice: KeyAdvice, speaker: str, key: float) -> str:
-    """One sentence on a song outside the range of its target speaker."""
-    (low, high), (floor, ceiling) = advice.song_range, advice.trained_range
-    where = f"{low:.0f}–{high:.0f} Hz" + (f" with -t {key:g}" if key else "")
-    return (
-        f"the song lies at {where}, but {speaker} was trained on {floor:.0f}–{ceiling:.0f} Hz; "
-        f"-t {advice.semitones} would fit better"
-    )
 
 
 if __name__ == "__main__":

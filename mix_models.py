@@ -11,8 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.errors import ConfigError
+from modules.common.files import write_json
 
 EPILOG = """\
 examples:
@@ -68,11 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Mix the models; return the exit code."""
     args = get_parser().parse_args(argv)
 
-    from pathlib import Path
-
     from model_tools.merge import mix_models, mix_weights
-    from modules.common.errors import ConfigError
-    from modules.common.files import write_json
     from modules.common.progress import progress_bar
     from modules.config import read_json
 

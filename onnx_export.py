@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.errors import ConfigError
 
 if TYPE_CHECKING:
     from export.check import Graph
@@ -82,8 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Export the voice, or the encoders that do not exist yet; return the exit code."""
     args = get_parser().parse_args(argv)
 
-    from modules.common.errors import ConfigError
-
     if args.name is not None and (args.output or args.weights):
         raise ConfigError("-o and --weights belong to --encoder; a voice model stays in its folder")
     if args.name is None and (args.fuse or args.auto_predict_f0 or args.check):
@@ -133,7 +132,7 @@ def _check(graph: Graph, path: Path) -> None:
 def _export_encoders(names: Sequence[str], output_folder: str | None, weights: str | None) -> None:
     """Export the encoders that do not exist yet."""
     from export import file_name
-    from modules.common.errors import ConfigError
+    from modules.common.progress import stage
     from modules.pretrained.weights import folder, weights_path
     from vencoder import ENCODERS
 
@@ -147,27 +146,19 @@ def _export_encoders(names: Sequence[str], output_folder: str | None, weights: s
         if key and not weights:
             weights_path(key)
     for name, path in results.items():
-        if name in missing:
-            _export(name, path, weights)
-        else:
+        if name not in missing:
             print(f"{name}: {path} exists already; delete it to export it again")
+            continue
+        with stage(f"{name}: reading the weights"):
+            from export.check import TOLERANCE
+            from export.encoder import export_encoder
 
-
-def _export(name: str, path: Path, weights: str | None) -> None:
-    """Export the encoder ``name`` to ``path``."""
-    from modules.common.progress import stage
-
-    with stage(f"{name}: reading the weights"):
-        from export.check import TOLERANCE
-        from export.encoder import export_encoder
-        from vencoder import ENCODERS
-
-        encoder = ENCODERS.build(name, "cpu", weights=weights and Path(weights))
-    difference = export_encoder(encoder, path)
-    print(
-        f"{name}: largest difference {difference:.1e} of the largest unit (allowed: {TOLERANCE:.0e}); "
-        f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB"
-    )
+            encoder = ENCODERS.build(name, "cpu", weights=weights and Path(weights))
+        difference = export_encoder(encoder, path)
+        print(
+            f"{name}: largest difference {difference:.1e} of the largest unit (allowed: {TOLERANCE:.0e}); "
+            f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB"
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ configs/config.json, and configs/diffusion.yaml for train_diff.py.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import random
 import re
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.errors import AudioError
+from modules.common.files import write_text
 from vdecoder import VOCODERS, published_file
 from vencoder import ENCODERS
 
@@ -65,7 +68,6 @@ def get_parser() -> argparse.ArgumentParser:
 
 def usable_clips(clips: Sequence[Path]) -> dict[Path, float]:
     """Length in s of each usable clip; a warning names each of the others."""
-    from modules.common.errors import AudioError
     from modules.common.progress import progress_bar
     from modules.dataset.layout import LONGEST_NAME
     from modules.dsp.audio import open_audio
@@ -146,8 +148,6 @@ def fill_templates(
 
 def write_config(path: Path, text: str) -> None:
     """Write a configuration; one that differs is kept as .bak, since users edit these files."""
-    from modules.common.files import write_text
-
     if path.is_file():
         before = path.read_bytes()
         if before != text.encode():
@@ -167,12 +167,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     encoder, ckpt = ENCODERS[args.speech_encoder], published_file(args.vocoder)
 
-    import json
-
     import yaml
 
-    from modules.common.errors import AudioError
-    from modules.common.files import write_text
     from modules.dataset.layout import find_clips
 
     training: list[Path] = []

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.common.cli import add_device, entry_point, make_parser
+from modules.common.errors import AudioError
 from modules.f0_predictor import F0_PREDICTORS
 
 if TYPE_CHECKING:
@@ -74,14 +75,7 @@ def _process(jobs: Sequence[ExtractionJob]) -> list[tuple[Path, str]]:
 def plan(
     wavs: Sequence[Path], in_dir: Path, wanted: Recipe, verbose: bool = True
 ) -> tuple[list[ExtractionJob], dict[str, dict[str, int]]]:
-    """Jobs of the clips that lack features, and by reason and kind of feature how many lack it.
-
-    Args:
-        wavs: Clips.
-        in_dir: The data set they are in.
-        wanted: Features to have.
-        verbose: Whether this process shows its progress.
-    """
+    """Jobs of the clips that lack features, and by reason and kind of feature how many lack it."""
     from modules.common.progress import progress_bar
     from modules.dataset.feature_record import stale
     from training.data.extraction import ExtractionJob
@@ -139,7 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _preprocess(args: argparse.Namespace, config: Config, context: DistributedContext) -> int:
-    from modules.common.errors import AudioError
     from modules.common.progress import stage
     from modules.dataset.feature_record import recipe
     from modules.dataset.layout import find_clips

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.errors import AudioError, ConfigError
+from modules.common.files import write_text
+from modules.common.parallel import failure, run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,9 +111,6 @@ class JournalEntry:
 
 def convert(job: ResampleJob) -> JournalEntry:
     """Make the clips of one recording; a bad one is reported, not raised."""
-    from modules.common.errors import AudioError
-    from modules.common.parallel import failure
-
     status = job.source.stat()
     name = f"{job.source.parent.name}/{job.source.name}"
     done = JournalEntry(name, job.target.name, status.st_size, status.st_mtime_ns, asdict(job.settings))
@@ -125,7 +125,6 @@ def convert(job: ResampleJob) -> JournalEntry:
 
 def _make_clips(job: ResampleJob, done: JournalEntry) -> None:
     """Write the clips of one recording, and list them in ``done``."""
-    from modules.common.errors import AudioError
     from modules.dataset.report import is_clipped, measure
     from modules.dsp.audio import check_length, read_audio, resample, resampled_length, write_audio
     from modules.dsp.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
@@ -227,21 +226,11 @@ def _is_clip_name(name: str) -> bool:
     return plain and len(parts) == 2 and name.endswith(".wav")
 
 
-def _remove_clips(done: JournalEntry, folder: Path) -> None:
-    """Remove what an earlier run made of a recording, unless it has changed since."""
-    for name, facts in done.clips.items():
-        if _size(folder / name) == facts["bytes"]:
-            (folder / name).unlink()
-
-
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert new and changed recordings; return the exit code."""
     args = get_parser().parse_args(argv)
 
-    from modules.common.errors import AudioError, ConfigError
-    from modules.common.files import write_text
-    from modules.common.parallel import run
     from modules.common.progress import progress_bar
     from modules.dataset.layout import find_clips
     from modules.dataset.report import as_text, save_report, summarize
@@ -263,7 +252,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if kept:
         print(f"{len(kept)} of {len(jobs)} recordings are done already and kept")
     for name in names.keys() & entries.keys() - kept:  # clips of other settings
-        _remove_clips(entries.pop(name), out_dir)
+        for clip, facts in entries.pop(name).clips.items():
+            if _size(out_dir / clip) == facts["bytes"]:  # unchanged since
+                (out_dir / clip).unlink()
 
     # one line per entry again; then lines are added, so a killed run loses none
     write_text(journal, "".join(json.dumps(asdict(entry)) + "\n" for entry in entries.values()))

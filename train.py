@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.common.cli import add_training_flags, entry_point, make_parser
+from modules.common.errors import ConfigError
+from modules.common.files import write_json
 
 if TYPE_CHECKING:
     from modules.config import Config, TrainConfig
@@ -69,7 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace, config: Config, context: DistributedContext) -> int:
-    from modules.common.files import write_json
     from modules.common.progress import progress_bar
     from modules.config import read_json
     from modules.dataset.feature_record import recipe
@@ -93,13 +94,8 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
     trainer = Trainer(task, config.train, folder, context, args.max_minutes, base)
     if context.is_main:
         # only now is it certain that the configuration fits the checkpoints
-        write_json(
-            folder / "config.json",
-            {
-                **read_json(args.config),
-                "f0_range": f0_ranges(progress_bar(training, desc="F0 range", unit="clip")),
-            },
-        )
+        f0_range = f0_ranges(progress_bar(training, desc="F0 range", unit="clip"))
+        write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_range})
         print(describe_run(trainer, len(training), len(validation)))
         if trainer.state.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:
             print(f"training from scratch; a --tiny model could start from --base {STARTER_NAME}")
@@ -110,13 +106,8 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
 
 
 def _scorer(train: TrainConfig) -> AudioScorer:
-    """Evaluator of the sound of validations.
-
-    Raises:
-        ConfigError: The metric of train.best_by cannot be computed.
-    """
+    """Evaluator of the sound of validations; raises ConfigError without the metric of train.best_by."""
     from evaluation.validation import build_scorer
-    from modules.common.errors import ConfigError
 
     scorer, missing = build_scorer()
     for name, reason in missing.items():

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.common.cli import add_training_flags, entry_point, make_parser
+from modules.common.errors import ConfigError
+from modules.common.files import write_text
 
 if TYPE_CHECKING:
     from diffusion.config import DiffusionConfig
@@ -63,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch is imported late
     """Device of the command line, else of the configuration, else detected automatically."""
     from modules.common.device import resolve_device
-    from modules.common.errors import ConfigError
 
     if asked:
         return resolve_device(asked)
@@ -77,7 +78,6 @@ def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch
 
 
 def _train(args: argparse.Namespace, config: DiffusionConfig, context: DistributedContext) -> int:
-    from modules.common.files import write_text
     from training.data.filelist import checked_clips
     from training.launch import describe_result, describe_run
     from training.loop import Trainer

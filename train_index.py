@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.errors import ConfigError, FeatureError
 
 EPILOG = """\
 examples:
@@ -61,7 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from cluster.index_builder import build_index
     from cluster.unit_reader import SpeakerUnits
     from modules.common.device import find_gpu
-    from modules.common.errors import ConfigError, FeatureError
     from modules.config import load_config
 
     config = load_config(args.config)

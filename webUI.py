@@ -7,10 +7,14 @@ is given. Trainings that it starts continue when it is closed.
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.errors import ConfigError
 
 EPILOG = """\
 examples:
@@ -60,17 +64,11 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve the page until Ctrl-C."""
     args = get_parser().parse_args(argv)
-    from modules.common.errors import ConfigError
-
     logins = [(user, word) for user, _, word in (entry.partition(":") for entry in args.auth)]
     if not all(user and word for user, word in logins):
         raise ConfigError("--auth wants NAME:PASSWORD")
     if not 0 <= args.port <= 65535:
         raise ConfigError(f"--port must be between 1 and 65535, not {args.port}")
-
-    import logging
-    import os
-    from pathlib import Path
 
     logging.root.setLevel(logging.INFO if args.debug else logging.WARNING)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere

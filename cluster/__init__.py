@@ -28,12 +28,9 @@ def load_blender(
 ) -> Blender:
     """Open a k-means file or a retrieval index.
 
-    Args:
-        kind: "kmeans" or "retrieval".
-        path: The file, ours or of the published project; empty is the default place.
-        speakers: Ids by name, as the model has them.
-        encoder: Of the units to move.
-        ssl_dim: D, channels of those units.
+    ``kind`` is "kmeans" or "retrieval"; the file is ours or of the published project, at its default
+    place without ``path``. ``speakers`` are ids by name, as the model has them, ``encoder`` and
+    ``ssl_dim`` (D) those of the units to move.
 
     Raises:
         ConfigError: The kind is unknown.

@@ -17,12 +17,7 @@ N_NEIGHBOURS = 8
 
 
 class Blender(ABC):
-    """Moves units towards those of a speaker; made by :func:`cluster.load_blender`.
-
-    Attributes:
-        path: The file of the speakers' units or centres.
-        ssl_dim: D, channels of the units.
-    """
+    """Moves units (D, U) towards those of a speaker; made by :func:`cluster.load_blender`."""
 
     kind: str
 
@@ -32,17 +27,13 @@ class Blender(ABC):
         check_kind(path, self.kind)
         self.path = path
         self.ssl_dim = ssl_dim
-        self._encoder = encoder
         self._ids = dict(speakers)
         self._names = {number: name for name, number in speakers.items()}
 
     def blend(self, units: np.ndarray, speaker: str | int, ratio: float) -> np.ndarray:
-        """Units (D, U), float32, moved by ``ratio``.
+        """Units (D, U), float32, moved by ``ratio``: from 0, as they are, to 1, the speaker's alone.
 
-        Args:
-            units: (D, U), at the frame rate of their encoder or any other.
-            speaker: Name or id.
-            ratio: From 0, units as they are, to 1, the speaker's alone.
+        ``units`` (D, U) have the frame rate of their encoder or any other; ``speaker`` is a name or id.
 
         Raises:
             ConfigError: The ratio is out of range.
@@ -62,11 +53,7 @@ class Blender(ABC):
         return np.ascontiguousarray(((1.0 - ratio) * queries + ratio * targets).T, np.float32)
 
     def prepare(self, speaker: str | int) -> None:
-        """Load the data of a speaker now, rather than when it is first needed.
-
-        Raises:
-            CheckpointError: The speaker is not in the file, or its data cannot be used.
-        """
+        """Load a speaker's data; raises CheckpointError if it is missing, or cannot be used."""
         self._vectors(speaker)
 
     @abstractmethod

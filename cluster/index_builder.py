@@ -36,21 +36,13 @@ _HELD_OUT = 500  # frames, 10 s, in one piece: the frames around a query would m
 
 @dataclass(frozen=True)
 class BuiltIndex:
-    """Index of one speaker.
-
-    Attributes:
-        n_frames: Units of the speaker.
-        n_vectors: Vectors kept, frames or centres of them.
-        n_lists: 0 if all vectors are compared.
-        nprobe: Lists searched for each unit.
-        recall: Share of the exact 8 nearest that are found; 1 without lists.
-    """
+    """Index of one speaker."""
 
     n_frames: int
-    n_vectors: int
-    n_lists: int
-    nprobe: int
-    recall: float
+    n_vectors: int  # kept: frames, or centres of them
+    n_lists: int  # 0 if all vectors are compared
+    nprobe: int  # lists searched for each unit
+    recall: float  # share of the exact 8 nearest that are found; 1 without lists
 
 
 def list_count(n: int) -> int:
@@ -68,27 +60,17 @@ def build_index(
     recall: float = RECALL,
     device: Any = None,
 ) -> dict[str, BuiltIndex]:
-    """Write the index of some speakers, atomically.
+    """Write the index of some speakers, atomically; return each speaker's by name. Raises OSError.
 
-    Args:
-        path: Where to.
-        speakers: Units by name, at least one frame each.
-        ids: By name.
-        encoder: That made the units.
-        max_frames: Speakers with more are reduced to 10 000 centres; 0: none is.
-        recall: Wanted share of the exact nearest 8.
-        device: A torch.device for the reduction; None is the CPU.
-
-    Returns:
-        The index of each speaker, by name.
-
-    Raises:
-        OSError: It cannot be written.
+    ``speakers`` (units, at least one frame each) and ``ids`` are by name. Speakers
+    of more than ``max_frames`` are reduced to 10 000 centres on ``device``, a
+    torch.device or None for the CPU; 0: none is. ``recall`` is the wanted share of
+    the exact nearest 8.
     """
-    kept = {
-        name: _reduce(frames, device) if 0 < max_frames < frames.n_frames else frames
-        for name, frames in speakers.items()
-    }
+    kept = dict(speakers)
+    for name, frames in speakers.items():
+        if 0 < max_frames < frames.n_frames:
+            kept[name] = ArrayFrames(fit_centres(sample(frames, MOST_FRAMES), N_CENTRES, device))
     layout: dict[str, tuple[str, tuple[int, ...]]] = {}
     for name, frames in kept.items():
         n, dims = frames.n_frames, frames.pick(np.array([0])).shape[1]
@@ -110,10 +92,6 @@ def build_index(
                 nprobe, found = 0, 1.0
             built[name] = BuiltIndex(speakers[name].n_frames, n, list_count(n), nprobe, found)
     return built
-
-
-def _reduce(frames: Frames, device: Any) -> Frames:
-    return ArrayFrames(fit_centres(sample(frames, MOST_FRAMES), N_CENTRES, device))
 
 
 def _write_lists(
@@ -199,11 +177,7 @@ def _tune_nprobe(
 ) -> tuple[int, float]:
     """Fewest lists to search for a recall, and the recall that they give.
 
-    Args:
-        queries: (q, D).
-        centroids: (L, D).
-        wanted: The lists (q, k) in which the exact neighbours lie.
-        recall: At least.
+    ``wanted`` are the lists (q, k) in which the exact neighbours of queries (q, D) lie.
     """
     distances = (centroids**2).sum(1) - 2.0 * (queries @ centroids.T)
     own = np.take_along_axis(distances, wanted, 1)

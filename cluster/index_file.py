@@ -34,23 +34,16 @@ Layout = Mapping[str, tuple[str, tuple[int, ...]]]  # name -> type (a key of _TY
 class FeatureIndex(ABC):
     """A retrieval index, open; the vectors are read speaker by speaker.
 
-    Attributes:
-        path: The file.
-        encoder: That made the units; empty if not known.
-        names: Speaker ids by name; empty if not known.
-        ids: Of the speakers in it.
-        ssl_dim: D, channels of the units.
-
     Raises:
         CheckpointError: It is cut short, damaged, another kind of file, or asks for anything but indexes
             and arrays.
     """
 
     path: Path
-    encoder: str
-    names: dict[str, int]
-    ids: set[int]
-    ssl_dim: int
+    encoder: str  # that made the units; empty if not known
+    names: dict[str, int]  # speaker ids by name; empty if not known
+    ids: set[int]  # of the speakers in it
+    ssl_dim: int  # D, channels of the units
 
     @abstractmethod
     def load(self, speaker: int) -> Vectors:
@@ -69,14 +62,7 @@ def open_index(path: Path) -> FeatureIndex:
 
 
 class IndexWriter:
-    """Writes an index piece by piece, so that it may be larger than the memory.
-
-    Args:
-        file: Open for writing, empty.
-        layout: Arrays to write.
-        encoder: That made the units.
-        names: Speaker ids by name.
-    """
+    """Writes an index into an empty file, piece by piece: it may be larger than the memory."""
 
     def __init__(self, file: BinaryIO, layout: Layout, encoder: str, names: Mapping[str, int]) -> None:
         about = {"format": _FORMAT, "speech_encoder": encoder, "speakers": json.dumps(dict(names))}

@@ -25,13 +25,8 @@ _LEAST_GAIN = 5e-3  # share of the error; a step that gains less is the last
 def fit_centres(frames: np.ndarray, n_centres: int, device: Any = None, seed: int = 0) -> np.ndarray:
     """Centres (K, D), float32, of frames (n, D); K is ``n_centres``, or n where there are fewer.
 
-    A centre that is nearest to no frame moves onto one.
-
-    Args:
-        frames: float32.
-        n_centres: Wanted.
-        device: A torch.device to work on; None is the processor.
-        seed: Of the frames that centres begin at or move onto.
+    A centre that is nearest to no frame moves onto one, drawn by ``seed`` as those
+    at the beginning. ``device`` is a torch.device; None is the processor.
     """
     frames = np.ascontiguousarray(frames, np.float32)
     if len(frames) <= n_centres:

@@ -117,11 +117,7 @@ class _ByteReader:
 
 
 def _parse(data: bytes | np.ndarray) -> _ParsedIndex:
-    """Parse an index as faiss writes it.
-
-    Raises:
-        _InvalidIndexError: It is of another kind than the two, damaged, or cut short.
-    """
+    """Parse an index as faiss writes it; raises _InvalidIndexError."""
     file = _ByteReader(data)
     kind = bytes(file.take(4))
     if kind in _FLAT:

@@ -29,16 +29,11 @@ def load_faiss() -> ModuleType:
 
 
 class Vectors:
-    """Vectors (n, D) that can be searched; made by :meth:`flat` or :meth:`in_lists`.
-
-    Args:
-        index: Of faiss.
-        parts: Objects that ``index`` needs to stay alive.
-    """
+    """Vectors (n, D) that can be searched; made by :meth:`flat` or :meth:`in_lists`."""
 
     def __init__(self, index: Any, parts: Any = None) -> None:
         self._index = index
-        self._parts = parts
+        self._parts = parts  # kept alive for the index
 
     @classmethod
     def flat(cls, vectors: np.ndarray) -> Vectors:
@@ -53,11 +48,8 @@ class Vectors:
     ) -> Vectors:
         """Vectors of which only those in the ``nprobe`` lists nearest to a query are compared.
 
-        Args:
-            centroids: (L, D).
-            sizes: (L,), how many vectors each list has. Empty ones are dropped: a search must find something.
-            lists: The vectors (n, D) of each list, one after the other.
-            nprobe: Of L.
+        The L lists have ``centroids`` (L, D) and ``sizes`` (L,); ``lists`` gives the vectors (n, D) of each
+        in turn. Empty ones are dropped: a search must find something.
         """
         faiss = load_faiss()
         used = sizes > 0

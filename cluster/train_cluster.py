@@ -16,6 +16,7 @@ if __name__ == "__main__":  # run by its path, Python looks for modules beside i
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from modules.common.cli import entry_point, make_parser  # noqa: E402
+from modules.common.errors import ConfigError  # noqa: E402
 
 EPILOG = """\
 examples:
@@ -55,7 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from cluster.kmeans_file import write_centres
     from cluster.unit_reader import SpeakerUnits, check_same, sample, speaker_folders
     from modules.common.device import find_gpu
-    from modules.common.errors import ConfigError
 
     if args.n_centres < 1:
         raise ConfigError(f"--n_centres must be above 0, not {args.n_centres}")

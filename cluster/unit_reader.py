@@ -54,14 +54,7 @@ class SpeakerUnits:
 
     The perturbed copies that some encoders have beside a clip are left out: they
     are the clip in other voices. Clips that step 3 could not use are left out too.
-
-    Args:
-        folder: Of the speaker, with clips and their features.
-
-    Attributes:
-        name: Of the speaker, which is the folder's.
-        encoder: That made the units, if all the clips' records name it; else empty.
-        ssl_dim: D.
+    The speaker has the folder's name. ``encoder`` is empty if the clips' records do not name it.
 
     Raises:
         FeatureError: The folder is missing or holds no usable clip, units are missing or broken, or
@@ -83,7 +76,9 @@ class SpeakerUnits:
             raise FeatureError(f"no recording in {folder} could be used by preprocess_hubert_f0.py")
         bar = progress_bar(self._wavs, desc=f"reading {self.name}", unit="clip")
         shapes = [tuple(load_units(wav).shape) for wav in bar]
-        self.encoder = _common(self._wavs, [_encoder_of(wav) for wav in self._wavs], "made with the encoder")
+        made = [FeatureRecord.load(wav).made.get("units", {}) for wav in self._wavs]
+        encoders = [str(units.get("settings", {}).get("encoder", "")) for units in made]
+        self.encoder = _common(self._wavs, encoders, "made with the encoder")
         self.ssl_dim = _common(self._wavs, [dims for dims, _ in shapes], "units of channels:")
         self._ends = np.cumsum([n_frames for _, n_frames in shapes])
 
@@ -145,10 +140,6 @@ def check_same(units: Iterable[SpeakerUnits]) -> None:
 
 def _read(wav: Path) -> np.ndarray:
     return np.ascontiguousarray(load_units(wav).numpy().T)
-
-
-def _encoder_of(wav: Path) -> str:
-    return str(FeatureRecord.load(wav).made.get("units", {}).get("settings", {}).get("encoder", ""))
 
 
 def _common(wavs: list[Path], facts: list[T], what: str) -> T:

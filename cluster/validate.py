@@ -13,30 +13,22 @@ _NAMES = {"kmeans": "a k-means file", "retrieval": "a retrieval index"}
 def check_kind(path: Path, kind: str) -> None:
     """Refuse a file of the other kind, as told by its first bytes; raises CheckpointError."""
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(512)
     found = ""
     if head.startswith(b"PK"):  # what torch writes
         found = "kmeans"
-    elif head[8:9] == b"{" or (head[:1] == b"\x80" and b"swig" in _beginning(path)):
+    elif head[8:9] == b"{" or (head[:1] == b"\x80" and b"swig" in head):
         found = "retrieval"
     if found and found != kind:
         advice = "add -fr" if found == "retrieval" else "remove -fr"
         raise CheckpointError(f"{path} is {_NAMES[found]}, not {_NAMES[kind]}; {advice} or name another file")
 
 
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)
-
-
 def check_origin(path: Path, kind: str, made_with: str, encoder: str, found: int, wanted: int) -> None:
-    """Refuse a file that was made with other units.
+    """Refuse a file made with another encoder, or units of another width; raises CheckpointError.
 
     The -onnx variant of an encoder gives the same units. Published files
     do not name their encoder: ``made_with`` is empty.
-
-    Raises:
-        CheckpointError: It is of another encoder, or of units of another width.
     """
     if made_with and made_with.removesuffix("-onnx") != encoder.removesuffix("-onnx"):
         raise CheckpointError(

@@ -38,25 +38,15 @@ _FRAMES = 100  # of the synthetic song
 
 @dataclass(frozen=True)
 class CompressedModel:
-    """A compressed checkpoint.
-
-    Attributes:
-        path: The file written.
-        kind: "voice model" or "diffusion model".
-        before: Bytes of the checkpoint.
-        after: Bytes of the result.
-        mel_change: Change of the mel of a synthetic song by half precision,
-            natural log: (mean, largest). None without half precision, or
-            without a configuration to build the model by.
-        config_path: The configuration that the model was checked with; None: there was none.
-    """
+    """A compressed checkpoint."""
 
     path: Path
-    kind: str
-    before: int
+    kind: str  # "voice model" or "diffusion model"
+    before: int  # bytes
     after: int
+    # of a synthetic song by half precision, natural log: mean, largest; None without, or without a model
     mel_change: tuple[float, float] | None
-    config_path: Path | None
+    config_path: Path | None  # that the model was checked with
 
 
 def compress_model(
@@ -64,13 +54,10 @@ def compress_model(
 ) -> CompressedModel:
     """Write ``source`` again without optimizer, progress and whatever else only training needs.
 
-    Args:
-        source: A published or own ``G_*.pth`` or ``model_*.pt``, or a compressed
-            one; recognised by its content.
-        output: File to write; .safetensors makes it such a file.
-        config_path: Its config.json or config.yaml; None: the one beside
-            ``source``, if it exists.
-        half: Store the large tensors as float16.
+    ``source`` is a published or own ``G_*.pth`` or ``model_*.pt``, or a compressed
+    one, recognised by its content. ``output`` may be .safetensors. Without
+    ``config_path`` the configuration is the one beside ``source``, if it exists.
+    ``half`` stores the large tensors as float16.
 
     Raises:
         CheckpointError: The file cannot be read, is not a model, or does not fit

@@ -27,19 +27,12 @@ _MEL = ("sampling_rate", "n_fft", "hop_length", "win_length", "n_mels", "f_min",
 
 @dataclass(frozen=True)
 class MixedModel:
-    """A mix of several models.
-
-    Attributes:
-        path: The file written.
-        weights: Of each model in the mix.
-        config_path: The first model's configuration, which fits the result, as any of the others does.
-        advice: A sentence if the result is probably not usable.
-    """
+    """A mix of several models."""
 
     path: Path
-    weights: tuple[float, ...]
-    config_path: Path
-    advice: str | None
+    weights: tuple[float, ...]  # of each model in the mix
+    config_path: Path  # of the first model; it fits the result, as any of the others does
+    advice: str | None  # a sentence if the result is probably not usable
 
 
 def mix_models(
@@ -53,16 +46,12 @@ def mix_models(
 ) -> MixedModel:
     """Write the combination of several Glow models: embeddings, speaker by speaker, and all the rest.
 
-    Two models are in memory at a time, and the sum so far in float64.
-
-    Args:
-        models: Checkpoints, two or more; their speakers of equal id are mixed.
-        ratios: How much of each, percent, 0 to 100.
-        output: File to write; .safetensors makes it such a file.
-        convex: Weights are the softmax of ratio / 100, and so have a sum of 1.
-            Otherwise (linear) they are ratio / 100 as it is. As published.
-        configs: The config.json of each model; None: those beside them.
-        progress: Called with (models done, of how many).
+    Two models are in memory at a time, and the sum so far in float64. Speakers of
+    equal id are mixed, with ``ratios`` in percent, 0 to 100. ``convex`` weights are
+    the softmax of ratio / 100, and so have a sum of 1; the others (linear) are
+    ratio / 100 as it is, as published. ``output`` may be .safetensors. ``configs``
+    are the config.json of each model, or those beside them. ``progress`` is called
+    with (models done, of how many).
 
     Raises:
         ConfigError: The ratios are not one for each model, outside 0 to 100 or
@@ -91,16 +80,17 @@ def mix_models(
         if progress:
             progress(i + 1, len(paths))
     model.load_state_dict(total)  # tensors that are one under two names stay so
+    rate = config.train.learning_rate
     write_checkpoint(
-        output,
-        {
-            "model": model.state_dict(),
-            "iteration": 0,
-            "optimizer": None,
-            "learning_rate": config.train.learning_rate,
-        },
+        output, {"model": model.state_dict(), "iteration": 0, "optimizer": None, "learning_rate": rate}
     )
-    return MixedModel(output, weights, config_paths[0], _advice(weights))
+    advice = None
+    if not math.isclose(sum(weights), 1, abs_tol=1e-3):
+        advice = (
+            f"the ratios have a sum of {100 * sum(weights):g} %, so all weights are scaled by it, which a "
+            "model rarely survives; a linear mix needs 100"
+        )
+    return MixedModel(output, weights, config_paths[0], advice)
 
 
 def mix_weights(n_models: int, ratios: Sequence[float], convex: bool = True) -> tuple[float, ...]:
@@ -120,15 +110,6 @@ def mix_weights(n_models: int, ratios: Sequence[float], convex: bool = True) -> 
         return tuple(ratio / 100 for ratio in ratios)
     powers = [math.exp(ratio / 100) for ratio in ratios]
     return tuple(power / sum(powers) for power in powers)
-
-
-def _advice(weights: Sequence[float]) -> str | None:
-    if math.isclose(sum(weights), 1, abs_tol=1e-3):
-        return None
-    return (
-        f"the ratios have a sum of {100 * sum(weights):g} %, so all weights are scaled by it, which a model "
-        "rarely survives; a linear mix needs 100"
-    )
 
 
 def _config_paths(models: Sequence[Path], configs: Sequence[str | Path] | None) -> list[Path]:

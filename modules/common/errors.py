@@ -2,14 +2,6 @@
 
 Scripts turn any of them into one line on stderr and exit code 2; anything else
 that escapes is a bug and keeps its traceback.
-
-GlowSVCError
-├── ConfigError          a setting, flag or configuration file is wrong
-├── CheckpointError      a model file cannot be read, or does not fit
-├── AudioError           a recording cannot be read, or contains nothing usable
-├── FeatureError         a cached feature is missing, broken or stale
-├── TrainingError        a run cannot continue
-└── MissingWeightsError  a file that must be downloaded is missing
 """
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# the training step before a validation; every validation; those chosen by train.score_every
 Place = Literal["training", "validation", "scored_validation"]
 
 SOURCE = "the source itself"
@@ -19,32 +20,18 @@ COPY = "the vocoder alone, from the recording's mel"
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One metric.
+    """One metric; an empty text stands for none."""
 
-    Attributes:
-        label: English, with the unit.
-        label_zh: The same in Chinese.
-        better: Which direction is better; "" for values that only inform, and are not ranked.
-        computed_in: "training": the training step before a validation. "validation": every
-            validation. "scored_validation": validations chosen by ``train.score_every``.
-        evaluator: Name in evaluation/evaluators of what computes it for the report; "" for none.
-        meaning: One sentence.
-        group: What it is about; groups have equal weight in the ranking.
-        digits: Decimals shown; values equal as printed tie in the ranking.
-        reference: What the report compares it with; "" for nothing.
-        why_missing: Why it may be missing although it was computed.
-    """
-
-    label: str
+    label: str  # English, with the unit
     label_zh: str
-    better: Literal["higher", "lower", ""]
-    meaning: str
+    better: Literal["higher", "lower", ""]  # "": it only informs, and is not ranked
+    meaning: str  # one sentence
     computed_in: tuple[Place, ...] = ()
-    evaluator: str = ""
-    group: str = ""
-    digits: int = 3
-    reference: str = ""
-    why_missing: str = "nothing in these songs to measure it on"
+    evaluator: str = ""  # name in evaluation/evaluators of what computes it for the report
+    group: str = ""  # what it is about; groups have equal weight in the ranking
+    digits: int = 3  # decimals shown; values equal as printed tie in the ranking
+    reference: str = ""  # what the report compares it with
+    why_missing: str = "nothing in these songs to measure it on"  # although it was computed
 
     def show(self, value: float) -> str:
         """Format ``value`` with this metric's decimals; a dash for NaN."""

@@ -51,14 +51,9 @@ def run(
     """Yield ``work(item)`` for every item, in the order in which they are finished.
 
     When the caller stops early (Ctrl-C, an error), items under way are finished
-    and the rest is dropped.
-
-    Args:
-        work: A function at the top level of its module.
-        items: Its arguments, one call each.
-        num_processes: 1 is this process, in order; 0 uses every core.
-        setup: Called once in each process before any work.
-        setup_args: Its arguments.
+    and the rest is dropped. ``work`` is at the top level of its module, and
+    ``setup`` called once in each process before any. ``num_processes`` 1 is this
+    process, in order; 0 uses every core.
 
     Raises:
         GlowSVCError: A process died. Errors of ``work`` are raised as they are.

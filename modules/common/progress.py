@@ -22,23 +22,14 @@ VARIABLE = "GLOW_SVC_PROGRESS"
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressEvent:
-    """How far a stage of a script is.
+    """How far a stage of a script is; None is not known."""
 
-    Attributes:
-        stage: What is being done, for people.
-        done: Units that are finished.
-        total: Units in all; None if that is not known.
-        unit: Name of one unit, such as "clip".
-        eta: Seconds that are left; None if that is not known.
-        numbers: Further figures by name, such as losses, as text.
-    """
-
-    stage: str
-    done: float
+    stage: str  # what is being done, for people
+    done: float  # units
     total: float | None
-    unit: str
-    eta: float | None
-    numbers: dict[str, str] = field(default_factory=dict)
+    unit: str  # such as "clip"
+    eta: float | None  # seconds that are left
+    numbers: dict[str, str] = field(default_factory=dict)  # further figures by name, such as losses
 
     def to_line(self) -> str:
         """JSON object in one line."""

@@ -17,27 +17,17 @@ from modules.common.errors import ConfigError
 
 @dataclass(frozen=True)
 class PartSpec:
-    """One line of a table; subclasses add what their parts have.
+    """One line of a table; subclasses add what their parts have."""
 
-    Attributes:
-        target: "module:Class", imported on first use.
-        kwargs: Keyword arguments of the class, where several lines share one.
-    """
-
-    target: str
-    kwargs: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    target: str  # "module:Class", imported on first use
+    kwargs: Mapping[str, Any] = field(default_factory=dict, kw_only=True)  # where lines share a class
 
 
 S = TypeVar("S", bound=PartSpec)
 
 
 class Registry(Mapping[str, S], Generic[S]):
-    """A read-only table of specs by name.
-
-    Args:
-        kind: What the parts are, for messages ("speech encoder").
-        specs: The table.
-    """
+    """A read-only table of specs by name; messages call the parts ``kind`` ("speech encoder")."""
 
     def __init__(self, kind: str, specs: Mapping[str, S]) -> None:
         self.kind = kind

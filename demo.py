@@ -48,18 +48,15 @@ Run it again to continue where it stopped; delete demo/<dataset> to start over.
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
-    parser.add_argument("--dataset", type=Path, help="recordings of the target voice(s); default: synthetic")
-    parser.add_argument("--song", type=Path, help="the song to convert; default: synthetic")
-    parser.add_argument(
-        "--key", type=int, help="semitones; default: the one that brings the song into the voice's range"
-    )
-    parser.add_argument("--speaker", help="target speaker; default: the first one")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--dataset", type=Path, help="recordings of the target voice(s); default: synthetic")
+    add("--song", type=Path, help="the song to convert; default: synthetic")
+    add("--key", type=int, help="semitones; default: the one that brings the song into the voice's range")
+    add("--speaker", help="target speaker; default: the first one")
+    add(
         "--minutes", type=float, default=6.5, help="longest training time (%(default)s); longer sounds better"
     )
-    parser.add_argument(
-        "--workspace", type=Path, default=ROOT / "demo", help="folder for everything it makes (demo)"
-    )
+    add("--workspace", type=Path, default=ROOT / "demo", help="folder for everything it makes (demo)")
     return parser
 
 

@@ -14,13 +14,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modules.common.cli import entry_point, make_parser
 from modules.common.errors import ConfigError
-
-if TYPE_CHECKING:
-    from export.check import Graph
 
 EPILOG = """\
 examples:
@@ -95,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
-    """Export the voice in ``folder``, and list the files."""
+    """Export the voice in ``folder``, list the files, and compare them at several lengths if ``check``."""
     from modules.common.progress import stage
 
     with stage(f"reading the models in {folder}"):
@@ -106,27 +102,22 @@ def _export_voice(folder: Path, fuse: bool, melody: bool, check: bool) -> None:
     paths = export_voice_model(folder, voice)
     for path in (*paths, manifest_path(folder)):
         print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB")
-    if check:
-        for graph, path in zip(voice.graphs, paths, strict=True):
-            _check(graph, path)
-
-
-def _check(graph: Graph, path: Path) -> None:
-    """Print how onnxruntime and PyTorch differ at several lengths."""
+    if not check:
+        return
     from export.check import compare
-    from modules.common.progress import stage
 
-    name, _ = graph.output
-    print(f"\n{path}, output {name!r}")
-    print(f"{'frames':>8} {'difference':>12} {'of largest':>12} {'PyTorch':>10} {'onnxruntime':>12}")
-    with stage(f"comparing {path} with PyTorch"):
-        results = compare(graph, path)
-    for result in results:
-        print(
-            f"{result.n_frames:>8} {result.difference:>12.1e} {result.largest:>12.2f} "
-            f"{result.torch_seconds:>8.3f} s {result.onnx_seconds:>10.3f} s"
-        )
-    print(f"largest difference of {name!r}: {max(result.difference for result in results):.1e}")
+    for graph, path in zip(voice.graphs, paths, strict=True):
+        name, _ = graph.output
+        print(f"\n{path}, output {name!r}")
+        print(f"{'frames':>8} {'difference':>12} {'of largest':>12} {'PyTorch':>10} {'onnxruntime':>12}")
+        with stage(f"comparing {path} with PyTorch"):
+            results = compare(graph, path)
+        for result in results:
+            print(
+                f"{result.n_frames:>8} {result.difference:>12.1e} {result.largest:>12.2f} "
+                f"{result.torch_seconds:>8.3f} s {result.onnx_seconds:>10.3f} s"
+            )
+        print(f"largest difference of {name!r}: {max(result.difference for result in results):.1e}")
 
 
 def _export_encoders(names: Sequence[str], output_folder: str | None, weights: str | None) -> None:

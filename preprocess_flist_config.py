@@ -148,16 +148,14 @@ def fill_templates(
 
 def write_config(path: Path, text: str) -> None:
     """Write a configuration; one that differs is kept as .bak, since users edit these files."""
-    if path.is_file():
-        before = path.read_bytes()
-        if before != text.encode():
-            backup = path.with_name(path.name + ".bak")
-            number = 1
-            while backup.exists() and backup.read_bytes() != before:
-                number += 1
-                backup = path.with_name(f"{path.name}.{number}.bak")
-            path.replace(backup)
-            print(f"{path} was there before with other settings: kept as {backup}")
+    if path.is_file() and (before := path.read_bytes()) != text.encode():
+        backup = path.with_name(path.name + ".bak")
+        number = 1
+        while backup.exists() and backup.read_bytes() != before:
+            number += 1
+            backup = path.with_name(f"{path.name}.{number}.bak")
+        path.replace(backup)
+        print(f"{path} was there before with other settings: kept as {backup}")
     write_text(path, text)
 
 

@@ -93,13 +93,6 @@ def plan(
     return jobs, reasons
 
 
-def announce(reasons: Mapping[str, Mapping[str, int]]) -> None:
-    """Print a line for each reason to compute something."""
-    for reason, kinds in reasons.items():
-        names = ", ".join(kind.replace("_", " ") for kind in kinds)
-        print(f"{reason}: making {names} of {max(kinds.values())} clips")
-
-
 def make_report(clips: Mapping[str, Sequence[Path]], skipped: Mapping[Path, str]) -> dict[str, Any]:
     """Contents of the data set, see modules/dataset/report.py."""
     from modules.dataset.feature_record import FeatureRecord
@@ -143,20 +136,18 @@ def _preprocess(args: argparse.Namespace, config: Config, context: DistributedCo
     encoder = ENCODERS[config.model.speech_encoder]
     in_dir = Path(args.in_dir)
     clips = find_clips(in_dir)
+    shipped = encoder.shipped
+    weights = file_fingerprint(ROOT / shipped) if shipped else fingerprint(encoder.weights)
     wanted = recipe(
-        config,
-        args.f0_predictor,
-        args.use_diff,
-        encoder_weights=file_fingerprint(ROOT / encoder.shipped)
-        if encoder.shipped
-        else fingerprint(encoder.weights),
-        n_perturbed=encoder.n_perturbed,
+        config, args.f0_predictor, args.use_diff, encoder_weights=weights, n_perturbed=encoder.n_perturbed
     )
     # each process plans for its own clips only, so it does not matter who begins first
     mine = [wav for wavs in clips.values() for wav in wavs][context.rank :: context.size]
     jobs, reasons = plan(mine, in_dir, wanted, context.is_main)
     if context.is_main:
-        announce(reasons)
+        for reason, kinds in reasons.items():
+            names = ", ".join(kind.replace("_", " ") for kind in kinds)
+            print(f"{reason}: making {names} of {max(kinds.values())} clips")
     skipped = {
         wav: reason for part in context.all_gather(_make(args, config, context, jobs)) for wav, reason in part
     }

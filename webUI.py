@@ -31,9 +31,10 @@ chosen in Settings at the page's lower end.
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG)
-    parser.add_argument("-m", "--model_path", default="", help="load this voice model at the start")
-    parser.add_argument("-c", "--config_path", default="", help="its configuration (the one beside it)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("-m", "--model_path", default="", help="load this voice model at the start")
+    add("-c", "--config_path", default="", help="its configuration (the one beside it)")
+    add(
         "--listen",
         nargs="?",
         const="0.0.0.0",  # noqa: S104 - asked for
@@ -41,22 +42,18 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="HOST",
         help="accept other machines: at every address of this one, or at HOST (this machine only)",
     )
-    parser.add_argument("--port", type=int, default=0, metavar="NUMBER", help="(7860, or the next free one)")
-    parser.add_argument(
-        "--share", action="store_true", help="make a public link through Gradio's servers, too"
-    )
-    parser.add_argument(
+    add("--port", type=int, default=0, metavar="NUMBER", help="(7860, or the next free one)")
+    add("--share", action="store_true", help="make a public link through Gradio's servers, too")
+    add(
         "--auth",
         action="append",
         default=[],
         metavar="NAME:PASSWORD",
         help="login of a user; repeat it for several (without it: everyone who reaches the page)",
     )
-    parser.add_argument(
-        "-d", "--device", default=None, help="device for the model of -m (detected automatically)"
-    )
-    parser.add_argument("--inbrowser", action="store_true", help="open the page in a browser")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of unexpected errors")
+    add("-d", "--device", help="device for the model of -m (detected automatically)")
+    add("--inbrowser", action="store_true", help="open the page in a browser")
+    add("--debug", action="store_true", help="show tracebacks of unexpected errors")
     return parser
 
 

@@ -27,6 +27,7 @@ class Blender(ABC):
         check_kind(path, self.kind)
         self.path = path
         self.ssl_dim = ssl_dim
+        self._loaded: dict[str | int, Vectors] = {}  # by what each kind of file calls a speaker
         self._ids = dict(speakers)
         self._names = {number: name for name, number in speakers.items()}
 
@@ -70,10 +71,6 @@ class Blender(ABC):
             return str(speaker)
         return self._names.get(int(speaker), str(speaker))
 
-    def _id(self, speaker: str | int) -> int:
-        """Id of the speaker with this name or id; -1 if unknown."""
-        return self._ids.get(str(speaker), int(speaker) if str(speaker).isdecimal() else -1)
-
     def _lacks(self, speaker: str | int, there: Iterable[str | int]) -> CheckpointError:
         known = ", ".join(map(str, there)) or "no speaker"
         return CheckpointError(
@@ -94,7 +91,6 @@ class KMeansBlender(Blender):
         self._centres, made_with = read_centres(path)
         for centres in self._centres.values():
             check_origin(path, self.kind, made_with, encoder, centres.shape[1], ssl_dim)
-        self._loaded: dict[str, Vectors] = {}
 
     def _vectors(self, speaker: str | int) -> Vectors:
         name = self._name(speaker)
@@ -119,13 +115,12 @@ class RetrievalBlender(Blender):
 
         self._index = open_index(path)
         check_origin(path, self.kind, self._index.encoder, encoder, self._index.ssl_dim, ssl_dim)
-        self._loaded: dict[int, Vectors] = {}
 
     def _vectors(self, speaker: str | int) -> Vectors:
         if self._index.names:  # ids may have changed since
             number = self._index.names.get(self._name(speaker), -1)
         else:
-            number = self._id(speaker)
+            number = self._ids.get(str(speaker), int(speaker) if str(speaker).isdecimal() else -1)
         if number not in self._loaded:
             if number not in self._index.ids:
                 raise self._lacks(speaker, self._index.names or sorted(self._index.ids))

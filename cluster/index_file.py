@@ -124,10 +124,9 @@ class NativeIndex(FeatureIndex):
             raise self._broken(f"it has no units of speaker {speaker}")
         if f"{speaker}.centroids" not in self._shapes:
             return Vectors.flat(np.concatenate(list(self._rows(speaker, np.array([n])))))
-        centroids, sizes, nprobe = (
-            self._array(f"{speaker}.{name}", kind, n_dims)
-            for name, kind, n_dims in (("centroids", "F32", 2), ("sizes", "I64", 1), ("nprobe", "I64", 1))
-        )
+        centroids = self._array(f"{speaker}.centroids", "F32", 2)
+        sizes = self._array(f"{speaker}.sizes", "I64", 1)
+        nprobe = self._array(f"{speaker}.nprobe", "I64", 1)
         agree = centroids.shape == (len(sizes), dims) and len(nprobe) == 1
         if not agree or (sizes < 0).any() or (sizes > n).any() or sizes.sum() != n:
             raise self._broken("its lists and their centroids do not agree")

@@ -76,7 +76,11 @@ def compress_model(
         raise CheckpointError(f"{source} is neither a voice model of Glow-SVC nor a diffusion model{seems}")
     kind = _KINDS[found]
     path = Path(config_path) if config_path else source.with_name(_CONFIGS[kind])
-    model = _load(kind, state, source, path) if config_path or path.is_file() else None
+    model: nn.Module | None = None
+    if config_path or path.is_file():
+        model = GlowSVC(load_config(path).model) if kind == GLOW else Unit2Mel(load_diffusion_config(path))
+        load_weights(model, state, source, advice=f"Use the {_CONFIGS[kind]} saved beside the checkpoint.")
+        model.eval()
 
     state = _strip_checkpoint(state, half)
     known = {name: content[name] for name in _ENTRIES[kind] if _is_number(content.get(name))}
@@ -89,17 +93,6 @@ def compress_model(
         mel_change=_mel_change(model, state, source) if half and model is not None else None,
         config_path=path if model is not None else None,
     )
-
-
-def _load(kind: str, state: dict[str, Tensor], source: Path, config_path: Path) -> nn.Module:
-    """Build the model of the configuration with these weights; raises CheckpointError."""
-    model: nn.Module
-    if kind == GLOW:
-        model = GlowSVC(load_config(config_path).model)
-    else:
-        model = Unit2Mel(load_diffusion_config(config_path))
-    load_weights(model, state, source, advice=f"Use the {_CONFIGS[kind]} saved beside the checkpoint.")
-    return model.eval()
 
 
 def _strip_checkpoint(state: dict[str, Tensor], half: bool) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config, load_config
 
 # settings of the data section that define a mel
-_MEL = ("sampling_rate", "n_fft", "hop_length", "win_length", "n_mels", "f_min", "f_max")
+_MEL = ("sampling_rate", "hop_length", "n_mels", "n_fft", "win_length", "f_min", "f_max")
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,7 @@ def _common_config(paths: Sequence[Path]) -> Config:
             raise ConfigError(
                 f"{pair}: only models with equal model sections can be mixed; they differ in " + differing
             )
-        mels = [
-            {name: value for name, value in asdict(c.data).items() if name in _MEL} for c in (first, other)
-        ]
+        mels = [{name: getattr(c.data, name) for name in _MEL} for c in (first, other)]
         if differing := _differing(*mels):
             raise ConfigError(f"{pair}: the models have different kinds of mel; they differ in {differing}")
     return first

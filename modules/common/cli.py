@@ -105,8 +105,7 @@ def entry_point(main: Main) -> Main:
         try:
             return main(argv)
         except GlowSVCError as error:
-            print(f"{program}: {error}", file=sys.stderr)
-            return 2
+            message = str(error)
         except KeyboardInterrupt:
             print(
                 f"\n{program}: interrupted. What was finished is kept; run the same command for the rest.",
@@ -124,7 +123,7 @@ def entry_point(main: Main) -> Main:
                 raise
             else:
                 message = f"{path}: {error.strerror or error}"
-            print(f"{program}: {message}", file=sys.stderr)
-            return 2
+        print(f"{program}: {message}", file=sys.stderr)
+        return 2
 
     return wrapper

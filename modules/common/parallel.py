@@ -31,12 +31,8 @@ def process_count(wanted: int, n_items: int) -> int:
 
 
 def failure(item: object, error: OSError) -> str:
-    """Message that ``item`` could not be read or written, for a run that goes on without it.
-
-    Raises:
-        OSError: The disk is full, so every other item would fail too.
-    """
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    """Message for a run that goes on without ``item``; raises ``error`` if the disk is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # every other item would fail too
         raise error
     return f"{item}: {error}"
 

@@ -44,7 +44,7 @@ class CompressedModel:
     kind: str  # "voice model" or "diffusion model"
     before: int  # bytes
     after: int
-    # of a synthetic song by half precision, natural log: mean, largest; None without, or without a model
+    # by half precision, in the mel of a synthetic song, natural log: (mean, largest); None: not measured
     mel_change: tuple[float, float] | None
     config_path: Path | None  # that the model was checked with
 

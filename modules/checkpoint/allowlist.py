@@ -77,11 +77,7 @@ class LazyTensor:
 
 
 def resolve(module: str, name: str, strict: bool) -> Any:
-    """What a name in a pickle stands for: a dtype, a function or, unless ``strict``, UNKNOWN.
-
-    Raises:
-        UnsafePickleError: Weights have no need of it.
-    """
+    """What a name in a pickle stands for: a dtype, a function or UNKNOWN; raises UnsafePickleError."""
     full = f"{module}.{name}"
     if full in _NAMES:
         return _NAMES[full]
@@ -91,10 +87,9 @@ def resolve(module: str, name: str, strict: bool) -> Any:
 
 
 def restore(target: Any, state: Any) -> None:
-    """Set the state of an object that a pickle has made; only arrays and namespaces have any.
+    """Set the state of an object that a pickle has made; raises DamagedError.
 
-    Raises:
-        DamagedError: The numbers do not fill the shape, or have the byte order of another kind of machine.
+    Only arrays and namespaces have any.
     """
     if isinstance(target, Array):
         _version, shape, dtype, is_fortran, data = state
@@ -129,11 +124,7 @@ def sanitize(name: str) -> str:
 
 
 def lazy_tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> LazyTensor:
-    """Tensor in a storage, checked but not read, from the arguments of torch's own functions.
-
-    Raises:
-        DamagedError: It has no possible shape, or reaches beyond its storage, or has more values than it.
-    """
+    """Tensor in a storage, not read, from the arguments of torch's own functions; raises DamagedError."""
     dtype = next((other for other in others if isinstance(other, torch.dtype)), storage.dtype)
     n_values = _count(size)
     if (
@@ -236,6 +227,7 @@ _STORAGES = {
 _FAISS_BUILDS = ("", "_avx2", "_avx512", "_avx512_spr", "_sve")
 _FAISS_INDEXES = ("IndexFlat", "IndexFlatL2", "IndexIVFFlat")
 _NUMBER = re.compile(r"bool|u?int(8|16|32|64)|b?float(16|32|64)|float8_\w+|complex(64|128)")
+_NUMPY_CORES = ("core", "_core")  # of numpy 1 and 2
 _NAMES: dict[str, Any] = {
     **{f"torch.{name}": dtype for name, dtype in vars(torch).items() if _NUMBER.fullmatch(name)},
     **{f"torch.{name}Storage": dtype for name, dtype in _STORAGES.items()},
@@ -258,12 +250,9 @@ _NAMES: dict[str, Any] = {
     "builtins.set": _list,
     "builtins.frozenset": _list,
     "numpy.dtype": _numpy_dtype,
-    "numpy.core.multiarray.scalar": _numpy_scalar,  # numpy 1
-    "numpy._core.multiarray.scalar": _numpy_scalar,  # numpy 2
-    "numpy.core.multiarray._reconstruct": lambda *_: Array(),
-    "numpy._core.multiarray._reconstruct": lambda *_: Array(),
-    "numpy.core.numeric._frombuffer": _numpy_array,  # protocol 5
-    "numpy._core.numeric._frombuffer": _numpy_array,
+    **{f"numpy.{core}.multiarray.scalar": _numpy_scalar for core in _NUMPY_CORES},
+    **{f"numpy.{core}.multiarray._reconstruct": lambda *_: Array() for core in _NUMPY_CORES},
+    **{f"numpy.{core}.numeric._frombuffer": _numpy_array for core in _NUMPY_CORES},  # protocol 5
     **{f"faiss.swigfaiss{kind}.{name}": _attributes for kind in _FAISS_BUILDS for name in _FAISS_INDEXES},
 }
 

@@ -39,17 +39,11 @@ _SHARED = 50_000_000  # bytes of tensors beyond twice the file: several may shar
 
 
 class Archive(ABC):
-    """A torch file, open.
+    """A torch file, open: its ``content`` is what was saved, with LazyTensor for each tensor.
 
-    Args:
-        file: Open for reading.
-        strict: Refuse unknown classes, and keep the precision of the file. Otherwise floats become
-            float32 as they are read, so the file is never in memory in two precisions.
-        skip: Tensors whose names begin so are left out.
-        arrays: Let its pickle be as large as the file: it is of a kind that keeps numbers there.
-
-    Attributes:
-        content: What was saved, with LazyTensor for each tensor.
+    ``strict`` refuses unknown classes, and keeps the precision of the file. Otherwise floats become
+    float32 as they are read, so the file is never in memory in two precisions. Tensors whose names
+    begin with ``skip`` are left out; ``arrays``: see :class:`modules.checkpoint.unpickler.PickleStream`.
     """
 
     def __init__(self, file: BinaryIO, strict: bool, skip: str | None = None, arrays: bool = False) -> None:
@@ -68,8 +62,7 @@ class Archive(ABC):
         self.content = self._read_content()
 
     @abstractmethod
-    def _read_content(self) -> Any:
-        """Find the pickle and read it."""
+    def _read_content(self) -> Any: ...
 
     def _locate(self, key: str | int, n_bytes: int) -> tuple[int, int | None]:
         """Place of a record in the file, and the CRC-32 of its ``n_bytes``; None: not known."""
@@ -161,9 +154,8 @@ class Archive(ABC):
         if not isinstance(key, tuple) or not key or key[0] != "storage":
             self._refuse(key)
         dtype, name, _, n_values = key[1:5]
-        start, length = 0, n_values
-        if len(key) == 6 and isinstance(key[5], tuple):
-            _, start, length = key[5]
+        viewed = len(key) == 6 and isinstance(key[5], tuple)
+        _, start, length = key[5] if viewed else (None, 0, n_values)
         if (
             not isinstance(dtype, torch.dtype)
             or not isinstance(name, str | int)
@@ -202,10 +194,8 @@ class ZipArchive(Archive):
             raise DamagedError("its tensors claim more values than it has")
         self.file.seek(member.header_offset + 26)  # to the lengths of what lies between header and bytes
         n_name, n_extra = struct.unpack("<HH", self.file.read(4))
-        return (
-            member.header_offset + 30 + n_name + n_extra,
-            member.CRC if member.file_size == n_bytes else None,
-        )
+        place = member.header_offset + 30 + n_name + n_extra
+        return place, member.CRC if member.file_size == n_bytes else None
 
     def _check_directory(self) -> None:
         """Refuse a list of members that would not fit in memory: zipfile does not check."""

@@ -26,10 +26,7 @@ def opened(
 ) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
     """Give the content of a model file, and a function that reads the tensors in a part of it.
 
-    For the arguments see :class:`modules.checkpoint.archive.Archive`.
-
-    Raises:
-        CheckpointError: It cannot be read, now or by that function.
+    For the arguments see :class:`modules.checkpoint.archive.Archive`. Both raise CheckpointError.
     """
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder, not a model file")
@@ -52,12 +49,7 @@ def opened(
 
 @contextmanager
 def as_checkpoint_error(path: Path, owners: str = "weights have") -> Iterator[None]:
-    """Turn whatever goes wrong in reading ``path`` into one CheckpointError, of one line.
-
-    Args:
-        path: The file.
-        owners: What is in such a file, for the message.
-    """
+    """Turn whatever goes wrong in reading ``path``, with ``owners`` in it, into one CheckpointError."""
     try:
         yield
     except CheckpointError:

@@ -33,12 +33,8 @@ def read_checkpoint(
 
     Stricter than :func:`read_weights`: such a file has tensors, arrays of numpy
     (which become tensors) and plain values only, so any other class is refused.
-
-    Args:
-        path: The file.
-        keep: Entries to return; None: all.
-        arrays: Let its numbers lie in the pickle, as arrays of numpy do. Reading then takes
-            a few times the size of the file in memory.
+    Only the entries ``keep`` are returned; None: all. ``arrays`` lets its numbers
+    lie in the pickle, as those of numpy do, and takes a few times its size in memory.
 
     Raises:
         CheckpointError: The file is missing, cut short, not a checkpoint, or asks
@@ -60,12 +56,7 @@ def read_weights(
 
     An entry that the file does not have is left out. A file without any of
     them, whose entries are all tensors, is a bare state dict, and returned
-    whole.
-
-    Args:
-        path: The file.
-        keep: Top-level entries to return; None: all.
-        skip: Tensors whose names begin so are left out unread, wherever they are.
+    whole. Tensors whose names begin with ``skip`` are left out unread anywhere.
 
     Raises:
         CheckpointError: As of :func:`read_checkpoint`, or the file has no entry
@@ -75,11 +66,7 @@ def read_weights(
 
 
 def read_tensor(path: str | Path) -> Tensor:
-    """Read the one tensor that ``torch.save`` wrote into a file, on the CPU.
-
-    Raises:
-        CheckpointError: See :func:`read_checkpoint`; also when it holds anything else.
-    """
+    """Read the one tensor that ``torch.save`` wrote into a file, on the CPU; raises CheckpointError."""
     with opened(Path(path), strict=True) as (content, plain):
         if not isinstance(content, LazyTensor):
             raise CheckpointError(f"{path} holds a {type(content).__name__}, not a tensor")
@@ -100,15 +87,8 @@ def find_state_dict(content: Mapping[str, Any], path: str | Path, *keys: str) ->
     """Find the tensors by name in ``content``: the first of ``keys`` that holds some, or itself.
 
     A ``module.`` that all names share (left by data-parallel training) is cut
-    off, and float16, bfloat16 and float64 become float32.
-
-    Args:
-        content: What :func:`read_weights` returned.
-        path: The file it is from, for messages.
-        *keys: Entries that may hold the tensors, best first.
-
-    Raises:
-        CheckpointError: There is no such entry.
+    off, and float16, bfloat16 and float64 become float32. Raises CheckpointError,
+    with the ``path`` that ``content`` is from, if there are none.
     """
     for values in (*(content.get(key) for key in keys), content):
         if _is_state(values):
@@ -125,9 +105,7 @@ def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
 
     A name that ends in .safetensors makes it such a file, which has no place
     for an optimizer; see :func:`modules.checkpoint.safetensors_io.flat_bytes`.
-
-    Raises:
-        OSError: It cannot be written; above all, the disk is full.
+    Raises OSError if it cannot be written; above all, the disk is full.
     """
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if Path(path).suffix.lower() == SUFFIX:
@@ -149,15 +127,9 @@ def load_weights(
 ) -> None:
     """Copy ``state`` into ``module``, by name and shape, in the module's own precision.
 
-    Args:
-        module: Where to.
-        state: Tensors by name.
-        source: The file they are from, for messages.
-        advice: What to do if they do not fit.
-
     Raises:
-        CheckpointError: Tensors are missing, unknown or of another shape; at
-            most five are named.
+        CheckpointError: Tensors are missing, unknown or of another shape; names at most
+            five, the file ``source``, and what to do about it.
     """
     wanted = module.state_dict()
     state = _rename_weight_norm(wanted, state)
@@ -180,20 +152,12 @@ def load_weights(
 
 
 def load_model(module: nn.Module, path: str | Path) -> None:
-    """Load the weights of a published or own ``G_*.pth`` into ``module``.
-
-    Raises:
-        CheckpointError: See :func:`read_checkpoint` and :func:`load_weights`.
-    """
+    """Load the weights of a published or own ``G_*.pth`` into ``module``; raises CheckpointError."""
     load_weights(module, model_state(path), path, advice=CONFIG_ADVICE)
 
 
 def model_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors by name of a checkpoint's "model", or of a file that holds nothing else.
-
-    Raises:
-        CheckpointError: See :func:`read_checkpoint`.
-    """
+    """Tensors by name of a checkpoint's "model", or of a file of nothing else; raises CheckpointError."""
     content = read_checkpoint(path, keep=("model",))
     state = content.get("model", content)
     if not _is_state(state):

@@ -23,14 +23,7 @@ _KEY = "glow_svc"  # its key; {"entries": {...}, "same_as": {second name: first 
 
 
 def flat_bytes(content: Mapping[str, Any]) -> bytes:
-    """Encode a checkpoint as the bytes of a safetensors file.
-
-    Args:
-        content: Tensors by name under "model", and beside it numbers and None.
-
-    Raises:
-        ValueError: It holds more than that: an optimizer, or a list.
-    """
+    """Bytes of a checkpoint (tensors under "model", beside it numbers and None); ValueError for others."""
     from safetensors.torch import save
 
     entries = {name: value for name, value in content.items() if name != "model"}

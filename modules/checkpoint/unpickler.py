@@ -34,13 +34,9 @@ class PickleStream:
     """A file from its present position on, as a sequence of pickles.
 
     How many bytes of it may be pickles, and how many steps they may take, follows
-    from its size: what they build stays below that size plus 60 MB. All methods
-    raise DamagedError when there is not enough.
-
-    Args:
-        file: Open for reading.
-        size: Bytes of the whole model file.
-        arrays: All of it may be pickles: it is of a kind that keeps its numbers there.
+    from its ``size`` in bytes: what they build stays below that plus 60 MB. With
+    ``arrays`` all of it may be pickles: it is of a kind that keeps its numbers there.
+    All methods raise DamagedError when there is not enough.
     """
 
     def __init__(self, file: BinaryIO, size: int, arrays: bool = False) -> None:
@@ -107,12 +103,8 @@ class Unpickler(_Base):
 
     What it builds: dicts, lists, tuples, text, bytes, numbers, None, dtypes, LazyTensor, Array and UNKNOWN.
     ``load`` raises UnsafePickleError if the pickle asks for a name that weights have no need of; opcodes
-    that make no sense together raise nearly any Exception.
-
-    Args:
-        stream: Where the pickle begins; afterwards where it has ended.
-        persistent: Gives what a key stands for, of objects that are kept outside of the pickle.
-        strict: Refuse unknown classes instead of reading their objects as UNKNOWN.
+    that make no sense together raise nearly any Exception. ``persistent`` gives what a key stands for, of
+    objects outside of the pickle; ``strict`` refuses unknown classes, whose objects are UNKNOWN otherwise.
     """
 
     def __init__(self, stream: PickleStream, persistent: Callable[[Any], Any], strict: bool = False) -> None:

@@ -25,49 +25,28 @@ _DATA = ("n_fft", "win_length", "n_mels", "f_min", "f_max", "unit_interpolate_mo
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionManifest:
-    """What a sampler needs to know of the diffusion graphs.
+    """What a sampler needs to know of the diffusion graphs."""
 
-    Attributes:
-        type: Diffusion: the denoiser predicts noise; ReFlow: a velocity.
-        timesteps: Steps from mel to noise.
-        max_steps: How many of them the model is trained for.
-        n_speakers: Shares of speakers that the graphs take; 1: there is no such input.
-        speakers: Their ids by name.
-        mel_min: Natural log, what is -1 in a normalised mel.
-        mel_max: What is 1.
-        method: The sampler in the model's configuration.
-        speedup: Steps that it takes at once.
-        betas: The schedule, if it is not the usual one, from 1e-4 to 0.02.
-    """
-
-    type: str
-    timesteps: int
-    max_steps: int
-    n_speakers: int
-    speakers: dict[str, int]
-    mel_min: float = -12.0
-    mel_max: float = 2.0
-    method: str = ""
-    speedup: int = 10
-    betas: tuple[float, ...] = ()
+    type: str  # Diffusion: the denoiser predicts noise; ReFlow: a velocity
+    timesteps: int  # steps from mel to noise
+    max_steps: int  # how many of them the model is trained for
+    n_speakers: int  # shares of speakers that the graphs take; 1: there is no such input
+    speakers: dict[str, int]  # their ids by name
+    mel_min: float = -12.0  # natural log, what is -1 in a normalised mel
+    mel_max: float = 2.0  # what is 1
+    method: str = ""  # the sampler in the model's configuration
+    speedup: int = 10  # steps that it takes at once
+    betas: tuple[float, ...] = ()  # the schedule, if it is not the usual one, from 1e-4 to 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Content of the file.
+    """Content of the file."""
 
-    Attributes:
-        config: The voice model's configuration, as far as converting needs it.
-        fused: model.onnx gives sound: the vocoder is inside.
-        melody: f0.onnx is there, which predicts F0.
-        reach: Frames on either side that a frame's sound depends on.
-        diffusion: The diffusion graphs, if there are any.
-    """
-
-    config: Config
-    fused: bool = False
-    melody: bool = False
-    reach: int = 0
+    config: Config  # of the voice model, as far as converting needs it
+    fused: bool = False  # model.onnx gives sound: the vocoder is inside
+    melody: bool = False  # f0.onnx is there, which predicts F0
+    reach: int = 0  # frames on either side that a frame's sound depends on
     diffusion: DiffusionManifest | None = None
 
 
@@ -120,11 +99,7 @@ def write_manifest(folder: str | Path, sidecar: Manifest) -> None:
 
 
 def read_manifest(folder: str | Path) -> Manifest:
-    """Read the file of the graphs in ``folder``.
-
-    Raises:
-        ConfigError: The file is missing, broken, or of a newer kind.
-    """
+    """Read the file of the graphs in ``folder``; raises ConfigError if it is missing, broken or newer."""
     path = manifest_path(folder)
     if not path.is_file():
         raise ConfigError(

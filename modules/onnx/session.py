@@ -23,16 +23,12 @@ _CPU = "CPUExecutionProvider"
 
 
 def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onnxruntime.InferenceSession:
-    """Open a session for ``path``, checked first; a fallback to the CPU is logged.
+    """Open a session for ``path``, checked first, on ``device``, which is text or a device of PyTorch.
 
-    Args:
-        path: The file.
-        device: What it should run on, as text or as a device of PyTorch.
-        what: What it is, for the log ("the encoder 'hubertsoft-onnx'").
+    A fallback of ``what`` ("the encoder 'hubertsoft-onnx'") to the CPU is logged.
 
     Raises:
-        CheckpointError: The file is missing, not an ONNX graph, damaged, needs
-            another file, or onnxruntime refuses it.
+        CheckpointError: See :func:`modules.onnx.validate.check_file`; or onnxruntime refuses it.
     """
     check_file(path)
     kind, _, index = str(device).partition(":")
@@ -62,16 +58,7 @@ def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onn
 
 
 def run(session: onnxruntime.InferenceSession, feed: Mapping[str, Any], where: str) -> list[Any]:
-    """Run a graph; returns its outputs.
-
-    Args:
-        session: The graph.
-        feed: Its inputs by name.
-        where: Begins the message of an error: "<file> cannot be run on 3.0 s of audio".
-
-    Raises:
-        CheckpointError: onnxruntime gives up; says why.
-    """
+    """Run a graph on inputs by name; returns its outputs, or raises CheckpointError: "<where>: <why>"."""
     try:
         outputs: list[Any] = session.run(None, dict(feed))
     except Exception as error:  # onnxruntime's errors have no base class

@@ -19,12 +19,9 @@ from modules.common.errors import CheckpointError
 
 
 def check_file(path: Path) -> None:
-    """Make sure that ``path`` is an ONNX file that needs no other file.
+    """Make sure that ``path`` is an ONNX file that needs no other file; raises CheckpointError.
 
     Nothing of it is run. Takes, for a moment, memory of twice its size.
-
-    Raises:
-        CheckpointError: It is missing, not an ONNX file, damaged, or needs another file.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist")

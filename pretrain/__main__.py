@@ -44,10 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
 def resolve(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Look up the keys of the files that ``names`` need, and the names that need none.
 
-    A name is that of a part, or a key of the table of weights.
-
-    Raises:
-        ConfigError: There is no such name.
+    A name is that of a part, or a key of the table of weights; raises ConfigError for others.
     """
     keys: dict[str, None] = {}
     free = []
@@ -99,9 +96,8 @@ def as_markdown() -> Iterator[str]:
     yield "|---|---|---|"
     for entry in WEIGHTS.values():
         for source in entry.sources:
-            sha256 = (
-                f"`{source.sha256}`" if source.sha256 else "not published; recorded at the first download"
-            )
+            known = f"`{source.sha256}`" if source.sha256 else None
+            sha256 = known or "not published; recorded at the first download"
             yield f"| `{entry.file}` | <{source.url}> | {sha256} |"
         if entry.by_hand:
             yield f"| `{entry.file}` | by hand: {entry.by_hand} | |"
@@ -110,11 +106,7 @@ def as_markdown() -> Iterator[str]:
 
 
 def for_each(keys: Sequence[str], work: Callable[[str], object]) -> None:
-    """Download or check each key, whatever comes of the others.
-
-    Raises:
-        GlowSVCError: The last that was raised; the others are printed.
-    """
+    """Download or check each key, whatever comes of the others; raises the last error, prints the others."""
     from modules.pretrained.checksums import ChangedWeightsError
 
     errors: list[GlowSVCError] = []

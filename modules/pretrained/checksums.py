@@ -27,11 +27,7 @@ class ChangedWeightsError(ConfigError):
 
 
 def load_checksums(root: Path) -> dict[str, dict[str, str]]:
-    """Checksums recorded in ``root``: "downloads" by published url, "files" by place under ``root``.
-
-    Raises:
-        ConfigError: They cannot be read.
-    """
+    """Checksums in ``root``: "downloads" by published url, "files" by place in it; raises ConfigError."""
     path = root / NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -66,11 +62,8 @@ def sha256_of(path: Path) -> str:
 def check(key: str, root: Path) -> str:
     """Compare the files of ``key`` with what is published and recorded; returns what was found.
 
-    A file without a published checksum is recorded if it was not.
-
-    Raises:
-        MissingWeightsError: It is missing.
-        ChangedWeightsError: It is another file.
+    A file without a published checksum is recorded if it was not. Raises MissingWeightsError,
+    or ChangedWeightsError if it is another file.
     """
     path, entry = find_weights(key, root), get_entry(key)
     if path is None:
@@ -102,20 +95,12 @@ def check(key: str, root: Path) -> str:
 
 
 def verify_download(source: DownloadSource, digest: str, part: Path, root: Path) -> None:
-    """Compare a download with what is published or recorded; one that differs is deleted.
-
-    Raises:
-        DownloadError: It is damaged, cut short or another file.
-    """
+    """Compare a download with what is published or recorded; deletes one that differs: DownloadError."""
     expected = source.sha256 or load_checksums(root)["downloads"].get(source.url, digest)
     if digest != expected:
         discard(part)
-        recorded = (
-            ""
-            if source.sha256
-            else f" that {root / NAME} recorded at the first download. If its publisher has replaced it, "
-            "remove that line"
-        )
+        replaced = "If its publisher has replaced it, remove that line"
+        recorded = "" if source.sha256 else f" that {root / NAME} recorded at the first download. {replaced}"
         raise DownloadError(
             f"the file is damaged or a different one, and was deleted: its sha256 is {digest[:16]}..., "
             f"not the {expected[:16]}...{recorded}"

@@ -87,12 +87,7 @@ def discard(part: Path) -> None:
 
 
 def fetch(url: str, part: Path, size: int | None = None) -> None:
-    """Complete ``part`` from ``url``, continuing where an earlier run ended.
-
-    Args:
-        url: Where from, by http or https.
-        part: Where to; what it holds already is kept if the file is still the same.
-        size: Bytes, if known beforehand.
+    """Complete ``part`` from ``url``, continuing where an earlier run of the same file ended.
 
     Raises:
         DownloadError: The address does not give the file, even after several tries.
@@ -225,10 +220,9 @@ def _amount(n_bytes: int) -> str:
 
 def _innermost(error: BaseException) -> str:
     """What lies under the layers of a network error, in a few words."""
-    layers = (getattr(error, "reason", None), *error.args)
-    inner = next((layer for layer in layers if isinstance(layer, BaseException)), None)
-    if inner is not None:
-        return _innermost(inner)
+    for layer in (getattr(error, "reason", None), *error.args):
+        if isinstance(layer, BaseException):
+            return _innermost(layer)
     text = str(error).rpartition(": ")[2].strip() or type(error).__name__
     text = text.splitlines()[0]
     return text if text.count("(") == text.count(")") else text.rstrip(")'")

@@ -11,8 +11,7 @@ import hashlib
 import logging
 import os
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -33,12 +32,7 @@ _logger = logging.getLogger(__name__)
 
 
 def install(key: str, root: Path, url: str | None = None) -> Path:
-    """Download the file of ``key`` if it is missing; returns its place.
-
-    Args:
-        key: Of the table of weights.
-        root: The folder of all weights; made if need be.
-        url: An address to use instead of those in the table.
+    """Download the file of ``key`` into ``root`` if missing, from ``url`` if given; returns its place.
 
     Raises:
         MissingWeightsError: No address gives it; says how to get it by hand.
@@ -74,18 +68,13 @@ def _source_at(url: str, sources: tuple[DownloadSource, ...]) -> DownloadSource:
     return DownloadSource(url=url, members=archive if parts.path.endswith(".zip") else {})
 
 
-@contextmanager
-def _locked(key: str, root: Path) -> Iterator[None]:
+def _locked(key: str, root: Path) -> AbstractContextManager[object]:
     lock = FileLock(root / f".{key}.lock")
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         _logger.info("another download of %s is running; waiting for it", key)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def _install_from(source: DownloadSource, key: str, root: Path) -> Path:

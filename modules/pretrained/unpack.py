@@ -27,17 +27,9 @@ class ArchiveError(GlowSVCError):
 
 
 def unpack(archive: Path, places: Mapping[str, Path], needed: frozenset[Path]) -> list[Path]:
-    """Write the members named in ``places``, whatever folder of the archive they are in.
+    """Write the members named in ``places``, from any folder of a zip ``archive``; returns the files written.
 
-    They are moved into place when all are complete, those in ``needed`` last.
-
-    Args:
-        archive: A zip file.
-        places: Where each member goes.
-        needed: Places that must be filled; the others may be absent.
-
-    Returns:
-        The files written.
+    They are moved into place when all are complete, last those in ``needed``; the others may be absent.
 
     Raises:
         ArchiveError: It is damaged, lacks a file or tries to write elsewhere; nothing is written.

@@ -25,21 +25,12 @@ SAMPLE = 1 << 20  # bytes that a fingerprint reads at each of three places
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadSource:
-    """One address that gives the file, or an archive that holds it.
+    """One address that gives the file, or a zip archive that holds it."""
 
-    Attributes:
-        url: As published.
-        size: Bytes of what the address gives; None: not published.
-        sha256: Of what the address gives; None: not published, so it is
-            recorded at the first download.
-        members: Of a zip archive: name in it, and place under pretrain/.
-            Empty: the address gives the file itself.
-    """
-
-    url: str
-    size: int | None = None
-    sha256: str | None = None
-    members: Mapping[str, str] = field(default_factory=dict)
+    url: str  # as published
+    size: int | None = None  # bytes of what the address gives; None: not published
+    sha256: str | None = None  # of that; None: not published, so it is recorded at the first download
+    members: Mapping[str, str] = field(default_factory=dict)  # of the archive: place under pretrain/ by name
 
     @property
     def address(self) -> str:
@@ -52,27 +43,16 @@ class DownloadSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """One entry of the table.
+    """One entry of the table."""
 
-    Attributes:
-        file: Its place under pretrain/.
-        companions: What must lie there too.
-        aliases: Other names under which the same content is published and found.
-        purpose: What it is for, in a sentence.
-        licence: Of the weights, as far as their publisher says.
-        sources: Where it is downloaded from, in this order.
-        by_hand: Where a person can get it; the only way if there are no sources.
-        known: sha256 of other published files that serve here, and what they are.
-    """
-
-    file: str
-    purpose: str
-    licence: str
-    companions: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
-    sources: tuple[DownloadSource, ...] = ()
-    by_hand: str = ""
-    known: Mapping[str, str] = field(default_factory=dict)
+    file: str  # its place under pretrain/
+    purpose: str  # what it is for, in a sentence
+    licence: str  # of the weights, as far as their publisher says
+    companions: tuple[str, ...] = ()  # what must lie there too
+    aliases: tuple[str, ...] = ()  # other names under which the same content is published and found
+    sources: tuple[DownloadSource, ...] = ()  # where it is downloaded from, in this order
+    by_hand: str = ""  # where a person can get it; the only way if there are no sources
+    known: Mapping[str, str] = field(default_factory=dict)  # other published files that serve, by sha256
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -83,10 +63,13 @@ class Weights:
 _NSF_HIFIGAN = ("model", "config.json", "NOTICE.txt", "NOTICE.zh-CN.txt")
 
 
+def _hub(page: str, file: str, size: int, sha256: str, purpose: str, licence: str) -> Weights:
+    source = DownloadSource(url=f"{HUB}{page}/resolve/main/{file}", size=size, sha256=sha256)
+    return Weights(file=file, purpose=purpose, licence=licence, sources=(source,))
+
+
 def _moess(file: str, size: int, sha256: str, purpose: str) -> Weights:
-    url = f"{HUB}NaruseMioShirakana/MoeSS-SUBModel/resolve/main/{file}"
-    source = DownloadSource(url=url, size=size, sha256=sha256)
-    return Weights(file=file, purpose=purpose, licence="GPL-3.0", sources=(source,))
+    return _hub("NaruseMioShirakana/MoeSS-SUBModel", file, size, sha256, purpose, "GPL-3.0")
 
 
 def _whisper(file: str, sha256: str, purpose: str) -> Weights:
@@ -136,30 +119,21 @@ WEIGHTS: dict[str, Weights] = {
         "81f7c96c852ee8fc832187b0132e569d6c3065a3252ed18e56effd0b6a73e524",
         "Whisper large-v2, the same, larger and slower.",
     ),
-    "cnhubertlarge": Weights(
-        file="chinese-hubert-large-fairseq-ckpt.pt",
-        purpose="HuBERT large trained on Chinese speech.",
-        licence="MIT",
-        sources=(
-            DownloadSource(
-                url=f"{HUB}TencentGameMate/chinese-hubert-large/resolve/main/"
-                "chinese-hubert-large-fairseq-ckpt.pt",
-                size=3799503913,
-                sha256="31a39438d2ca748d5626bb676493041166de03c93ec517774c6d90ebb2d715c5",
-            ),
-        ),
+    "cnhubertlarge": _hub(
+        "TencentGameMate/chinese-hubert-large",
+        "chinese-hubert-large-fairseq-ckpt.pt",
+        3799503913,
+        "31a39438d2ca748d5626bb676493041166de03c93ec517774c6d90ebb2d715c5",
+        "HuBERT large trained on Chinese speech.",
+        "MIT",
     ),
-    "dphubert": Weights(
-        file="DPHuBERT-sp0.75.pth",
-        purpose="DPHuBERT, a speech encoder: HuBERT pruned to a quarter of its weights.",
-        licence="MIT (the code; the weights' page names none: https://huggingface.co/pyf98/DPHuBERT)",
-        sources=(
-            DownloadSource(
-                url=f"{HUB}pyf98/DPHuBERT/resolve/main/DPHuBERT-sp0.75.pth",
-                size=99132650,
-                sha256="384d72429163b79cd9f4deaf41aa2cbc990e7526b4430f2a22d40c5e70c14be7",
-            ),
-        ),
+    "dphubert": _hub(
+        "pyf98/DPHuBERT",
+        "DPHuBERT-sp0.75.pth",
+        99132650,
+        "384d72429163b79cd9f4deaf41aa2cbc990e7526b4430f2a22d40c5e70c14be7",
+        "DPHuBERT, a speech encoder: HuBERT pruned to a quarter of its weights.",
+        "MIT (the code; the weights' page names none: https://huggingface.co/pyf98/DPHuBERT)",
     ),
     "wavlmbase+": Weights(
         file="WavLM-Base+.pt",
@@ -259,12 +233,7 @@ def folder() -> Path:
 
 
 def find_weights(key: str, root: Path | None = None) -> Path | None:
-    """Find the file of ``key``; None if it, or what must lie beside it, is missing.
-
-    Args:
-        key: Of the table.
-        root: Where to look; None: :func:`folder`.
-    """
+    """Find the file of ``key`` in ``root``; None if it, or what must lie beside it, is missing."""
     root, entry = root or folder(), get_entry(key)
     if not all((root / name).is_file() for name in entry.companions):
         return None
@@ -272,11 +241,7 @@ def find_weights(key: str, root: Path | None = None) -> Path | None:
 
 
 def weights_path(key: str) -> Path:
-    """Find the file of ``key``, which must be there.
-
-    Raises:
-        MissingWeightsError: It has not been downloaded; says how to get it.
-    """
+    """Find the file of ``key``; raises MissingWeightsError, which says how to get it."""
     path = find_weights(key)
     if path is None:
         raise MissingWeightsError(missing_message(key))
@@ -302,8 +267,7 @@ def offline_advice(key: str, root: Path) -> str:
     ways = []
     for source in entry.sources:
         wanted = [name for name, place in source.members.items() if place in entry.files]
-        inside = f" ({' and '.join(wanted)} in it)" if wanted else ""
-        ways.append(source.address + inside)
+        ways.append(source.address + (f" ({' and '.join(wanted)} in it)" if wanted else ""))
     places = " and ".join(str(root / name) for name in entry.files)
     advice = f"Without a connection here, download {' or '.join(ways)} elsewhere and save it as {places}"
     return f"{advice}; or: {entry.by_hand}" if entry.by_hand else advice
@@ -314,10 +278,8 @@ def fingerprint(key: str | None, root: Path | None = None) -> str:
 
     That is its size and a hash of its first, middle and last megabyte: a moment
     for gigabytes, the same on every machine and after a copy. In a zip archive,
-    which torch writes, the last part holds a checksum of everything.
-
-    Returns:
-        The text; "none" without a key, the key itself while the file is missing.
+    which torch writes, the last part holds a checksum of everything. It is
+    "none" without a key, and the key itself while the file is missing.
     """
     if key is None:
         return "none"

@@ -26,11 +26,7 @@ def exportable() -> list[str]:
 
 
 def file_name(name: str) -> str:
-    """File name of the encoder ``name``: that of its -onnx twin, if it has one.
-
-    Raises:
-        ConfigError: There is no such encoder, or it cannot be exported; says why.
-    """
+    """File name of the encoder ``name``, as of its -onnx twin; raises ConfigError if it has no graph."""
     reason = _reason(name)
     if reason:
         raise ConfigError(

@@ -53,9 +53,7 @@ class Comparison:
 def write(graph: Graph, folder: Path, facts: Mapping[str, str]) -> Path:
     """Write ``graph`` into ``folder``, with metadata; the file takes its place if it agrees with PyTorch.
 
-    Raises:
-        CheckpointError: It does not agree, or the weights are too large for one file.
-        OSError: It cannot be written.
+    Raises CheckpointError if it does not, or is too large for one file; OSError if it cannot be written.
     """
     path = folder / graph.file
     frames = Dim(FRAMES, min=2)  # the graph itself takes one frame too
@@ -74,11 +72,7 @@ def write(graph: Graph, folder: Path, facts: Mapping[str, str]) -> Path:
 
 @torch.inference_mode()
 def compare(graph: Graph, path: Path, lengths: Sequence[int] = LENGTHS) -> list[Comparison]:
-    """Run the file ``path`` and PyTorch on inputs of ``lengths`` frames.
-
-    Raises:
-        CheckpointError: They differ by more than the tolerance.
-    """
+    """Run the file ``path`` and PyTorch on inputs of ``lengths`` frames; raises CheckpointError."""
     session = open_session(path)
     results = []
     for n_frames in lengths:
@@ -95,14 +89,9 @@ def compare(graph: Graph, path: Path, lengths: Sequence[int] = LENGTHS) -> list[
 def measure(found: np.ndarray, wanted: np.ndarray, floor: float, where: str) -> tuple[float, float]:
     """Largest difference of onnxruntime's output from PyTorch's, and largest value of the latter.
 
-    Args:
-        found: Output of onnxruntime.
-        wanted: Output of PyTorch.
-        floor: The tolerance is relative to the largest value, or to this if that is smaller.
-        where: Begins the message of an error.
-
     Raises:
-        CheckpointError: The shapes differ, or the values by more than the tolerance.
+        CheckpointError: The shapes differ, or the values by more than the tolerance, which is
+            relative to the largest value, or to ``floor`` if that is smaller.
     """
     if found.shape != wanted.shape:
         raise CheckpointError(f"{where} gives {list(found.shape)}, PyTorch {list(wanted.shape)}")

@@ -75,14 +75,7 @@ class ConditionGraph(nn.Module):
         del self.model.decoder
 
     def forward(self, units: Tensor, f0: Tensor, volume: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Return the condition (1, H, N).
-
-        Args:
-            units: (1, D, N).
-            f0: (1, N), Hz, without gaps.
-            volume: (1, N), root mean square.
-            speaker: (1, N, S), shares of each speaker.
-        """
+        """Condition (1, H, N) of units (1, D, N), gapless F0 (1, N) in Hz, RMS (1, N), shares (1, N, S)."""
         if speaker is None:
             speaker = torch.zeros(1, dtype=torch.int64)
         return self.model.embed(units, f0, volume, speaker)

@@ -58,14 +58,9 @@ class WindowedGraph(nn.Module):
 
 
 def export_encoder(encoder: WindowedEncoder | PpgEncoder, path: Path) -> float:
-    """Write ``encoder`` as ONNX to ``path``.
+    """Write ``encoder``, on the CPU in float32, as ONNX to ``path``, which it takes if it agrees.
 
-    Args:
-        encoder: On the CPU, float32.
-        path: Destination; an existing file stays until the new one has passed the comparison.
-
-    Returns:
-        Largest difference from PyTorch, relative to the largest unit.
+    Returns the largest difference from PyTorch, relative to the largest unit.
 
     Raises:
         CheckpointError: The graph does not give the same units, or is too large for one file.
@@ -80,12 +75,11 @@ def export_encoder(encoder: WindowedEncoder | PpgEncoder, path: Path) -> float:
     # whole units keep every length inside a linear expression; the graph has no such limit
     dims = {"source": {2: encoder.hop_length * Dim("n_units", min=2) + n_lost}}
     shapes: dict[str, Shape] = {"source": [1, 1, "n_samples"], "embed": [1, "n_units", encoder.ssl_dim]}
-    facts = {name: str(getattr(encoder, name)) for name in ("sampling_rate", "hop_length", "ssl_dim")}
+    facts = {"encoder": encoder.name}
+    facts |= {name: str(getattr(encoder, name)) for name in ("sampling_rate", "hop_length", "ssl_dim")}
     with replacing(path) as temporary:
         with stage(f"{encoder.name}: tracing the network, a minute or so"):
-            write_graph(
-                module, temporary, {"source": example}, dims, shapes, {"encoder": encoder.name, **facts}
-            )
+            write_graph(module, temporary, {"source": example}, dims, shapes, facts)
         with stage(f"{encoder.name}: comparing onnxruntime with PyTorch at {len(LENGTHS)} lengths"):
             return _compare(encoder, OnnxEncoder(encoder.name, weights=temporary))
 

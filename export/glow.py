@@ -100,15 +100,10 @@ class GlowGraph(FoldedModel):
         speaker: Tensor | None = None,
         volume: Tensor | None = None,
     ) -> Tensor:
-        """Return the mel (1, M, N), natural log.
+        """Mel (1, M, N), natural log, of units (1, D, N), F0 (1, N) in Hz without gaps, and uv (1, N).
 
-        Args:
-            units: (1, D, N).
-            f0: (1, N), Hz, without gaps.
-            uv: (1, N), 1 where voiced.
-            noise: (1, M, N), standard normal times ``noise_scale``.
-            speaker: (1, N, S), shares of the speakers; for a model of several.
-            volume: (1, N), root mean square; for a model that follows it.
+        ``uv`` is 1 where voiced; noise (1, M, N) is standard normal times ``noise_scale``; ``speaker``
+        (1, N, S) are shares, for a model of several; ``volume`` (1, N) is RMS, for one that follows it.
         """
         x, shares = self.embed(units, uv, speaker, volume)
         mean, logs = self.model.enc_p(x, f0, torch.ones_like(f0).unsqueeze(1))

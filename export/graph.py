@@ -29,15 +29,10 @@ def write_graph(
     shapes: Mapping[str, Shape],
     facts: Mapping[str, str],
 ) -> None:
-    """Trace ``module`` and write it as one ONNX file.
+    """Trace ``module``, on the CPU, and write it as one ONNX file with ``facts`` as metadata.
 
-    Args:
-        module: On the CPU.
-        path: Destination.
-        examples: Inputs to trace it with, by the names of the module's arguments.
-        dims: For each example, its axes of any length as ``torch.export.Dim``.
-        shapes: Of inputs and outputs, by name; what is not in ``examples`` is an output.
-        facts: Metadata of the file.
+    ``examples`` are inputs to trace it with, by the names of its arguments, and ``dims`` the axes of
+    each that have any length, as ``torch.export.Dim``. Of ``shapes``, those of no example are outputs.
 
     Raises:
         CheckpointError: The weights are too large for one file.

@@ -117,13 +117,10 @@ class VocoderGraph(nn.Module):
         self.network.noise_convs = nn.ModuleList(map(_strided, vocoder.network.noise_convs))
 
     def forward(self, mel: Tensor, f0: Tensor, source_noise: Tensor, phase: Tensor) -> Tensor:
-        """Synthesize the audio (1, N * hop_length), within ±1.
+        """Audio (1, N * hop_length), within ±1, of a mel (1, M, N), natural log, and F0 (1, N), Hz or 0.
 
-        Args:
-            mel: (1, M, N), natural log.
-            f0: (1, N), Hz, 0 where unvoiced.
-            source_noise: (1, N * hop_length), standard normal.
-            phase: (1, 9), of each harmonic before the first sample, cycles.
+        Noise (1, N * hop_length) is standard normal; ``phase`` (1, 9) that of each harmonic
+        before the first sample, in cycles.
         """
         network, hop = self.network, self.hop_length
         step = f0.double() / self.sampling_rate  # cycles per sample

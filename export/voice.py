@@ -37,12 +37,7 @@ class VoiceModelExport:
 
 
 def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceModelExport:
-    """Load the voice model in ``folder``.
-
-    Args:
-        folder: With model.pth and config.json.
-        fuse: One graph from units to audio.
-        melody: Also the graph that predicts F0.
+    """Load the voice model in ``folder``; ``fuse``: one graph to audio; ``melody``: also one for F0.
 
     Raises:
         ConfigError: A file is missing, the parts do not fit, or the model has no such graph.
@@ -72,10 +67,9 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceM
         )
     vocoder = _network(name, config)
     hop = config.data.hop_length
-    if vocoder:
-        graphs = [fused_graph(model, vocoder)] if fuse else [glow_graph(model, hop), vocoder_graph(vocoder)]
-    else:
-        graphs = [glow_graph(model, hop)]
+    graphs = [fused_graph(model, vocoder)] if vocoder and fuse else [glow_graph(model, hop)]
+    if vocoder and not fuse:
+        graphs.append(vocoder_graph(vocoder))
     if melody:
         graphs.append(melody_graph(model, hop))
     if diffusion:
@@ -93,9 +87,7 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceM
 def export_voice_model(folder: Path, voice: VoiceModelExport) -> list[Path]:
     """Write all graphs of ``voice`` into ``folder``, each compared with PyTorch, then the sidecar.
 
-    Raises:
-        CheckpointError: A graph does not give what PyTorch gives.
-        OSError: Something cannot be written.
+    Raises CheckpointError if a graph does not give what PyTorch gives; OSError if it cannot be written.
     """
     config = voice.sidecar.config
     facts = {"encoder": config.model.speech_encoder, "ssl_dim": str(config.model.ssl_dim)}

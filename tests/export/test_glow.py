@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from export.glow import GlowGraph, MelodyGraph
+from export.check import example
+from export.glow import GlowGraph, MelodyGraph, glow_graph
 from models import GlowSVC
 from modules.config import ModelConfig
 
@@ -18,22 +19,6 @@ def build(**changes):
         if ".post." in name or name.endswith(".logs") or ("flows" in name and name.endswith(".bias")):
             tensor.normal_(std=0.1)
     return model
-
-
-def inputs(model, n_frames):
-    torch.manual_seed(n_frames)
-    config = model.config
-    tracks = {
-        "units": torch.randn(1, config.ssl_dim, n_frames),
-        "f0": 100 + 300 * torch.rand(1, n_frames),
-        "uv": (torch.rand(1, n_frames) > 0.3).float(),
-        "noise": 0.4 * torch.randn(1, config.inter_channels, n_frames),
-    }
-    if config.n_speakers > 1:
-        tracks["speaker"] = torch.randn(1, n_frames, config.n_speakers).softmax(2)
-    if config.vol_embedding:
-        tracks["volume"] = torch.rand(1, n_frames)
-    return tracks
 
 
 def wanted(model, tracks, **options):
@@ -57,7 +42,7 @@ def test_the_mel_is_that_of_the_model_at_any_length(changes):
     model = build(**changes)
     graph = GlowGraph(model).eval()
     for n_frames in (1, 2, 3, 4, 13):
-        tracks = inputs(model, n_frames)
+        tracks = example(glow_graph(model, 4), n_frames)
         mel, _ = wanted(model, tracks)
         # float32, summed in another order
         torch.testing.assert_close(graph(**tracks), mel, rtol=0, atol=2e-5)
@@ -66,7 +51,7 @@ def test_the_mel_is_that_of_the_model_at_any_length(changes):
 @pytest.mark.parametrize("changes", [{}, {"n_speakers": 1}, {"vol_embedding": True}], ids=str)
 def test_the_melody_is_that_of_the_model(changes):
     model = build(**changes)
-    tracks = inputs(model, 13)
+    tracks = example(glow_graph(model, 4), 13)
     _, f0 = wanted(model, tracks, predict_f0=True)
     del tracks["noise"]
     torch.testing.assert_close(MelodyGraph(model).eval()(**tracks), f0, rtol=1e-5, atol=0)
@@ -74,7 +59,7 @@ def test_the_melody_is_that_of_the_model(changes):
 
 def test_a_row_with_a_single_1_is_that_speaker():
     model = build()
-    tracks = inputs(model, 7)
+    tracks = example(glow_graph(model, 4), 7)
     tracks["speaker"] = torch.nn.functional.one_hot(torch.full((1, 7), 2), 3).float()
     mel, _ = wanted(model, {**tracks, "speaker": torch.tensor([2])})
     torch.testing.assert_close(GlowGraph(model).eval()(**tracks), mel, rtol=0, atol=2e-5)

@@ -20,17 +20,11 @@ from tests.inference.tiny import write_diffusion, write_model, write_vocoder
 
 @dataclass(frozen=True)
 class ExportedVoice:
-    """A voice model that the script has exported.
+    """A voice model that the script has exported."""
 
-    Attributes:
-        folder: Of the model and its graphs.
-        pretrain: Of its vocoder.
-        printed: Output of the script.
-    """
-
-    folder: Path
-    pretrain: Path
-    printed: str
+    folder: Path  # of the model and its graphs
+    pretrain: Path  # of its vocoder
+    printed: str  # output of the script
 
 
 def put_voice(folder: Path, **model: object) -> Path:
@@ -78,15 +72,11 @@ def export_once(factory: pytest.TempPathFactory, prepare: Callable[[Path], list[
     root = shared / f"onnx_{prepare.__name__}"
     with filelock.FileLock(f"{root}.lock"):
         if not (root / "printed").exists():
-            _export(root, prepare)
+            arguments, said = prepare(root), io.StringIO()
+            with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+                patch.chdir(root)
+                patch.setenv("GLOW_SVC_PRETRAIN", str(root / "pretrain"))
+                assert onnx_export.main(arguments) == 0
+            (root / "printed").write_text(said.getvalue(), encoding="utf-8")
     [folder] = (path for path in (root / "checkpoints").iterdir() if path.is_dir())
     return ExportedVoice(folder, root / "pretrain", (root / "printed").read_text(encoding="utf-8"))
-
-
-def _export(root: Path, prepare: Callable[[Path], list[str]]) -> None:
-    arguments, said = prepare(root), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
-        patch.chdir(root)
-        patch.setenv("GLOW_SVC_PRETRAIN", str(root / "pretrain"))
-        assert onnx_export.main(arguments) == 0
-    (root / "printed").write_text(said.getvalue(), encoding="utf-8")

@@ -31,10 +31,7 @@ def compose(singer: str | SyntheticSinger, seconds: float, seed: int = 0) -> Mus
 
     Phrases of 2 to 8 s (shorter in a short clip) over one scale, rests of 0.35
     to 1.1 s between them, mostly small intervals, and an end on the key note
-    or its fifth.
-
-    Raises:
-        ConfigError: ``singer`` is unknown, ``seconds`` is under 1 or ``seed`` negative.
+    or its fifth. Raises ConfigError for an unknown singer, less than 1 s or a negative seed.
     """
     singer = find_singer(singer)
     check_seconds(seconds)

@@ -31,10 +31,7 @@ def write_dataset(
     """Write ``seconds`` of each singer at 44.1 kHz as folder/<singer>/<nn>.wav; yield each path once written.
 
     Every clip is another song, which depends only on ``seed``, the singer's name
-    and its number.
-
-    Raises:
-        ConfigError: a singer is unknown, or ``seconds`` or ``seed`` is invalid.
+    and its number. Raises ConfigError for an unknown singer, or invalid ``seconds`` or ``seed``.
     """
     voices = [find_singer(singer) for singer in singers]
     lengths = clip_lengths(seconds, seed)

@@ -63,22 +63,13 @@ def sing(
 ) -> Performance:
     """Synthesise ``score``: the same bytes for the same arguments on one machine.
 
-    Args:
-        score: Notes and syllables.
-        singer: Voice.
-        seed: Of what a score leaves open: loudness and vibrato of each note,
-            jitter and shimmer, noise.
-        sampling_rate: Hz.
-        style: Singer whose vibrato, glides and dynamics are used; None is ``singer``.
-            With the style of the source, the result is the ground truth of a
-            conversion: the same pitch curve in another voice.
+    ``seed`` decides what a score leaves open: loudness and vibrato of each note, jitter, shimmer and
+    noise. Vibrato, glides and dynamics are those of the singer ``style``, if it is given: with the style
+    of the source, the result is the ground truth of a conversion, the same pitch curve in another voice.
 
-    Rests are digital silence, but for the breaths, from 60 ms after the last
-    sound to 10 ms before the next. The peak is 0.9 at most.
-
-    Raises:
-        ConfigError: ``singer`` or ``style`` is unknown, ``seed`` negative, or
-            ``sampling_rate`` under 8000.
+    Rests are digital silence, but for the breaths, from 60 ms after the last sound to 10 ms before
+    the next. The peak is 0.9 at most. Raises ConfigError for an unknown singer, a negative seed or
+    a ``sampling_rate`` under 8000 Hz.
     """
     singer = find_singer(singer)
     style = singer if style is None else find_singer(style)

@@ -67,7 +67,7 @@ class MusicScore:
 
     def __post_init__(self) -> None:
         check_seconds(self.seconds)
-        end, fresh = 0.0, True
+        end = 0.0
         for number, note in enumerate(self.notes, 1):
             where = f"note {number} ({note.start:g}-{note.end:g} s)"
             if not end <= note.start < note.end <= self.seconds:
@@ -76,15 +76,13 @@ class MusicScore:
                 raise ConfigError(
                     f"{where} has pitch {note.pitch:g}; MIDI notes {LOWEST:g} to {HIGHEST:g} can be sung"
                 )
-            if note.syllable is None:
-                if fresh or note.start > end:
+            syllable = note.syllable
+            if syllable is None:
+                if number == 1 or note.start > end:
                     raise ConfigError(f"{where} has no syllable and no note before it to continue")
-            elif note.syllable.vowel not in VOWELS or not {
-                *note.syllable.onset,
-                *note.syllable.coda,
-            } <= set(CONSONANTS):
-                raise ConfigError(f"{where} has unknown sounds: {note.syllable}")
-            end, fresh = note.end, False
+            elif syllable.vowel not in VOWELS or not {*syllable.onset, *syllable.coda} <= set(CONSONANTS):
+                raise ConfigError(f"{where} has unknown sounds: {syllable}")
+            end = note.end
 
     def transposed(self, semitones: float) -> MusicScore:
         """The same song higher by ``semitones``, with the same timeline."""

@@ -134,11 +134,7 @@ SINGERS: dict[str, SyntheticSinger] = {
 
 
 def find_singer(singer: str | SyntheticSinger) -> SyntheticSinger:
-    """Singer of that name (a SyntheticSinger is returned unchanged).
-
-    Raises:
-        ConfigError: there is no such singer.
-    """
+    """Singer of that name (a SyntheticSinger is returned unchanged); raises ConfigError."""
     if isinstance(singer, SyntheticSinger):
         return singer
     if singer not in SINGERS:

@@ -21,9 +21,8 @@ def say(syllable: Syllable, pitch: float = 48, singer: str = "ivan", seed: int =
 def middle(performance: Performance, name: str) -> np.ndarray:
     """Middle 60 % of the phone ``name``."""
     start, end, _ = next(phone for phone in performance.phones if phone.name == name)
-    return performance.audio[
-        round((start + 0.2 * (end - start)) * RATE) : round((end - 0.2 * (end - start)) * RATE)
-    ]
+    edge = 0.2 * (end - start)
+    return performance.audio[round((start + edge) * RATE) : round((end - edge) * RATE)]
 
 
 def rms(audio: np.ndarray) -> float:
@@ -64,9 +63,8 @@ def test_vowels_have_their_formants(vowel):
     audio = sing(score, singer).audio[round(0.6 * RATE) : round(1.2 * RATE)]
     formants = PHONES[vowel].formants
     assert formants is not None
-    for formant, valley in zip(
-        formants[:2], (0.5 * sum(formants[:2]), 0.5 * sum(formants[1:3])), strict=True
-    ):
+    valleys = 0.5 * sum(formants[:2]), 0.5 * sum(formants[1:3])
+    for formant, valley in zip(formants[:2], valleys, strict=True):
         # two harmonics at least are in each band
         peak = power(audio, formant - 75, formant + 75) / power(audio, valley - 75, valley + 75)
         assert peak > 2, (formant, valley)

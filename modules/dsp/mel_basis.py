@@ -1,6 +1,6 @@
 """Triangular mel filters, with numpy alone.
 
-``librosa.filters.mel`` gives the same (tests/modules/dsp/test_mel_basis.py), but
+``librosa.filters.mel`` gives the same (tests/modules/dsp/test_mel.py), but
 importing librosa takes a second: as long as converting a short song without PyTorch.
 """
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from cluster.kmeans_file import write_centres
 from cluster.search import Vectors
 from cluster.unit_reader import ArrayFrames
 from modules.common.errors import CheckpointError, ConfigError
-from tests.cluster.data import DIMS, draw, ivf, write_published_index, write_published_kmeans
+from tests.cluster.data import DIMS, draw, flat, ivf, write_published_index, write_published_kmeans
+from tests.support.golden_cases import load_case, signal
 
 SPEAKERS = {"anna": 0, "花子": 1}
 OWN = {"anna": draw(900, seed=1), "花子": draw(30, seed=2)}
@@ -67,7 +69,7 @@ def test_weights_of_neighbours():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_ratio_goes_from_the_units_to_the_speaker(blender, kind):
+def test_the_ratio_goes_from_the_units_to_the_speaker_who_is_a_name_or_an_id(blender, kind):
     units = draw(20, seed=4).T
     made = blender(kind)
     far, near = made.blend(units, "anna", 0.25), made.blend(units, "anna", 1.0)
@@ -81,12 +83,6 @@ def test_the_ratio_goes_from_the_units_to_the_speaker(blender, kind):
         np.testing.assert_allclose(found.T, own[:25], atol=1e-5)  # rounding of the distances
     assert made.blend(units[:, :0], "anna", 0.5).shape == (DIMS, 0)
     assert made.blend(units[:, :1].astype(np.float64), "anna", 0.5).dtype == np.float32
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_speaker_is_a_name_or_an_id(blender, kind):
-    units = draw(20, seed=4).T
-    made = blender(kind)
     for speaker, number in SPEAKERS.items():
         wanted = made.blend(units, speaker, 0.5)
         np.testing.assert_array_equal(made.blend(units, number, 0.5), wanted)
@@ -164,3 +160,42 @@ def test_vectors_in_empty_lists_and_long_inputs(monkeypatch):
     one = Vectors.in_lists(vectors[:2], np.array([3, 37]), [vectors[:3], vectors[3:]], nprobe=1)
     scores, found = one.nearest(vectors[:1], 8)
     assert np.isinf(scores[0, 3:]).all() and not found[0, 3:].any() and len(one) == 40
+
+
+CASE = load_case("kmeans_retrieval")
+UNITS = signal("km.x", (15, 8)).T
+STRETCH = np.arange(20) * 15 // 20  # "nearest", 15 units on 20 frames
+BASES = [signal(f"ret.base{number}", (40, 8)) for number in range(2)]
+
+
+def close(found, name):
+    np.testing.assert_allclose(found, CASE[name], **CASE.manifest["tolerance"])
+
+
+def load(kind, path):
+    return load_blender(kind, path, speakers={"s0": 0, "s1": 1}, encoder="vec256l9", ssl_dim=8)
+
+
+def test_golden_kmeans(tmp_path):
+    centres = {f"s{number}": signal(f"km.centers{number}", (12, 8)) for number in range(2)}
+    blender = load("kmeans", write_published_kmeans(tmp_path / "kmeans_10000.pt", centres))
+    for speaker in centres:
+        close(blender.blend(UNITS, speaker, 1.0).T, f"center_{speaker}")
+    close(blender.blend(UNITS, "s0", 0.3)[:, STRETCH], "kmeans_0.3")  # before stretching and after
+    close(blender.blend(UNITS[:, STRETCH], "s0", 0.3), "kmeans_0.3")
+    close(blender.blend(UNITS[:, STRETCH], "s0", 0.0), "c_expanded")
+
+
+def test_golden_retrieval(tmp_path):
+    path = tmp_path / "feature_and_index.pkl"
+    blender = load("retrieval", write_published_index(path, dict(enumerate(map(flat, BASES)))))
+    for speaker, ratio in product(("s0", "s1"), (0.3, 1.0)):
+        close(blender.blend(UNITS, speaker, ratio)[:, STRETCH], f"retrieval_{speaker}_{ratio}")
+        close(blender.blend(UNITS[:, STRETCH], speaker, ratio), f"retrieval_{speaker}_{ratio}")
+    five = load("retrieval", write_published_index(path, {0: flat(BASES[0][:5])}))
+    close(five.blend(UNITS, "s0", 0.3)[:, STRETCH], "retrieval_5vectors_0.3")
+
+
+def test_golden_weights_of_the_scores():
+    found = np.einsum("uk,ukd->ud", neighbour_weights(CASE["scores_s0"]), BASES[0][CASE["ids_s0"]])
+    close(found.T[:, STRETCH], "retrieval_s0_1.0")

@@ -86,19 +86,23 @@ BROKEN = [
 ]
 
 
-def test_broken_content_is_reported(tmp_path):
+def test_broken_content_and_false_claims_are_reported(tmp_path):
     path = tmp_path / "feature_and_index.pkl"
     for about, values, message in BROKEN:
         write(path, about, **values)
         with pytest.raises(CheckpointError, match=message) as caught:
             open_index(path).load(0)
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_any_number_of_lists_to_search_will_do(tmp_path):
-    for nprobe in (1, 0, -5, 2**62):
-        write(tmp_path / "a", nprobe=np.array([nprobe]))
-        assert open_index(tmp_path / "a").load(0).nearest(draw(3), 8)[1].shape == (3, 8, DIMS)
+    for nprobe in (1, 0, -5, 2**62):  # but any number of lists to search will do
+        write(path, nprobe=np.array([nprobe]))
+        assert open_index(path).load(0).nearest(draw(3), 8)[1].shape == (3, 8, DIMS)
+    huge = json.dumps({"0.vectors": {"dtype": "F32", "shape": [2**40, 12], "data_offsets": [0, 48 * 2**40]}})
+    path.write_bytes(len(huge).to_bytes(8, "little") + huge.encode() + bytes(48))
+    with pytest.raises(CheckpointError, match="cut short or lacks"):
+        open_index(path)
+    path.write_bytes((2**62).to_bytes(8, "little") + huge.encode())
+    with pytest.raises(CheckpointError, match="more speakers than an index has"):
+        open_index(path)
 
 
 def test_files_cut_short_or_with_flipped_bits_are_told_or_read(path, tmp_path):
@@ -122,14 +126,3 @@ def test_files_cut_short_or_with_flipped_bits_are_told_or_read(path, tmp_path):
             n_refused += 1
             assert str(broken) in str(error) and "\n" not in str(error)
     assert n_refused > 130  # a flipped bit in a name may make another name
-
-
-def test_a_header_that_claims_too_much(tmp_path):
-    path = tmp_path / "a"
-    huge = json.dumps({"0.vectors": {"dtype": "F32", "shape": [2**40, 12], "data_offsets": [0, 48 * 2**40]}})
-    path.write_bytes(len(huge).to_bytes(8, "little") + huge.encode() + bytes(48))
-    with pytest.raises(CheckpointError, match="cut short or lacks"):
-        open_index(path)
-    path.write_bytes((2**62).to_bytes(8, "little") + huge.encode())
-    with pytest.raises(CheckpointError, match="more speakers than an index has"):
-        open_index(path)

@@ -34,15 +34,13 @@ def test_what_faiss_wrote_is_searched_as_faiss_does(path, protocol):
         np.testing.assert_array_equal(found.nearest(queries, 8)[1], VECTORS[: original.ntotal][ids])
 
 
-def test_more_lists_are_searched_than_the_published_one(path):
+def test_more_lists_are_searched_than_the_published_one_and_empty_ones_read(path):
     original, queries = ivf(VECTORS, 10), draw(100, seed=2)
     assert original.nprobe == 1
     _, exact = flat(VECTORS).search(queries, 8)
     _, near = open_index(write_published_index(path, {0: original})).load(0).nearest(queries, 8)
     assert common_share(near, VECTORS[exact]) > 7.9 / 8
-
-
-def test_lists_of_which_most_are_empty(path):
+    # also where most lists are empty
     index = faiss.IndexIVFFlat(flat(1000.0 + draw(60)), DIMS, 60)
     index.add(1000.0 + draw(3))
     assert b"sprs" in faiss.serialize_index(index).tobytes()

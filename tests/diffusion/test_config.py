@@ -29,9 +29,7 @@ def test_missing_and_empty_keys_have_defaults_and_unknown_ones_are_ignored():
     )
     config = parse_diffusion_config({})
     assert config.model.timesteps == 1000 and config.model.max_steps == 1000 and not config.model.shallow_only
-
-
-def test_k_step_max_below_timesteps_is_a_shallow_model():
+    # a k_step_max below timesteps is a shallow model
     for k_step_max, shallow in ((99, True), (100, False)):
         model = parse_diffusion_config({"model": {"timesteps": 100, "k_step_max": k_step_max}}).model
         assert model.max_steps == k_step_max and model.shallow_only == shallow
@@ -77,9 +75,8 @@ def test_speakers_by_name_or_number():
         config.speaker_id("b")
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
+def test_refusals_name_the_key():
+    for values, message in [
         ({"model": {"k_step_max": 1001}}, "model.k_step_max must be below model.timesteps, 1000"),
         ({"model": {"n_chans": 5}}, "model.n_chans must be an even number"),
         ({"model": {"type": "VAE"}}, "model.type 'VAE' is unknown; use Diffusion or ReFlow"),
@@ -95,11 +92,9 @@ def test_speakers_by_name_or_number():
         ({"data": [1]}, "section 'data'"),
         ({"spk": {"a": 1}}, "spk.a is 1, but model.n_spk is 1"),
         ({"spk": ["a"]}, "section 'spk'"),
-    ],
-)
-def test_refusals_name_the_key(values, message):
-    with pytest.raises(ConfigError, match=message):
-        parse_diffusion_config(values)
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            parse_diffusion_config(values)
 
 
 def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):

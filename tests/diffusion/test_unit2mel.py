@@ -6,7 +6,7 @@ import torch
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.reflow import ReFlow
 from diffusion.schedule import NoiseSchedule
-from diffusion.unit2mel import Unit2Mel, load_unit2mel
+from diffusion.unit2mel import load_unit2mel
 from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError, FeatureError
 from tests.diffusion.tiny import MELS, mels, song, tiny, tiny_config
@@ -102,14 +102,11 @@ def test_method_and_speedup_come_from_the_configuration(model):
     torch.testing.assert_close(model.infer(*song(), k_step=40, method=method, speedup=10), out, **SAME)
 
 
-def test_a_mel_may_be_one_frame_off(model):
+def test_a_mel_may_be_one_frame_off_and_every_parameter_learns(model):
     for frames in (10, 11, 12):
         mel = mels(n_frames=frames)
         assert model.infer(*song(), mel=mel, k_step=5, speedup=2).shape[2] == min(frames, 11)
         assert model(*song(), None, mel).isfinite()
-
-
-def test_every_parameter_learns(model):
     model.train()(*song(), torch.tensor([3.0, -2.0]), mels()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -141,7 +138,7 @@ def test_times_of_rectified_flow(distribution, deviation, k_step_max, lowest):
     assert middle.std().item() == pytest.approx(deviation, abs=0.005)
 
 
-def test_rectified_flow_learns_the_straight_path():
+def test_rectified_flow_learns_the_straight_path_and_has_its_own_names():
     model = tiny(type="ReFlow")
     mel, noise, t = mels(), torch.randn(2, MELS, 11), torch.tensor([0.25, 0.5])
     seen = []
@@ -152,6 +149,10 @@ def test_rectified_flow_learns_the_straight_path():
     torch.testing.assert_close(x, noise + t[:, None, None] * (clean - noise))
     torch.testing.assert_close(times, torch.tensor([10.0, 20.0]))  # of 40 steps
     torch.testing.assert_close(loss, (out - (clean - noise)).square().mean())
+    own = {name for name in model.state_dict() if name.startswith("decoder.")}
+    assert {name.replace("velocity_fn", "denoise_fn") for name in own} <= set(tiny().state_dict())
+    assert {n for n in own if "velocity_fn" not in n} == {"decoder.spec_min", "decoder.spec_max"}
+    assert isinstance(model.decoder, ReFlow)
 
 
 def test_a_saved_model_is_the_same_model(model, tmp_path):
@@ -186,11 +187,3 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     write_checkpoint(path, {"global_step": 0})
     with pytest.raises(CheckpointError, match="holds no 'model'"):
         load_unit2mel(path, model.config)
-
-
-def test_names_of_rectified_flow():
-    reflow = Unit2Mel(tiny_config(type="ReFlow"))
-    own = {name for name in reflow.state_dict() if name.startswith("decoder.")}
-    assert {name.replace("velocity_fn", "denoise_fn") for name in own} <= set(tiny().state_dict())
-    assert {n for n in own if "velocity_fn" not in n} == {"decoder.spec_min", "decoder.spec_max"}
-    assert isinstance(reflow.decoder, ReFlow)

@@ -19,7 +19,7 @@ from modules.common.metrics import EVALUATION_METRICS, GROUPS
 NAN = math.nan
 
 
-def test_groups_have_equal_weight_whatever_their_size():
+def test_groups_have_equal_weight_equal_printed_values_tie_and_missing_ones_do_not_count():
     ranking = rank_models(
         {
             "a": {"f0_accuracy": 0.9, "f0_cents": 10, "voicing": 0.9, "similarity_target": 0.5},
@@ -29,9 +29,6 @@ def test_groups_have_equal_weight_whatever_their_size():
     assert [entry.rank for entry in ranking] == [1.5, 1.5]
     assert [entry.model for entry in ranking] == ["a", "b"]  # ties keep their order
     assert ranking[0].groups == {"melody": 1.0, "voice": 2.0}
-
-
-def test_equal_printed_values_tie_and_missing_values_do_not_count():
     ranking = rank_models(
         {
             "a": {"dnsmos_ovrl": 2.991, "mcd": 1.0},
@@ -90,7 +87,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_report_and_its_json_are_complete_and_need_no_network(tmp_path):
+def test_the_report_and_its_json_are_complete_need_no_network_and_rank_several_models(tmp_path):
     html, data_path = write_report(evaluation(), tmp_path, "ab.html")
     text = html.read_text(encoding="utf-8")
     page = Page(text)
@@ -112,9 +109,6 @@ def test_the_report_and_its_json_are_complete_and_need_no_network(tmp_path):
     assert means["mcd"] == {"value": 5.0, "reference": 2.5}
     assert data["metrics"]["word_error"]["missing"] == "give <words>"
     assert len(data["takes"]) == 6 and data["takes"][0]["scores"]["loudness"]["value"] is None
-
-
-def test_one_model_is_not_ranked(tmp_path):
     one = evaluation(("a.wav",))
     alone = Evaluation({"G_8": "G_8.pth"}, tuple(r for r in one.results if r.model == "G_8"), {}, {})
     text = write_report(alone, tmp_path)[0].read_text(encoding="utf-8")

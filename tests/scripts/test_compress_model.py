@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
 
 import compress_model
 import inference_main
@@ -55,19 +56,13 @@ def training_checkpoint(folder, **model):
     return path, config
 
 
-def same(found, wanted):
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_only_training_state_is_dropped(tmp_path, suffix):
     path, config = training_checkpoint(tmp_path / "logs")
     output = tmp_path / f"花子 voice{suffix}"
     done = compress(path, output)
     content = read_checkpoint(output)
-    same(content.pop("model"), read_checkpoint(path)["model"])
+    assert_close(content.pop("model"), read_checkpoint(path)["model"], rtol=0, atol=0)
     assert content == {"iteration": 8, "optimizer": None, "learning_rate": 0.7}
     assert (done.kind, done.config_path, done.mel_change) == ("voice model", config, None)
     assert (done.before, done.after) == (path.stat().st_size, output.stat().st_size)
@@ -168,14 +163,14 @@ def test_files_compressed_before_and_bare_ones_are_accepted(tmp_path):
     compress(path, a, half=True)
     compress(a, b)
     compress(b, c, half=True)
-    same(model_state(c), model_state(a))
+    assert_close(model_state(c), model_state(a), rtol=0, atol=0)
     assert read_checkpoint(c)["iteration"] == 8
 
     state = {name: tensor.contiguous() for name, tensor in model_state(path).items()}
     save_file(state, a)
     compress(a, b, config)
     content = read_checkpoint(b)
-    same(content.pop("model"), state)
+    assert_close(content.pop("model"), state, rtol=0, atol=0)
     assert content == {"iteration": 0, "optimizer": None, "learning_rate": 0.0}
 
 
@@ -210,8 +205,7 @@ def test_it_can_be_a_base_model(tmp_path):
         run = Trainer(task, config.train, folder, DistributedContext(CPU))
         assert not run.state.fresh and run.progress.step == 0
         rtol, atol = (1e-3, 1e-6) if half else (0, 0)  # half precision has 11 bits
-        for name, tensor in task.model.state_dict().items():
-            torch.testing.assert_close(tensor, base[name], rtol=rtol, atol=atol)
+        assert_close(dict(task.model.state_dict()), base, rtol=rtol, atol=atol)
 
 
 def test_models_of_other_kinds_are_named(tmp_path):

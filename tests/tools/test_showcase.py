@@ -1,12 +1,14 @@
-"""The sounds of the READMEs: of the project's own recordings, tagged, and small."""
+"""The sounds and pictures of the READMEs: of the project's own recordings, tagged, and small."""
 
+import io
 import os
 
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
-from tools import showcase
+from tools import architecture, diagram, showcase
 
 RATE = 44100
 
@@ -64,3 +66,44 @@ def test_other_recordings_unfinished_demos_and_large_sounds_are_refused(demo, tm
     assert showcase.main([*argv[:3], str(tmp_path / "new")]) == 2
     assert "was made of /home/anna/recordings" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture(scope="module")
+def stages():
+    return diagram.run_stages()
+
+
+def test_the_mel_is_blurred_then_noised_then_sharp(stages):
+    def contrast(mel):
+        return float(np.square(np.diff(mel, axis=0)).mean())
+
+    shapes = {mel.shape for mel in (stages.glow, stages.noised, stages.half, stages.refined)}
+    assert shapes == {(128, diagram.SHOWN.stop - diagram.SHOWN.start)}
+    assert contrast(stages.glow) < contrast(stages.refined) < contrast(stages.half) < contrast(stages.noised)
+    assert np.abs(stages.audio).max() > 0.01
+
+
+def test_the_picture_is_wide_enough_and_small_enough(stages, tmp_path, monkeypatch):
+    monkeypatch.setattr(diagram, "run_stages", lambda: stages)
+    path = tmp_path / "diagram.png"
+    assert diagram.main(["--output", str(path)]) == 0
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        assert image.width == 1800  # shown at 900
+    assert path.stat().st_size < 400_000
+
+
+def test_every_file_of_the_drawing_exists():
+    files = {
+        file
+        for lane in (architecture.SONG, architecture.CLIP)
+        for row in lane
+        for box in row
+        for file in box.files
+    }
+    assert files and {file for file in files if not (architecture.ROOT / file).exists()} == set()
+
+
+def test_it_draws(tmp_path):
+    assert architecture.main(["--output", str(tmp_path / "图.png")]) == 0
+    with Image.open(tmp_path / "图.png") as image:
+        assert image.size == (1320, 1177)

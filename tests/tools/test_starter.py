@@ -55,11 +55,16 @@ def test_copies_keep_the_timing():
         assert np.square(copy[:7000]).mean() > 100 * np.square(copy[10000:]).mean()
 
 
-def test_every_kind_of_speaker_has_a_probability():
+def test_every_kind_of_speaker_has_a_probability_and_the_base_model_natural_voices(tmp_path):
     assert SHARES.keys() == MOST.keys() and sum(SHARES.values()) == pytest.approx(1)
     names = ("kokoro-001", "en_US_f_Allison", "es_MX_f_Allison", "flite-slt", "espeak-Alex")
     assert [kind_of(name) for name in names] == list(MOST)
     assert all(kind_of(name) == "kokoro" for name in HELD)
+    for name in ("espeak-Alex", "flite-slt", *HELD, "kokoro-007", "en_US_f_Allison"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in voices(tmp_path)] == ["en_US_f_Allison", "kokoro-007"]
+    with pytest.raises(ConfigError, match="run the steps align and kokoro first"):
+        voices(tmp_path / "nowhere")
 
 
 def test_voices_are_interpolated(tmp_path):
@@ -120,11 +125,3 @@ def test_the_band_above_is_a_copy_of_the_highest_octave():
         assert copies[: len(gains)] == pytest.approx(gains, abs=0.5)
         assert max(copies[len(gains) :]) < -60 and level[5000] == pytest.approx(1, abs=0.05)
     assert EDGE > 5000
-
-
-def test_a_base_model_is_trained_on_natural_voices_that_are_not_held_out(tmp_path):
-    for name in ("espeak-Alex", "flite-slt", *HELD, "kokoro-007", "en_US_f_Allison"):
-        (tmp_path / name).mkdir()
-    assert [path.name for path in voices(tmp_path)] == ["en_US_f_Allison", "kokoro-007"]
-    with pytest.raises(ConfigError, match="run the steps align and kokoro first"):
-        voices(tmp_path / "nowhere")

@@ -3,11 +3,12 @@ import os
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from modules.checkpoint import (
     find_state_dict,
+    load_model,
     load_weights,
     model_state,
     read_checkpoint,
@@ -30,10 +31,8 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path, name):
         assert load_file(path).keys() == state.keys()  # to other programs it is a plain file
     path.rename(other)  # the content decides on reading
     content = read_checkpoint(other)
-    found = content.pop("model")
-    assert content == entries and found.keys() == state.keys()
-    for key, tensor in found.items():
-        assert tensor.dtype == state[key].dtype and torch.equal(tensor, state[key])
+    torch.testing.assert_close(content.pop("model"), state, rtol=0, atol=0)
+    assert content == entries
     assert read_checkpoint(other, keep=("iteration", "epoch")) == {"iteration": 3}
     with pytest.raises(CheckpointError, match="holds no 'generator'"):
         read_checkpoint(other, keep=("generator",))
@@ -153,3 +152,54 @@ def test_a_file_of_one_tensor_is_read(tmp_path, zipped):
     torch.save({"a": torch.ones(1)}, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError, match="holds a dict, not a tensor"):
         read_tensor(tmp_path / "x.pt")
+
+
+def test_shared_tensors_stay_shared_and_parts_are_written_alone(tmp_path):
+    path, large = tmp_path / "a.safetensors", torch.rand(100, 1000)
+    row = large[3]
+    state = {"row": row, "b.row": row, "start": row[:10], "column": large[:, 3]}
+    write_checkpoint(path, {"model": state})
+    assert path.stat().st_size < 6000
+    read = read_checkpoint(path)["model"]
+    assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
+    assert read["row"].data_ptr() == read["b.row"].data_ptr()
+
+
+def test_a_bare_file_of_any_program_is_a_model(tmp_path):
+    module = nn.Linear(2, 3)
+    save_file(module.state_dict(), tmp_path / "a.safetensors", metadata={"format": "pt"})
+    torch.save(module.state_dict(), tmp_path / "a.pth")
+    for path in tmp_path.iterdir():
+        other = nn.Linear(2, 3)
+        load_model(other, path)
+        assert torch.equal(other.weight, module.weight)
+        assert model_state(path).keys() == {"weight", "bias"}
+
+
+NOTES = [
+    "",
+    "[]",
+    "{}",
+    '{"entries": 1, "same_as": {}}',
+    '{"entries": {"iteration": [1]}, "same_as": {}}',
+    '{"entries": {}, "same_as": {"b": "c"}}',
+    '{"entries": {}, "same_as": {"b": ["w"]}}',
+    '{"entries": {}, "same_as": {"w": "w"}}',
+    '{"entries": {}, "same_as": [["b", "w"]]}',
+    '{"entries": {"iteration": ' + "9" * 5000 + '}, "same_as": {}}',
+    "[" * 100_000,
+]
+
+
+def test_what_a_note_has_no_place_for_is_refused_and_one_that_makes_no_sense_is_a_damaged_file(tmp_path):
+    path, state = tmp_path / "a.safetensors", {"w": torch.ones(1)}
+    with pytest.raises(ValueError, match="optimizer"):
+        write_checkpoint(path, {"model": state, "optimizer": {"state": {}}})
+    assert not list(tmp_path.iterdir())
+    for note in NOTES:
+        save_file(state, path, metadata={"glow_svc": note})
+        with pytest.raises(CheckpointError, match="its note of what it holds is damaged"):
+            read_checkpoint(path)
+    # an entry cannot take the place of the model
+    save_file(state, path, metadata={"glow_svc": '{"entries": {"model": 1}, "same_as": {}}'})
+    assert read_checkpoint(path)["model"].keys() == {"w"}

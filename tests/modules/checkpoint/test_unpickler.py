@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from modules.checkpoint.allowlist import UNKNOWN, DamagedError, UnsafePickleError
+from modules.checkpoint import read_checkpoint, read_weights
+from modules.checkpoint.allowlist import UNKNOWN, Array, DamagedError, UnsafePickleError
 from modules.checkpoint.unpickler import PickleStream, Unpickler
+from modules.common.errors import CheckpointError
 from tests.support.published import foreign_classes
-from tests.support.torch_files import read_pickle
+from tests.support.torch_files import CONTAINERS, read_pickle, wrap, write_zip
 
 VALUES = [
     [None, True, False, 0, -1, 255, 65535, -(2**31), 2**70, 1.5, float("inf")],
@@ -77,9 +79,12 @@ def test_what_could_do_something_is_refused_at_its_name(name):
                 read_pickle(data, strict)
 
 
-def test_names_are_shown_on_one_short_line():
+def test_names_are_shown_on_one_short_line_and_only_listed_opcodes_executed():
     with pytest.raises(UnsafePickleError, match=r"^os\.a\?bc{3,80}\.\.\.$"):
         read_pickle(b"\x80\x04\x8c\x02os\x8c\xffa\nb" + b"c" * 252 + b"\x93.")
+    for opcode in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER):
+        with pytest.raises(DamagedError, match="which model files do not"):
+            read_pickle(b"\x80\x05N" + opcode + bytes(4) + b".")
 
 
 def test_a_row_of_pickles_is_read_one_by_one():
@@ -92,13 +97,7 @@ def test_a_row_of_pickles_is_read_one_by_one():
         stream.numbers("<h")
 
 
-def test_only_opcodes_of_the_list_are_executed():
-    for opcode in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER):
-        with pytest.raises(DamagedError, match="which model files do not"):
-            read_pickle(b"\x80\x05N" + opcode + bytes(4) + b".")
-
-
-def test_steps_and_text_are_limited_by_the_size_of_the_file():
+def test_steps_text_and_what_calls_copy_are_limited_by_the_size_of_the_file():
     steps = b"\x80\x02" + b"N0" * 150_000 + b"N."
     with pytest.raises(DamagedError, match="more objects"):
         read_pickle(steps)
@@ -107,12 +106,101 @@ def test_steps_and_text_are_limited_by_the_size_of_the_file():
     with pytest.raises(DamagedError, match="more text"):
         read_pickle(text, size=1000)
     assert len(read_pickle(text)) == 8_500_000
-
-
-def test_calls_count_what_they_copy():
     items = b"(" + b"K\x01" * 1000 + b"lq\x00" + b"(" + b"K\x01" * 1000 + b"tq\x010"
     for arguments in (b"h\x00\x85", b"h\x01"):  # a long list, a long tuple
         calls = b"ccollections\ndefaultdict\n" + arguments + b"R0"
         with pytest.raises(DamagedError, match="more objects"):
             read_pickle(b"\x80\x02" + items + calls * 300 + b".")
         assert len(read_pickle(b"\x80\x02" + items + calls * 100 + b".")) == 1000
+
+
+ARRAYS = [
+    np.arange(6, dtype=np.float32).reshape(2, 3),
+    np.arange(6, dtype=np.float64).reshape(2, 3).T,
+    np.float32(2) * np.ones((2, 3, 4), np.float16)[:, ::2],
+    np.array(5, np.int64),
+    np.array([True, False]),
+    np.zeros((0, 3), np.uint8),
+    np.array([-1, 2], np.int8),
+]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_are_what_the_standard_reader_makes_of_them(protocol):
+    data = pickle.dumps([ARRAYS, ARRAYS], protocol)
+    numpy_1 = data.replace(b"numpy._core", b"numpy.core") if protocol < 4 else data
+    for found in (read_pickle(data), read_pickle(numpy_1)):
+        for one, two, wanted in zip(*found, ARRAYS, strict=True):
+            assert isinstance(one, Array) and one is two and one.values.dtype == wanted.dtype
+            np.testing.assert_array_equal(one.values, wanted)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_they_are_tensors_in_a_model_file(tmp_path, legacy):
+    path = tmp_path / "a.pth"
+    torch.save({"model": {"w": ARRAYS[0], "d": ARRAYS[1]}}, path, _use_new_zipfile_serialization=not legacy)
+    for reader, dtype in ((read_checkpoint, torch.float64), (read_weights, torch.float32)):
+        state = reader(path)["model"]
+        assert (state["w"].dtype, state["d"].dtype) == (torch.float32, dtype)
+        np.testing.assert_array_equal(state["d"], ARRAYS[1])
+        state["w"][0] = 5.0  # its own memory, that may be written
+    torch.save({"model": np.array([1], np.uint64)}, path)  # numbers that a torch may lack
+    try:
+        assert read_checkpoint(path)["model"].dtype == torch.uint64
+    except CheckpointError as error:
+        assert "an array of uint64" in str(error)
+
+
+OTHERS = [
+    np.array([{}]),
+    np.array(["text"]),
+    np.array([b"bytes"]),
+    np.array([1j]),
+    np.array(["2020-01-01"], "datetime64[D]"),
+    np.array([(1, 2.0)], [("a", "i4"), ("b", "f4")]),
+    np.array([1.0], np.longdouble),
+]
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_arrays_of_other_things_are_refused(tmp_path, protocol):
+    for value in OTHERS:
+        pickled = pickle.dumps({"model": value}, protocol)
+        for container in CONTAINERS:
+            path = wrap(pickled, container, tmp_path / "a.pth")
+            for reader in (read_checkpoint, read_weights):
+                with pytest.raises(CheckpointError, match="a numpy type that is not a number"):
+                    reader(path)
+    with pytest.raises(DamagedError, match="byte order of another kind of machine"):
+        read_pickle(pickle.dumps(np.arange(3, dtype=">f4"), protocol))
+    for value, name in ((np.ones((2, 2)).view(np.matrix), r"numpy\.matrix"), (np.ma.ones(2), r"numpy\.ma")):
+        with pytest.raises(UnsafePickleError, match=name):
+            read_pickle(pickle.dumps(value, protocol))
+
+
+def claims(shape: object = (2, 3), dtype: object = np.dtype("f4"), data: object = bytes(24), order=False):
+    """Return the pickle of an array with what it claims of itself."""
+
+    class Claim:
+        def __reduce__(self):
+            return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, shape, dtype, order, data)
+
+    return pickle.dumps({"model": Claim()}, 4)
+
+
+CLAIMS = [
+    *[{"shape": shape} for shape in ((2, 4), (2**62,), (2**64 + 6,), (2.0, 3), (True, 6), [2, 3], None)],
+    {"shape": (0, 2**47, 2**47), "data": b""},
+    *[{"data": data} for data in (bytes(23), bytes(25), b"", "text" * 6, [0.0] * 6, None)],
+    *[{"dtype": dtype} for dtype in (np.dtype("f8"), "f4", None, torch.float32)],
+]
+
+
+def test_false_claims_are_damage(tmp_path):
+    np.testing.assert_array_equal(read_pickle(claims())["model"].values, np.zeros((2, 3)))  # a true one
+    path = tmp_path / "a.pth"
+    for claim in CLAIMS:
+        write_zip(path, claims(**claim))
+        with pytest.raises(CheckpointError, match="cannot be read") as caught:
+            read_checkpoint(path, arrays=True)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)

@@ -18,11 +18,8 @@ from webui.training.tab import metrics_table
 ROOT = Path(__file__).parents[3]
 
 
-def test_evaluators_and_evaluation_metrics_name_each_other():
+def test_evaluators_and_the_scorer_of_validations_fill_what_the_table_says(tmp_path):
     assert {metric.evaluator for metric in EVALUATION_METRICS.values()} == EVALUATORS.keys()
-
-
-def test_the_scorer_of_validations_fills_what_the_table_says(tmp_path):
     score_audio, missing = build_scorer()
     scores = score_audio(np.zeros(16000, np.float32), 16000, tmp_path / "no recording.wav")
     assert {*scores, *missing} == set(SCORED)

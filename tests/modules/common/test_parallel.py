@@ -26,13 +26,10 @@ def die(item):
     os._exit(9)
 
 
-def test_one_process_keeps_the_order_and_several_are_set_up_too():
+def test_one_process_keeps_the_order_several_are_set_up_and_a_dead_one_is_explained():
     assert list(run(add, [1, 2, 3], 1, set_up, (10,))) == [11, 12, 13]
     assert sorted(run(add, [1, 2, 3], 2, set_up, (10,))) == [11, 12, 13]
     assert list(run(add, [], 0)) == []
-
-
-def test_errors_pass_and_a_dead_process_is_explained():
     with pytest.raises(AudioError, match="item"):
         list(run(fail, [1, 2], 2))
     with pytest.raises(GlowSVCError, match="num_processes"):

@@ -57,14 +57,11 @@ def test_published_ranges(case):
     np.testing.assert_allclose([row[1:] for row in found], [row[1:] for row in wanted], atol=hop, rtol=0)
 
 
-def test_short_songs_are_left_whole():
+def test_short_songs_are_left_whole_silence_is_one_silent_range_and_nothing_is_none():
     tone = build("no_silence", 16000)[: 3 * 16000]
     short = np.concatenate([np.zeros(16000, np.float32), tone, np.zeros(15999, np.float32)])
     assert cut(short, 16000) == [(False, 0, len(short))]
     assert [row[0] for row in cut(np.append(short, np.zeros(8000, np.float32)), 16000)] == [True, False, True]
-
-
-def test_silence_is_one_silent_range_and_nothing_is_none():
     for n, level in itertools.product((1, 200, 44100, 441001), (0.0, 0.005)):
         noise = level * np.random.default_rng(0).uniform(-1, 1, n).astype(np.float32)
         assert cut(noise, 44100) == [(True, 0, n)]
@@ -121,15 +118,11 @@ def test_pieces_are_neither_too_long_nor_too_short(seconds):
         assert min(lengths) >= shortest and max(lengths) <= longest
 
 
-@pytest.mark.parametrize(
-    "settings", [{"min_length": 0.2}, {"max_kept": 0.01}, {"hop": 0.4}, {"min_interval": 0.01}, {"hop": 0.0}]
-)
-def test_contradictory_rules_are_refused(settings):
-    with pytest.raises(ConfigError, match="slicing needs"):
-        SliceRule(**settings)
-
-
-def test_short_intervals_are_seen():
+def test_short_intervals_are_seen_and_contradictory_rules_refused():
+    settings = ("min_length", 0.2), ("max_kept", 0.01), ("hop", 0.4), ("min_interval", 0.01), ("hop", 0.0)
+    for name, value in settings:
+        with pytest.raises(ConfigError, match="slicing needs"):
+            SliceRule(**{name: value})
     rate = 44100
     audio = build("no_silence", rate)
     audio[6 * rate : 6 * rate + rate // 10] = 0  # 100 ms

@@ -160,15 +160,12 @@ def test_two_separate_float32_arrays(predictor, track):
         assert not f0.any() and not uv.any() and not np.shares_memory(f0, uv)
 
 
-def test_short_clips(predictor):
+def test_short_clips_and_a_given_number_of_frames(predictor):
     for n_samples in (0, 1, 2, 17, 100, 441, 511, 900, 2000, 3000):
         for n_frames in (None, 0, 3):
             f0, uv = predictor.predict(SONG.audio[20000 : 20000 + n_samples], n_frames)
             assert f0.shape == uv.shape == (n_samples // 512 if n_frames is None else n_frames,)
             assert np.isfinite(f0).all() and ((f0 > 0).all() == uv.any() or len(f0) == 0)
-
-
-def test_the_number_of_frames(predictor):
     audio = SONG.audio[13230:53000]  # voiced to its very end
     f0, _ = predictor.predict(audio)
     for n_frames in (len(f0) - 3, len(f0) - 1, len(f0) + 1, len(f0) + 3):

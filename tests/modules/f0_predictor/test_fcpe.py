@@ -32,7 +32,7 @@ def test_parity_with_the_package(predictor, monkeypatch, threshold):
     np.testing.assert_allclose(pitch, published, atol=0.1)
 
 
-def test_parity_at_44100_hz(predictor):
+def test_parity_at_44100_hz_and_with_the_wrapper_at_its_own_times(predictor):
     published = CASE["pkg_f0_2s_44k_thr0.05"]
     np.testing.assert_allclose(predictor.pitch(to_16k(voice(2.0, 44100))), published, atol=0.1)
     pitch = predictor.pitch(resample(voice(2.0, 44100), 44100, 16000))
@@ -40,11 +40,7 @@ def test_parity_at_44100_hz(predictor):
     difference = np.abs(pitch - published)
     assert np.median(difference) < 0.1 and difference.max() < 1
     assert difference[np.arange(len(pitch)) % 50 < 45].max() < 0.3  # beside bursts of noise up to 8 kHz
-
-
-def test_parity_with_the_wrapper_at_its_own_times(predictor):
     published, published_uv = CASE["wrapper_on_pkg_f0"], CASE["wrapper_on_pkg_uv"]
-    pitch = predictor.pitch(resample(voice(2.0, 44100), 44100, 16000))
     # frame i of the wrapper is frame floor(i * L / N), up to a frame late
     f0, uv = fill_unvoiced(pitch[np.arange(len(published)) * len(pitch) // len(published)])
     np.testing.assert_array_equal(uv, published_uv)

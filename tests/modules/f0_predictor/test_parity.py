@@ -79,7 +79,7 @@ def full():
 class TestCrepe:
     case = load_case("f0_crepe")
 
-    def test_network_and_decoding(self, full):
+    def test_network_and_decoding_of_the_full_model_which_is_the_default(self, full):
         audio = resample(voice(1.0, 44100), 44100, 16000)
         # torchcrepe's own frames: 185 samples at 16 kHz
         pitch, periodicity, level = full.analyse(audio, 185 * np.arange(40))
@@ -89,8 +89,6 @@ class TestCrepe:
         error = cents(pitch, self.case["full_pitch_raw"][:40])
         assert error.max() < 40 and np.median(error) < 12
         assert (level > SILENCE).all() and (self.case["full_periodicity_silenced"] > 0).all()
-
-    def test_default_is_the_full_model(self, full):
         f0, uv = full.predict(voice(1.0, 44100)[: 22 * 512])
         published = self.case["full_f0"][: len(f0)]
         assert uv.mean() > 0.9
@@ -118,13 +116,10 @@ class TestCrepe:
         for values in (np.full(3, np.nan), np.full(1, np.nan)):
             assert np.isnan(mean3(values)).all() and np.isnan(median3(values)).all()
 
-    def test_threshold_decides_what_is_voiced(self):
+    def test_threshold_decides_what_is_voiced_and_digital_silence_is_not(self):
         audio = voice(1.0, 44100)
         lax, strict = (CrepePredictor(model="tiny", threshold=t).predict(audio)[1] for t in (0.05, 0.9))
         assert (strict <= lax).all() and 0 < strict.sum() < lax.sum()
-
-    def test_digital_silence_is_unvoiced(self):
-        audio = voice(1.0, 44100)
         audio[20000:30000] = 0
         _, uv = CrepePredictor(model="tiny", threshold=0.0).predict(audio)
         assert not uv[43:55].any() and uv[:35].all()

@@ -63,7 +63,7 @@ class TestFiles:
         write_rmvpe(tmp_path / "rmvpe.pt")
         assert F0_PREDICTORS.build("rmvpe").network.sizes.channels == 4
 
-    def test_damaged(self, tmp_path):
+    def test_damaged_files_and_others_are_named(self, tmp_path):
         whole = {name: tensor for name, tensor in CASE.state_dict().items() if "unet.tf." not in name}
         stages = {f"unet.encoder.layers.{i}.conv.0.x": torch.zeros(1) for i in range(60)}
         for changes, message in (
@@ -73,6 +73,7 @@ class TestFiles:
             ({"fc.1.weight": torch.empty(0).expand(10**12, 0)}, "fc.1.weight is|cannot be read"),
             (stages, "not an RMVPE checkpoint"),
             ({"fc.0.gru.weight_ih_l0": torch.zeros(3)}, "not an RMVPE checkpoint"),
+            ({"model": {"unit_embed.weight": torch.zeros(3)}}, "it seems to be a diffusion model"),
         ):
             state = {name: tensor for name, tensor in {**whole, **changes}.items() if tensor is not None}
             torch.save(state, tmp_path / "bad.pt")
@@ -80,21 +81,14 @@ class TestFiles:
                 RmvpePredictor(weights=tmp_path / "bad.pt")
             assert str(tmp_path / "bad.pt") in str(caught.value) and "\n" not in str(caught.value)
 
-    def test_another_kind_of_file_is_named(self, tmp_path):
-        torch.save({"model": {"unit_embed.weight": torch.zeros(3)}}, tmp_path / "other.pt")
-        with pytest.raises(CheckpointError, match="it seems to be a diffusion model"):
-            RmvpePredictor(weights=tmp_path / "other.pt")
-
 
 class TestNetwork:
-    def test_parity_of_the_unet(self, network):
+    def test_parity_of_the_unet_and_of_both_published_paddings(self, network):
         features = network.features(MEL)[0]
         np.testing.assert_allclose(features[:, :128], CASE["reduced_cnn_out_ch0"], atol=1e-4, rtol=1e-5)
-
-    @pytest.mark.parametrize("mode", ["reflect", "constant"])
-    def test_parity_of_both_published_paddings(self, network, mode):
-        padded = F.pad(MEL40, (0, 24), mode=mode)
-        np.testing.assert_allclose(network(padded)[0, :40, ::4], CASE[f"reduced_hidden40_{mode}"], atol=1e-4)
+        for mode in ("reflect", "constant"):
+            found = network(F.pad(MEL40, (0, 24), mode=mode))[0, :40, ::4]
+            np.testing.assert_allclose(found, CASE[f"reduced_hidden40_{mode}"], atol=1e-4)
 
     def test_the_gru_in_chunks_equals_the_whole(self, network):
         gru = network.fc[0]

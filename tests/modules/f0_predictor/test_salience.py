@@ -35,19 +35,16 @@ class StubPredictor(SaliencePredictor):
         yield self.given[half:n_frames]
 
 
-def test_pitches_between_bins():
+def test_pitches_between_bins_above_the_threshold_and_within_the_range():
     pitches = np.geomspace(60, 1000, 50)
     found = decode(hill(*pitches), CENTS, 50.0, 1100.0, 0.05)
     assert np.abs(1200 * np.log2(found / pitches)).max() < 0.6
 
-
-def test_the_threshold_itself_is_unvoiced():
-    peaks = np.zeros((3, 360), np.float32)
+    peaks = np.zeros((3, 360), np.float32)  # the threshold itself is unvoiced
     peaks[:, 200] = [0.25, 0.5, 0.75]
     assert (decode(peaks, CENTS, 50.0, 1100.0, 0.5) > 0).tolist() == [False, False, True]
 
-
-def test_a_louder_pitch_outside_the_range_is_ignored():
+    # a louder pitch outside the range is ignored
     both = np.maximum(hill(200.0, height=0.5), hill(880.0, height=0.9))
     assert decode(both, CENTS, 50.0, 1100.0, 0.05)[0] == pytest.approx(880, rel=1e-3)
     assert decode(both, CENTS, 50.0, 500.0, 0.05)[0] == pytest.approx(200, rel=1e-3)
@@ -76,13 +73,10 @@ def test_interpolation():
     assert read.tolist() == [200, 200, 400, 400, 400]
 
 
-def test_frames_past_the_end_are_unvoiced():
+def test_frames_past_the_end_are_unvoiced_and_only_quiet_recordings_scaled():
     f0, uv = StubPredictor(hill(*[220.0] * 101)).predict(np.sin(np.arange(44100)).astype(np.float32), 100)
     assert uv.tolist() == [1] * 87 + [0] * 13  # frame 86 starts at 0.9985 s
     np.testing.assert_allclose(f0, 220, rtol=1e-4)
-
-
-def test_only_quiet_recordings_are_scaled():
     stub = StubPredictor(hill(*[220.0] * 101), sampling_rate=16000, hop_length=160)
     for peak, expected in ((1e-4, 0.3), (0.29, 0.3), (0.31, 0.31), (2.0, 2.0)):
         stub.predict(peak * np.sin(np.pi / 2 * np.arange(16000)))

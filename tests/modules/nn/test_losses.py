@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modules.nn.losses import lf0_loss, mle_loss
-from modules.nn.masks import length_mask
+from modules.nn.masks import length_mask, replicate_pad
 
 
 def test_mle_is_the_likelihood_of_a_gaussian_through_the_flow():
@@ -31,3 +31,11 @@ def test_lf0_counts_real_frames_with_a_pitch():
     mask = length_mask(torch.tensor([4]), 5)
     want = (0.01 + 0.04 + 0.09) / 3
     assert lf0_loss(lf0 + error, lf0, mask).item() == pytest.approx(want, rel=1e-5)
+
+
+@pytest.mark.parametrize("garbage", [0.0, float("nan")])
+def test_replicate_pad_reads_real_frames_only(garbage):
+    x = torch.tensor([[[1.0, 2.0, 3.0]], [[4.0, 5.0, garbage]]])
+    held = replicate_pad(x, torch.tensor([3, 2]), 4)
+    assert held.tolist() == [[[1, 2, 3, 3]], [[4, 5, 5, 5]]]
+    assert replicate_pad(x[:1], torch.tensor([0]), 2).shape == (1, 1, 2)

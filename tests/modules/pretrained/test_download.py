@@ -132,7 +132,7 @@ def test_a_slow_drip_is_waited_for_and_silence_is_not(server, get, monkeypatch):
     assert "sent nothing for 0.3 s" in get.lines[0]
 
 
-def test_without_a_connection_the_reason_is_given_after_two_tries(server, get):
+def test_without_a_connection_two_tries_give_the_reason_and_a_proxy_is_used(server, get, monkeypatch):
     with pytest.raises(DownloadError, match="cannot be reached .*name resolution"):
         get("http://models.example/a.pt")
     assert len(get.lines) == 1
@@ -140,9 +140,6 @@ def test_without_a_connection_the_reason_is_given_after_two_tries(server, get):
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(DownloadError, match="cannot be reached .*refused"):
             get(f"http://127.0.0.1:{closed.getsockname()[1]}/a.pt")
-
-
-def test_the_proxy_of_the_environment_is_used(server, get, monkeypatch):
     server.put("a.pt", BODY)
     monkeypatch.setenv("http_proxy", server.root)
     assert get("http://models.example/a.pt") == BODY

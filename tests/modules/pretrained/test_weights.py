@@ -78,15 +78,12 @@ def test_what_is_there_is_not_called_missing(root):
         assert weights_path("contentvec") == root / name
 
 
-def test_the_folder_is_that_of_the_variable_or_the_project_s(root, monkeypatch):
+def test_the_folder_is_that_of_the_variable_and_hf_endpoint_stands_in_for_the_hub_alone(root, monkeypatch):
     assert folder() == root
     monkeypatch.delenv("GLOW_SVC_PRETRAIN")
     assert folder() == weights.ROOT / "pretrain"
     with pytest.raises(ConfigError, match="no weights 'vec'; choose from: contentvec, hubertsoft"):
         find_weights("vec")
-
-
-def test_hf_endpoint_stands_in_for_the_hub_and_for_nothing_else(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
     hub, other = (source.address for source in WEIGHTS["rmvpe"].sources)
     assert hub == "https://mirror.example/datasets/ylzz1997/rmvpe_pretrain_model/resolve/main/rmvpe.pt"

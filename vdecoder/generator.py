@@ -40,17 +40,12 @@ class GeneratorConfig:
 
     @classmethod
     def read(cls, values: Mapping[str, Any], source: object) -> GeneratorConfig:
-        """Take the fields from a published configuration.
-
-        Args:
-            values: The file's content; other entries are ignored.
-            source: The file, for messages.
+        """Take the fields from the content of a published configuration; other entries are ignored.
 
         Raises:
             ConfigError: A field is missing or makes no sense.
         """
-        missing = [item.name for item in fields(cls) if item.name not in values]
-        missing = [name for name in missing if name != "gin_channels"]
+        missing = [item.name for item in fields(cls) if item.name not in {*values, "gin_channels"}]
         if missing:
             raise ConfigError(f"{source} lacks {', '.join(missing)}: it does not describe a vocoder")
         found = {item.name: _frozen(values[item.name]) for item in fields(cls) if item.name in values}

@@ -27,13 +27,15 @@ def halfband() -> Tensor:
     return (taps / taps.sum()).float().view(1, 1, N_TAPS)
 
 
-class _Upsample(nn.Module):
+class _Filter(nn.Module):
     filter: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("filter", halfband())
 
+
+class _Upsample(_Filter):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 1, 2T): each of the two phases depends on six samples, the second half a sample later."""
         taps = 2 * self.filter.flip(2)  # twice, since every other sample is 0
@@ -43,13 +45,7 @@ class _Upsample(nn.Module):
         return torch.stack([even, odd], 4).flatten(3)
 
 
-class _LowPass(nn.Module):
-    filter: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("filter", halfband())
-
+class _LowPass(_Filter):
     def forward(self, x: Tensor) -> Tensor:
         """Every other sample (B, C, 1, T) of the filtered (B, C, 1, 2T)."""
         return _per_channel(F.pad(x, (5, 6, 0, 0), mode="replicate"), self.filter, stride=2)

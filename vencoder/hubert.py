@@ -37,39 +37,18 @@ WEIGHT_V = "parametrizations.weight.original1"
 
 @dataclass(frozen=True, kw_only=True)
 class HubertVariant:
-    """How units are taken from the network; the keyword arguments in the table ENCODERS.
+    """How units are taken from the network; the keyword arguments in the table ENCODERS."""
 
-    Attributes:
-        kind: "ContentVec", "HuBERT-soft" or "HuBERT-large". The large design has
-            LayerNorm in every convolution, and in the layers before attention
-            instead of after.
-        layer: The last layer that is computed; None: all of the file's.
-        projected: Whether ``final_proj`` follows.
-        padding: Zeros, in samples, added before and after every recording.
-        n_heads: Of attention, where the file does not say; None: one for 64 channels.
-    """
-
-    kind: str
-    layer: int | None = None
-    projected: bool = False
-    padding: int = 0
-    n_heads: int | None = None
-
-    @property
-    def layouts(self) -> tuple[str, ...]:
-        """What modules/checkpoint/identify.py says of such a file; tensors of other kinds may fit."""
-        if self.kind == "HuBERT-soft":
-            return ("soft HuBERT",)
-        return ("HuBERT or ContentVec", "HuBERT of transformers")
+    # The large design has LayerNorm in every convolution, and before attention instead of after
+    kind: str  # "ContentVec", "HuBERT-soft" or "HuBERT-large"
+    layer: int | None = None  # the last that is computed; None: all of the file's
+    projected: bool = False  # whether final_proj follows
+    padding: int = 0  # zeros, in samples, added before and after every recording
+    n_heads: int | None = None  # of attention, where the file does not say; None: one for 64 channels
 
 
 class HubertNetwork(nn.Module):
-    """Convolutions, transformer and, for some, a projection.
-
-    Args:
-        config: Sizes.
-        n_projected: Channels of the projection; None: there is none.
-    """
+    """Convolutions, transformer and, unless ``n_projected`` is None, a projection to as many channels."""
 
     def __init__(self, config: HubertConfig, n_projected: int | None = None) -> None:
         super().__init__()
@@ -94,15 +73,7 @@ class HubertNetwork(nn.Module):
 
 
 class HubertEncoder(WindowedEncoder):
-    """Units of a HuBERT. bfloat16 changes them by 1 % (RMS).
-
-    Args:
-        name: See :class:`vencoder.base.SpeechEncoder`.
-        device: See there.
-        weights: See there.
-        dtype: See there.
-        **variant: See :class:`HubertVariant`.
-    """
+    """Units of a HuBERT, of a :class:`HubertVariant`. bfloat16 changes them by 1 % (RMS)."""
 
     def __init__(
         self,
@@ -126,22 +97,17 @@ class HubertEncoder(WindowedEncoder):
 def load_network(
     variant: HubertVariant, state: Mapping[str, Tensor], path: str | Path, n_heads: int | None = None
 ) -> HubertNetwork:
-    """Build the network of a published file, ready for use; see :func:`vencoder.network.assign_weights`.
+    """Build the network of a published file, ready for use, without the layers after the one that is used.
 
-    Layers after the one that is used are never built.
-
-    Args:
-        variant: What is used of it.
-        state: The file's tensors, float32, under its own names.
-        path: The file, for messages.
-        n_heads: Of attention; None: one for 64 channels.
+    ``state`` has the file's own names; without ``n_heads`` there is one for 64 channels.
 
     Raises:
-        CheckpointError: Tensors are missing, unknown, or of the wrong shape, or
-            the file is of another kind.
+        CheckpointError: The file is of another kind; see also :func:`vencoder.network.assign_weights`.
     """
-    found = identify(state)
-    if found and not any(part in found for part in variant.layouts):
+    soft = variant.kind == "HuBERT-soft"
+    expected = ["soft HuBERT"] if soft else ["HuBERT or ContentVec", "HuBERT of transformers"]
+    found = identify(state)  # tensors of other kinds may fit
+    if found and not any(part in found for part in expected):
         raise CheckpointError(f"{path} is not a {variant.kind} checkpoint; it seems to be {found}")
     state = library_names(state)
     config = _config(variant, state, path, n_heads)
@@ -194,14 +160,7 @@ def _config(
 def transformer_sizes(
     state: Mapping[str, Tensor], kind: str, path: str | Path, strides: Sequence[int], n_heads: int | None
 ) -> dict[str, Any]:
-    """Sizes from the tensors, as arguments of the library's HubertConfig and WavLMConfig.
-
-    Args:
-        state: Tensors under the library's names.
-        kind: What the file should be, for messages.
-        path: The file, for messages.
-        strides: Of the convolutions.
-        n_heads: Of attention; None: one for 64 channels.
+    """Sizes from the tensors, under the library's names, as arguments of its HubertConfig and WavLMConfig.
 
     Raises:
         CheckpointError: They are missing or do not fit each other.

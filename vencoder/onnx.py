@@ -9,7 +9,7 @@ graph, and the layout of the output from two short runs. PyTorch is not needed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from modules.common.errors import CheckpointError
 from modules.onnx.session import open_session, run
 from vencoder.base import ArrayEncoder
 from vencoder.batching import windows
-
-if TYPE_CHECKING:
-    pass
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MASKS = {**_FLOATS, "tensor(bool)": np.bool_, "tensor(int64)": np.int64, "tensor(int32)": np.int32}

@@ -27,13 +27,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VocoderSpec(PartSpec):
-    """One vocoder.
+    """One vocoder."""
 
-    Attributes:
-        weights: Key of its file in modules/pretrained/weights.py; None: it needs none.
-    """
-
-    weights: str | None = None
+    weights: str | None = None  # key of its file in modules/pretrained/weights.py; None: it needs none
 
 
 VOCODERS: Registry[VocoderSpec] = Registry(

@@ -24,11 +24,6 @@ class Vocoder(ABC):
         weights: The model file; None: the published one under pretrain/.
         dtype: Precision of the convolutions, where there are any. The audio is
             always float32.
-
-    Attributes:
-        sampling_rate: Of the audio, Hz.
-        hop_length: Samples per frame.
-        n_mels: Bands of the mel.
     """
 
     def __init__(

@@ -27,12 +27,7 @@ _LARGEST_KEY = 24.0  # semitones; beyond, the voice is lost
 
 
 class Enhancer:
-    """Resynthesis of audio by a vocoder.
-
-    Args:
-        vocoder: From natural-log mel to audio.
-        data_config: The analysis settings that the vocoder was built with.
-    """
+    """Resynthesis of audio by a vocoder, which was built with ``data_config``."""
 
     def __init__(self, vocoder: Vocoder, data_config: DataConfig) -> None:
         self.vocoder = vocoder
@@ -98,13 +93,7 @@ class Enhancer:
         """F0 (N,) and voicing (N,) for the vocoder's frames of audio at ``rate`` Hz.
 
         The vocoder treats the audio as one at its own rate, so everything is
-        slower and lower by the ratio of the two.
-
-        Args:
-            f0: (N',), Hz, one every ``frame`` seconds.
-            frame: Seconds.
-            n_samples: Of the vocoder's input.
-            rate: True rate of that input, Hz.
+        slower and lower by the ratio of the two. ``f0`` is one every ``frame`` seconds.
         """
         filled, voiced = fill_unvoiced(f0)
         times = np.arange(-(-n_samples // self.hop_length)) * (self.hop_length / rate)

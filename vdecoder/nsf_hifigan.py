@@ -42,15 +42,8 @@ _ANALYSIS = {
 class NeuralVocoder(Vocoder):
     """A network with a sine source, and a config.json in the folder of its file; base of the neural vocoders.
 
-    Args:
-        data_config: The analysis settings of the mel.
-        device: Where the audio is computed and returned.
-        weights: The model file; None: the published one under pretrain/.
-        dtype: Precision of the convolutions. bfloat16 is faster on processors with support for it.
-        mel_scale: From natural log to the logarithm that the network was trained on.
-
-    Attributes:
-        network: With weight norm folded, in ``dtype``, without gradients.
+    ``mel_scale`` leads from natural log to the logarithm that the network was trained on.
+    bfloat16 is faster on processors with support for it.
 
     Raises:
         MissingWeightsError: The model or its config.json is missing.
@@ -120,12 +113,7 @@ class NsfHifigan(NeuralVocoder):
 
 
 def side_config(path: Path) -> dict[str, Any]:
-    """Content of the config.json in the folder of a model file.
-
-    Raises:
-        MissingWeightsError: It does not exist.
-        ConfigError: It is not a JSON object.
-    """
+    """Content of the config.json beside a model file; raises MissingWeightsError or ConfigError."""
     file = path.with_name("config.json")
     if not file.is_file():
         raise MissingWeightsError(

@@ -120,11 +120,7 @@ class NsfSnakeHifigan(NeuralVocoder):
 
 
 def snake_config(file: Path, values: dict[str, Any]) -> GeneratorConfig:
-    """Sizes from a config.json: of its ``model`` section, if it has one.
-
-    Raises:
-        ConfigError: See :meth:`GeneratorConfig.read`; also for residual blocks of another kind.
-    """
+    """Sizes from a config.json, or its ``model`` section; raises ConfigError, also for other resblocks."""
     model = _section(values, "model") or values
     if "num_mels" not in model and "inter_channels" in model:
         model = {**model, "num_mels": model["inter_channels"]}
@@ -135,11 +131,7 @@ def snake_config(file: Path, values: dict[str, Any]) -> GeneratorConfig:
 
 
 def decoder_state(path: Path) -> dict[str, Tensor]:
-    """The decoder's tensors, from a file of the decoder or of a whole VITS model.
-
-    Raises:
-        CheckpointError: The file cannot be read, or has no decoder.
-    """
+    """The decoder's tensors, from a file of it or of a whole VITS model; raises CheckpointError."""
     content = read_weights(path, keep=("generator", "model"))
     state = find_state_dict(content, path, "generator", "model")
     if "generator" in content:

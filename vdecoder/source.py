@@ -39,13 +39,9 @@ class SineSource(nn.Module):
         weighted and summed. Their sum is one noise, whose standard deviation is
         the norm of the weights: a ninth of the random numbers is enough.
 
-        Args:
-            f0: (B, N), Hz, 0 where unvoiced; constant within a hop, as in the
-                training of the published vocoders.
-            hop_length: Samples per frame.
-            sampling_rate: Hz.
-            generator: For the harmonics' initial phases and the noise; None:
-                both are 0.
+        ``f0`` (B, N), Hz, 0 where unvoiced, is constant within a hop, as in the
+        training of the published vocoders. Without a ``generator`` the harmonics'
+        initial phases and the noise are 0.
         """
         initial = torch.from_numpy(initial_phase(generator))
         frames = f0.detach().cpu().double()
@@ -72,14 +68,8 @@ def harmonics(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield blocks of frames, and their sines (B, T of the block, 9), float32.
 
-    The first sample is one step past the initial phase. Where F0 is 0 the sines
-    are 0, and the phase is constant.
-
-    Args:
-        f0: (B, N), Hz, float64.
-        hop_length: Samples per frame.
-        sampling_rate: Hz.
-        initial: (9,), phase of each harmonic before the first sample, cycles.
+    The first sample is one step past the ``initial`` phase (9,), in cycles. Where
+    ``f0`` (B, N), Hz, float64, is 0 the sines are 0, and the phase is constant.
     """
     step = f0 / sampling_rate  # cycles per sample
     begin = frame_phase(step, hop_length)

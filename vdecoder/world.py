@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 class WorldVocoder(Vocoder):
     """Pulse-and-noise synthesis from mel and F0; deterministic, without weights.
 
-    Args:
-        data_config: The analysis settings of the mel.
-        device: Where the audio is returned. It is computed on the CPU, in about a
-            fiftieth of its duration.
-        weights: Must be None.
-        dtype: No effect; computed in float32 and float64.
+    Computed on the CPU, in float32 and float64, in about a fiftieth of the audio's duration.
 
     Raises:
         ConfigError: The window is not as long as the FFT, or weights are given.

@@ -38,9 +38,6 @@ _SEED = 0  # of the noise: equal inputs give equal audio
 class WorldSynthesis:
     """Pulse-and-noise synthesis from mel and F0; deterministic, without weights.
 
-    Args:
-        data_config: The analysis settings of the mel.
-
     Raises:
         ConfigError: The window is not as long as the FFT.
     """
@@ -69,13 +66,7 @@ class WorldSynthesis:
         self._aperiodicity = aperiodicity.astype(np.float32)
 
     def __call__(self, mel: Array, f0: Array, uv: Array) -> NDArray[np.float32]:
-        """Audio (N * hop_length,); loud mels give peaks beyond ±1.
-
-        Args:
-            mel: (M, N), natural log.
-            f0: (N,), Hz; 0 is unvoiced, even where ``uv`` is 1.
-            uv: (N,), 1 = voiced.
-        """
+        """Audio, see :meth:`vdecoder.base.Vocoder.synthesize`; loud mels give peaks beyond ±1."""
         target, pitch, voicing = self._tracks(mel, f0, uv)
         between = (pitch + np.append(pitch[1:], pitch[-1])) / 2  # mel frames are between F0 frames
         voiced = voicing + np.append(voicing[1:], voicing[-1]) >= 1

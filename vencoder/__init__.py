@@ -16,21 +16,13 @@ from modules.common.registry import PartSpec, Registry
 
 @dataclass(frozen=True)
 class EncoderSpec(PartSpec):
-    """One speech encoder.
+    """One speech encoder."""
 
-    Attributes:
-        ssl_dim: D, channels of its units.
-        weights: Key in modules/pretrained/weights.py; None: nothing to download.
-        shipped: Its file in the repository, if it has one there.
-        n_perturbed: Copies with another pitch and formants that preprocessing makes of each clip.
-        without_torch: Its class is an ArrayEncoder, which needs no PyTorch.
-    """
-
-    ssl_dim: int
-    weights: str | None = None
-    shipped: str | None = None
-    n_perturbed: int = 0
-    without_torch: bool = False
+    ssl_dim: int  # D, channels of its units
+    weights: str | None = None  # key in modules/pretrained/weights.py; None: nothing to download
+    shipped: str | None = None  # its file in the repository, if it has one there
+    n_perturbed: int = 0  # copies with another pitch and formants that preprocessing makes of each clip
+    without_torch: bool = False  # its class is an ArrayEncoder, which needs no PyTorch
 
 
 class EncoderRegistry(Registry[EncoderSpec]):

@@ -28,20 +28,13 @@ class SpeechEncoder(ABC):
         dtype: Of the matrix products; None: float32. bfloat16 or float16 halve
             time and memory on devices with support for them; processors without
             are slower. Units are always float32.
-
-    Attributes:
-        ssl_dim: D, channels of the units.
-        sampling_rate: Of the audio, Hz.
-        hop_length: Samples per unit.
-        receptive_field: Samples that the first unit depends on; shorter audio is padded with silence.
-        context_seconds: Recommended context around a slice of a song.
     """
 
-    ssl_dim: int
-    sampling_rate = 16000
-    hop_length = 320
-    receptive_field = 400
-    context_seconds = 0.0
+    ssl_dim: int  # D, channels of the units
+    sampling_rate = 16000  # of the audio, Hz
+    hop_length = 320  # samples per unit
+    receptive_field = 400  # samples that the first unit depends on; shorter audio is padded with silence
+    context_seconds = 0.0  # recommended context around a slice of a song
 
     def __init__(
         self,
@@ -70,11 +63,7 @@ class SpeechEncoder(ABC):
         return self.encode_batch([audio])[0]
 
     def encode_batch(self, audios: Sequence[Tensor]) -> list[Tensor]:
-        """Units of several recordings, each as from :meth:`encode` (within 1e-4).
-
-        Raises:
-            AudioError: See :meth:`encode`.
-        """
+        """Units of several recordings, each as from :meth:`encode` (within 1e-4), with its errors."""
         import torch
 
         with torch.no_grad():  # not inference_mode: training may use the units
@@ -104,11 +93,7 @@ class SpeechEncoder(ABC):
         return torch.nn.functional.pad(audio, (0, max(0, self.receptive_field - len(audio))))
 
     def _weights_file(self) -> Path:
-        """The model file: the given one, or the published one.
-
-        Raises:
-            MissingWeightsError: The published file has not been downloaded; says how to get it.
-        """
+        """The model file: the given one, or the published one; raises MissingWeightsError."""
         if self.weights is not None:
             return Path(self.weights)
         key = ENCODERS[self.name].weights
@@ -116,11 +101,7 @@ class SpeechEncoder(ABC):
         return weights_path(key)
 
     def _check_ssl_dim(self, path: Path) -> None:
-        """Compare the units' width with the table's, for a file in the published one's place.
-
-        Raises:
-            CheckpointError: They differ; names both.
-        """
+        """Raise CheckpointError if a file in the published one's place has another ``ssl_dim``."""
         if self.weights is not None:
             return
         spec = ENCODERS[self.name]

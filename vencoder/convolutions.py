@@ -14,11 +14,7 @@ MOST = 64  # layers
 
 
 def check_reach(convolutions: Sequence[Convolution], path: str | Path) -> None:
-    """Refuse convolutions whose receptive field is not 400 samples, or whose hop is not 320.
-
-    Raises:
-        CheckpointError: Says what they are.
-    """
+    """Raise CheckpointError unless the receptive field is 400 samples and the hop is 320."""
     field, hop = 1, 1
     for _, n_taps, stride in convolutions:
         field, hop = field + (n_taps - 1) * hop, hop * stride
@@ -34,9 +30,7 @@ def from_expression(expression: object, path: str | Path) -> list[Convolution]:
 
     ``[(512,10,5)] + [(512,3,2)] * 4`` is an example. The expression is never
     run: lists of three integers each, their sums and multiples are allowed.
-
-    Raises:
-        CheckpointError: It is anything else, or lists more than 64 layers.
+    Anything else, or more than 64 layers, raises CheckpointError.
     """
     try:
         if isinstance(expression, str) and len(expression) <= 1000:

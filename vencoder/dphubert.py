@@ -58,19 +58,12 @@ class DPHubertEncoder(WindowedEncoder):
 
 @dataclass(frozen=True, kw_only=True)
 class PrunedSizes:
-    """Sizes of every part.
+    """Sizes of every part."""
 
-    Attributes:
-        hubert: Of what is as in HuBERT.
-        head_width: Channels of a head of attention, the same in all layers.
-        n_heads: Of the attention of each layer; 0: it has none.
-        n_inner: Channels inside the feed-forward of each layer; 0: it has none.
-    """
-
-    hubert: HubertConfig
-    head_width: int
-    n_heads: list[int]
-    n_inner: list[int]
+    hubert: HubertConfig  # of what is as in HuBERT
+    head_width: int  # channels of a head of attention, the same in all layers
+    n_heads: list[int]  # of the attention of each layer; 0: it has none
+    n_inner: list[int]  # channels inside the feed-forward of each layer; 0: it has none
 
 
 class DPHubertNetwork(HubertNetwork):
@@ -120,16 +113,10 @@ class _Absent(nn.Module):
 
 
 def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: str | Path) -> DPHubertNetwork:
-    """Build the network of a published file, ready for use; see :func:`vencoder.network.assign_weights`.
-
-    Args:
-        state: The file's tensors, float32.
-        config: The sizes that the file states.
-        path: The file, for messages.
+    """Build the network of a published file, with the sizes that it states, ready for use.
 
     Raises:
-        CheckpointError: Sizes are missing or make no sense, or tensors are
-            missing, unknown, or of the wrong shape.
+        CheckpointError: See :func:`sizes_of` and :func:`vencoder.network.assign_weights`.
     """
     with torch.device("meta"):
         network = DPHubertNetwork(sizes_of(config, path))
@@ -142,8 +129,7 @@ def sizes_of(config: Mapping[str, Any], path: str | Path) -> PrunedSizes:
     """Sizes that a published file states, checked.
 
     Raises:
-        CheckpointError: Some are missing or make no sense, or they are those of
-            another design.
+        CheckpointError: Some are missing or make no sense, or are those of another design.
     """
     if "encoder_remaining_heads" in config:
         raise CheckpointError(

@@ -58,13 +58,8 @@ class NetworkEncoder(SpeechEncoder):
 def assign_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
     """Make the tensors of a file the weights of ``network``, ready for use: eval mode, no gradients.
 
-    The tensors are not copied, so a large model is in memory once. Weight norm
-    is folded into the weight.
-
-    Args:
-        network: Built under ``torch.device("meta")``; stays there if the tensors are there.
-        state: Tensors under the network's own names.
-        path: The file, for messages.
+    ``network`` was built under ``torch.device("meta")``. The tensors are not
+    copied, so a large model is in memory once. Weight norm is folded into the weight.
 
     Raises:
         CheckpointError: Tensors are missing, unknown, or of the wrong shape.
@@ -87,18 +82,7 @@ def check_model_kind(state: Mapping[str, Tensor], kind: str, path: str | Path) -
 def shape_of(
     state: Mapping[str, Tensor], kind: str, path: str | Path, name: str, n_axes: int
 ) -> tuple[int, ...]:
-    """Shape of the tensor ``name`` of ``state``.
-
-    Args:
-        state: Tensors by name.
-        kind: What the file should be, for messages.
-        path: The file, for messages.
-        name: In ``state``.
-        n_axes: That it must have; none may be empty.
-
-    Raises:
-        CheckpointError: It is missing or has other axes.
-    """
+    """Shape of the tensor ``name``; raises CheckpointError unless it has ``n_axes`` axes, none empty."""
     tensor = state.get(name)
     if tensor is None or tensor.ndim != n_axes or not tensor.numel():
         found = "is missing" if tensor is None else f"is {tuple(tensor.shape)}"

@@ -71,11 +71,7 @@ def pad_frames(audio: Tensor) -> Tensor:
 
 
 def relative_mel(power: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-mel relative to the clip's average (B, N, 80), and the weight of every frame (B, N, 1).
-
-    Args:
-        power: Mel powers (B, N, 80).
-    """
+    """Log-mel (B, N, 80) of a clip's mel powers, relative to its average, and frames' weights (B, N, 1)."""
     energy = power.sum(-1, keepdim=True)
     loud = energy.square().sum(1, keepdim=True) / energy.sum(1, keepdim=True).clamp(min=1e-20)
     loud = loud.clamp(min=1e-7)  # silence is not amplified
@@ -102,13 +98,7 @@ class ConvNextBlock(nn.Module):
 
 
 class PpgNetwork(nn.Module):
-    """ConvNeXt from the relative log-mel to a bottleneck.
-
-    Args:
-        width: Channels.
-        hidden: Channels within a block.
-        bottleneck: D, channels of the units.
-    """
+    """ConvNeXt from the relative log-mel to a bottleneck: the units, of D channels."""
 
     def __init__(self, width: int = 256, hidden: int = 512, bottleneck: int = 192) -> None:
         super().__init__()
@@ -195,11 +185,7 @@ def subtract_average(units: Tensor, weight: Tensor) -> Tensor:
 
 
 def load_network(path: Path) -> PpgNetwork:
-    """Load the network of a file, ready for use.
-
-    Raises:
-        CheckpointError: It cannot be read, is of another kind or version.
-    """
+    """Load the network of a file, ready for use; raises CheckpointError for another kind or version."""
     state = read_weights(path)
     version = state.pop("version", None)
     if not isinstance(version, Tensor) or version.numel() != 1:

@@ -54,11 +54,7 @@ class WavLMEncoder(WindowedEncoder):
 
 
 class WavLMNetwork(nn.Module):
-    """Convolutions, and a transformer with gated relative position bias.
-
-    Args:
-        config: Sizes.
-    """
+    """Convolutions, and a transformer with gated relative position bias."""
 
     def __init__(self, config: WavLMConfig) -> None:
         super().__init__()
@@ -99,14 +95,10 @@ class GatedAttention(WavLMAttention):
         index: int = 0,
         **kwargs: Any,
     ) -> tuple[Tensor, None, Tensor]:
-        """Output (B, U, C), None, and the bias by distance (H, 2 U - 1).
+        """Output (B, U, C), None, and the bias by distance (H, 2 U - 1), of ``hidden_states`` (B, U, C).
 
-        Args:
-            hidden_states: (B, U, C).
-            attention_mask: (B, U), False for padding.
-            position_bias: As returned by the layer before; None in the first.
-            index: Of the layer; unused.
-            **kwargs: Other arguments of the library; unused.
+        ``attention_mask`` (B, U) is False for padding, and ``position_bias`` is
+        what the layer before returned. The library's other arguments have no effect.
         """
         n_units = hidden_states.shape[1]
         by_distance = self.bias_by_distance(n_units) if position_bias is None else position_bias
@@ -142,16 +134,12 @@ class GatedAttention(WavLMAttention):
 
 
 def load_network(state: Mapping[str, Tensor], config: Mapping[str, Any], path: str | Path) -> WavLMNetwork:
-    """Build the network of a published file, ready for use; see :func:`vencoder.network.assign_weights`.
+    """Build the network of a published file, ready for use.
 
-    Args:
-        state: The file's tensors, float32, under its own names or the library's.
-        config: The file's ``cfg``; what is missing is as in WavLM-Base+.
-        path: The file, for messages.
+    ``state`` has its names or the library's; what its ``config`` lacks is as in WavLM-Base+.
 
     Raises:
-        CheckpointError: Tensors are missing, unknown, or of the wrong shape, or
-            the model is of another design.
+        CheckpointError: It is of another design; see also :func:`vencoder.network.assign_weights`.
     """
     check_model_kind(state, _KIND, path)
     own = {}

@@ -162,13 +162,7 @@ def crossfade(windows: Sequence[Tensor], starts: Sequence[int], n_units: int) ->
 def load_network(state: Mapping[str, Tensor], path: str | Path, n_heads: int | None = None) -> WhisperNetwork:
     """Build the network of a published file, ready for use; see :func:`vencoder.network.assign_weights`.
 
-    Args:
-        state: The file's tensors that begin with ``encoder.``, without that.
-        path: The file, for messages.
-        n_heads: Of attention; None: one for 64 channels.
-
-    Raises:
-        CheckpointError: Tensors are missing, unknown, or of the wrong shape.
+    ``state`` is what begins with ``encoder.``, without that; no ``n_heads`` is one for 64 channels.
     """
     shape = partial(shape_of, state, _KIND, path)
     width, n_mels, _ = shape("conv1.weight", 3)

@@ -18,9 +18,7 @@ from vencoder.batching import UnitWindow, batches, windows
 from vencoder.network import NetworkEncoder
 
 LONGEST = 2000  # units, 40 s, in one window of attention; the slices of a song are shorter
-_MARGIN = (
-    100  # units, 2 s, that windows overlap on either side; the positional convolution spans 1.3 s each way
-)
+_MARGIN = 100  # units, 2 s, on either side of a window; the positional convolution spans 1.3 s each way
 _BATCH = 3000  # units computed together, padding included
 
 
@@ -34,14 +32,10 @@ class WindowedEncoder(NetworkEncoder):
     The network has two methods: ``features(audio (B, T)) -> (B, U, C)``, the
     convolutions, and ``units(features, mask (B, U) | None) -> (B, U, D)``, where
     the mask is False for padding.
-
-    Attributes:
-        padding: Zeros, in samples, added before and after every recording.
-        normalize: Whether a recording is scaled to mean 0 and variance 1 first.
     """
 
-    padding = 0
-    normalize = False
+    padding = 0  # zeros, in samples, added before and after every recording
+    normalize = False  # whether a recording is scaled to mean 0 and variance 1 first
 
     def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
         if self.normalize:

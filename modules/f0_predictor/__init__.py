@@ -13,15 +13,10 @@ from modules.common.registry import PartSpec, Registry
 
 @dataclass(frozen=True)
 class F0Spec(PartSpec):
-    """One F0 predictor.
+    """One F0 predictor."""
 
-    Attributes:
-        weights: Key of its file in modules/pretrained/weights.py; None: it needs none.
-        without_torch: It works without PyTorch.
-    """
-
-    weights: str | None = None
-    without_torch: bool = False
+    weights: str | None = None  # key of its file in modules/pretrained/weights.py; None: it needs none
+    without_torch: bool = False  # it works without PyTorch
 
 
 F0_PREDICTORS: Registry[F0Spec] = Registry(

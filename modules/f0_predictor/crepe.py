@@ -36,14 +36,8 @@ BATCH = 64  # frames: the full network then needs about 0.2 GB, for any length
 class CrepePredictor(F0Predictor):
     """CREPE with Viterbi decoding and the published project's median and mean filters.
 
-    Args:
-        *args: See :class:`F0Predictor`; ``threshold`` is the periodicity (0 to
-            1) under which a frame is unvoiced.
-        model: "full", or "tiny": 45 times smaller, a few cents less precise.
-        **kwargs: See :class:`F0Predictor`.
-
-    Raises:
-        ConfigError: There is no such model.
+    ``threshold`` is the periodicity (0 to 1) under which a frame is unvoiced. ``model`` is
+    "full" or "tiny", 45 times smaller and a few cents less precise; others raise ConfigError.
     """
 
     def __init__(self, *args: Any, model: str = "full", **kwargs: Any) -> None:
@@ -66,12 +60,7 @@ class CrepePredictor(F0Predictor):
 
     @torch.inference_mode()
     def analyse(self, audio: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pitch (Hz), periodicity (0 to 1) and level (dB) around each of ``centres``.
-
-        Args:
-            audio: (T,) at 16 kHz.
-            centres: (L,), sample indices.
-        """
+        """Pitch (Hz), periodicity (0 to 1) and level (dB) around samples ``centres`` (L,), at 16 kHz."""
         sound = torch.from_numpy(audio)
         sound = F.pad(sound, (WINDOW // 2, max(0, int(centres[-1]) + WINDOW // 2 - len(sound))))
         windows = sound.unfold(0, WINDOW, 1)
@@ -87,19 +76,10 @@ class CrepePredictor(F0Predictor):
 
 
 def decode(salience: np.ndarray, f0_min: float, f0_max: float) -> tuple[np.ndarray, np.ndarray]:
-    """Decode the most likely path through the network's output.
+    """Pitch (L,) in Hz and periodicity (L,), on the most likely path through ``salience`` (L, 360).
 
-    Viterbi finds the bin as in torchcrepe; the pitch is the salience-weighted
-    mean of the nine bins around it, as in the original CREPE, without
-    20-cent steps.
-
-    Args:
-        salience: (L, 360), 0 to 1.
-        f0_min: Lowest pitch, Hz.
-        f0_max: Highest pitch, Hz.
-
-    Returns:
-        Pitch (L,) in Hz and periodicity (L,), the salience on the path.
+    Viterbi finds the bin as in torchcrepe; the pitch is the salience-weighted mean of the
+    nine bins around it, as in the original CREPE, without 20-cent steps.
     """
     position = (1200 * np.log2(np.array([f0_min, f0_max]) / 10) - FIRST_CENT) / torchcrepe.CENTS_PER_BIN
     low, high = max(0, int(np.floor(position[0]))), int(np.ceil(position[1]))

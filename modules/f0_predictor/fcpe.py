@@ -34,10 +34,6 @@ class FcpePredictor(SaliencePredictor):
     """FCPE with the weighted mean around the peak; frame i of the network is at i * 10 ms.
 
     The package's own threshold is 0.006; 0.05 here is the published project's.
-
-    Args:
-        *args: See :class:`SaliencePredictor`.
-        **kwargs: See :class:`SaliencePredictor`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -86,13 +82,7 @@ def load_fcpe() -> Any:
 
 
 def _statistics(mel: Tensor, convolve: nn.Conv1d, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
-    """Scale and shift (C, 1) of ``norm`` over the whole recording after ``convolve``.
-
-    Args:
-        mel: (1, M, L).
-        convolve: The network's first layer, M to C channels.
-        norm: Its second.
-    """
+    """Scale and shift (C, 1) of ``norm`` over the whole recording, ``mel`` (1, M, L), after ``convolve``."""
     per_group = norm.num_channels // norm.num_groups
     sums = torch.zeros(2, norm.num_groups, dtype=torch.float64)  # not every device has float64
     for read, keep in spans(mel.shape[2], 1):

@@ -25,12 +25,7 @@ MARGIN = 512
 
 
 class RmvpePredictor(SaliencePredictor):
-    """RMVPE with the published weighted mean around the peak.
-
-    Args:
-        *args: See :class:`SaliencePredictor`.
-        weights: The file; None: the published one under pretrain/.
-        **kwargs: See :class:`SaliencePredictor`.
+    """RMVPE, published or from ``weights``, with the published weighted mean around the peak.
 
     Raises:
         MissingWeightsError: The published file has not been downloaded.
@@ -60,11 +55,7 @@ class RmvpePredictor(SaliencePredictor):
 
 
 class PitchMel(nn.Module):
-    """RMVPE's log-mel: centred frames of 1024 samples at 16 kHz, HTK mels with Slaney norm, 30 to 8000 Hz.
-
-    Args:
-        n_mels: Bands.
-    """
+    """RMVPE's log-mel: centred frames of 1024 samples at 16 kHz, HTK mels with Slaney norm, 30 to 8000 Hz."""
 
     basis: Tensor
     window: Tensor

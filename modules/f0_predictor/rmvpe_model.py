@@ -25,33 +25,19 @@ _UNUSED = "unet.tf."  # a timbre filter of an earlier design, in some files, nev
 
 @dataclass(frozen=True)
 class RmvpeSizes:
-    """The sizes of a network; the defaults are the published ones.
+    """The sizes of a network; the defaults are the published ones."""
 
-    Attributes:
-        n_stages: Stages of the encoder, each halving time and bands, and of the decoder.
-        n_blocks: Residual blocks per stage.
-        n_inter: Stages between encoder and decoder.
-        channels: Of the first stage; doubled in each further stage.
-        n_mels: Bands of the log-mel.
-        hidden: GRU units per direction.
-        n_bins: Pitch bins of the salience.
-    """
-
-    n_stages: int = 5
-    n_blocks: int = 4
-    n_inter: int = 4
-    channels: int = 16
-    n_mels: int = 128
-    hidden: int = 256
-    n_bins: int = 360
+    n_stages: int = 5  # of the encoder, each halving time and bands, and of the decoder
+    n_blocks: int = 4  # residual blocks per stage
+    n_inter: int = 4  # stages between encoder and decoder
+    channels: int = 16  # of the first stage; doubled in each further stage
+    n_mels: int = 128  # bands of the log-mel
+    hidden: int = 256  # GRU units per direction
+    n_bins: int = 360  # pitch bins of the salience
 
     @classmethod
     def of(cls, state: dict[str, Tensor], source: str | Path) -> RmvpeSizes:
-        """Derive the sizes from a checkpoint's tensors.
-
-        Raises:
-            CheckpointError: The tensors are not RMVPE's.
-        """
+        """Derive the sizes from a checkpoint's tensors; raises CheckpointError if they are not RMVPE's."""
 
         def count(prefix: str) -> int:
             return len({name[len(prefix) :].split(".")[0] for name in state if name.startswith(prefix)})
@@ -220,11 +206,7 @@ class E2E0(nn.Module):
         return 2**self.sizes.n_stages
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Salience (B, T, n_bins), 0 to 1.
-
-        Args:
-            mel: (B, n_mels, T), natural log; T a multiple of :attr:`multiple`.
-        """
+        """Salience (B, T, n_bins), 0 to 1, of ``mel`` (B, n_mels, T); T is a multiple of :attr:`multiple`."""
         return self.fc(self.features(mel))
 
     def features(self, mel: Tensor) -> Tensor:
@@ -252,6 +234,5 @@ def load_rmvpe(path: str | Path) -> E2E0:
     if shapes == {name: tensor.shape for name, tensor in state.items()}:
         network.to_empty(device="cpu")  # otherwise load_weights raises before memory is allocated
     load_weights(network, state, path)
-    # a quarter faster on CPUs
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # a quarter faster on CPUs
     return network.eval().requires_grad_(False)

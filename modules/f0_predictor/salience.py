@@ -24,13 +24,9 @@ _LEAP = 600.0  # cents between two frames; beyond, it is a new note or an octave
 
 
 class SaliencePredictor(F0Predictor):
-    """Decodes pitch from salience; voiced frames have a salience (0 to 1) above ``threshold``.
+    """Decodes pitch from salience; voiced frames have a salience (0 to 1) above ``threshold``."""
 
-    Attributes:
-        cents: (K,), of each pitch bin, above 10 Hz, ascending.
-    """
-
-    cents: np.ndarray
+    cents: np.ndarray  # (K,), of each pitch bin, above 10 Hz, ascending
 
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
         sound = resample(audio, self.sampling_rate, RATE)
@@ -45,11 +41,7 @@ class SaliencePredictor(F0Predictor):
 
     @torch.inference_mode()
     def pitch(self, sound: np.ndarray) -> np.ndarray:
-        """Pitch (T // 160 + 1,) in Hz every 10 ms, 0 where unvoiced.
-
-        Args:
-            sound: (T,) at 16 kHz, at least one sample.
-        """
+        """Pitch (T // 160 + 1,) in Hz every 10 ms, 0 where unvoiced, of ``sound`` (T,) at 16 kHz, T > 0."""
         tracks = [
             decode(salience.float().cpu().numpy(), self.cents, self.f0_min, self.f0_max, self.threshold)
             for salience in self.salience(torch.from_numpy(sound).to(self.device))
@@ -62,15 +54,9 @@ class SaliencePredictor(F0Predictor):
 
 
 def spans(n_frames: int, margin: int) -> Iterator[tuple[slice, slice]]:
-    """Split a recording into chunks that are computed one by one.
+    """Yield the frames of each chunk of a recording to compute, and those of the results to keep.
 
-    Args:
-        n_frames: L, of the recording; at least 1.
-        margin: Frames on either side that a result depends on.
-
-    Yields:
-        The frames to compute, and those of the results to keep. Up to CHUNK +
-        2 * margin frames are one chunk.
+    A result depends on ``margin`` frames on either side. Up to CHUNK + 2 * margin frames are one chunk.
     """
     step = CHUNK if n_frames > CHUNK + 2 * margin else n_frames
     for start in range(0, n_frames, step):
@@ -84,12 +70,8 @@ def decode(
 ) -> np.ndarray:
     """Pitch (L,) in Hz, 0 where unvoiced: the weighted mean of the nine bins around the most salient one.
 
-    Args:
-        salience: (L, K), 0 to 1.
-        cents: (K,), of each bin, above 10 Hz.
-        f0_min: Lowest pitch, Hz. Bins outside the range are ignored.
-        f0_max: Highest pitch, Hz.
-        threshold: A frame is voiced if its highest salience is above.
+    ``salience`` (L, K) is 0 to 1, ``cents`` (K,) above 10 Hz. Bins outside ``f0_min`` to ``f0_max``,
+    Hz, are ignored. A frame is voiced if its highest salience is above ``threshold``.
     """
     lowest, highest = 1200 * np.log2(np.array([f0_min, f0_max]) / 10)
     # a pitch at the limit is between two bins, and salient in both
@@ -110,10 +92,7 @@ def interpolate(track: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
     Voicing is that of the nearest frame. Between two voiced frames the pitch is
     linear in cents, except across a leap, where it is the nearest frame's.
-
-    Args:
-        track: Frames at 0, 1, ... L - 1.
-        positions: (N,), from 0; past the end the last frame is repeated.
+    ``positions`` (N,) are in frames, from 0; past the end the last frame is repeated.
     """
     before = np.minimum(positions.astype(np.int64), len(track) - 1)
     after = np.minimum(before + 1, len(track) - 1)

@@ -14,13 +14,7 @@ from modules.f0_predictor.base import F0Predictor
 
 
 class WorldPredictor(F0Predictor):
-    """Runs one of the trackers and refines it with stonemask; ``threshold`` is not used.
-
-    Args:
-        *args: See :class:`F0Predictor`.
-        algorithm: pyworld's name of the tracker.
-        **kwargs: See :class:`F0Predictor`.
-    """
+    """Runs one of the trackers and refines it with stonemask; ``threshold`` is not used."""
 
     def __init__(self, *args: Any, algorithm: Literal["dio", "harvest"], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

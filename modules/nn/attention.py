@@ -115,10 +115,8 @@ class ConvFeedForward(nn.Module):
 class Transformer(nn.Module):
     """Self-attention and feed-forward layers, each with a residual and then a normalization.
 
-    Args:
-        config: ``hidden_channels`` is C; sizes, dropout.
-        causal: A frame depends on itself and the past, without relative positions: the F0
-            decoder's. Its parts have other published names.
+    In the F0 decoder's, ``causal``, a frame depends on itself and the past, without relative
+    positions. Its parts have other published names.
     """
 
     def __init__(self, config: ModelConfig, causal: bool = False) -> None:

@@ -21,13 +21,10 @@ class F0Decoder(nn.Module):
         self.cond = nn.Conv1d(config.gin_channels, channels, 1)
 
     def forward(self, x: Tensor, norm_lf0: Tensor, mask: Tensor, g: Tensor) -> Tensor:
-        """Log F0 (B, 1, N), zero outside the mask.
+        """Log F0 (B, 1, N), zero outside the mask (B, 1, N).
 
-        Args:
-            x: (B, C, N), embedded units; no gradient flows back to them.
-            norm_lf0: (B, 1, N), see :func:`modules.dsp.f0.normalize_lf0`.
-            mask: (B, 1, N).
-            g: (B, gin_channels, 1 or N), the speaker.
+        From embedded units (B, C, N), to which no gradient flows back, ``norm_lf0`` (B, 1, N),
+        see :func:`modules.dsp.f0.normalize_lf0`, and the speaker (B, gin_channels, 1 or N).
         """
         x = x.detach() + self.cond(g) + self.f0_prenet(norm_lf0)
         return self.proj(self.decoder(self.prenet(x) * mask, mask)) * mask

@@ -33,12 +33,8 @@ def lf0_loss(pred_lf0: Tensor, lf0: Tensor, mask: Tensor) -> Tensor:
     The published project predicts F0 and leaves it out of the loss, so its
     models never learn it. Cached F0 is filled through unvoiced frames, and
     these count too, since conversion predicts them all; frames whose F0 is 0 (a
-    clip without any voice) do not.
-
-    Args:
-        pred_lf0: (B, 1, N).
-        lf0: (B, 1, N), the reference, see :func:`modules.dsp.f0.hz_to_lf0`.
-        mask: (B, 1, N), 1 on real frames.
+    clip without any voice) do not. Tensors are (B, 1, N); for F0 see
+    :func:`modules.dsp.f0.hz_to_lf0`.
     """
     weight = mask * (lf0 > 0)
     return ((pred_lf0.float() - lf0).square() * weight).sum() / weight.sum().clamp(min=1)

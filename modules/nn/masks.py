@@ -26,16 +26,7 @@ def length_mask(lengths: Tensor, n_frames: int) -> Tensor:
 
 
 def replicate_pad(x: Tensor, lengths: Tensor, n_frames: int) -> Tensor:
-    """Extend each item by repeating its last real frame.
-
-    Args:
-        x: (B, C, N).
-        lengths: (B,), real frames per item.
-        n_frames: Frames wanted, N or more.
-
-    Returns:
-        (B, C, n_frames).
-    """
+    """Extend items (B, C, N) of ``lengths`` (B,) to (B, C, n_frames), repeating the last real frame."""
     last = (lengths - 1).clamp(min=0)[:, None]
     index = torch.arange(n_frames, device=x.device).minimum(last)
     return x.gather(2, index[:, None].expand(-1, x.size(1), -1))

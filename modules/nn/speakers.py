@@ -20,12 +20,7 @@ def check_shares(speaker: Tensor, n_speakers: int) -> None:
 
 
 def embed_speakers(table: nn.Embedding, speaker: Tensor) -> Tensor:
-    """Rows of a table (S, C): (B, C, 1 or N).
-
-    Args:
-        table: One row for each speaker.
-        speaker: Ids, int64 (B,); or shares of each speaker, float (B, S), or (B, N, S) frame by frame.
-    """
+    """Rows (B, C, 1 or N) of a table (S, C), by ids, int64 (B,), or by shares, float (B, S) or (B, N, S)."""
     if not speaker.is_floating_point():
         return table(speaker).unsqueeze(2)
     shares = speaker if speaker.dim() == 3 else speaker.unsqueeze(1)

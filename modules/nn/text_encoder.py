@@ -43,13 +43,7 @@ class TextEncoder(nn.Module):
         self.enc_ = Transformer(config)
 
     def forward(self, x: Tensor, f0: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log deviation, each (B, M, N), zero outside the mask.
-
-        Args:
-            x: (B, C, N).
-            f0: (B, N), Hz.
-            mask: (B, 1, N).
-        """
+        """Mean and log deviation (B, M, N), zero outside the mask, from ``x`` (B, C, N) and F0 (B, N), Hz."""
         x = x + self.f0_emb(f0_to_coarse(f0)).transpose(1, 2)
         m_p, logs_p = (self.proj(self.enc_(x, mask)) * mask).chunk(2, 1)
         return m_p, logs_p

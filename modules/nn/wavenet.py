@@ -82,10 +82,7 @@ class WaveNet(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """Sum of the skip paths (B, C, N), not masked.
 
-        Args:
-            x: (B, C, N), zero outside the mask.
-            mask: (B, 1, N).
-            g: (B, gin_channels, 1 or N), the condition.
+        From ``x`` (B, C, N), zero outside the mask (B, 1, N), and the condition (B, gin_channels, 1 or N).
         """
         conditions = self.cond_layer(g).chunk(len(self.in_layers), 1)
         skips: list[Tensor] = []

@@ -186,7 +186,7 @@ def test_golden_kmeans(tmp_path):
     close(blender.blend(UNITS[:, STRETCH], "s0", 0.0), "c_expanded")
 
 
-def test_golden_retrieval(tmp_path):
+def test_golden_retrieval_and_weights_of_the_scores(tmp_path):
     path = tmp_path / "feature_and_index.pkl"
     blender = load("retrieval", write_published_index(path, dict(enumerate(map(flat, BASES)))))
     for speaker, ratio in product(("s0", "s1"), (0.3, 1.0)):
@@ -194,8 +194,5 @@ def test_golden_retrieval(tmp_path):
         close(blender.blend(UNITS[:, STRETCH], speaker, ratio), f"retrieval_{speaker}_{ratio}")
     five = load("retrieval", write_published_index(path, {0: flat(BASES[0][:5])}))
     close(five.blend(UNITS, "s0", 0.3)[:, STRETCH], "retrieval_5vectors_0.3")
-
-
-def test_golden_weights_of_the_scores():
     found = np.einsum("uk,ukd->ud", neighbour_weights(CASE["scores_s0"]), BASES[0][CASE["ids_s0"]])
     close(found.T[:, STRETCH], "retrieval_s0_1.0")

@@ -71,7 +71,7 @@ def test_units_are_read_from_the_disk_in_any_order(tmp_path):
     np.testing.assert_array_equal(drawn, sample(ArrayFrames(frames), 20))
 
 
-def test_copies_in_other_voices_and_clips_that_step_3_gave_up_are_left_out(tmp_path):
+def test_perturbed_copies_and_failed_clips_are_left_out_and_others_must_be_alike(tmp_path):
     good = write_clip(tmp_path / "a", "good", draw(10))
     save_feature(good, "perturbed_units", np.ones((3, DIMS, 10), np.float32))
     bad = tmp_path / "a" / "bad.wav"
@@ -83,10 +83,7 @@ def test_copies_in_other_voices_and_clips_that_step_3_gave_up_are_left_out(tmp_p
     good.unlink()
     with pytest.raises(FeatureError, match="no recording in .*a could be used"):
         SpeakerUnits(tmp_path / "a")
-
-
-def test_units_that_are_not_alike(tmp_path):
-    folder = tmp_path / "a"
+    folder = tmp_path / "b"
     write_clip(folder, "1", draw(10), encoder="")
     assert SpeakerUnits(folder).encoder == ""
     write_clip(folder, "1", draw(10))

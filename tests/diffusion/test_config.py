@@ -35,26 +35,12 @@ def test_missing_and_empty_keys_have_defaults_and_unknown_ones_are_ignored():
         assert model.max_steps == k_step_max and model.shallow_only == shallow
 
 
-def test_numbers_that_yaml_takes_for_text():
+def test_files_of_diffusion_svc_and_numbers_that_yaml_takes_for_text():
     values = yaml.safe_load("{train: {lr: 1e-4, unit_noise: 1.5e-1, gamma: 1}, env: {expdir: 1e5}}")
     assert values["train"]["lr"] == "1e-4"
     config = parse_diffusion_config(values)
     assert config.train.lr == 1e-4 and config.train.unit_noise == 0.15 and config.train.gamma == 1.0
     assert config.env.expdir == "1e5"
-
-
-@pytest.mark.parametrize(("section", "name"), numbers(DiffusionConfig))
-def test_every_number_has_a_range_that_is_checked(section, name, tmp_path):
-    path = tmp_path / "diffusion.yaml"
-    for value in [*out_of_range(section, name), *WRONG_TYPES]:
-        path.write_text(yaml.safe_dump({section.section: {name: value}}))
-        with pytest.raises(ConfigError) as refusal:
-            load_diffusion_config(path)
-        assert str(refusal.value).startswith(f"{path}: {section.section}.{name} must ")
-        assert "\n" not in str(refusal.value) and ", not " in str(refusal.value)
-
-
-def test_files_of_diffusion_svc():
     config = parse_diffusion_config(
         {
             "data": {"encoder": "contentvec768l12", "units_forced_mode": "left", "f0_extractor": "crepe"},
@@ -66,6 +52,17 @@ def test_files_of_diffusion_svc():
     assert config.infer.method == "dpm-solver++"  # what that project means by it
     assert config.model.timesteps == 1000
     assert parse_diffusion_config({"infer": {"method": "dpm-solver"}}).infer.method == "dpm-solver"
+
+
+@pytest.mark.parametrize(("section", "name"), numbers(DiffusionConfig))
+def test_every_number_has_a_range_that_is_checked(section, name, tmp_path):
+    path = tmp_path / "diffusion.yaml"
+    for value in [*out_of_range(section, name), *WRONG_TYPES]:
+        path.write_text(yaml.safe_dump({section.section: {name: value}}))
+        with pytest.raises(ConfigError) as refusal:
+            load_diffusion_config(path)
+        assert str(refusal.value).startswith(f"{path}: {section.section}.{name} must ")
+        assert "\n" not in str(refusal.value) and ", not " in str(refusal.value)
 
 
 def test_speakers_by_name_or_number():

@@ -94,12 +94,15 @@ def test_a_shallow_model_says_what_to_do_instead(kind):
     assert model.eval()(*song(), None, mels()).isfinite()
 
 
-def test_method_and_speedup_come_from_the_configuration(model):
+def test_method_and_speedup_come_from_the_configuration_and_a_saved_model_is_the_same(model, tmp_path):
     seen: list[tuple[int, int]] = []
     out = model.infer(*song(), progress=lambda *done: seen.append(done))
     assert seen[-1] == (4, 4)  # 40 steps, speedup 10
     method = "dpm-solver++" if model.config.model.type == "Diffusion" else "euler"
     torch.testing.assert_close(model.infer(*song(), k_step=40, method=method, speedup=10), out, **SAME)
+    loaded = load_unit2mel(saved(tmp_path, model), model.config)
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+    torch.testing.assert_close(loaded.infer(*song(), speedup=5), model.infer(*song(), speedup=5), **SAME)
 
 
 def test_a_mel_may_be_one_frame_off_and_every_parameter_learns(model):
@@ -153,12 +156,6 @@ def test_rectified_flow_learns_the_straight_path_and_has_its_own_names():
     assert {name.replace("velocity_fn", "denoise_fn") for name in own} <= set(tiny().state_dict())
     assert {n for n in own if "velocity_fn" not in n} == {"decoder.spec_min", "decoder.spec_max"}
     assert isinstance(model.decoder, ReFlow)
-
-
-def test_a_saved_model_is_the_same_model(model, tmp_path):
-    loaded = load_unit2mel(saved(tmp_path, model), model.config)
-    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
-    torch.testing.assert_close(loaded.infer(*song(), speedup=5), model.infer(*song(), speedup=5), **SAME)
 
 
 def test_a_file_with_another_noise_schedule_is_followed(tmp_path):

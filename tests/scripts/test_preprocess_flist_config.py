@@ -137,7 +137,7 @@ def test_unusual_names_are_warned_of_and_work(run):
     assert "歌手 一" in Path("configs/diffusion.yaml").read_text(encoding="utf-8")
 
 
-def test_sizes_follow_the_encoder(run):
+def test_sizes_follow_the_encoder_and_flags_the_command(run):
     put("a", *numbered(4))
     tiny = TINY["model"]["gin_channels"], TINY["model"]["filter_channels"]
     for size, gin in ((12, 256), (256, 256), (768, 768), (1024, 1024)):
@@ -148,10 +148,6 @@ def test_sizes_follow_the_encoder(run):
             assert (data["encoder"], data["encoder_out_channels"]) == (f"{size}", size)
             assert (model.gin_channels, model.filter_channels) == sizes
         assert diffusion()["model"]["n_layers"] < 20
-
-
-def test_flags(run):
-    put("a", *numbered(4))
     run("--vocoder", "world", "--vol_aug", "--train_list", "lists/t.txt", "--val_list", "lists/v.txt")
     config = load_config("configs/config.json")
     assert config.train.vol_aug and config.model.vol_embedding and config.model.vocoder_name == "world"

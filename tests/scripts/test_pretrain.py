@@ -49,15 +49,12 @@ def test_the_names_of_parts_and_of_files_are_understood():
         resolve(["rmvpe", "vec768"])
 
 
-def test_the_document_has_the_table_that_the_command_prints(capsys):
+def test_the_list_says_what_is_here_and_its_table_is_in_the_document(tmp_path, capsys):
     assert main(["--list", "--markdown"]) == 0
     table = capsys.readouterr().out
     assert table == "\n".join(as_markdown()) + "\n"
     document = (ROOT / "docs/weights.md").read_text(encoding="utf-8")
     assert document.endswith(f"prints this.\n\n{table}"), "write it again: see the document's last section"
-
-
-def test_the_list_says_what_is_here(tmp_path, capsys):
     (tmp_path / "rmvpe.pt").write_bytes(BODY)
     assert main(["--list", "--folder", str(tmp_path)]) == 0
     out = capsys.readouterr().out

@@ -41,7 +41,7 @@ def test_a_voice_does_not_click_though_it_pulses_and_a_jump_is_found_where_it_is
         assert abs(found - at / 88) < 2
 
 
-def test_clicks_at_joins_and_elsewhere_are_counted_apart():
+def test_clicks_at_joins_and_elsewhere_are_counted_apart_as_in_the_source():
     audio = TONE.copy()
     for at in (20_000, 40_000, 60_000):
         audio[at] += 0.3
@@ -53,9 +53,6 @@ def test_clicks_at_joins_and_elsewhere_are_counted_apart():
     quiet = np.zeros(RATE)
     quiet[20_000] = 1e-4
     assert not find_clicks(quiet, RATE).any()
-
-
-def test_the_reference_of_clicks_is_the_source_at_the_same_places():
     source = voice(1.0, RATE)
     result = source.copy()
     result[10_000:] += 0.3
@@ -64,7 +61,7 @@ def test_the_reference_of_clicks_is_the_source_at_the_same_places():
     assert scores["clicks_elsewhere"].value == scores["clicks_elsewhere"].reference == 0
 
 
-def test_leakage_is_the_level_in_silences_of_the_source():
+def test_leakage_is_the_level_in_silences_of_the_source_if_there_are_any():
     source = np.concatenate([voice(1.0, RATE), np.zeros(RATE, np.float32)])
     noise = np.random.default_rng(0).standard_normal(len(source))
     loud = 10 * np.log10(np.mean(np.square(source[:RATE], dtype=np.float64)))
@@ -76,9 +73,6 @@ def test_leakage_is_the_level_in_silences_of_the_source():
     )
     assert score.value == pytest.approx(-30, abs=2.5)  # singing is the level of its loudest 5 %
     assert score.reference < -100 and louder.value == pytest.approx(score.value)
-
-
-def test_silences_are_found_and_without_one_or_a_sound_there_is_no_leakage():
     sung = voice(1.0, RATE)
     assert np.isnan(leakage(sung, find_silence(frame_levels(sung, RATE)), RATE))
     assert np.isnan(leakage(np.zeros(RATE), np.ones(50, bool), RATE))

@@ -89,7 +89,7 @@ def test_files_without_a_model_are_named_in_one_line(tmp_path, monkeypatch):
     refuses(r"G_1\.pth cannot be read: Permission denied$")
 
 
-def test_the_tensors_of_a_model_are_found_wherever_they_are():
+def test_the_tensors_of_a_model_are_found_wherever_they_are_in_single_precision():
     state = {"a.weight": torch.ones(2), "b": torch.zeros(1)}
     assert (
         find_state_dict({"model": state, "other": state}, "f", "state_dict", "model").keys() == state.keys()
@@ -100,9 +100,7 @@ def test_the_tensors_of_a_model_are_found_wherever_they_are():
         find_state_dict({"model": {"a": 1}, "other": state}, "f", "model")
     with pytest.raises(CheckpointError, match="f holds no tensors"):
         find_state_dict({}, "f")
-
-
-def test_prefixes_of_parallel_training_and_half_precision_are_undone():
+    # prefixes of parallel training are undone
     state = {"module.a": torch.ones(2), "module.b": torch.ones(1)}
     assert find_state_dict({"model": state}, "f", "model").keys() == {"a", "b"}
     assert find_state_dict({**state, "c": torch.ones(1)}, "f").keys() == {"module.a", "module.b", "c"}

@@ -100,7 +100,7 @@ def test_a_damaged_file_is_found_also_by_training(wav, kind, damage):
     assert bool(problems([wav], use_diff=True)) == (kind in recipe(CONFIG, use_diff=True))
 
 
-def test_training_refuses_other_settings_missing_clips_and_unfinished_ones(tmp_path, wav):
+def test_training_refuses_other_settings_and_missing_unfinished_or_failed_clips(tmp_path, wav):
     other = replace(CONFIG, model=replace(CONFIG.model, speech_encoder="vec768l12"))
     assert problems([wav], other) == [f"{wav}: encoder changed from mfcc to vec768l12 (units)"]
     assert "no such file" in problems([tmp_path / "gone.wav"])[0]
@@ -108,9 +108,7 @@ def test_training_refuses_other_settings_missing_clips_and_unfinished_ones(tmp_p
     del record.made["perturbed_units"]  # which training could do without
     record.save(wav)
     assert problems([wav]) == [f"{wav}: not finished (perturbed_units)"]
-
-
-def test_a_clip_that_failed_says_why_until_it_is_replaced(wav):
+    # a clip that failed says why until it is replaced
     FeatureRecord(audio=identify(wav), failed="x.wav is noise").save(wav)
     assert failed(wav) == "x.wav is noise"
     assert problems([wav]) == ["x.wav is noise"]

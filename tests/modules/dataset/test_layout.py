@@ -62,14 +62,11 @@ def test_a_folder_that_is_laid_out_otherwise_is_explained(tmp_path, names, messa
         find_clips(tmp_path / "raw")
 
 
-def test_measure():
+def test_what_is_measured_becomes_json_and_a_table():
     facts = measure(voice(1.0, 44100), 44100)
     assert facts["seconds"] == 1.0 and -30 < facts["lufs"] < -5 and not facts["clipped"]
     assert measure(np.zeros(44100, np.float32), 44100)["lufs"] is None
     assert is_clipped(np.clip(5 * voice(1.0, 44100), -1, 1)) and not is_clipped(np.zeros(0, np.float32))
-
-
-def test_a_report_is_json_and_a_table():
     clips: dict[str, list[dict]] = {
         "a": [{"seconds": 60.0 * k, "lufs": -20.0 - k, "clipped": k == 3} for k in (1, 2, 3)],
         "歌手": [{"seconds": 1.0, "lufs": None, "clipped": False}],

@@ -9,7 +9,7 @@ import torch
 from modules.common.errors import AudioError, ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import find_weights
-from tests.modules.f0_predictor.rmvpe_file import write_rmvpe
+from tests.modules.f0_predictor.published import write_rmvpe
 
 OPTIONS = {"crepe": {"model": "tiny"}}  # the full network takes seconds per second of sound
 CENTS = {"pm": 2.0, "dio": 1.0, "harvest": 1.0, "fcpe": 2.0}  # median error
@@ -191,7 +191,7 @@ def test_any_layout_the_same_result_and_no_side_effects(predictor):
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
-def test_unusable_audio_is_refused(predictor):
+def test_unusable_audio_and_invalid_settings_are_refused(name, predictor):
     for bad in (np.nan, np.inf, -np.inf):
         audio = SONG.audio[:20000].copy()
         audio[100] = bad
@@ -199,6 +199,10 @@ def test_unusable_audio_is_refused(predictor):
             predictor.predict(audio)
     with pytest.raises(AudioError, match="one channel"):
         predictor.predict(np.zeros((2, 20000), np.float32))
+    limits = {"f0_min": 500.0, "f0_max": 400.0}
+    for wrong in (limits, {"f0_min": 0.0}, {"sampling_rate": 2000}, {"hop_length": 0}):
+        with pytest.raises(ConfigError, match="cannot track F0"):
+            F0_PREDICTORS.build(name, **wrong)
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(0.01, 0.0), (1.0, 0.5)], ids=["very quiet", "loud offset"])
@@ -215,13 +219,6 @@ def test_noise_has_no_pitch(trained, name, predictor, level):
     noise = level * np.random.default_rng(1).standard_normal(44100).astype(np.float32)
     _, uv = predictor.predict(noise)
     assert uv.mean() < (0.5 if name == "crepe" else 0.2)  # crepe at threshold 0.05: its known limit
-
-
-def test_invalid_settings_are_refused(name):
-    limits = {"f0_min": 500.0, "f0_max": 400.0}
-    for wrong in (limits, {"f0_min": 0.0}, {"sampling_rate": 2000}, {"hop_length": 0}):
-        with pytest.raises(ConfigError, match="cannot track F0"):
-            F0_PREDICTORS.build(name, **wrong)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

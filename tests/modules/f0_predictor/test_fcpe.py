@@ -11,7 +11,7 @@ from modules.dsp.audio import resample
 from modules.dsp.f0 import fill_unvoiced
 from modules.f0_predictor import F0_PREDICTORS, fcpe, salience
 from modules.f0_predictor.salience import decode
-from tests.modules.f0_predictor.published_resampling import to_16k
+from tests.modules.f0_predictor.published import to_16k
 from tests.support.golden_cases import load_case, voice
 
 CASE = load_case("f0_fcpe")

@@ -12,8 +12,7 @@ from modules.f0_predictor import F0_PREDICTORS, rmvpe, salience
 from modules.f0_predictor.rmvpe import CENTS_PER_BIN, FIRST_CENT, PitchMel, RmvpePredictor
 from modules.f0_predictor.rmvpe_model import E2E0, load_rmvpe
 from modules.f0_predictor.salience import decode
-from tests.modules.f0_predictor.published_resampling import to_16k
-from tests.modules.f0_predictor.rmvpe_file import LAYOUTS, write_rmvpe
+from tests.modules.f0_predictor.published import LAYOUTS, to_16k, write_rmvpe
 from tests.support.golden_cases import fill, load_case, signal, voice
 
 CASE = load_case("f0_rmvpe")

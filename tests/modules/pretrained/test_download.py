@@ -114,7 +114,7 @@ def test_refusals_are_not_tried_again_and_busy_servers_are(server, get):
         assert len(server.requests) == 3 + download.TRIES
 
 
-def test_a_page_instead_of_the_file_is_refused(server, get):
+def test_a_page_instead_of_the_file_and_too_small_a_disk_are_refused(server, get, monkeypatch):
     for body, kind in [
         (b"model", "text/html; charset=utf-8"),
         (b"\n <!DOCTYPE html><html>sign in</html>", "application/octet-stream"),
@@ -123,6 +123,11 @@ def test_a_page_instead_of_the_file_is_refused(server, get):
         with pytest.raises(DownloadError, match="page"):
             get(server.put("a.pt", body, kind=kind))
         assert not get.part.exists() or get.part.stat().st_size == 0
+    get.part.unlink(missing_ok=True)  # the disk is known before the first byte
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    with pytest.raises(OSError) as caught:
+        get(server.put("a.pt", BODY))
+    assert caught.value.errno == errno.ENOSPC and not get.part.exists()
 
 
 def test_a_slow_drip_is_waited_for_and_silence_is_not(server, get, monkeypatch):
@@ -147,10 +152,3 @@ def test_without_a_connection_two_tries_give_the_reason_and_a_proxy_is_used(serv
     monkeypatch.setenv("no_proxy", "models.example")
     with pytest.raises(DownloadError, match="cannot be reached"):
         get("http://models.example/b.pt")
-
-
-def test_too_small_a_disk_is_known_before_the_first_byte(server, get, monkeypatch):
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
-    with pytest.raises(OSError) as caught:
-        get(server.put("a.pt", BODY))
-    assert caught.value.errno == errno.ENOSPC and not get.part.exists()

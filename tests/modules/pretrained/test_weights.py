@@ -51,7 +51,7 @@ def test_every_entry_is_needed_and_complete():
     assert len(names) == len(set(names))
 
 
-def test_a_missing_file_says_which_how_and_where_in_one_line(root):
+def test_a_missing_file_says_which_how_and_where_in_one_line_and_others_are_found(root):
     for key, entry in WEIGHTS.items():
         assert find_weights(key) is None
         with pytest.raises(MissingWeightsError) as caught:
@@ -65,9 +65,6 @@ def test_a_missing_file_says_which_how_and_where_in_one_line(root):
     assert "dec." in message and "G_*.pth" in message
     message = missing_message("rmvpe")  # a zip says which of its files is meant
     assert "rmvpe.pt or https://" in message and "rmvpe.zip (model.pt in it)" in message
-
-
-def test_what_is_there_is_not_called_missing(root):
     put(root, "nsf_hifigan/model")
     assert find_weights("nsf-hifigan") is None
     assert missing_message("nsf-hifigan").startswith(f"{root}/nsf_hifigan/config.json is missing")

@@ -92,7 +92,7 @@ def test_the_picture_is_wide_enough_and_small_enough(stages, tmp_path, monkeypat
     assert path.stat().st_size < 400_000
 
 
-def test_every_file_of_the_drawing_exists():
+def test_every_file_of_the_drawing_exists_and_it_draws(tmp_path):
     files = {
         file
         for lane in (architecture.SONG, architecture.CLIP)
@@ -101,9 +101,6 @@ def test_every_file_of_the_drawing_exists():
         for file in box.files
     }
     assert files and {file for file in files if not (architecture.ROOT / file).exists()} == set()
-
-
-def test_it_draws(tmp_path):
     assert architecture.main(["--output", str(tmp_path / "图.png")]) == 0
     with Image.open(tmp_path / "图.png") as image:
         assert image.size == (1320, 1177)

@@ -18,7 +18,6 @@ def tab(page: Page, *names: str) -> None:
 
 
 def button(page: Page, name: str) -> Locator:
-    """A visible button."""
     return page.get_by_role("button", name=name, exact=True).locator("visible=true")
 
 
@@ -43,7 +42,6 @@ def fold(page: Page, name: str) -> None:
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    """Choose an entry of a menu."""
     field(page, label, exact=True).click()
     page.get_by_role("option").filter(has_text=option).locator("visible=true").first.click()
 
@@ -56,26 +54,22 @@ def pick_voice(page: Page) -> None:
 
 
 def pick_song(page: Page, name: str) -> None:
-    """Choose a song in raw/."""
     choose(page, "Songs in raw/", name)
     page.keyboard.press("Escape")
 
 
 def pick_models(page: Page, *names: str) -> None:
-    """Choose models to mix."""
     for name in names:
         choose(page, "Models", f"trained/{name}/G_8.pth")
     page.keyboard.press("Escape")
 
 
 def convert(page: Page, count: int = 1) -> None:
-    """Convert what is chosen."""
     button(page, "Convert").click()
     see(page, f"Done: {count} file")
 
 
 def upload(page: Page, place: str, *files: Path) -> None:
-    """Upload files."""
     with page.expect_file_chooser() as chooser:
         page.locator(place).get_by_role("button", name="Click to upload or drop files").click()
     chooser.value.set_files(list(files))

@@ -172,16 +172,13 @@ def test_tracks_are_edited_and_saved(page, project):
     assert tracks == {"anna": [[0.0, 1.0, 1.0, 0.0]], "花子": [[0.0, 1.0, 0.0, 1.0]]}
 
 
-def test_a_model_is_compressed(page, project):
+def test_a_model_is_compressed_and_exported(page, project):
     tab(page, "Lab", "Compress")
     choose(page, "Model", "trained/anna")
     field(page, "Half precision").check()
     button(page, "Compress").click()
     see(page, "Written: trained/anna/G_8_release.pth")
     assert (project / "trained/anna/G_8_release.pth").is_file()
-
-
-def test_a_voice_is_exported(page, project):
     tab(page, "Lab", "ONNX")
     fold(page, "Import a trained model")
     choose(page, "Model", "trained/anna/G_8.pth")

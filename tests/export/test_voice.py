@@ -61,15 +61,12 @@ def test_names_and_shapes(rich_voice, file):
     assert facts["encoder"] == "mfcc" and facts["hop_length"] == "512"
 
 
-def test_a_fused_graph_takes_units_and_gives_sound(fused_voice):
+def test_a_fused_graph_takes_units_and_gives_sound_and_the_sidecars_say_how_they_fit(fused_voice, rich_voice):
     assert {path.name for path in fused_voice.folder.iterdir()} == {"model.pth", "config.json", "model.onnx"}
     graph = session(fused_voice.folder / "model.onnx")
     one_voice = {name: TRACKS[name] for name in ("units", "f0", "uv")}
     assert shapes(graph.get_inputs()) == {**one_voice, "noise": MEL, **SOURCE}
     assert shapes(graph.get_outputs()) == {"audio": [1, "n_samples"]}
-
-
-def test_the_sidecar_says_how_they_fit(rich_voice, fused_voice):
     values = json.loads((rich_voice.folder.parent / "rich.json").read_text(encoding="utf-8"))
     wanted = {"name": "rich", "rate": 44100, "hop": 512, "encoder": "mfcc", "units": 12}
     assert {name: values[name] for name in wanted} == wanted
@@ -175,7 +172,7 @@ def refuses(script, monkeypatch, tmp_path):
     return check
 
 
-def test_what_a_voice_model_does_not_have_is_refused_before_any_work(refuses, tmp_path):
+def test_missing_parts_and_files_and_flags_of_the_other_kind_are_refused_before_any_work(refuses, tmp_path):
     for number, (model, flags, message) in enumerate(
         (
             ({}, ["--fuse"], "'world' of this voice model is not a network; remove --fuse"),
@@ -187,9 +184,6 @@ def test_what_a_voice_model_does_not_have_is_refused_before_any_work(refuses, tm
     ):
         put_voice(tmp_path / "checkpoints" / str(number), **model)
         refuses(message, "-n", number, *flags)
-
-
-def test_missing_files_another_configuration_and_flags_of_the_other_kind_are_refused(refuses, tmp_path):
     folder = tmp_path / "checkpoints" / "x"
     refuses("put the voice model there, as checkpoints/x/model.pth", "-n", "x")
     for file in ("model.pth", "config.json"):

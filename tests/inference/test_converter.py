@@ -83,13 +83,21 @@ def test_silence_that_stays_with_the_singing_is_silent_too(converter, run, tmp_p
         assert np.abs(np.diff(out[edge])).max() <= 1.1 * np.abs(np.diff(without[edge])).max() + 2e-4
 
 
-def test_the_same_song_gives_the_same_samples(run, song):
+def test_the_same_song_gives_the_same_samples_for_a_speaker_by_name_or_by_id(run, song, tmp_path):
     torch.manual_seed(1)
     first = run(song)
     torch.manual_seed(2)
     state = torch.random.get_rng_state()
     np.testing.assert_array_equal(run(song), first)
     assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is not touched
+    by_name = run(song, "花子")
+    np.testing.assert_array_equal(run(song, 1), by_name)
+    assert not np.array_equal(run(song, 0), by_name)
+    (tmp_path / "結果" / "y.wav").unlink()
+    for wrong in ("bob", 2, -1):
+        with pytest.raises(ConfigError, match=r"no speaker .*anna \(0\), 花子 \(1\)"):
+            run(song, wrong)
+    assert not list((tmp_path / "結果").iterdir())
 
 
 def test_every_way_of_converting_keeps_the_length(converter, run, song):
@@ -186,26 +194,7 @@ def test_noise_belongs_to_the_frame():
     assert abs(float(frame_noise(0, 5000, 3).std()) - 1) < 0.02
 
 
-def test_speaker_by_name_and_by_id(run, song, tmp_path):
-    by_name = run(song, "花子")
-    np.testing.assert_array_equal(run(song, 1), by_name)
-    assert not np.array_equal(run(song, 0), by_name)
-    (tmp_path / "結果" / "y.wav").unlink()
-    for wrong in ("bob", 2, -1):
-        with pytest.raises(ConfigError, match=r"no speaker .*anna \(0\), 花子 \(1\)"):
-            run(song, wrong)
-    assert not list((tmp_path / "結果").iterdir())
-
-
-def test_result_says_that_it_is_a_conversion(converter, song, tmp_path):
-    for auto, key in ((False, "+3"), (True, "auto")):
-        configure(converter, auto_predict_f0=auto, wav_format="flac")
-        result = converter.convert(song, tmp_path / "y.flac", "anna", 3)
-        with soundfile.SoundFile(result.path) as file:
-            assert file.comment == f"Voice conversion by Glow-SVC; model G_8.pth, speaker anna, key {key}"
-
-
-def test_progress_and_advice(converter, tmp_path):
+def test_progress_advice_and_a_result_that_says_that_it_is_a_conversion(converter, tmp_path, song):
     calls = []
     phrase = voice(5.5, RATE, 130.0)
     path = write_song(tmp_path / "x.wav", np.concatenate([0.5 * phrase, np.zeros(RATE), phrase]))
@@ -215,9 +204,22 @@ def test_progress_and_advice(converter, tmp_path):
     assert result.advice is not None and result.advice.semitones == 12
     assert converter.convert(path, tmp_path / "y.wav", "anna", 12).advice is None
     assert converter.convert(path, tmp_path / "y.wav", "花子").advice is None  # its range is not known
+    for auto, key in ((False, "+3"), (True, "auto")):
+        configure(converter, auto_predict_f0=auto, wav_format="flac")
+        result = converter.convert(song, tmp_path / "y.flac", "anna", 3)
+        with soundfile.SoundFile(result.path) as file:
+            assert file.comment == f"Voice conversion by Glow-SVC; model G_8.pth, speaker anna, key {key}"
 
 
-def test_models_with_volume_follow_it(tmp_path, song):
+def test_the_enhancer_keeps_the_length_and_models_with_volume_follow_it(tmp_path, song, loaded, monkeypatch):
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+    write_vocoder(tmp_path / "pretrain")
+    plain, enhanced, higher = (
+        convert(loaded.options, song, **changes)
+        for changes in ({}, {"enhance": True}, {"enhance": True, "enhancer_adaptive_key": 6.0})
+    )
+    assert {len(audio) for audio in (plain, enhanced, higher)} == {2 * RATE}
+    assert np.abs(enhanced - plain).max() > 1e-3 and np.abs(higher - enhanced).max() > 1e-3
     options = write_voice(tmp_path / "vol", vol_embedding=True)
     loud = convert(options, song)
     write_song(song, 0.25 * voice(2, RATE))
@@ -244,17 +246,6 @@ def test_what_is_rendered_at_once_does_not_grow_with_the_song(converter, tmp_pat
     result = converter.convert(write_song(tmp_path / "long.wav", tone, 8000), tmp_path / "y.wav", "anna")
     assert result.seconds == pytest.approx(120, abs=0.001)
     assert len(lengths) >= 4 and max(lengths) * HOP <= (LONGEST + 1.1) * RATE
-
-
-def test_the_enhancer_keeps_the_length(loaded, tmp_path, song, monkeypatch):
-    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
-    write_vocoder(tmp_path / "pretrain")
-    plain, enhanced, higher = (
-        convert(loaded.options, song, **changes)
-        for changes in ({}, {"enhance": True}, {"enhance": True, "enhancer_adaptive_key": 6.0})
-    )
-    assert {len(audio) for audio in (plain, enhanced, higher)} == {2 * RATE}
-    assert np.abs(enhanced - plain).max() > 1e-3 and np.abs(higher - enhanced).max() > 1e-3
 
 
 @pytest.mark.parametrize("vocoder", ["world", "nsf-hifigan"])

@@ -26,7 +26,7 @@ def files(folder, *args, **model) -> dict[str, str]:
     return {"diffusion_model_path": str(path), "diffusion_config_path": str(config)}
 
 
-def test_modes_differ_and_keep_the_length(options, song):
+def test_modes_differ_and_keep_the_length_and_with_speedup_1_every_step_is_taken(options, song):
     again, late = {**SHALLOW, "second_encoding": True}, {**SHALLOW, "k_step": 400}
     audios = [convert(options, song, **changes) for changes in ({}, SHALLOW, again, late, ALONE)]
     assert {len(audio) for audio in audios} == {LENGTH}
@@ -34,6 +34,11 @@ def test_modes_differ_and_keep_the_length(options, song):
         assert np.isfinite(one).all()
         assert all(np.abs(one - other).max() > 1e-4 for other in audios[:i])
     np.testing.assert_array_equal(convert(options, song, **SHALLOW), audios[1])
+    seen = []
+    converter = Converter(replace(options, **SHALLOW, diffusion_speedup=1))
+    converter.convert(song, song.with_name("r.wav"), "anna", 0, lambda done, total: seen.append(done / total))
+    assert seen == sorted(seen) and seen[-1] == 1
+    assert len(seen) > 40  # progress within the slice
 
 
 @pytest.mark.parametrize("only", [False, True])
@@ -59,14 +64,6 @@ def test_every_method(options, tmp_path, song, method):
     model = files(tmp_path, type=SAMPLERS[method].model_type)
     audio = convert(options, song, **SHALLOW, **model, diffusion_method=method)
     assert len(audio) == LENGTH and np.abs(audio).max() > 0
-
-
-def test_every_step_is_taken_with_speedup_1(options, song):
-    seen = []
-    converter = Converter(replace(options, **SHALLOW, diffusion_speedup=1))
-    converter.convert(song, song.with_name("r.wav"), "anna", 0, lambda done, total: seen.append(done / total))
-    assert seen == sorted(seen) and seen[-1] == 1
-    assert len(seen) > 40  # progress within the slice
 
 
 def test_a_diffusion_model_alone_needs_no_glow_model(options, song, monkeypatch, caplog):
@@ -97,7 +94,7 @@ def test_alone_it_uses_the_vocoder_it_was_trained_with(options, tmp_path, song, 
         assert ("lost/model does not exist" in caplog.text) != there
 
 
-def test_speakers_are_matched_by_name(options, tmp_path, song):
+def test_speakers_are_matched_by_name_and_one_without_a_name_serves_every_speaker(options, tmp_path, song):
     """The two models may have been made from different folders."""
     model = files(tmp_path / "other", {"zoe": 0, "花子": 1, "anna": 2})
     converter, ids = Converter(replace(options, **SHALLOW, **model)), []
@@ -109,20 +106,22 @@ def test_speakers_are_matched_by_name(options, tmp_path, song):
         ids.clear()
     with pytest.raises(ConfigError, match="does not know the speaker 'anna'.* 花子"):
         convert(options, song, **SHALLOW, **files(tmp_path / "less", {"花子": 0}))
-
-
-def test_one_unnamed_speaker_serves_every_speaker(options, tmp_path, song):
-    """Diffusion-SVC base models have no names."""
+    # Diffusion-SVC base models have no names
     model = files(tmp_path, {})
     assert len(convert(options, song, "花子", **SHALLOW, **model)) == LENGTH
     assert len(convert(options, song, 0, **ALONE, **model)) == LENGTH
 
 
-def test_models_that_do_not_fit_are_refused(options, tmp_path, song):
+def test_models_that_do_not_fit_or_are_broken_are_refused(options, tmp_path, song):
     model, config = map(str, write_model(tmp_path / "other", speech_encoder="vec256l9", ssl_dim=256))
     other = {"model_path": model, "config_path": config}
     short = files(tmp_path / "short", k_step_max=40)
+    content = read_checkpoint(options.diffusion_model_path)
+    content["model"]["decoder.denoise_fn.output_projection.bias"].fill_(float("nan"))
+    write_checkpoint(tmp_path / "nan.pt", content)
+    broken = {**SHALLOW, "diffusion_model_path": str(tmp_path / "nan.pt")}
     for changes, error, message in (
+        (broken, CheckpointError, r"nan\.pt gives NaN"),
         ({**ALONE, **short}, ConfigError, r"last 40 of 1000 steps .*can only refine a mel: use shallow diff"),
         ({**SHALLOW, **short, "k_step": 41}, ConfigError, "k_step is 41, but the model is trained for 40"),
         ({**SHALLOW, **short, "diffusion_method": "euler"}, ConfigError, "euler.* sampling method"),
@@ -138,14 +137,6 @@ def test_models_that_do_not_fit_are_refused(options, tmp_path, song):
     ):
         with pytest.raises(error, match=message):
             convert(options, song, **changes)
-
-
-def test_a_broken_diffusion_model_is_named(options, tmp_path, song):
-    content = read_checkpoint(options.diffusion_model_path)
-    content["model"]["decoder.denoise_fn.output_projection.bias"].fill_(float("nan"))
-    write_checkpoint(tmp_path / "nan.pt", content)
-    with pytest.raises(CheckpointError, match=r"nan\.pt gives NaN"):
-        convert(options, song, **SHALLOW, diffusion_model_path=str(tmp_path / "nan.pt"))
 
 
 def test_the_enhancer_is_left_out_with_a_warning_and_half_precision_changes_little(options, song, caplog):

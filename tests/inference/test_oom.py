@@ -38,7 +38,7 @@ def test_what_is_full_and_what_takes_less(error, device, changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_the_machine_itself_is_full_and_other_errors_stay_what_they_are():
+def test_the_machine_itself_is_full_other_errors_stay_and_what_filled_the_memory_is_given_back():
     for fill in (lambda: torch.empty(1 << 50), lambda: np.empty(1 << 50)):
         with pytest.raises(GlowSVCError, match="cpu is out of memory"):
             with within_memory("song.wav", "cuda", ConvertOptions()):
@@ -46,9 +46,6 @@ def test_the_machine_itself_is_full_and_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="shapes"):
         with within_memory("song.wav", "cpu", ConvertOptions()):
             raise RuntimeError("the shapes do not fit")
-
-
-def test_what_filled_the_memory_is_given_back():
     held = []
 
     def fill():

@@ -18,7 +18,7 @@ def parse(*argv: str) -> ConvertOptions:
     return from_arguments(parser.parse_args(argv))
 
 
-def test_published_defaults():
+def test_published_defaults_and_flags_and_an_explanation_of_every_option():
     options = ConvertOptions()
     assert parse() == options
     assert options.model_path == "logs/44k/G_37600.pth"
@@ -27,9 +27,10 @@ def test_published_defaults():
     assert (options.f0_predictor, options.f0_filter_threshold, options.auto_predict_f0) == ("pm", 0.05, False)
     assert (options.slice_db, options.pad_seconds, options.noise_scale) == (-40, 0.5, 0.4)
     assert (options.wav_format, options.device, options.trans) == ("flac", None, (0,))
-
-
-def test_published_flags():
+    for option in fields(ConvertOptions):
+        assert len(option.metadata["help"]) > 10 and option.metadata["flags"]
+    (predictor,) = (option for option in fields(ConvertOptions) if option.name == "f0_predictor")
+    assert predictor.metadata["choices"] == tuple(F0_PREDICTORS)
     for flags, text, name, value in (
         ("-m --model_path", "G_8.pth", "model_path", "G_8.pth"),
         ("-c --config_path", "c.json", "config_path", "c.json"),
@@ -54,14 +55,7 @@ def test_published_flags():
     assert options.trans == (3, -2) and options.auto_predict_f0
 
 
-def test_every_option_explains_itself():
-    for option in fields(ConvertOptions):
-        assert len(option.metadata["help"]) > 10 and option.metadata["flags"]
-    (predictor,) = (option for option in fields(ConvertOptions) if option.name == "f0_predictor")
-    assert predictor.metadata["choices"] == tuple(F0_PREDICTORS)
-
-
-def test_values_out_of_range_are_refused():
+def test_values_out_of_range_and_keys_for_other_songs_are_refused():
     for values, message in (
         ({"f0_predictor": "swipe"}, "unknown F0 predictor 'swipe'"),
         ({"slice_db": 3.0}, "-sd must be between -200 and 0"),
@@ -84,9 +78,6 @@ def test_values_out_of_range_are_refused():
     ):
         with pytest.raises(ConfigError, match=message):
             ConvertOptions(**values)
-
-
-def test_one_key_for_all_songs_or_one_for_each():
     assert ConvertOptions(trans=(5.0,)).keys(3) == (5, 5, 5)
     assert ConvertOptions(trans=(5.0, -7.0)).keys(2) == (5, -7)
     with pytest.raises(ConfigError, match="2 keys for 3 song"):

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from inference import output
 from inference.options import ConvertOptions
-from inference.output import (
-    HIGHEST,
-    LONGEST_NAME,
-    LONGEST_TAG,
-    TAGGED_FORMATS,
-    check_format,
-    result_name,
-    writing,
-)
 from modules.common.errors import AudioError, ConfigError
 from tests.support.golden_cases import voice
 
@@ -23,11 +15,11 @@ RATE = 44100
 TAG = "Voice conversion by Glow-SVC; speaker anna"
 
 
-@pytest.mark.parametrize("form", TAGGED_FORMATS)
+@pytest.mark.parametrize("form", output.TAGGED_FORMATS)
 def test_every_offered_format_keeps_length_and_tag(tmp_path, form):
     path = tmp_path / "new" / f"x.{form.lower()}"
     audio = voice(0.3, RATE)
-    with writing(path, RATE, form.lower(), TAG) as file:
+    with output.writing(path, RATE, form.lower(), TAG) as file:
         for block in np.split(audio, [1, 1, 5000]):
             file.write(block)
     with soundfile.SoundFile(path) as file:
@@ -38,72 +30,64 @@ def test_every_offered_format_keeps_length_and_tag(tmp_path, form):
 
 @pytest.mark.parametrize("name", ["花子 " * 8, "x" * 5000, "花" * 5000])
 def test_long_and_foreign_tags(tmp_path, name):
-    for form in TAGGED_FORMATS:
-        with writing(tmp_path / "x", RATE, form, f"{TAG}: {name}") as file:
+    for form in output.TAGGED_FORMATS:
+        with output.writing(tmp_path / "x", RATE, form, f"{TAG}: {name}") as file:
             file.write(np.zeros(100, np.float32))
         with soundfile.SoundFile(tmp_path / "x", format=None) as file:
-            assert file.comment.startswith(TAG) and len(file.comment) <= LONGEST_TAG
+            assert file.comment.startswith(TAG) and len(file.comment) <= output.LONGEST_TAG
 
 
-def test_published_names():
-    assert result_name("song", 0, "anna", ConvertOptions()) == "song_0key_anna_glow_pm.flac"
+def test_published_names_and_those_too_long_for_a_file_which_are_cut_within_the_song(tmp_path):
+    assert output.result_name("song", 0, "anna", ConvertOptions()) == "song_0key_anna_glow_pm.flac"
     options = ConvertOptions(f0_predictor="crepe", wav_format="WAV", shallow_diffusion=True)
-    assert result_name("my song", -12.0, "花子", options) == "my song_-12key_花子_glowdiff_crepe.wav"
+    assert output.result_name("my song", -12.0, "花子", options) == "my song_-12key_花子_glowdiff_crepe.wav"
     options = ConvertOptions(f0_predictor="dio", wav_format="mp3", only_diffusion=True)
-    assert result_name("x", 0.5, "a/b", options) == "x_0.5key_a_b_diff_dio.mp3"
-    assert result_name("x", 3, "anna", ConvertOptions(auto_predict_f0=True)) == "x_auto_anna_glow_pm.flac"
-
-
-def test_names_too_long_for_a_file_are_cut_within_the_song(tmp_path):
-    name = result_name("夜" * 80, 0, "花子", ConvertOptions())
-    assert name == "夜" * 71 + "_0key_花子_glow_pm.flac" and len(name.encode()) <= LONGEST_NAME
-    with writing(tmp_path / name, RATE, "flac", TAG) as file:
+    assert output.result_name("x", 0.5, "a/b", options) == "x_0.5key_a_b_diff_dio.mp3"
+    options = ConvertOptions(auto_predict_f0=True)
+    assert output.result_name("x", 3, "anna", options) == "x_auto_anna_glow_pm.flac"
+    name = output.result_name("夜" * 80, 0, "花子", ConvertOptions())
+    assert name == "夜" * 71 + "_0key_花子_glow_pm.flac" and len(name.encode()) <= output.LONGEST_NAME
+    with output.writing(tmp_path / name, RATE, "flac", TAG) as file:
         file.write(voice(0.1, RATE))
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_other_formats_are_refused_with_a_list():
+def test_other_formats_and_rates_that_a_format_lacks_are_refused(tmp_path):
     for name in ("m4a", "raw", "w64", "", "flac24"):
         with pytest.raises(ConfigError, match=r"-wf: .*flac, wav, mp3, ogg"):
-            check_format(name)
+            output.check_format(name)
+    with (
+        pytest.raises(AudioError, match=r"x\.mp3 cannot be written"),
+        output.writing(tmp_path / "x.mp3", 384000, "mp3", TAG),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_song_that_would_clip_is_made_softer_as_a_whole(tmp_path, caplog):
-    audio = np.linspace(-2, 2, 600001, dtype=np.float32)  # more than one block
-    with caplog.at_level(logging.WARNING), writing(tmp_path / "x.wav", RATE, "wav", TAG) as file:
-        for part in np.array_split(audio, 7):
-            file.write(part)
-    found = soundfile.read(tmp_path / "x.wav", dtype="float32")[0]
-    np.testing.assert_allclose(found, audio * HIGHEST / 2, atol=1 / 32767)
-    assert "attenuated by 6.1 dB" in caplog.text
-
-
-def test_a_song_that_fits_is_left_alone_and_float_formats_keep_peaks(tmp_path, caplog):
+def test_float_formats_and_a_song_that_fits_stay_and_one_that_would_clip_is_made_softer(tmp_path, caplog):
     for name, subtype, audio in (
         ("x.flac", "PCM_24", np.linspace(-1, 0.9, 1001, dtype=np.float32)),
         ("x.wav", "FLOAT", np.array([0.0, 1.5, -2.0], np.float32)),
     ):
-        with writing(tmp_path / name, RATE, name[2:], TAG, subtype=subtype) as file:
+        with output.writing(tmp_path / name, RATE, name[2:], TAG, subtype=subtype) as file:
             file.write(audio)
         found = soundfile.read(tmp_path / name, dtype="float32")[0]
         np.testing.assert_allclose(found, audio, rtol=0, atol=0 if subtype == "FLOAT" else 1e-6)
     assert not caplog.text
+    audio = np.linspace(-2, 2, 600001, dtype=np.float32)  # more than one block
+    with caplog.at_level(logging.WARNING), output.writing(tmp_path / "x.wav", RATE, "wav", TAG) as file:
+        for part in np.array_split(audio, 7):
+            file.write(part)
+    found = soundfile.read(tmp_path / "x.wav", dtype="float32")[0]
+    np.testing.assert_allclose(found, audio * output.HIGHEST / 2, atol=1 / 32767)
+    assert "attenuated by 6.1 dB" in caplog.text
 
 
 def test_failure_leaves_the_old_result(tmp_path):
     path = tmp_path / "x.flac"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), writing(path, RATE, "flac", TAG) as file:
+    with pytest.raises(KeyboardInterrupt), output.writing(path, RATE, "flac", TAG) as file:
         file.write(voice(0.1, RATE))
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_rates_that_a_format_lacks(tmp_path):
-    with (
-        pytest.raises(AudioError, match=r"x\.mp3 cannot be written"),
-        writing(tmp_path / "x.mp3", 384000, "mp3", TAG),
-    ):
-        pass
-    assert not list(tmp_path.iterdir())

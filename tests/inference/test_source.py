@@ -41,14 +41,11 @@ def test_formats(tmp_path):
             np.testing.assert_allclose(source.read(0, len(audio)), audio, atol=step, err_msg=name)
 
 
-def test_channels_are_averaged(tmp_path):
+def test_channels_are_averaged_and_beyond_the_ends_are_zeros(tmp_path):
     left, right = voice(0.2, RATE), voice(0.2, RATE, 300.0)
     path = write(tmp_path / "stereo.wav", np.stack([left, right], 1), subtype="FLOAT")
     with SourceAudio(path, RATE, tmp_path) as source:
         np.testing.assert_allclose(source.read(0, len(left)), (left + right) / 2, atol=1e-6)
-
-
-def test_reading_beyond_the_ends_gives_zeros(tmp_path):
     audio = np.arange(1, 11, dtype=np.float32) / 16
     with SourceAudio(write(tmp_path / "x.wav", audio, subtype="FLOAT"), RATE, tmp_path) as source:
         np.testing.assert_array_equal(source.read(-3, 13), np.pad(audio, 3))

@@ -97,7 +97,7 @@ def test_silence_is_zero_and_meets_singing_without_a_click():
     assert len(out) == 2 * RATE and np.abs(np.diff(out)).max() < 2 / fade
 
 
-def test_tiny_and_very_long_slices():
+def test_tiny_and_very_long_slices_and_wrong_chunks():
     for n in (1, 2, 3, 100):
         ranges = [Range(0, 500, True), Range(500, 500 + n, False), Range(500 + n, 1500, True)]
         chunks = plan(ranges, RATE)
@@ -105,9 +105,6 @@ def test_tiny_and_very_long_slices():
     chunks = plan([Range(0, 3600 * RATE, True)], RATE)
     assert max(len(chunk) for chunk in chunks) <= 30 * RATE and chunks[-1].end == 3600 * RATE
     assert plan([], RATE) == []
-
-
-def test_wrong_chunks_are_refused():
     with pytest.raises(ValueError, match="samples"):
         Stitcher().push(Chunk(0, 10, False), np.zeros(9, np.float32))
     with pytest.raises(ValueError, match="held"):

@@ -82,7 +82,7 @@ def clusters(tmp_path_factory):
     return str(path)
 
 
-def test_units_move_towards_the_clusters(options, song, clusters):
+def test_units_move_towards_the_clusters_but_not_in_a_mix(options, song, clusters, half_each, caplog):
     none, half, all_of_it = (
         segments_of(replace(options, cluster_infer_ratio=ratio, cluster_model_path=clusters), song)[0].units
         for ratio in (0.0, 0.5, 1.0)
@@ -91,6 +91,10 @@ def test_units_move_towards_the_clusters(options, song, clusters):
     np.testing.assert_allclose(all_of_it, 0.3, atol=1e-6)
     unread = replace(options, cluster_model_path="ignored at ratio 0")
     np.testing.assert_array_equal(segments_of(unread, song)[0].units, none)
+    plain = convert(options, song, **half_each)
+    clustered = {"cluster_infer_ratio": 0.9, "cluster_model_path": clusters}
+    np.testing.assert_array_equal(convert(options, song, **clustered, **half_each), plain)
+    assert "-cr has no effect" in caplog.text
 
 
 def test_mixes_and_clusters_that_cannot_be_used(options, song, mix, clusters, tmp_path, monkeypatch):
@@ -109,13 +113,6 @@ def test_mixes_and_clusters_that_cannot_be_used(options, song, mix, clusters, tm
     ):
         with pytest.raises(error, match=message):
             convert(options, song, "花子", **changes)
-
-
-def test_clusters_are_off_in_a_mix(options, song, clusters, half_each, caplog):
-    plain = convert(options, song, **half_each)
-    clustered = {"cluster_infer_ratio": 0.9, "cluster_model_path": clusters}
-    np.testing.assert_array_equal(convert(options, song, **clustered, **half_each), plain)
-    assert "-cr has no effect" in caplog.text
 
 
 def test_the_result_follows_the_loudness_of_the_source(options, tmp_path):

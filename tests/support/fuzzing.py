@@ -212,20 +212,16 @@ _MUTATIONS: dict[str, Callable[[random.Random, Path, Path], None]] = {
 }
 
 
-def _as_voice(path: Path) -> None:
-    load_weights(ToyVoice(), find_state_dict(read_checkpoint(path), path, "model"), path)
-
-
-def _as_weights(path: Path) -> None:
-    find_state_dict(read_weights(path, keep=KEYS), path, *KEYS)
-
-
 def load(kind: str, path: Path) -> list[str]:
     """Load a file as published weights and as a voice model; return the messages of the refusals."""
     refused = []
-    for loader in (_as_weights,) if kind in DOS_PAYLOADS else (_as_weights, _as_voice):
+    try:
+        find_state_dict(read_weights(path, keep=KEYS), path, *KEYS)
+    except GlowSVCError as error:
+        refused.append(str(error))
+    if kind not in DOS_PAYLOADS:
         try:
-            loader(path)
+            load_weights(ToyVoice(), find_state_dict(read_checkpoint(path), path, "model"), path)
         except GlowSVCError as error:
             refused.append(str(error))
     return refused
@@ -286,10 +282,8 @@ def _limit(n_bytes: int) -> None:
 
 def _memory(field: str) -> int:
     """Return a size of this process, bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) << 10
-    return 0
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(field)), 0)
 
 
 def main(folder: Path, first: int, last: int) -> None:

@@ -21,9 +21,12 @@ def start_interruptible(command: Sequence[str], **options: Any) -> subprocess.Po
         signal.signal(signal.SIGINT, before)
 
 
-def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any], seconds: float = 60) -> None:
-    """Wait until something is true while ``process`` runs."""
+def wait_until(
+    condition: Callable[[], object], process: subprocess.Popen[Any] | None = None, seconds: float = 90
+) -> None:
+    """Wait until something is true, with patience for a busy machine, while ``process`` runs."""
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None and time.monotonic() < end
+        assert process is None or process.poll() is None, "it has ended"
+        assert time.monotonic() < end, "it takes too long"
         time.sleep(0.005)

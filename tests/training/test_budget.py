@@ -13,7 +13,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_the_first_limit_counts(clock):
+def test_the_first_limit_counts_and_expected_steps_follow_the_pace(clock):
     config = TrainConfig(max_steps=100, epochs=3, batch_size=2)
     progress = Progress()
     budget = Budget(config, n_items=10, n_steps=5, progress=progress, max_minutes=2)
@@ -29,9 +29,6 @@ def test_the_first_limit_counts(clock):
     clock[0] += 61
     budget.tick()
     assert budget.fraction_of_time() == 1 and "2 minutes" in budget.stop_reason()
-
-
-def test_expected_steps_follow_the_pace_when_time_ends_first(clock):
     config = TrainConfig(max_steps=100, epochs=50, batch_size=2)
     assert Budget(config, 10, 5, Progress()).expected_steps() == 100
     assert Budget(TrainConfig(epochs=50), 10, 3, Progress()).expected_steps() == 150

@@ -68,7 +68,7 @@ def test_patience_ends_the_run_and_the_best_model_is_kept(clips, tmp_path, caplo
     assert trainer(clips, tmp_path, config).run().step == 20  # and the patience stays used up
 
 
-def test_what_fails_while_validating_loses_no_steps(clips, tmp_path):
+def test_no_step_is_lost_where_validating_fails_or_the_end_is_known_late(clips, tmp_path, monkeypatch):
     run = trainer(clips, tmp_path, with_train(eval_interval=5))
 
     def validate(*args):
@@ -78,11 +78,8 @@ def test_what_fails_while_validating_loses_no_steps(clips, tmp_path):
     with pytest.raises(torch.OutOfMemoryError):
         run.run()
     assert run.checkpoints.steps() == [5]
-
-
-def test_the_last_step_is_saved_when_the_end_is_known_late(clips, tmp_path, monkeypatch):
-    """As with several processes: that the patience is used up is known a step later."""
-    run = trainer(clips, tmp_path, with_train(eval_interval=5))
+    # as with several processes: that the patience is used up is known a step later
+    run = trainer(clips, tmp_path / "late", with_train(eval_interval=5))
     monkeypatch.setattr(run, "is_over", lambda: run.progress.step == 7)
     assert run.run().step == 7 and run.checkpoints.steps()[-1] == 7
 
@@ -114,17 +111,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(clips, tmp_pat
     assert run.checkpoints.steps() == [10]
 
 
-def test_why_a_run_ended_is_said_once(clips, tmp_path, caplog):
+def test_why_a_run_ended_is_said_once_and_all_time_counts_for_the_limit(clips, tmp_path, caplog, monkeypatch):
     trainer(clips, tmp_path, with_train(scheduler="noam", max_steps=0, epochs=1)).run()
     assert caplog.messages == ["stopped at step 5: all epochs are done (1)"]
-
-
-def test_the_time_limit_counts_whatever_time_was_spent_on(clips, tmp_path, monkeypatch, caplog):
     now = [0.0]
     monkeypatch.setattr("training.budget.perf_counter", lambda: now[0])
 
     def slow(max_minutes):
-        run = trainer(clips, tmp_path, max_minutes=max_minutes)
+        run = trainer(clips, tmp_path / "timed", max_minutes=max_minutes)
 
         def lasting(seconds, call):
             return lambda *args: now.append(now.pop() + seconds) or call(*args)

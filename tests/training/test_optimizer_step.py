@@ -33,16 +33,13 @@ def test_non_finite_gradients_change_nothing_and_are_reported(clips, tmp_path, c
     assert (15, 2.0) in Events(tmp_path).scalar("train/skipped_steps")
 
 
-def test_gradients_are_unscaled_before_they_are_clipped(clips, tmp_path):
+def test_gradients_are_unscaled_before_they_are_clipped_and_an_overflow_halves_the_scale(clips, tmp_path):
     """A power of two as the scale: the scaled step must then be the plain one, bit for bit."""
     plain, scaled = (trainer(clips, tmp_path / name) for name in ("plain", "scaled"))
     scaled.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
     one, two = (run.step(next(run.batches())) for run in (plain, scaled))
     assert one["grad_norm"] == two["grad_norm"] > 5.0  # it is clipped, or this would prove nothing
     assert same(plain.state.model.state_dict(), scaled.state.model.state_dict())
-
-
-def test_an_overflow_halves_the_scale_and_changes_nothing(clips, tmp_path):
     run = trainer(clips, tmp_path)
     run.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)  # overflows float32 too
     before = {name: value.clone() for name, value in run.state.model.state_dict().items()}

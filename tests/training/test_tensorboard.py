@@ -7,7 +7,7 @@ from tests.training.support.events import Events
 from training.tensorboard import TensorBoardLogger
 
 
-def test_what_is_written_can_be_read(tmp_path):
+def test_what_is_written_can_be_read_and_unvoiced_frames_are_not_drawn(tmp_path):
     folder = tmp_path / "日志 run"
     tensorboard = TensorBoardLogger(folder)
     tensorboard.scalars({"train/total": 1.5, "train/lf0": 0.25}, 10)
@@ -26,9 +26,6 @@ def test_what_is_written_can_be_read(tmp_path):
     # 16 bits, whose largest value is one step short of full scale
     torch.testing.assert_close(torch.from_numpy(samples), wave.clamp(-1, 1), rtol=0, atol=1e-4)
     assert events.tags("images") == ["f0/0", "mel/0"]
-
-
-def test_mels_are_stacked_and_unvoiced_frames_are_not_drawn(tmp_path):
     tensorboard = TensorBoardLogger(tmp_path)
     for rows in (1, 2):
         tensorboard.mels(f"{rows} mels", {f"row {i}": torch.full((128, 50), -3.0) for i in range(rows)}, 1)

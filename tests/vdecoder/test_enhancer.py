@@ -11,6 +11,7 @@ from vdecoder.world import WorldVocoder
 CASE = load_case("enhancer")
 CASES = {name: case for name, case in CASE.manifest["config"]["cases"].items() if name != "auto_error"}
 DATA = DataConfig()
+WORLD = WorldVocoder(DATA)
 
 
 class StubVocoder(WorldVocoder):
@@ -28,11 +29,6 @@ def stub():
     enhancer = Enhancer(vocoder := StubVocoder(DATA), DATA)
     enhancer.log_mel.register_forward_pre_hook(lambda module, args: setattr(vocoder, "audio", args[0]))
     return enhancer
-
-
-@pytest.fixture(scope="module")
-def world():
-    return WorldVocoder(DATA)
 
 
 def inputs(case):
@@ -64,36 +60,12 @@ def test_parity(name):
     np.testing.assert_allclose(got[inner], wanted[inner], rtol=0, atol=tolerance)
 
 
-def test_inputs_are_not_changed():
+def test_inputs_are_not_changed_and_gaps_in_f0_are_unvoiced_frames():
     audio, f0 = inputs(CASES["key6"])
     before, enhancer = (audio.clone(), f0.clone()), stub()
     first = enhancer.enhance(audio, f0, 512, adaptive_key=6)
     assert torch.equal(first, enhancer.enhance(audio, f0, 512, adaptive_key=6))
     assert torch.equal(audio, before[0]) and torch.equal(f0, before[1])
-
-
-def test_the_result_is_as_long_as_the_audio(world):
-    audio = torch.from_numpy(voice(1.0, 44100))
-    for n_samples in (1, 511, 512, 513, 5000):
-        f0 = torch.full((n_samples // 512 + 1,), 220.0)
-        for key in (0, 3, -7):
-            got = Enhancer(world, DATA).enhance(audio[:n_samples], f0, 512, adaptive_key=key)
-            assert got.shape == (n_samples,) and got.dtype == torch.float32 and torch.isfinite(got).all()
-
-
-@pytest.mark.parametrize("key", [0.0, 6.0, -6.0])
-def test_pitch_and_level_are_kept(world, key):
-    time = np.arange(22050) / 44100
-    tone = sum(0.05 * np.sin(2 * np.pi * 300 * order * time) for order in range(1, 6))
-    got = Enhancer(world, DATA).enhance(
-        torch.from_numpy(tone), torch.full((44,), 300.0), 512, adaptive_key=key
-    )
-    spectrum = np.abs(np.fft.rfft(got.numpy() * np.hanning(len(got))))
-    assert abs(np.argmax(spectrum[:225]) * 2 - 300) <= 4
-    assert abs(20 * np.log10(got.numpy().std() / tone.std())) < 2
-
-
-def test_gaps_in_f0_are_unvoiced_frames():
     enhancer = stub()
     f0 = torch.full((44,), 220.0)
     f0[20:30] = 0
@@ -103,15 +75,33 @@ def test_gaps_in_f0_are_unvoiced_frames():
     assert enhancer.vocoder.f0.min() > 219, "no slide down to zero"
 
 
-def test_silence_in_front_stays(world):
+def test_the_result_is_as_long_as_the_audio_and_silence_in_front_stays():
+    audio = torch.from_numpy(voice(1.0, 44100))
+    for n_samples in (1, 511, 512, 513, 5000):
+        f0 = torch.full((n_samples // 512 + 1,), 220.0)
+        for key in (0, 3, -7):
+            got = Enhancer(WORLD, DATA).enhance(audio[:n_samples], f0, 512, adaptive_key=key)
+            assert got.shape == (n_samples,) and got.dtype == torch.float32 and torch.isfinite(got).all()
     audio = torch.from_numpy(voice(0.5, 44100))
-    got = Enhancer(world, DATA).enhance(audio, torch.full((44,), 220.0), 512, silence_front=0.2)
+    got = Enhancer(WORLD, DATA).enhance(audio, torch.full((44,), 220.0), 512, silence_front=0.2)
     assert not got[: 17 * 512].any() and got[17 * 512 :].std() > 0.01
-    assert not Enhancer(world, DATA).enhance(audio, torch.full((44,), 220.0), 512, silence_front=2.0).any()
+    assert not Enhancer(WORLD, DATA).enhance(audio, torch.full((44,), 220.0), 512, silence_front=2.0).any()
 
 
-def test_unusable_inputs_are_refused(world):
-    enhancer, audio, f0 = Enhancer(world, DATA), torch.zeros(1000), torch.zeros(2)
+@pytest.mark.parametrize("key", [0.0, 6.0, -6.0])
+def test_pitch_and_level_are_kept(key):
+    time = np.arange(22050) / 44100
+    tone = sum(0.05 * np.sin(2 * np.pi * 300 * order * time) for order in range(1, 6))
+    got = Enhancer(WORLD, DATA).enhance(
+        torch.from_numpy(tone), torch.full((44,), 300.0), 512, adaptive_key=key
+    )
+    spectrum = np.abs(np.fft.rfft(got.numpy() * np.hanning(len(got))))
+    assert abs(np.argmax(spectrum[:225]) * 2 - 300) <= 4
+    assert abs(20 * np.log10(got.numpy().std() / tone.std())) < 2
+
+
+def test_unusable_inputs_are_refused():
+    enhancer, audio, f0 = Enhancer(WORLD, DATA), torch.zeros(1000), torch.zeros(2)
     for key in (30, float("nan")):
         with pytest.raises(ConfigError, match="24"):
             enhancer.enhance(audio, f0, 512, adaptive_key=key)

@@ -47,13 +47,19 @@ def test_parity_of_the_network_with_and_without_its_source(network):
     np.testing.assert_allclose(audio, CASE["wave_no_noise"][:, 0], rtol=0, atol=1e-4)
 
 
-def test_parity_of_the_snake_and_its_filters(network):
+def test_parity_of_the_snake_and_its_filters_which_are_transparent(network):
     snake, x = network.snakes[1], torch.from_numpy(CASE["snake_in"]).unsqueeze(2)
     up = snake.upsample(x)
     for got, name in ((up, "up"), (snake.act(up), "act"), (snake(x), "out")):
         np.testing.assert_allclose(got[:, :, 0], CASE[f"snake_{name}"], rtol=0, atol=1e-5)
     for name in ("filter_up", "filter_down"):
         np.testing.assert_allclose(halfband().flatten(), CASE[name], rtol=0, atol=1e-6)
+    # oracle: with a low frequency the activation is nearly linear, and the filters are transparent
+    snake = Snake(1)
+    snake.act.alpha.fill_(-10.0)
+    time = torch.arange(200.0)
+    x = torch.sin(time * 0.1).view(1, 1, 1, -1)
+    torch.testing.assert_close(snake(x)[..., 10:-10], x[..., 10:-10], rtol=0, atol=5e-3)
 
 
 def test_parity_of_names_and_shapes_at_the_published_size():
@@ -76,23 +82,11 @@ def test_filters_of_the_file_are_used(tmp_path, network, part):
     torch.testing.assert_close(other.snakes[1].upsample.filter, halfband())
 
 
-def test_the_filters_are_transparent():
-    """Oracle: with a low frequency the activation is nearly linear, and the filters are transparent."""
-    snake = Snake(1)
-    snake.act.alpha.fill_(-10.0)
-    time = torch.arange(200.0)
-    x = torch.sin(time * 0.1).view(1, 1, 1, -1)
-    torch.testing.assert_close(snake(x)[..., 10:-10], x[..., 10:-10], rtol=0, atol=5e-3)
-
-
-def test_the_decoder_of_a_whole_model(tmp_path, network):
+def test_the_decoder_of_a_whole_model_and_speakers_of_either_shape_or_none(tmp_path, network):
     (tmp_path / "vits").mkdir()
     whole = NsfSnakeHifigan(DATA, "cpu", weights=write_vits(tmp_path / "vits")).network
     assert torch.equal(whole(X, EXCITATION, SPEAKER), network(X, EXCITATION, SPEAKER))
-
-
-def test_speakers(network):
-    """A speaker's embedding of either shape, and no speaker at all."""
+    # a speaker's embedding of either shape, and no speaker at all
     flat = network(X, EXCITATION, SPEAKER[..., 0])
     assert torch.equal(flat, network(X, EXCITATION, SPEAKER))
     assert torch.equal(network(X, EXCITATION), network(X, EXCITATION, torch.zeros(2, 8)))

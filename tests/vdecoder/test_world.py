@@ -16,11 +16,7 @@ from vdecoder.world_synthesis import minimum_phase, pulse_train
 DATA = DataConfig()
 HOP, RATE = DATA.hop_length, DATA.sampling_rate
 log_mel = LogMel(DATA)
-
-
-@pytest.fixture(scope="module")
-def vocoder():
-    return WorldVocoder(DATA)
+WORLD = WorldVocoder(DATA)
 
 
 def constant(n_frames, f0, voiced=1.0):
@@ -49,10 +45,10 @@ def share_above(audio, hertz):
 
 
 @pytest.mark.parametrize("f0", [55.0, 220.0, 1100.0])
-def test_voiced_level_and_harmonics(vocoder, f0):
+def test_voiced_level_and_harmonics(f0):
     audio = harmonics(f0)
     mel = log_mel(audio[None])[0]
-    again = vocoder.synthesize(mel, *constant(mel.shape[1], f0))[4 * HOP : -4 * HOP]
+    again = WORLD.synthesize(mel, *constant(mel.shape[1], f0))[4 * HOP : -4 * HOP]
     # linear interpolation in the log between bands loses some of the highest pitches
     assert abs(decibels(again) - decibels(audio)) < (1.0 if f0 < 500 else 2.0)
     power = torch.fft.rfft(again * torch.hann_window(len(again))).abs().square()
@@ -61,20 +57,17 @@ def test_voiced_level_and_harmonics(vocoder, f0):
     assert power[on_harmonics].sum() / power.sum() > 0.97
 
 
-def test_unvoiced_level(vocoder):
+def test_unvoiced_level_and_the_mel_are_reproduced():
     audio = torch.from_numpy(signal("hiss", (86 * HOP,), 0.1))
     # what is above the last band is not in the mel
     spectrum = torch.fft.rfft(audio)
     spectrum[torch.arange(len(spectrum)) * RATE / len(audio) > 15500] = 0
     audio = torch.fft.irfft(spectrum)
-    again = vocoder.synthesize(log_mel(audio[None])[0], *constant(86, 0, 0))
+    again = WORLD.synthesize(log_mel(audio[None])[0], *constant(86, 0, 0))
     assert abs(decibels(again) - decibels(audio)) < 1.0
-
-
-def test_the_mel_is_reproduced(vocoder):
     audio = torch.from_numpy(voice(1.4, RATE))[: 120 * HOP]
     mel = log_mel(audio[None])[0]
-    again = log_mel(vocoder.synthesize(mel, *glide(120))[None])[0]
+    again = log_mel(WORLD.synthesize(mel, *glide(120))[None])[0]
     loud = mel > -6
     # random noise alone differs from its own mean spectrum by about 0.3
     assert (again - mel)[loud].abs().mean() < 0.35
@@ -82,7 +75,7 @@ def test_the_mel_is_reproduced(vocoder):
 
 
 @pytest.mark.parametrize("voiced", [0.0, 1.0])
-def test_there_is_no_delay(vocoder, voiced):
+def test_there_is_no_delay(voiced):
     """The centre of gravity of bursts does not move."""
     audio = torch.zeros(100 * HOP)
     starts = [10_000, 25_300, 40_777]
@@ -90,7 +83,7 @@ def test_there_is_no_delay(vocoder, voiced):
     shape = torch.hann_window(6000)
     for start in starts:
         audio[start : start + 6000] = carrier[start : start + 6000] * shape
-    again = vocoder.synthesize(log_mel(audio[None])[0], *constant(100, 200.0, voiced))
+    again = WORLD.synthesize(log_mel(audio[None])[0], *constant(100, 200.0, voiced))
     for start in starts:
         window = slice(start - 2000, start + 8000)
         clock = torch.arange(10_000).double()
@@ -102,36 +95,30 @@ def test_there_is_no_delay(vocoder, voiced):
 
 
 @pytest.mark.parametrize("voiced", [0.0, 1.0])
-def test_silence_stays_silent(vocoder, voiced):
-    audio = vocoder.synthesize(torch.full((128, 50), math.log(FLOOR)), *constant(50, 200, voiced))
+def test_silence_stays_silent(voiced):
+    audio = WORLD.synthesize(torch.full((128, 50), math.log(FLOOR)), *constant(50, 200, voiced))
     assert decibels(audio) < -90
     # a model may predict less than the floor
-    lower = vocoder.synthesize(torch.full((128, 50), -30.0), *constant(50, 200, voiced))
+    lower = WORLD.synthesize(torch.full((128, 50), -30.0), *constant(50, 200, voiced))
     assert torch.equal(audio, lower)
 
 
-def test_a_rest_after_a_note_is_silent(vocoder):
+def test_rests_and_missing_treble_stay_empty_and_changes_of_voicing_do_not_click():
     audio = torch.zeros(80 * HOP)
     note = harmonics(220.0, 0.5)
     audio[: len(note)] = note
     mel = log_mel(audio[None])[0]
-    again = vocoder.synthesize(mel, *constant(80, 220))
+    again = WORLD.synthesize(mel, *constant(80, 220))
     assert decibels(again[len(note) + 3 * HOP :]) < -85
-
-
-def test_missing_treble_is_not_added(vocoder):
     low = voice(1.0, 22050) + signal("room", (22050,), 0.003)
     audio = torch.from_numpy(soxr.resample(low, 22050, RATE).astype(np.float32))[: 86 * HOP]
-    again = vocoder.synthesize(log_mel(audio[None])[0], *glide(86))
+    again = WORLD.synthesize(log_mel(audio[None])[0], *glide(86))
     assert share_above(again, 12000) < share_above(audio, 12000) + 1
-
-
-def test_changes_of_voicing_do_not_click(vocoder):
     mel = log_mel(harmonics(220.0, 1.0, n_harmonics=6)[None])[0]  # nothing above 1320 Hz
     f0, uv = constant(mel.shape[1], 220)
-    as_noise = vocoder.synthesize(mel, f0, torch.zeros_like(uv))
+    as_noise = WORLD.synthesize(mel, f0, torch.zeros_like(uv))
     uv[::2] = 0
-    assert share_above(vocoder.synthesize(mel, f0, uv), 5500) < share_above(as_noise, 5500)
+    assert share_above(WORLD.synthesize(mel, f0, uv), 5500) < share_above(as_noise, 5500)
 
 
 def test_other_analysis_settings():

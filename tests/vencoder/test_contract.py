@@ -19,6 +19,7 @@ from tests.vencoder import reduced
 from vencoder import ENCODERS
 
 FROM_FILES = [name for name in ENCODERS if ENCODERS[name].weights]
+AUDIO = reduced.clip(2.0)
 from_files = pytest.mark.parametrize("file_name", FROM_FILES)
 # encoders that read each other's files, which differ in size alone
 GROUPS = [{"vec768l12", "vec256l9"}, {"whisper-ppg", "whisper-ppg-large"}]
@@ -55,11 +56,6 @@ def encoder(build):
 
 
 @pytest.fixture(scope="module")
-def audio():
-    return reduced.clip(2.0)
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """One model file of each kind."""
     written = {}
@@ -75,97 +71,79 @@ def files(tmp_path_factory):
     return written
 
 
-# ---- units
-
-
 def test_parity_through_the_published_file(name, encoder):
     if name not in ENCODER_CASES:
         pytest.skip("not a published encoder")
     reduced.assert_parity(encoder, load_case(ENCODER_CASES[name]))
 
 
-def test_units_are_plain_tensors_of_the_stated_size(name, encoder, audio):
+def test_units_are_plain_tensors_of_the_stated_size(name, encoder):
     assert encoder.name == name
     assert (encoder.sampling_rate, encoder.hop_length) == (16000, 320)
-    units = encoder.encode(audio.clone().requires_grad_())
+    units = encoder.encode(AUDIO.clone().requires_grad_())
     assert units.dtype == torch.float32 and units.device == torch.device("cpu") and units.is_contiguous()
     assert not units.requires_grad and not units.is_inference(), "training must be able to use them"
     # HuBERT's convolutions drop the last one
     assert units.shape[0] == encoder.ssl_dim and 99 <= units.shape[1] <= 101
     assert torch.isfinite(units).all()
     units.add_(1)  # not a view of the encoder's state
-    assert not torch.equal(units, encoder.encode(audio))
+    assert not torch.equal(units, encoder.encode(AUDIO))
 
 
-def test_short_clips_and_silence(encoder, audio):
+def test_short_clips_silence_and_long_clips_are_encoded_to_their_end(encoder):
     for n_samples in (1, 160, 319, 320, 399, 400, 641):
-        units = encoder.encode(audio[:n_samples])
+        units = encoder.encode(AUDIO[:n_samples])
         assert 1 <= units.shape[1] <= 2 and torch.isfinite(units).all(), n_samples
     assert torch.isfinite(encoder.encode(torch.zeros(16000))).all()
-
-
-def test_long_clips_are_encoded_to_their_end(encoder, audio):
-    """Beyond one window of 30 or 40 s as within it."""
-    units = encoder.encode(audio.repeat(35))  # 70 s
+    # beyond one window of 30 or 40 s as within it
+    units = encoder.encode(AUDIO.repeat(35))  # 70 s
     assert abs(units.shape[1] - 3500) <= 1
     assert torch.isfinite(units).all()
     stds = torch.stack([part.std() for part in units[:, :3400].split(200, dim=1)])
     assert stds.min() > 0.5 * stds.max()
 
 
-# ---- audio
-
-
-def test_any_float_type_and_layout(encoder, audio):
+def test_any_float_type_and_layout_will_do_and_unusable_audio_is_refused(encoder):
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
-        typed = audio.to(dtype)
+        typed = AUDIO.to(dtype)
         assert torch.equal(encoder.encode(typed), encoder.encode(typed.float())), dtype
-    mono = encoder.encode(audio)
-    for layout in (audio[None], audio[:, None]):
+    mono = encoder.encode(AUDIO)
+    for layout in (AUDIO[None], AUDIO[:, None]):
         assert torch.equal(encoder.encode(layout), mono)
-    other = audio.flip(0) * 0.5
-    mean = encoder.encode((audio + other) / 2)
-    for layout in (torch.stack([audio, other]), torch.stack([audio, other], 1)):
+    other = AUDIO.flip(0) * 0.5
+    mean = encoder.encode((AUDIO + other) / 2)
+    for layout in (torch.stack([AUDIO, other]), torch.stack([AUDIO, other], 1)):
         torch.testing.assert_close(encoder.encode(layout), mean, rtol=0, atol=1e-5)
-
-
-def test_unusable_audio_is_refused(encoder, audio):
     for shape in ((0,), (1, 2, 16000), (), (2, 0)):
         with pytest.raises(GlowSVCError, match="needs audio"):
             encoder.encode(torch.zeros(shape))
     for value in (torch.nan, torch.inf, -torch.inf):
-        broken = audio.clone()
+        broken = AUDIO.clone()
         broken[7] = value
         with pytest.raises(GlowSVCError, match="NaN"):
             encoder.encode(broken)
     with pytest.raises(GlowSVCError, match="int16"):  # read as floats, it would be 90 dB too loud
-        encoder.encode((audio * 32767).to(torch.int16))
+        encoder.encode((AUDIO * 32767).to(torch.int16))
 
 
-# ---- state
-
-
-def test_encoding_is_deterministic_and_changes_nothing(encoder, audio):
-    before, state = audio.clone(), torch.get_rng_state()
-    assert torch.equal(encoder.encode(audio), encoder.encode(audio))
-    assert torch.equal(before, audio)
+def test_encoding_is_deterministic_changes_nothing_and_is_the_same_in_a_batch(encoder):
+    before, state = AUDIO.clone(), torch.get_rng_state()
+    assert torch.equal(encoder.encode(AUDIO), encoder.encode(AUDIO))
+    assert torch.equal(before, AUDIO)
     assert torch.equal(state, torch.get_rng_state())
     if network := getattr(encoder, "network", None):
         assert not any(module.training for module in network.modules())
         assert not any(parameter.requires_grad for parameter in network.parameters())
-
-
-def test_a_batch_equals_single_clips(encoder, audio):
-    clips = [audio[:16000], audio, audio[5000:5100], audio[:28000], audio[400:12345], audio.flip(0)]
+    clips = [AUDIO[:16000], AUDIO, AUDIO[5000:5100], AUDIO[:28000], AUDIO[400:12345], AUDIO.flip(0)]
     for units, alone in zip(encoder.encode_batch(clips), map(encoder.encode, clips), strict=True):
         # float32; a batch sums in another order
         torch.testing.assert_close(units, alone, rtol=1e-4, atol=1e-4)
     assert encoder.encode_batch([]) == []
 
 
-def test_lower_precision(name, encoder, build, audio):
+def test_lower_precision(name, encoder, build):
     state = torch.get_rng_state()
-    units, exact = build(dtype=torch.bfloat16).encode(audio), encoder.encode(audio)
+    units, exact = build(dtype=torch.bfloat16).encode(AUDIO), encoder.encode(AUDIO)
     assert torch.equal(state, torch.get_rng_state()), "building draws no random numbers"
     assert units.dtype == torch.float32
     # 8 bits of mantissa, through up to twelve layers; array encoders have one precision
@@ -174,13 +152,10 @@ def test_lower_precision(name, encoder, build, audio):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_audio_on_the_cpu_and_a_network_on_the_gpu(encoder, build, audio):
-    units = build("cuda").encode(audio)
+def test_audio_on_the_cpu_and_a_network_on_the_gpu(encoder, build):
+    units = build("cuda").encode(AUDIO)
     assert units.device.type == "cuda"
-    torch.testing.assert_close(units.cpu(), encoder.encode(audio), rtol=1e-2, atol=1e-2)  # TF32
-
-
-# ---- files
+    torch.testing.assert_close(units.cpu(), encoder.encode(AUDIO), rtol=1e-2, atol=1e-2)  # TF32
 
 
 @from_files
@@ -233,18 +208,15 @@ def test_a_damaged_file_is_refused_in_one_line(file_name, tmp_path):
 
 @pytest.mark.weights
 @from_files
-def test_the_published_weights(file_name, audio):
+def test_the_published_weights(file_name):
     if find_weights(ENCODERS[file_name].weights) is None:
         pytest.skip(f"no weights: python -m pretrain {ENCODERS[file_name].weights}")
     encoder = ENCODERS.build(file_name, "cpu")
-    units = encoder.encode(audio)
+    units = encoder.encode(AUDIO)
     assert units.shape[0] == encoder.ssl_dim == ENCODERS[file_name].ssl_dim
     assert torch.isfinite(units).all()
-    wanted = [units, encoder.encode(audio[:20000])]
-    torch.testing.assert_close(encoder.encode_batch([audio, audio[:20000]]), wanted, rtol=1e-3, atol=1e-3)
-
-
-# ---- the table
+    wanted = [units, encoder.encode(AUDIO[:20000])]
+    torch.testing.assert_close(encoder.encode_batch([AUDIO, AUDIO[:20000]]), wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_every_encoder_is_tested_in_its_published_container():

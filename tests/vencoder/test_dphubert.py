@@ -15,18 +15,14 @@ CASE = load_case("encoder_dphubert")
 CONFIG = CASE.manifest["config"]["reduced"]
 
 
-@pytest.fixture
-def encoder(reduced):
-    return reduced("dphubert")
-
-
 def build(folder, state=None, without="", **config):
     config = {key: value for key, value in {**CONFIG, **config}.items() if key != without}
     torch.save({"state_dict": state or CASE.state_dict(), "config": config}, folder / "dphubert.pth")
     return ENCODERS.build("dphubert", "cpu", weights=folder / "dphubert.pth")
 
 
-def test_parity_of_the_layers(encoder):
+def test_parity_of_the_layers_and_of_the_full_size(reduced):
+    encoder = reduced("dphubert")
     network, hubert = encoder.network, encoder.network.hubert
     with torch.no_grad():
         extracted = hubert.feature_extractor(clip(1.3)[None]).mT * network.dummy_weight
@@ -37,10 +33,7 @@ def test_parity_of_the_layers(encoder):
         for number, layer in enumerate(hubert.encoder.layers, start=1):
             hidden = layer(hidden)
             np.testing.assert_allclose(hidden, CASE[f"debug_layer{number}_1.3"], **tolerance(CASE))
-
-
-def test_parity_of_the_full_size():
-    """Before pruning; the published file has fewer and smaller parts."""
+    # before pruning; the published file has fewer and smaller parts
     config = CASE.manifest["config"]["unpruned"]
     network = load_full_size(CASE, lambda state: load_network(state, config, "dphubert.pth"))
     assert network.ssl_dim == ENCODERS["dphubert"].ssl_dim
@@ -54,22 +47,19 @@ def test_dropout_of_the_file_has_no_effect(tmp_path):
     np.testing.assert_allclose(units, CASE["out_1.3"][0], **tolerance(CASE))
 
 
-def test_a_normalized_waveform_has_mean_0_and_variance_1(encoder, tmp_path):
+def test_a_normalized_waveform_has_mean_0_and_variance_1(reduced, tmp_path):
     normalizing = build(tmp_path, normalize_waveform=True)
     audio = clip(1.3)
     torch.testing.assert_close(
-        normalizing.encode(audio), encoder.encode(F.layer_norm(audio, audio.shape)), rtol=0, atol=1e-6
+        normalizing.encode(audio),
+        reduced("dphubert").encode(F.layer_norm(audio, audio.shape)),
+        rtol=0,
+        atol=1e-6,
     )
     torch.testing.assert_close(normalizing.encode(5 * audio), normalizing.encode(audio), rtol=0, atol=1e-3)
 
 
-def test_a_pruned_part_has_no_tensors(tmp_path):
-    state = {**CASE.state_dict(), "encoder.transformer.layers.3.attention.k_proj.bias": torch.zeros(8)}
-    with pytest.raises(CheckpointError, match=r"layers\.3\.attention\.k_proj\.bias is unknown"):
-        build(tmp_path, state)
-
-
-def test_other_models_are_refused_by_name(tmp_path):
+def test_other_models_and_tensors_of_a_pruned_part_are_refused_by_name(tmp_path):
     with pytest.raises(CheckpointError, match=r"dphubert\.pth.*DPWavLM.*needs a DPHuBERT"):
         build(tmp_path, without="encoder_num_heads", encoder_remaining_heads=[[0, 1]] * 5)
     torch.save({"state_dict": load_case("encoder_wavlmbase").state_dict(), "config": {}}, tmp_path / "x.pth")
@@ -78,6 +68,9 @@ def test_other_models_are_refused_by_name(tmp_path):
     torch.save(CASE.state_dict(), tmp_path / "bare.pth")
     with pytest.raises(CheckpointError, match=r"bare\.pth.*'config'"):
         ENCODERS.build("dphubert", "cpu", weights=tmp_path / "bare.pth")
+    state = {**CASE.state_dict(), "encoder.transformer.layers.3.attention.k_proj.bias": torch.zeros(8)}
+    with pytest.raises(CheckpointError, match=r"layers\.3\.attention\.k_proj\.bias is unknown"):
+        build(tmp_path, state)
 
 
 def test_unusable_sizes_are_refused():

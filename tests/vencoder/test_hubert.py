@@ -14,6 +14,7 @@ from tests.vencoder.reduced import assert_parity, build, clip, load_full_size
 from vencoder import ENCODERS
 from vencoder.hubert import HubertVariant, load_network
 
+VEC_STATE = load_case("encoder_vec768l12").state_dict()
 NAMES = [name for name, spec in ENCODERS.items() if spec.target == "vencoder.hubert:HubertEncoder"]
 CASES = [
     *((name, ENCODER_CASES[name]) for name in NAMES),
@@ -31,11 +32,6 @@ def write_vec(tmp_path):
     """Write a file of ContentVec."""
     config = fairseq_config("encoder_vec768l12")
     return lambda state, config=config: write_fairseq(tmp_path / "model.pt", state, config)
-
-
-@pytest.fixture
-def vec_state():
-    return load_case("encoder_vec768l12").state_dict()
 
 
 @cases
@@ -59,13 +55,13 @@ def test_parity_of_hubertsoft_from_its_second_release(tmp_path):
 @pytest.mark.parametrize(
     "leaves", [("weight_g", "weight_v"), [f"parametrizations.weight.original{i}" for i in (0, 1)]]
 )
-def test_parity_in_the_layout_of_transformers(tmp_path, vec_state, leaves):
+def test_parity_in_the_layout_of_transformers(tmp_path, leaves):
     # ContentVec is published as a transformers model with final_proj, too
-    state = {name.removeprefix("hubert."): t for name, t in load("vec256l9", vec_state).state_dict().items()}
+    state = {name.removeprefix("hubert."): t for name, t in load("vec256l9", VEC_STATE).state_dict().items()}
     conv = "encoder.pos_conv_embed.conv"
     del state[f"{conv}.weight"]
     for leaf, published in zip(leaves, ("weight_g", "weight_v"), strict=True):
-        state[f"{conv}.{leaf}"] = vec_state[f"encoder.pos_conv.0.{published}"]
+        state[f"{conv}.{leaf}"] = VEC_STATE[f"encoder.pos_conv.0.{published}"]
     torch.save({**state, "masked_spec_embed": torch.zeros(48)}, tmp_path / "pytorch_model.bin")
     assert_parity(build("vec256l9", tmp_path / "pytorch_model.bin", n_heads=4), load_case("encoder_vec256l9"))
 
@@ -98,24 +94,16 @@ def test_every_published_tensor_is_used_or_known_not_to_be(name, case_name):
                 load(name, rest, n_heads=4)
 
 
-def test_tensors_of_contentvec_s_training_are_ignored(write_vec, vec_state):
+def test_tensors_of_contentvec_s_training_are_ignored(write_vec):
     """The file checkpoint_best_500.pt has the layers of its training objective."""
     names = "layer_proj.weight layer_proj.bias encoder.cond_layer_norm.weight_ln.weight"
     names += " encoder.layers.12.self_attn.q_proj.weight encoder.layers.14.final_layer_norm.bias_ln.weight"
     rest = {name: torch.zeros(48, 16) for name in names.split()}
-    assert_parity(build("vec768l12", write_vec({**vec_state, **rest})), load_case("encoder_vec768l12"))
+    assert_parity(build("vec768l12", write_vec({**VEC_STATE, **rest})), load_case("encoder_vec768l12"))
 
 
-def test_half_precision_on_disk_is_float32_in_memory(write_vec, vec_state, reduced):
-    half = build("vec768l12", write_vec({name: tensor.half() for name, tensor in vec_state.items()}))
-    assert {parameter.dtype for parameter in half.network.parameters()} == {torch.float32}
+def test_files_of_a_gpu_old_fairseq_or_half_precision(tmp_path, monkeypatch, reduced, write_vec):
     audio = clip(1.3)
-    # weights of 11 bits through twelve layers
-    torch.testing.assert_close(half.encode(audio), reduced("vec768l12").encode(audio), rtol=0, atol=0.05)
-
-
-def test_files_saved_on_a_gpu_or_by_old_fairseq(tmp_path, monkeypatch, vec_state, reduced):
-    audio = clip(0.5)
     wanted = reduced("vec768l12").encode(audio)
     with monkeypatch.context() as patch:
         patch.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
@@ -123,16 +111,26 @@ def test_files_saved_on_a_gpu_or_by_old_fairseq(tmp_path, monkeypatch, vec_state
     assert torch.equal(build("vec768l12", path).encode(audio), wanted)
     # before fairseq 1.0, 'args' held what 'cfg' holds now
     args = argparse.Namespace(arch="hubert", **fairseq_config("encoder_vec768l12")["model"])
-    torch.save({"args": args, "model": vec_state}, tmp_path / "old.pt")
+    torch.save({"args": args, "model": VEC_STATE}, tmp_path / "old.pt")
     assert torch.equal(build("vec768l12", tmp_path / "old.pt").encode(audio), wanted)
+    half = build("vec768l12", write_vec({name: tensor.half() for name, tensor in VEC_STATE.items()}))
+    assert {parameter.dtype for parameter in half.network.parameters()} == {torch.float32}
+    # weights of 11 bits through twelve layers
+    torch.testing.assert_close(half.encode(audio), wanted, rtol=0, atol=0.05)
 
 
-def test_the_chinese_hubert_does_not_normalize(reduced):
+def test_normalization_of_the_chinese_hubert_and_of_the_remainder_of_a_clip(reduced):
     """It was trained on normalized waveforms, but published voice models were made without."""
     audio = clip(1.3) + 0.3
     normalized = torch.nn.functional.layer_norm(audio, audio.shape)
     encode = reduced("cnhubertlarge").encode
     assert (encode(audio) - encode(normalized)).abs().mean() > 0.05
+    # samples after the last unit are part of fairseq's GroupNorm, so of ours
+    audio = clip(1.3)[: 400 + 319]
+    louder = audio.clone()
+    louder[400:] *= 10
+    encode = reduced("vec768l12").encode
+    assert not torch.allclose(encode(audio), encode(louder), atol=1e-3)
 
 
 def test_the_number_of_units_and_padding_of_short_clips(reduced):
@@ -146,15 +144,6 @@ def test_the_number_of_units_and_padding_of_short_clips(reduced):
         assert torch.equal(encoder.encode(audio), encoder.encode(padded))
 
 
-def test_the_remainder_of_a_clip_is_part_of_its_normalization(reduced):
-    """Samples after the last unit are part of fairseq's GroupNorm, so of ours."""
-    audio = clip(1.3)[: 400 + 319]
-    louder = audio.clone()
-    louder[400:] *= 10
-    encode = reduced("vec768l12").encode
-    assert not torch.allclose(encode(audio), encode(louder), atol=1e-3)
-
-
 def test_a_relative_is_refused_even_where_its_tensors_fit(tmp_path):
     for name, other, design in (
         ("hubertsoft", "vec768l12", "HuBERT or ContentVec"),
@@ -165,16 +154,13 @@ def test_a_relative_is_refused_even_where_its_tensors_fit(tmp_path):
             build(name, write_encoder(other, tmp_path))
 
 
-def test_missing_and_unknown_tensors_are_named(write_vec, vec_state):
-    kept = {name: tensor for name, tensor in vec_state.items() if not name.startswith("encoder.layers.7.")}
+def test_missing_and_unknown_tensors_are_named_and_wrong_shapes_refused(write_vec):
+    kept = {name: tensor for name, tensor in VEC_STATE.items() if not name.startswith("encoder.layers.7.")}
     with pytest.raises(CheckpointError, match=r"layers\.7\.\S+ is missing; .* and 11 more") as caught:
         build("vec768l12", write_vec(kept))
     assert str(caught.value).count("is missing") == 5
     with pytest.raises(CheckpointError, match=r"surprise\.weight is unknown"):
-        build("vec768l12", write_vec({**vec_state, "surprise.weight": torch.zeros(1)}))
-
-
-def test_wrong_shapes_are_refused(vec_state):
+        build("vec768l12", write_vec({**VEC_STATE, "surprise.weight": torch.zeros(1)}))
     for tensor, shape in (
         ("encoder.layers.3.fc1.weight", (95, 48)),
         ("post_extract_proj.weight", (48000, 32)),
@@ -186,14 +172,14 @@ def test_wrong_shapes_are_refused(vec_state):
         ("layer_norm.weight", ()),
     ):
         with pytest.raises(CheckpointError, match=r"model\.pt"):
-            load("vec768l12", {**vec_state, tensor: torch.zeros(shape)}, "model.pt", n_heads=4)
+            load("vec768l12", {**VEC_STATE, tensor: torch.zeros(shape)}, "model.pt", n_heads=4)
 
 
-def test_the_stated_number_of_heads(write_vec, vec_state):
+def test_the_stated_number_of_heads(write_vec):
     config = fairseq_config("encoder_vec768l12")
     for n_heads in (5, 10**9, 0, -4, "many", None):
         config["model"] = {**config["model"], "encoder_attention_heads": n_heads}
-        path = write_vec(vec_state, config)
+        path = write_vec(VEC_STATE, config)
         if n_heads in (5, 10**9):
             with pytest.raises(CheckpointError, match="heads"):
                 build("vec768l12", path)

@@ -19,6 +19,9 @@ from tests.vencoder.graphs import WIDTH, encoder_graph, make_external
 from tests.vencoder.reduced import clip
 from vencoder.onnx import OnnxEncoder
 
+AUDIO = clip(1.3)
+WANTED = torch.from_numpy(load_case("encoder_onnx")["out_1.3"][0])
+
 
 @pytest.fixture
 def write(tmp_path):
@@ -30,23 +33,13 @@ def write(tmp_path):
     return save
 
 
-@pytest.fixture(scope="module")
-def audio():
-    return clip(1.3)
-
-
-@pytest.fixture(scope="module")
-def wanted():
-    return torch.from_numpy(load_case("encoder_onnx")["out_1.3"][0])
-
-
 def test_parity_of_stereo(reduced):
     case, mono = load_case("encoder_onnx"), clip(0.5)
     units = reduced("vec768l12-onnx").encode(torch.stack([mono, 0.5 * mono], 1))
     np.testing.assert_allclose(units, case["out_stereo_0.5"][0], **case.manifest["tolerance"])
 
 
-def test_graphs_of_other_exporters_give_the_same_units(write, audio, wanted):
+def test_graphs_of_other_exporters_and_of_half_precision_give_the_same_units(write):
     for options in (
         {"source": (1, "n")},
         {"source": ("batch", "channel", "n")},
@@ -60,16 +53,13 @@ def test_graphs_of_other_exporters_give_the_same_units(write, audio, wanted):
         {"ir_version": 13, "opset": 21},  # onnx's defaults are newer than onnxruntime's; these are supported
     ):
         encoder = OnnxEncoder("vec768l12-onnx", weights=write(encoder_graph(**options)))
-        torch.testing.assert_close(encoder.encode(audio), wanted, rtol=1e-5, atol=1e-5, msg=str(options))
-
-
-def test_half_precision_graphs_take_and_return_float32(write, audio, wanted):
-    units = OnnxEncoder("vec768l12-onnx", weights=write(encoder_graph(dtype="float16"))).encode(audio)
+        torch.testing.assert_close(encoder.encode(AUDIO), WANTED, rtol=1e-5, atol=1e-5, msg=str(options))
+    units = OnnxEncoder("vec768l12-onnx", weights=write(encoder_graph(dtype="float16"))).encode(AUDIO)
     # half precision has 11 bits, and a sum of 400 products loses some
-    torch.testing.assert_close(units, wanted, rtol=0, atol=2e-3)
+    torch.testing.assert_close(units, WANTED, rtol=0, atol=2e-3)
 
 
-def test_as_many_units_as_channels_are_not_mixed_up(write, wanted):
+def test_as_many_units_as_channels_are_not_mixed_up(write):
     """With 64 units of 64 channels no single shape tells which axis is which."""
     for transposed, embed in ((False, (1, "u", 64)), (True, (1, 64, "u")), (True, ("a", "b", "c"))):
         model = encoder_graph(width=64, transposed=transposed, embed=embed)
@@ -81,8 +71,8 @@ def test_as_many_units_as_channels_are_not_mixed_up(write, wanted):
         assert (quiet[:, 0] != 0).all() and (quiet[:, 2:] == 0).all()
 
 
-def test_arrays_need_no_pytorch(write, audio, wanted, tmp_path):
-    np.save(tmp_path / "audio.npy", audio.numpy())
+def test_arrays_need_no_pytorch(write, tmp_path):
+    np.save(tmp_path / "audio.npy", AUDIO.numpy())
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "import numpy as np; from pathlib import Path; from vencoder import ENCODERS\n"
@@ -94,7 +84,7 @@ def test_arrays_need_no_pytorch(write, audio, wanted, tmp_path):
     root = Path(__file__).parents[2]
     command = [sys.executable, "-W", "error", "-c", code, str(path)]
     subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)})
-    np.testing.assert_allclose(np.load(tmp_path / "units.npy"), wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "units.npy"), WANTED, rtol=1e-5, atol=1e-5)
 
 
 def test_long_audio_is_computed_in_windows(write, monkeypatch):
@@ -123,7 +113,7 @@ def test_a_file_in_the_published_place_must_be_this_encoder(write, monkeypatch, 
         OnnxEncoder("vec256l9-onnx")
 
 
-def test_other_graphs_are_refused_with_what_they_are(write):
+def test_other_graphs_and_units_that_are_not_finite_are_refused(write):
     for options, found in (
         ({"source": (1, 80, "n")}, r"\[1, 80, 'n'\]"),
         ({"source": (1, 1, 16000)}, r"\[1, 1, 16000\]"),
@@ -144,9 +134,6 @@ def test_other_graphs_are_refused_with_what_they_are(write):
     del model.graph.output[:]
     with pytest.raises(CheckpointError, match="output is nothing"):
         OnnxEncoder("vec768l12-onnx", weights=write(model))
-
-
-def test_units_that_are_not_finite_are_refused(write):
     model = encoder_graph()
     kernel = np.full((WIDTH, 1, 400), np.inf, np.float32)
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(kernel, "weight"))

@@ -11,16 +11,13 @@ from modules.common.errors import CheckpointError, MissingWeightsError
 from tests.support.golden_cases import voice
 from vencoder import ENCODERS, ppg
 
+AUDIO = torch.from_numpy(voice(3.0, 16000))
+
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     weights = write(tmp_path_factory.mktemp("weights") / "weights.safetensors")
     return ppg.PpgEncoder("ppg-starter", weights=weights)
-
-
-@pytest.fixture(scope="module")
-def audio():
-    return torch.from_numpy(voice(3.0, 16000))
 
 
 def write(path, version=ppg.VERSION, **network):
@@ -67,22 +64,15 @@ def test_a_unit_is_in_the_middle_of_its_receptive_field(encoder):
     assert (last - first) / 320 / 2 < ppg._REACH
 
 
-def test_loudness_has_no_influence_and_silence_little(encoder, audio):
-    units = encoder.encode(audio)
-    torch.testing.assert_close(encoder.encode(0.1 * audio), units, rtol=0.02, atol=0.02)
-    longer = encoder.encode(torch.cat([audio, torch.zeros(16000)]))[:, : units.shape[1]]
+def test_loudness_has_no_influence_silence_little_and_graphs_and_chunks_leave_no_trace(encoder, monkeypatch):
+    units = encoder.encode(AUDIO)
+    torch.testing.assert_close(encoder.encode(0.1 * AUDIO), units, rtol=0.02, atol=0.02)
+    longer = encoder.encode(torch.cat([AUDIO, torch.zeros(16000)]))[:, : units.shape[1]]
     assert (longer - units)[:, :100].abs().mean() < 0.1 * units.abs().mean()
-
-
-def test_chunks_leave_no_trace(encoder, audio, monkeypatch):
-    units = encoder.encode(audio)
-    monkeypatch.setattr(ppg, "_CHUNK", 40)
-    torch.testing.assert_close(encoder.encode(audio), units, rtol=1e-4, atol=1e-4)
-
-
-def test_the_module_for_a_graph_gives_the_same_units(encoder, audio):
-    for clip in (audio[:320], audio[:16161]):
+    for clip in (AUDIO[:320], AUDIO[:16161]):
         torch.testing.assert_close(ppg.PpgGraph(encoder)(clip[None, None])[0].T, encoder.encode(clip))
+    monkeypatch.setattr(ppg, "_CHUNK", 40)
+    torch.testing.assert_close(encoder.encode(AUDIO), units, rtol=1e-4, atol=1e-4)
 
 
 def test_the_demo_takes_the_starter_or_falls_back_to_mfcc_and_says_why(monkeypatch, tmp_path, capsys):

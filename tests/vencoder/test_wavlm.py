@@ -36,7 +36,7 @@ def test_parity_of_normalized_waveforms(tmp_path):
     torch.testing.assert_close(encoder.encode(3 * clip(1.3)), encoder.encode(clip(1.3)), rtol=0, atol=1e-3)
 
 
-def test_parity_of_the_parts(encoder):
+def test_parity_of_the_parts_and_of_the_full_size(encoder):
     network = encoder.network
     attention = network.wavlm.encoder.layers[0].attention
     with torch.no_grad():
@@ -47,9 +47,6 @@ def test_parity_of_the_parts(encoder):
     np.testing.assert_allclose(bias[0].numpy()[pairs], CASE["debug_position_bias_149"][0], rtol=0, atol=1e-6)
     rows = torch.from_numpy(CASE["debug_bucket_of_-1000..1000"]).long()
     assert torch.equal(far[:, torch.arange(-1000, 1001) + 1000], attention.rel_attn_embed.weight[rows].T)
-
-
-def test_parity_of_the_full_size():
     config = CASE.manifest["config"]["published"]
     network = load_full_size(CASE, lambda state: load_network(state, config, "wavlm.pt"))
     assert network.ssl_dim == ENCODERS["wavlmbase+"].ssl_dim
@@ -106,15 +103,12 @@ def test_the_bias_is_computed_once_and_for_distances_only(tmp_path, monkeypatch)
     assert all(min(lengths) == 1 for lengths in calls)
 
 
-def test_other_models_and_designs_are_refused(tmp_path):
+def test_other_designs_are_refused_and_the_expression_of_the_convolutions_is_never_run(tmp_path):
     for option in ({"layer_norm_first": True}, {"gru_rel_pos": False}):
         with pytest.raises(CheckpointError, match=r"wavlm\.pt.*another design.*needs WavLM-Base\+"):
             build(tmp_path, **option)
     with pytest.raises(CheckpointError, match="not a WavLM checkpoint.*HuBERT"):
         ENCODERS.build("wavlmbase+", "cpu", weights=write_encoder("vec768l12", tmp_path))
-
-
-def test_convolutions_are_read_from_an_expression_that_is_never_run(tmp_path):
     listed = from_expression(CASE.manifest["config"]["published"]["conv_feature_layers"], "x")
     assert listed == [(512, 10, 5)] + [(512, 3, 2)] * 4 + [(512, 2, 2)] * 2
     assert from_expression(" 2 * [(1, 2, 3), [4, 5, 6]]", "x") == [(1, 2, 3), (4, 5, 6)] * 2

@@ -64,7 +64,7 @@ def test_parity_of_the_full_size(name):
     assert default == n_heads, "a head for 64 channels"
 
 
-def test_parity_from_half_precision(tmp_path, content, encoder):
+def test_half_precision_as_published_is_read_without_the_decoder(tmp_path, content, encoder, monkeypatch):
     """As it is published."""
     content["model_state_dict"] = {name: value.half() for name, value in content["model_state_dict"].items()}
     half = build(tmp_path, content)
@@ -72,9 +72,6 @@ def test_parity_from_half_precision(tmp_path, content, encoder):
     units, wanted = half.encode(clip(1.3)), encoder.encode(clip(1.3))
     # weights of 11 bits
     assert 0 < (units - wanted).norm() < 3e-3 * wanted.norm()
-
-
-def test_the_decoder_is_never_read(tmp_path, content, monkeypatch):
     sizes = []
     read = Archive.tensor
     monkeypatch.setattr(
@@ -87,7 +84,7 @@ def test_the_decoder_is_never_read(tmp_path, content, monkeypatch):
     assert len(sizes) == len(encoder.network.state_dict())
 
 
-def test_number_of_units(encoder):
+def test_the_numbers_of_units_and_heads_and_files_without_an_encoder(encoder, tmp_path, content):
     for n_samples, n_units in ((1, 1), (319, 1), (320, 1), (639, 1), (640, 2), (20801, 65)):
         assert encoder.encode(clip(2.0)[:n_samples]).shape == (32, n_units)
     audio = torch.from_numpy(signal("breath", (480320,), 0.1))  # around one window of 30 s
@@ -96,6 +93,17 @@ def test_number_of_units(encoder):
         units = encoder.encode(audio[: 480000 + extra])
         assert units.shape == (32, n_units)
         assert extra != 319 or torch.equal(units, full), "as published, the remainder has no unit"
+    del content["dims"]
+    encoder = build(tmp_path, content)
+    assert encoder.network.config.encoder_attention_heads == 1, "one for 64 channels"
+    content["dims"] = {"n_audio_head": "many"}
+    assert build(tmp_path, content).network.config.encoder_attention_heads == 1
+    content["dims"]["n_audio_head"] = 5
+    with pytest.raises(CheckpointError, match=r"whisper\.pt.*32 channels.*5 heads"):
+        build(tmp_path, content)
+    for state in ({"decoder.ln.weight": torch.zeros(3)}, {"encoder.conv1.weight": 1.0, 7: None}):
+        with pytest.raises(CheckpointError, match=r"whisper\.pt holds no 'model_state_dict'"):
+            build(tmp_path, {"model_state_dict": state})
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +141,7 @@ def test_windows_equal_recordings_of_30_seconds_and_have_no_seam(encoder, song):
     assert steps[middle - 30 : middle + 30].max() < 1.5 * steps.median()
 
 
-def test_windows_cover_everything_and_overlap():
+def test_windows_cover_everything_and_their_crossfades_are_linear_and_sum_to_one():
     for n_units in (1, 1500, 1501, 2500, 2800, 2801, 30000):
         starts = window_starts(n_units, 1500)
         assert starts[0] == 0
@@ -143,9 +151,6 @@ def test_windows_cover_everything_and_overlap():
         assert starts[-1] == n_units - 1500, "no window extends into silence"
         assert all(0 < later - start <= 1300 for start, later in zip(starts, starts[1:], strict=False))
         assert len(starts) <= n_units / 1300 + 1, "as few as possible"
-
-
-def test_crossfades_are_linear_and_sum_to_one():
     starts = window_starts(3000, 1500)
     units = crossfade([torch.full((1, 1500), float(index)) for index in range(len(starts))], starts, 3000)[0]
     steps = units.diff()
@@ -157,20 +162,3 @@ def test_crossfades_are_linear_and_sum_to_one():
     starts = window_starts(4000, 1500)
     units = crossfade([wanted[:, start : start + 1500] for start in starts], starts, 4000)
     torch.testing.assert_close(units, wanted, rtol=0, atol=1e-6)
-
-
-def test_the_number_of_heads(tmp_path, content):
-    del content["dims"]
-    encoder = build(tmp_path, content)
-    assert encoder.network.config.encoder_attention_heads == 1, "one for 64 channels"
-    content["dims"] = {"n_audio_head": "many"}
-    assert build(tmp_path, content).network.config.encoder_attention_heads == 1
-    content["dims"]["n_audio_head"] = 5
-    with pytest.raises(CheckpointError, match=r"whisper\.pt.*32 channels.*5 heads"):
-        build(tmp_path, content)
-
-
-def test_unusable_files_are_refused(tmp_path):
-    for state in ({"decoder.ln.weight": torch.zeros(3)}, {"encoder.conv1.weight": 1.0, 7: None}):
-        with pytest.raises(CheckpointError, match=r"whisper\.pt holds no 'model_state_dict'"):
-            build(tmp_path, {"model_state_dict": state})

@@ -30,7 +30,7 @@ def test_clips_of_similar_length_are_a_padded_batch(encoder, monkeypatch):
     torch.testing.assert_close(units, wanted, rtol=0, atol=2e-5)
 
 
-def test_a_long_clip_is_computed_in_windows_with_little_difference(encoder, monkeypatch):
+def test_a_long_clip_is_computed_in_windows_and_without_a_matrix_of_all_pairs(encoder, monkeypatch):
     """Attention and normalization see a window instead of the whole song; nothing else differs."""
     audio = clip(45.0)
     with monkeypatch.context() as patch:
@@ -43,9 +43,6 @@ def test_a_long_clip_is_computed_in_windows_with_little_difference(encoder, monk
     # 0.01 to 0.03 on this voice, 0.07 on noise that swells and fades: a slice of a song differs as much
     assert (cut - whole).norm() < 0.05 * whole.norm()
     assert (cut - whole).norm(dim=0).max() < 0.2 * whole.norm(dim=0).mean()
-
-
-def test_attention_needs_no_matrix_of_all_pairs(encoder):
-    """The eager product of 2,000 units squared, for 12 heads, would take 190 MB in every layer."""
+    # the eager product of 2,000 units squared, for 12 heads, would take 190 MB in every layer
     if encoder.name != "wavlmbase+":  # which computes it in blocks of rows
         assert encoder.network.hubert.config._attn_implementation == "sdpa"

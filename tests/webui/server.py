@@ -6,8 +6,7 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 import soundfile
 
 from tests.inference.tiny import write_diffusion, write_model
+from tests.support.processes import wait_until
 
 PROJECT = Path(__file__).parents[2]
 RATE = 44100
@@ -53,7 +53,7 @@ def running(root: Path, *arguments: str, **environment: str) -> Iterator[str]:
         )
     said = re.compile(r"Glow-SVC: (http://\S+)")
     try:
-        until(lambda: server.poll() is not None or said.search(log.read_text("utf-8")), 120)  # a cold machine
+        wait_until(lambda: server.poll() is not None or said.search(log.read_text("utf-8")), None, 120)
         assert (found := said.search(log.read_text("utf-8"))), log.read_text("utf-8")
         yield found[1].rstrip("/")
     finally:
@@ -63,11 +63,3 @@ def running(root: Path, *arguments: str, **environment: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-
-
-def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
-    """Wait until something is true, with patience for a busy machine."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it takes too long"
-        time.sleep(0.02)

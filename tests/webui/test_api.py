@@ -18,7 +18,8 @@ from gradio_client.exceptions import AppError
 
 from inference.options import ConvertOptions
 from tests.support.code_execution_payloads import write_payload
-from tests.webui.server import MODEL, RATE, make_project, running, tone, until
+from tests.support.processes import wait_until
+from tests.webui.server import MODEL, RATE, make_project, running, tone
 from webui import uploads
 from webui.api import requested_options, routes
 
@@ -93,20 +94,17 @@ def test_changes_apply_to_the_loaded_model_and_another_one_replaces_all_but_its_
         assert options == ConvertOptions(**expected)
 
 
-def test_the_server_is_local_bounded_and_offers_only_documented_endpoints(client, url):
+def test_the_server_is_local_bounded_offers_only_documented_endpoints_and_has_all_texts(client, url):
     assert url.startswith("http://127.0.0.1:")
     others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None)} - {"127.0.0.1", "::1"}
     for address in others:
         with socket.socket() as probe:
             probe.settimeout(1)
             assert probe.connect_ex((address, int(url.rpartition(":")[2]))) != 0
-    assert uploads.LARGEST == httpx.get(f"{url}/config").json()["max_file_size"] == 2 * 2**30
+    config = httpx.get(f"{url}/config")
+    assert uploads.LARGEST == config.json()["max_file_size"] == 2 * 2**30
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {"/models", "/load", "/unload", "/convert"}
-
-
-def test_all_texts_of_the_page_exist(url):
-    config = httpx.get(f"{url}/config")
     keys = set(re.findall(r'"key\\*": *\\*"(\w+\.[^"\\]+)', config.text))
     translations = config.json()["i18n_translations"]
     assert len(keys) > 50 and keys <= set(translations["en"]) and keys <= set(translations["zh"])
@@ -146,7 +144,7 @@ def test_what_the_documentation_shows_works(url, loaded):
     assert soundfile.info("script.flac").format == "FLAC"
 
 
-def test_a_song_is_converted_as_the_command_line_does(loaded, tmp_path):
+def test_a_song_is_converted_as_the_command_line_does_and_a_diffusion_model_refines(loaded, tmp_path):
     from inference.converter import Converter
 
     options = {"wav_format": "wav", "noise_scale": 0.2}
@@ -155,9 +153,6 @@ def test_a_song_is_converted_as_the_command_line_does(loaded, tmp_path):
     options |= {"model_path": MODEL, "config_path": "trained/anna/config.json"}
     Converter(ConvertOptions(**options)).convert("raw/歌 one.wav", tmp_path / "own.wav", "花子", 3)
     np.testing.assert_array_equal(soundfile.read(result)[0], soundfile.read(tmp_path / "own.wav")[0])
-
-
-def test_a_diffusion_model_refines(loaded):
     model = {"diffusion_model_path": "logs/44k/diffusion/model_8.pt"}  # its configuration is found beside it
     options = {**model, "shallow_diffusion": True, "diffusion_speedup": 50}
     result = loaded.predict(handle_file("raw/song.wav"), "anna", 0, options, api_name="/convert")
@@ -193,7 +188,7 @@ def test_a_wrong_request_is_one_line_and_the_server_stays_usable(loaded, tmp_pat
     assert loaded.predict(handle_file(song), "anna", api_name="/convert")
 
 
-def test_a_hostile_model_runs_nothing(client):
+def test_a_hostile_model_runs_nothing_and_no_file_of_the_machine_can_be_read(client, url, tmp_path):
     folder, trace = Path("trained/evil"), Path("trace").resolve()
     folder.mkdir(parents=True)
     write_payload(folder / "G_1.pth", "pickle", trace)
@@ -201,9 +196,6 @@ def test_a_hostile_model_runs_nothing(client):
     with pytest.raises(AppError, match="os.system"):
         client.predict("trained/evil/G_1.pth", api_name="/load")
     assert not trace.exists()
-
-
-def test_no_file_of_the_machine_can_be_read(url, tmp_path):
     (tmp_path / "secret.wav").write_bytes(wav(0.2))
     for path in ("/etc/passwd", str(tmp_path / "secret.wav"), "trained/anna/config.json", "../../etc/passwd"):
         assert httpx.get(f"{url}/gradio_api/file={path}").status_code in (403, 404)
@@ -214,7 +206,7 @@ def test_no_file_of_the_machine_can_be_read(url, tmp_path):
     assert "event: error" in answer and "secret_0key" not in answer
 
 
-def test_a_bridge_gets_a_wav_file_at_its_own_rate(loaded, url):
+def test_a_bridge_gets_a_wav_file_at_its_own_rate_and_a_script_its_format(loaded, url):
     form = {"fSafePrefixPadLength": "0.5", "fPitchChange": "12.0", "sSpeakId": "1.0"}
     for rate in (22050, 44100, 48000):
         sample = {"sample": ("sample.wav", wav(1.0))}
@@ -225,9 +217,6 @@ def test_a_bridge_gets_a_wav_file_at_its_own_rate(loaded, url):
             assert file.samplerate == len(file.read()) == rate
             assert "Voice conversion by Glow-SVC" in file.comment
             assert "花子" in file.comment and "+12" in file.comment
-
-
-def test_a_script_gets_its_format(loaded, url):
     song = {"audio": ("a/../歌.wav", wav(1.0))}
     answer = post(url, "wav2wav", song, tran="-2", spk="anna", wav_format="flac")
     assert answer.status_code == 200, answer.text
@@ -277,15 +266,15 @@ def test_cancelling_and_disconnecting_free_the_model(loaded, url):
     soundfile.write("raw/long.wav", np.tile(tone(5.0), 120), RATE)
     song, named = handle_file("raw/long.wav"), {"model_path": MODEL}  # busy() unloads it otherwise
     job = loaded.submit(song, "anna", 0, named, api_name="/convert")
-    until(lambda: busy(loaded))
+    wait_until(lambda: busy(loaded))
     job.cancel()
-    until(lambda: not busy(loaded))
+    wait_until(lambda: not busy(loaded))
 
     # a bridge that gives up
     loaded.predict(MODEL, api_name="/load")
     with open("raw/long.wav", "rb") as file, pytest.raises(httpx.HTTPError):
         httpx.post(f"{url}/voiceChangeModel", files={"sample": file}, timeout=httpx.Timeout(60, read=1))
-    until(lambda: not busy(loaded))
+    wait_until(lambda: not busy(loaded))
     assert not [name for name in os.listdir("results") if name.startswith(("long", "."))]
     assert loaded.predict(handle_file("raw/song.wav"), "anna", 0, named, api_name="/convert")
 

@@ -60,14 +60,6 @@ def test_other_paths_are_refused(linked):
             inside(linked, path, "a folder")
 
 
-def test_options_may_also_name_uploads(tmp_path):
-    upload = uploads_folder() / "abc" / "y.pth"
-    for given, kept in ((tmp_path / "trained/x.pth", "trained/x.pth"), (upload, str(upload))):
-        assert check_paths(tmp_path, ConvertOptions(model_path=str(given))).model_path == kept
-    with pytest.raises(ConfigError, match="not in the project folder"):
-        check_paths(tmp_path, ConvertOptions(model_path=str(upload / ".." / ".." / ".." / "x")))
-
-
 def test_a_page_gets_a_copy_of_a_linked_file(linked, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
     copy = Path(served_path(linked, linked / "logs/44k/G_1.pth"))
@@ -77,14 +69,29 @@ def test_a_page_gets_a_copy_of_a_linked_file(linked, monkeypatch, tmp_path):
     assert served_path(linked, linked / "own.pth") == str(linked / "own.pth")
 
 
-def test_names_are_plain():
+def test_names_are_plain_or_cleaned():
     assert plain_name("a\n") == "a"
     for name in ("", None, ".", "..", "a/b", "a\\b", "a:b", ".hidden", "x" * 201):
         with pytest.raises(ConfigError, match="the run must be the plain name"):
             plain_name(name, "the run")
+    for name, stem in {
+        "song.wav": "song",
+        "../../etc/passwd": "passwd",
+        "..\\..\\evil.wav": "evil",
+        ".hidden.wav": "hidden",
+        "歌 曲.flac": "歌 曲",
+        "a<b>|c*.wav": "a_b__c_",
+        "...": "song",
+        "": "song",
+        "x" * 500 + ".wav": "x" * 100,
+        "歌" * 100 + ".wav": "歌" * 33,
+        "a\x00b\n.wav": "a_b_",
+    }.items():
+        assert clean_stem(name) == stem
+    assert unique_names(["a", "A", "b", "a"]) == ["a", "A (2)", "b", "a (3)"]
 
 
-def test_models_are_found_in_their_folders(tmp_path):
+def test_models_are_found_in_their_folders_and_options_may_also_name_uploads(tmp_path):
     models = [
         "demo/anna/logs/44k/G_best.pth",
         "logs/44k/G_5.pth",
@@ -96,6 +103,11 @@ def test_models_are_found_in_their_folders(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert sorted(find_models(tmp_path)) == models
+    upload = uploads_folder() / "abc" / "y.pth"
+    for given, kept in ((tmp_path / "trained/x.pth", "trained/x.pth"), (upload, str(upload))):
+        assert check_paths(tmp_path, ConvertOptions(model_path=str(given))).model_path == kept
+    with pytest.raises(ConfigError, match="not in the project folder"):
+        check_paths(tmp_path, ConvertOptions(model_path=str(upload / ".." / ".." / ".." / "x")))
 
 
 def test_listed_models_can_be_chosen(linked, monkeypatch):
@@ -112,21 +124,3 @@ def test_listed_models_can_be_chosen(linked, monkeypatch):
 
     monkeypatch.setattr(Path, "is_file", deleted_afterwards)
     assert find_models(linked) == ["trained/G_0.pth"]
-
-
-def test_names_are_cleaned():
-    for name, stem in {
-        "song.wav": "song",
-        "../../etc/passwd": "passwd",
-        "..\\..\\evil.wav": "evil",
-        ".hidden.wav": "hidden",
-        "歌 曲.flac": "歌 曲",
-        "a<b>|c*.wav": "a_b__c_",
-        "...": "song",
-        "": "song",
-        "x" * 500 + ".wav": "x" * 100,
-        "歌" * 100 + ".wav": "歌" * 33,
-        "a\x00b\n.wav": "a_b_",
-    }.items():
-        assert clean_stem(name) == stem
-    assert unique_names(["a", "A", "b", "a"]) == ["a", "A (2)", "b", "a (3)"]

@@ -103,15 +103,7 @@ def test_pictures_are_in_the_language_of_the_page_if_a_font_has_it(project, monk
         assert {TEXTS[key][1] for key in keys} <= texts()
 
 
-def test_a_long_name_is_shortened_for_its_number(project):
-    taken = project / ("歌" * 78 + "_pm.wav")
-    taken.write_bytes(b"")
-    task = ConversionTask(project / "raw" / "歌 one.wav", taken, "anna", 0)
-    name = Session().convert(OPTIONS, [task]).result()[0].task.result.name
-    assert name.endswith(" (2).wav") and len(name.encode()) <= 240
-
-
-def test_a_bad_song_does_not_stop_the_others(project, monkeypatch):
+def test_a_bad_song_does_not_stop_the_others_and_a_long_name_is_shortened(project, monkeypatch):
     (project / "raw" / "text.wav").write_text("no sound")
     soundfile.write("raw/second.wav", tone(1.0), RATE)
     session = Session()
@@ -130,6 +122,11 @@ def test_a_bad_song_does_not_stop_the_others(project, monkeypatch):
     assert isinstance(unreadable, AudioError) and str(unreadable).startswith("text.wav cannot be read")
     assert str(too_large).startswith("歌 one.wav: cpu is out of memory. Try ")
     assert good.task.result.is_file()
+    taken = project / ("歌" * 78 + "_pm.wav")
+    taken.write_bytes(b"")
+    task = ConversionTask(project / "raw" / "歌 one.wav", taken, "anna", 0)
+    name = Session().convert(OPTIONS, [task]).result()[0].task.result.name
+    assert name.endswith(" (2).wav") and len(name.encode()) <= 240
 
 
 def test_a_failure_removes_the_bar_and_updates_the_status(project):
@@ -151,7 +148,7 @@ def test_a_failure_removes_the_bar_and_updates_the_status(project):
         assert status in str(values) and "<progress" not in str(values)
 
 
-def test_a_model_is_loaded_again_only_if_it_changed(project, monkeypatch):
+def test_a_model_is_loaded_again_only_if_it_changed_and_unloading_frees_it(project, monkeypatch):
     session = Session()
     song = [project / "raw" / "歌 one.wav"]
 
@@ -173,10 +170,6 @@ def test_a_model_is_loaded_again_only_if_it_changed(project, monkeypatch):
     second = loaded(**diffusion)
     assert second.refiner is not None and loaded(**diffusion) is second
     assert loaded(**diffusion, k_step=50) is not second
-
-
-def test_unloading_frees_the_model(project):
-    session = Session()
     session.load(OPTIONS).result()
     assert session.device == devices()[-1] == "cpu"
     network = weakref.ref(session._converter.model)

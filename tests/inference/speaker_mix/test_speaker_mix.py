@@ -8,6 +8,7 @@ from modules.common.errors import ConfigError
 from tests.support.golden_cases import load_case
 from tests.test_layout import ROOT
 
+GOLDEN = load_case("spk_mix")
 SPK = {"anna": 0, "花子": 1, "bob": 2}
 ALONE, ABSENT = [[0, 1, 1, 1]], [[0, 1, 0, 0]]
 ALL: dict[Any, Any] = dict.fromkeys(range(3), ALONE)
@@ -21,25 +22,20 @@ TRACKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def golden():
-    return load_case("spk_mix")
-
-
 @pytest.mark.parametrize(
     "name",
     ["example_2s", "example_7p3s", "example_B", "example_7p3s_clip2_lg05", "example_7p3s_clip05", *TRACKS],
 )
-def test_golden(golden, name):
-    tracks = TRACKS.get(name, golden.manifest["config"]["example"])
-    want = golden[name].T
+def test_golden(name):
+    tracks = TRACKS.get(name, GOLDEN.manifest["config"]["example"])
+    want = GOLDEN[name].T
     shares = SpeakerMix(tracks, SPK).shares(0, len(want), len(want))
     assert shares.dtype == np.float32
-    np.testing.assert_allclose(shares, want, rtol=0, atol=golden.manifest["tolerance"]["atol"])
+    np.testing.assert_allclose(shares, want, rtol=0, atol=GOLDEN.manifest["tolerance"]["atol"])
 
 
-def test_every_frame_has_a_sum_of_1_and_slices_are_parts_of_the_song(golden):
-    mix = SpeakerMix(golden.manifest["config"]["example"], SPK)
+def test_every_frame_has_a_sum_of_1_slices_are_parts_of_the_song_and_beyond_it_its_ends_are_held():
+    mix = SpeakerMix(GOLDEN.manifest["config"]["example"], SPK)
     for total in (1, 2, 3, 7, 1000, 1001):
         whole = mix.shares(0, total, total)
         np.testing.assert_allclose(whole.sum(1), 1, rtol=1e-6)
@@ -47,9 +43,6 @@ def test_every_frame_has_a_sum_of_1_and_slices_are_parts_of_the_song(golden):
             mix.shares(total // 3, total // 2, total), whole[total // 3 :][: total // 2]
         )
     assert mix.shares(5, 0, 10).shape == (0, 3)
-
-
-def test_beyond_the_song_its_ends_are_held():
     mix = SpeakerMix({0: [[0, 1, 1, 0]], 1: [[0, 1, 0, 1]], 2: ABSENT}, SPK)
     shares = mix.shares(-3, 16, 10)
     assert shares[:3].tolist() == [[1, 0, 0]] * 3
@@ -57,10 +50,14 @@ def test_beyond_the_song_its_ends_are_held():
     assert mix.shares(-2, 4, 0).shape == (4, 3)  # a song shorter than a frame
 
 
-def test_one_speaker_is_that_speaker():
+def test_one_speaker_is_that_speaker_and_values_may_be_very_large_or_small():
     for track in (ALONE, ABSENT, [[0, 0.5, 3, 0], [0.5, 1, 0, 0]]):
         assert SpeakerMix({0: track}, {"anna": 0}).shares(0, 5, 5).tolist() == [[1.0]] * 5
     assert SpeakerMix({0: ALONE}, {}).shares(0, 2, 2).tolist() == [[1.0], [1.0]]
+    mix = SpeakerMix({0: [[0, 1, 1e308, 1e308]], 1: [[0, 1, 1e308, 1e308]], 2: ABSENT}, SPK)
+    assert mix.shares(0, 1, 1).tolist() == [[0.5, 0.5, 0]]
+    mix = SpeakerMix({0: [[0, 1, 1e-320, 1e-320]], 1: ABSENT, 2: ABSENT}, SPK)
+    assert mix.shares(0, 1, 1).tolist() == [[1, 0, 0]]
 
 
 def test_speakers_go_by_id_or_name_and_those_without_a_name_get_no_share():
@@ -72,13 +69,6 @@ def test_speakers_go_by_id_or_name_and_those_without_a_name_get_no_share():
     assert SpeakerMix({"1": ALONE, 0: ABSENT}, {}, n_speakers=2).shares(0, 1, 1).tolist() == [[0, 1]]
     named = SpeakerMix({"1": ALONE, "x": ABSENT}, {"1": 0, "x": 1})  # a name may be a number
     assert named.shares(0, 1, 1).tolist() == [[1, 0]]
-
-
-def test_very_large_and_very_small_values():
-    mix = SpeakerMix({0: [[0, 1, 1e308, 1e308]], 1: [[0, 1, 1e308, 1e308]], 2: ABSENT}, SPK)
-    assert mix.shares(0, 1, 1).tolist() == [[0.5, 0.5, 0]]
-    mix = SpeakerMix({0: [[0, 1, 1e-320, 1e-320]], 1: ABSENT, 2: ABSENT}, SPK)
-    assert mix.shares(0, 1, 1).tolist() == [[1, 0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -126,9 +116,6 @@ def test_speakers_that_are_missing_unknown_or_there_twice(tracks, message):
         SpeakerMix(tracks, SPK)
 
 
-# --- files
-
-
 def write(folder, text, name="my mix 混合.py"):
     path = folder / name
     path.write_text(text, encoding="utf-8")
@@ -153,8 +140,18 @@ def test_a_file_is_python_syntax_or_json(tmp_path, text, name):
     assert read(write(tmp_path, text, name)).tolist() == [[1, 0], [0.75, 0.25], [0.5, 0.5], [0.25, 0.75]]
 
 
-def test_the_file_in_the_root_is_a_mix_of_two():
+def test_the_file_in_the_root_is_a_mix_of_two_and_others_cannot_be_read(tmp_path):
     assert read(ROOT / "spkmix.py")[[0, 2]].tolist() == [[1, 0], [0.5, 0.5]]
+    (tmp_path / "a.py").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "b.py").write_bytes(b"spk_mix_map\0")
+    for name, message in (
+        ("none.py", "does not exist.*--spk_mix_file"),
+        (".", "cannot be read"),
+        ("a.py", "not text"),
+        ("b.py", r"b\.py"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -191,16 +188,3 @@ def test_other_content_is_refused_in_one_line_and_never_run(tmp_path, text, mess
         read(path)
     assert str(path) in str(caught.value) and len(str(caught.value).splitlines()) == 1
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_files_that_cannot_be_read(tmp_path):
-    (tmp_path / "a.py").write_bytes(b"\xff\xfe\x00")
-    (tmp_path / "b.py").write_bytes(b"spk_mix_map\0")
-    for name, message in (
-        ("none.py", "does not exist.*--spk_mix_file"),
-        (".", "cannot be read"),
-        ("a.py", "not text"),
-        ("b.py", r"b\.py"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            read(tmp_path / name)

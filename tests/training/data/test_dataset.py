@@ -49,7 +49,7 @@ def test_validation_takes_the_first_20_seconds(tmp_path):
     assert torch.equal(item.units[0], align_units(load_units(wav), 2000, "nearest")[:, :n])
 
 
-def test_bad_data_is_one_line(tmp_path):
+def test_bad_data_and_filelists_are_one_line(tmp_path):
     clips = make_clips(tmp_path, {"a": [20], "stranger": [20]})
     with pytest.raises(ConfigError, match="stranger"):
         GlowDataset(clips, CONFIG, augment=True)
@@ -59,9 +59,6 @@ def test_bad_data_is_one_line(tmp_path):
     with pytest.raises(FeatureError, match="12 channels, the model needs 768"):
         wide = replace(CONFIG, model=replace(CONFIG.model, ssl_dim=768))
         GlowDataset(clips[:1], wide, augment=False)[0, 0]
-
-
-def test_filelists(tmp_path):
     path = tmp_path / "train.txt"
     with pytest.raises(ConfigError, match="does not exist"):
         read_filelist(path)

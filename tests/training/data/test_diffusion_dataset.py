@@ -91,15 +91,7 @@ def test_validation_takes_whole_clips_as_they_are(tmp_path):
     assert torch.equal(item.f0[0], load_f0(clips[2])[0][:1722])
 
 
-@pytest.mark.parametrize("kind", ["aug_mel", "volume", "units"])
-def test_missing_features_say_how_to_make_them(tmp_path, kind):
-    (wav,) = make_clips(tmp_path, {"a": [40]}, shift=2.0)
-    feature_path(wav, kind).unlink()
-    with pytest.raises(FeatureError, match=r"0\.wav\..* is missing; run preprocess_hubert_f0\.py"):
-        DiffusionDataset([wav], diffusion_config(), augment=True, cache=CPU)
-
-
-def test_bad_data_is_one_line(tmp_path):
+def test_bad_and_missing_data_is_one_line(tmp_path):
     clips = make_clips(tmp_path, {"a": [40], "stranger": [40]}, shift=2.0)
     with pytest.raises(ConfigError, match="stranger"):
         DiffusionDataset(clips, diffusion_config(), augment=True)
@@ -116,3 +108,7 @@ def test_bad_data_is_one_line(tmp_path):
     refused("of another pair")
     torch.save(torch.full((40, 128), float("nan")), feature_path(clips[0], "mel"))
     refused("NaN")
+    for kind in ("aug_mel", "volume", "units"):
+        clips = make_clips(tmp_path / kind, {"a": [40]}, shift=2.0)
+        feature_path(clips[0], kind).unlink()
+        refused(r"0\.wav\..* is missing; run preprocess_hubert_f0\.py")

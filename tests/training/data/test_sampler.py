@@ -25,24 +25,18 @@ def test_every_item_is_used_once_and_no_process_is_left_out(n_items, accumulate,
         assert max(sizes) - min(sizes) <= 1  # no process waits for another
 
 
-def test_epochs_differ_and_seeds_do_but_a_run_repeats():
+def test_epochs_and_seeds_differ_a_run_repeats_and_too_few_windows_are_refused():
     def flat(cut, epoch):
         return np.concatenate([batch for step in cut.steps(epoch) for batch in step]).tolist()
 
     assert flat(epochs(), 1) == flat(epochs(), 1)
     assert flat(epochs(), 1) != flat(epochs(), 2) and flat(epochs(), 1) != flat(epochs(seed=4), 1)
-
-
-def test_batches_of_like_length_need_little_padding():
-    assert epochs().padding() < 0.1 < 0.3 < epochs(bucket=False).padding()
-
-
-def test_the_order_of_lengths_stays_random():
-    """Short clips first and long ones last would be another training."""
-    means = [LENGTHS[np.concatenate(step)].mean() for step in epochs().steps(0)]
-    assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.3
-
-
-def test_more_processes_than_windows_are_refused():
     with pytest.raises(ConfigError, match="3 training windows are too few for 4 processes"):
         epochs(3, n_ranks=4)
+
+
+def test_batches_of_like_length_need_little_padding_and_their_order_stays_random():
+    assert epochs().padding() < 0.1 < 0.3 < epochs(bucket=False).padding()
+    # short clips first and long ones last would be another training
+    means = [LENGTHS[np.concatenate(step)].mean() for step in epochs().steps(0)]
+    assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.3

@@ -11,12 +11,10 @@ from modules.dsp.audio import write_audio
 from tests.support.golden_cases import voice
 from tests.training.support.clips import diffusion_config, make_clips
 from tests.training.support.events import Events
-from tests.training.support.runs import after_each_step, same, stop_at, validate
+from tests.training.support.runs import CPU, after_each_step, same, stop_at, validate
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -83,11 +81,6 @@ def test_only_the_configured_times_are_trained_and_measured(clips, model):
         assert from_mel.min() >= 0 and from_mel.max() <= limit and from_mel.max() > 0.9 * limit
 
 
-def test_the_seed_decides_the_first_weights(clips):
-    one, again, other = (make_task(clips, diffusion_config(seed=n)).model.state_dict() for n in (1, 1, 2))
-    assert same(one, again) and not same(one, other)
-
-
 def test_settings_of_the_file_reach_the_loop():
     yaml = {"interval_log": 7, "interval_val": 8, "interval_force_save": 9, "amp_dtype": "bf16", "lr": 3e-4}
     yaml |= {"decay_step": 11, "gamma": 0.25, "weight_decay": 0.01, "num_workers": 3, "save_opt": False}
@@ -102,10 +95,12 @@ def test_settings_of_the_file_reach_the_loop():
     assert engine_config(on_gpu, CPU).num_workers == 3
 
 
-def test_a_cache_on_a_gpu_that_is_not_used_is_announced(clips, caplog):
+def test_the_seed_decides_the_first_weights_and_a_cache_on_a_gpu_that_is_not_used_is_announced(clips, caplog):
     task = make_task(clips, diffusion_config(cache_device="cuda"))
     assert task.training_set[0, 0].f0.device.type == "cpu"
     assert any("cache_device cuda" in line for line in caplog.messages)
+    one, again, other = (make_task(clips, diffusion_config(seed=n)).model.state_dict() for n in (1, 1, 2))
+    assert same(one, again) and not same(one, other)
 
 
 @pytest.mark.parametrize(
@@ -137,17 +132,14 @@ def test_files_have_the_published_content_and_other_models_refuse_them(clips, tm
         trainer(clips, tmp_path, diffusion_config({"type": "ReFlow"}))
 
 
-def test_without_save_opt_there_is_no_optimizer_and_resuming_warns(clips, tmp_path, caplog):
+def test_a_published_checkpoint_is_a_valid_start_and_one_without_its_optimizer_warns(clips, tmp_path, caplog):
     trainer(clips, tmp_path, diffusion_config(max_steps=2, save_opt=False)).run()
     run = trainer(clips, tmp_path, diffusion_config(max_steps=4))
     assert run.progress.step == 2 and not run.state.optimizer.state
     assert any("train.save_opt is off" in line for line in caplog.messages)
-
-
-def test_a_published_checkpoint_is_a_valid_start(clips, tmp_path):
     state = Unit2Mel(diffusion_config()).state_dict()
-    write_checkpoint(tmp_path / "model_4000.pt", {"global_step": 4000, "model": state})
-    run = trainer(clips, tmp_path, diffusion_config(max_steps=4002, decay_step=4001))
+    write_checkpoint(tmp_path / "published/model_4000.pt", {"global_step": 4000, "model": state})
+    run = trainer(clips, tmp_path / "published", diffusion_config(max_steps=4002, decay_step=4001))
     assert run.progress.step == 4000 and same(run.task.model.state_dict(), state)
     assert run.run().step == 4002
     assert run.state.learning_rate == pytest.approx(1e-3)  # the schedule goes on from where the file is
@@ -194,12 +186,7 @@ def test_forced_checkpoints_stay_and_of_the_others_the_newest(clips, tmp_path):
     assert [int(row["step"]) for row in rows] == list(range(4, 41, 4))  # saved, not measured
 
 
-def test_a_model_with_a_speaker_encoder_is_not_trained(clips):
-    with pytest.raises(ConfigError, match="use_speaker_encoder"):
-        make_task(clips, diffusion_config({"use_speaker_encoder": True}))
-
-
-def test_what_is_wanted_follows_the_configuration():
+def test_what_is_wanted_follows_the_configuration_and_a_model_with_a_speaker_encoder_is_not_trained(clips):
     wanted = wanted_features(diffusion_config())
     assert wanted.keys() == {"units", "f0", "mel", "volume", "aug_mel", "aug_volume"}
     assert wanted["units"]["encoder"] == "mfcc" and wanted["mel"]["n_mels"] == 128
@@ -210,3 +197,5 @@ def test_what_is_wanted_follows_the_configuration():
         "mel",
         "volume",
     }
+    with pytest.raises(ConfigError, match="use_speaker_encoder"):
+        make_task(clips, diffusion_config({"use_speaker_encoder": True}))

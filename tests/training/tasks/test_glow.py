@@ -12,14 +12,12 @@ from modules.pretrained.weights import WEIGHTS, Weights
 from tests.inference.tiny import write_vocoder
 from tests.support.golden_cases import voice
 from tests.training.support.clips import CONFIG, with_train
-from tests.training.support.runs import same, validate
+from tests.training.support.runs import CPU, same, validate
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask
 from training.tensorboard import TensorBoardLogger
 from vdecoder import VOCODERS, VocoderSpec
-
-CPU = torch.device("cpu")
 
 
 def make_task(clips, config=CONFIG, scorer=None) -> GlowTask:

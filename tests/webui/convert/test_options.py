@@ -22,11 +22,7 @@ ON_THE_PAGE = [*MAIN, *MODEL, *(name for group in GROUPS.values() for name in gr
 CONTEXT = Context(Path.cwd(), lambda key: TEXTS[key][0])
 
 
-def test_every_option_is_on_the_page_once():
-    assert sorted([*ON_THE_PAGE, "clean_names"]) == sorted(NAMES)  # the page has songs instead of names
-
-
-def test_fields_are_those_of_the_command_line():
+def test_every_option_is_on_the_page_once_with_a_field_like_that_of_the_command_line():
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     actions = {action.dest: action for action in parser._actions}
@@ -41,6 +37,7 @@ def test_fields_are_those_of_the_command_line():
         if not isinstance(default(name), tuple):
             assert component.value == ("" if default(name) is None else default(name))
     assert isinstance(field(CONTEXT, "trans", value=0), gr.Number)
+    assert sorted([*ON_THE_PAGE, "clean_names"]) == sorted(NAMES)  # the page has songs instead of names
 
 
 def test_values_become_options():
@@ -84,14 +81,11 @@ def test_uploaded_files_are_assigned_to_fields(tmp_path):
             assign_uploads([str(tmp_path / name)], known)
 
 
-def test_the_configuration_beside_a_model_is_found(tmp_path):
+def test_the_configuration_beside_a_model_is_found_and_a_song_may_be_deleted_meanwhile(tmp_path):
     for name, found in (("voice.json", "voice.json"), ("other.json", ""), ("config.json", "config.json")):
         (tmp_path / name).write_text("{}")
         expected = (tmp_path / found).as_posix() if found else ""
         assert find_config(str(tmp_path / "G_1.pth"), "config_path") == expected
     assert find_config(None, "config_path") == ""
-
-
-def test_a_song_may_be_deleted_meanwhile(tmp_path):
     with pytest.raises(ConfigError, match="no longer exists"):
         plan_conversions([tmp_path / "gone.wav"], ConvertOptions())

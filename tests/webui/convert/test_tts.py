@@ -10,7 +10,7 @@ from modules.common.errors import ConfigError, GlowSVCError
 from webui.convert import tts
 
 
-def test_missing_programs_say_how_to_install_them(monkeypatch, tmp_path):
+def test_missing_programs_and_a_missing_network_are_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert tts.installed() == []
@@ -20,8 +20,6 @@ def test_missing_programs_say_how_to_install_them(monkeypatch, tmp_path):
     with pytest.raises(ConfigError, match="there is no program 'sh'"):
         tts.speak("a", "sh", "", 1.0, tmp_path / "x")
 
-
-def test_edge_tts_reports_a_missing_network(monkeypatch, tmp_path):
     async def no_network():
         raise OSError("no route to host")
 

@@ -9,7 +9,7 @@ import soundfile
 
 from modules.common.errors import AudioError, ConfigError
 from synthetic_voice import SINGERS, compose, sing
-from tests.webui.server import until
+from tests.support.processes import wait_until
 from webui.dataset.recordings import PROBLEMS, Recording
 from webui.dataset.tab import Reports, folders, read_excerpt
 from webui.language import in_language
@@ -81,7 +81,7 @@ def test_a_report_names_every_problem_and_every_speaker(root):
     assert playable == [] and "<svg" not in picture.value and not players.visible
 
 
-def test_only_recordings_in_the_project_are_played(root):
+def test_only_recordings_in_the_project_are_played_and_folders_are_those_of_the_scripts(root, tmp_path):
     rate, audio = read_excerpt(root, "dataset_raw/花子 <b>/stereo.wav")
     assert rate == RATE and audio.shape == (RATE,) and audio.dtype == np.int16
     with pytest.raises(AudioError, match="cannot be read as sound"):
@@ -89,6 +89,8 @@ def test_only_recordings_in_the_project_are_played(root):
     for other in ("/etc/passwd", "../x.wav", "dataset_raw/../../x.wav", "", "report.json"):
         with pytest.raises(ConfigError):
             read_excerpt(root, other)
+    assert folders(tmp_path) == ["dataset_raw"]
+    assert folders(root) == ["dataset_raw", "dataset/44k"]
 
 
 def test_a_report_is_cancelled_by_its_page_and_by_the_button(root, monkeypatch):
@@ -105,26 +107,21 @@ def test_a_report_is_cancelled_by_its_page_and_by_the_button(root, monkeypatch):
     monkeypatch.setattr("webui.dataset.tab.analyse_recordings", endless)
     reports = Reports(root)
     running = reports.report("dataset_raw", page("one"))
-    until(lambda: " / 8 · " in next(running)[0])
+    wait_until(lambda: " / 8 · " in next(running)[0])
     waiting = reports.report("dataset_raw", page("two"))
     assert "waiting for 1 other job" in next(waiting)[0]
 
     running.close()  # as Gradio does when a page is closed
-    until(lambda: len(ended) == 1)
-    until(lambda: " / 8 · " in next(waiting)[0])
+    wait_until(lambda: len(ended) == 1)
+    wait_until(lambda: " / 8 · " in next(waiting)[0])
 
     reports.pages.cancel(page("one"))  # it has no job now
     assert " / 8 · " in next(waiting)[0]
     reports.pages.cancel(page("two"))
     *_, (progress, *rest) = waiting
     assert progress == f"<p>{TEXTS['common.cancelled'][0]}</p>" and all("value" not in part for part in rest)
-    until(lambda: len(ended) == 2)
+    wait_until(lambda: len(ended) == 2)
 
 
 def page(name, language="en"):
     return SimpleNamespace(session_hash=name, cookies={"glow_svc_language": language})
-
-
-def test_folders_are_those_of_the_scripts(root, tmp_path):
-    assert folders(tmp_path) == ["dataset_raw"]
-    assert folders(root) == ["dataset_raw", "dataset/44k"]

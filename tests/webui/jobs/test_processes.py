@@ -12,7 +12,7 @@ import pytest
 from modules.common.errors import ConfigError
 from modules.common.files import write_json
 from modules.common.progress import ProgressEvent
-from tests.webui.server import until
+from tests.support.processes import wait_until
 from webui.jobs.output import read_output
 from webui.jobs.panel import process_html
 from webui.jobs.processes import SCRIPTS, ProcessStatus, ScriptProcess
@@ -49,7 +49,7 @@ def counter(tmp_path):
 
 
 def wait(process, done):
-    until(lambda: done(process.status()))
+    wait_until(lambda: done(process.status()))
     return process.status()
 
 
@@ -123,7 +123,7 @@ def test_a_second_stop_kills_what_ignores_the_first(process, tmp_path):
     assert process.status().status == "stopping"
     process.stop()
     assert end(process).status == "stopped"
-    until(lambda: ended(child))  # a killed process may still be on its way out
+    wait_until(lambda: ended(child))  # a killed process may still be on its way out
     with pytest.raises(ConfigError, match="nothing is running"):
         process.stop()
 
@@ -169,7 +169,7 @@ def test_another_process_with_the_same_id_and_damaged_records(process, counter):
 EVENT = ProgressEvent(stage="<x>", done=22.5e6, total=190e6, unit="B", eta=3610.0, numbers={"loss": "1.2"})
 
 
-def test_progress_events_are_not_lines(tmp_path):
+def test_progress_events_are_shown_and_are_not_lines(tmp_path):
     log, last = tmp_path / "x.log", replace(EVENT, done=23e6, eta=70.0)
     log.write_text(
         f"old\n12 clips\n{EVENT.to_line()}\nold bar\rnew bar\n{last.to_line()}\n{{}}\n", newline=""
@@ -179,9 +179,6 @@ def test_progress_events_are_not_lines(tmp_path):
         file.writelines([f"{EVENT.to_line()}\n"] * 10_000 + ["done"])  # only the end is read
     assert read_output(log) == (["done"], EVENT)
     assert read_output(tmp_path / "none.log") == ([], None)
-
-
-def test_progress_is_shown():
     job = ProcessStatus("a.py", "python a.py", "running", 61.0, EVENT, "a <message>", "")
     text = process_html(job, {"job.running": "running", "job.left": "left"}.__getitem__)
     assert "&lt;x&gt; · 22.5M/190M · 1:00:10 left · loss=1.2" in text and "1:01 · 12% · " in text

@@ -6,21 +6,10 @@ import pytest
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 from tests.inference.tiny import write_diffusion, write_model
+from webui.lab import tracks
 from webui.lab.compress import compress_with_report
 from webui.lab.mix import describe_shares
 from webui.lab.onnx import copy_model, exportable_models
-from webui.lab.tracks import (
-    config_beside,
-    crossfade_rows,
-    equal_rows,
-    join_last,
-    open_mix,
-    parse_mix,
-    parse_tracks,
-    save_mix,
-    saved_mixes,
-    split_last,
-)
 from webui.lab.weights import weight_rows
 from webui.language import in_language
 
@@ -35,35 +24,36 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def config(project):
-    return config_beside(project, "trained/a/G_8.pth")
+    return tracks.config_beside(project, "trained/a/G_8.pth")
 
 
-def test_generated_mixes_are_valid(config):
+def test_generated_mixes_are_valid_and_shares_are_shown_before_mixing(config):
     for names in ("a", "ab", "abcdefg"):
         spk = {name: i for i, name in enumerate(names)}
         config = replace(config, spk=spk, model=replace(config.model, n_speakers=len(names)))
-        fading = parse_mix(crossfade_rows(list(names)), config).shares(0, 100, 100)
-        equal = parse_mix(equal_rows(list(names)), config).shares(0, 100, 100)
+        fading = tracks.parse_mix(tracks.crossfade_rows(list(names)), config).shares(0, 100, 100)
+        equal = tracks.parse_mix(tracks.equal_rows(list(names)), config).shares(0, 100, 100)
         assert fading.shape == equal.shape == (100, len(names)) and fading[0, 0] == 1
+    assert describe_shares(["a"], [50], True, "Shares") == ""
+    assert describe_shares(["a", "b"], [100, 0, 7], True, "Shares") == "Shares: 73.1% `a`, 26.9% `b`"
+    assert describe_shares(["a", "b"], [80, 20], False, "Shares") == "Shares: 80.0% `a`, 20.0% `b`"
+    assert "all ratios are 0" in describe_shares(["a", "b"], [0, 0], False, "Shares")
 
 
-def test_segments_are_split_and_joined(config):
-    rows = crossfade_rows(["anna", "花子"])
-    split = split_last(rows, "anna")
+def test_segments_are_split_and_joined_and_an_invalid_table_is_one_sentence(config):
+    rows = tracks.crossfade_rows(["anna", "花子"])
+    split = tracks.split_last(rows, "anna")
     assert split[:2] == [["anna", 0.0, 0.5, 1.0, 0.5], ["anna", 0.5, 1.0, 0.5, 0.0]]
-    parse_mix(split, config)
-    assert join_last(split, "anna") == rows
+    tracks.parse_mix(split, config)
+    assert tracks.join_last(split, "anna") == rows
     for change, message in (
-        (lambda: join_last(rows, "anna"), "only one segment"),
-        (lambda: split_last(rows, "bob"), "bob has no segment"),
-        (lambda: split_last(rows, None), "choose a speaker first"),
-        (lambda: split_last([["anna", 0, "x", 1, 1]], "anna"), "not a number"),
+        (lambda: tracks.join_last(rows, "anna"), "only one segment"),
+        (lambda: tracks.split_last(rows, "bob"), "bob has no segment"),
+        (lambda: tracks.split_last(rows, None), "choose a speaker first"),
+        (lambda: tracks.split_last([["anna", 0, "x", 1, 1]], "anna"), "not a number"),
     ):
         with pytest.raises(ConfigError, match=message):
             change()
-
-
-def test_an_invalid_table_is_one_sentence(config):
     for rows, message in (
         ([["anna", 0.0, 0.4, 1, 1]], "anna .*the last segment must end at 1"),  # as any rule of a mix
         ([["anna", "x", 1, 1, 1]], "segment 1: it must be four numbers"),
@@ -71,32 +61,25 @@ def test_an_invalid_table_is_one_sentence(config):
         ([["", None, "", "", float("nan")]], "speaker anna .*is not listed"),
     ):
         with pytest.raises(ConfigError, match=message):
-            parse_mix([*rows, *equal_rows(["花子"])], config)
+            tracks.parse_mix([*rows, *tracks.equal_rows(["花子"])], config)
 
 
 def test_a_mix_is_saved_and_opened(project, config):
-    rows = split_last(crossfade_rows(["anna", "花子"]), "花子")
-    path = save_mix(project, rows, config, " my mix ")
+    rows = tracks.split_last(tracks.crossfade_rows(["anna", "花子"]), "花子")
+    path = tracks.save_mix(project, rows, config, " my mix ")
     assert path.as_posix() == "configs/mixes/my mix.json"
-    assert json.loads((project / path).read_text(encoding="utf-8")) == parse_tracks(rows)
-    assert saved_mixes(project) == ["configs/mixes/my mix.json"]
-    assert open_mix(project, saved_mixes(project)[0], config) == rows
+    assert json.loads((project / path).read_text(encoding="utf-8")) == tracks.parse_tracks(rows)
+    assert tracks.saved_mixes(project) == ["configs/mixes/my mix.json"]
+    assert tracks.open_mix(project, tracks.saved_mixes(project)[0], config) == rows
     (project / "spkmix.py").write_text("spk_mix_map = {0: [[0., 1., 1., 0.]], 1: [[0., 1., 0., 1.]]}")
-    assert open_mix(project, "spkmix.py", config) == crossfade_rows(["anna", "花子"])
+    assert tracks.open_mix(project, "spkmix.py", config) == tracks.crossfade_rows(["anna", "花子"])
     for act, message in (
-        (lambda: save_mix(project, rows, config, "../evil"), "plain name"),
-        (lambda: save_mix(project, rows[:1], config, "half"), "is not listed"),
-        (lambda: open_mix(project, "/etc/passwd", config), "not in the project"),
+        (lambda: tracks.save_mix(project, rows, config, "../evil"), "plain name"),
+        (lambda: tracks.save_mix(project, rows[:1], config, "half"), "is not listed"),
+        (lambda: tracks.open_mix(project, "/etc/passwd", config), "not in the project"),
     ):
         with pytest.raises(ConfigError, match=message):
             act()
-
-
-def test_shares_are_shown_before_mixing():
-    assert describe_shares(["a"], [50], True, "Shares") == ""
-    assert describe_shares(["a", "b"], [100, 0, 7], True, "Shares") == "Shares: 73.1% `a`, 26.9% `b`"
-    assert describe_shares(["a", "b"], [80, 20], False, "Shares") == "Shares: 80.0% `a`, 20.0% `b`"
-    assert "all ratios are 0" in describe_shares(["a", "b"], [0, 0], False, "Shares")
 
 
 def test_a_model_is_compressed(project):

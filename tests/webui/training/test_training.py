@@ -41,7 +41,10 @@ def write_step(folder, step, loss):
     board.close()
 
 
-def test_a_run_is_read_while_it_continues(run, tmp_path):
+def test_a_run_is_read_by_many_pages_at_once_and_while_it_continues(run, tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        curves = list(pool.map(lambda _: RunFolder(tmp_path).losses(), range(16)))
+    assert all(curve == curves[0] for curve in curves) and len(curves[0]["training"]) > 300
     losses = run.losses()
     assert losses["validation"] == [(10, 4.0), (20, 3.5), (30, 3.75)]
     assert len(losses["training"]) <= 600 and losses["training"][-1] == (2000, pytest.approx(0.05))
@@ -62,19 +65,21 @@ def test_a_new_run_in_the_same_folder_replaces_the_old_one(run, tmp_path):
         assert run.losses()["training"] == [(1, 5.0 + read_between)] and run.clips() == []
 
 
-def test_many_pages_may_read_at_once(run, tmp_path):
-    with ThreadPoolExecutor(8) as pool:
-        curves = list(pool.map(lambda _: RunFolder(tmp_path).losses(), range(16)))
-    assert all(curve == curves[0] for curve in curves) and len(curves[0]["training"]) > 300
-
-
-def test_the_newest_audio_is_played(run):
+def test_the_newest_audio_is_played_and_metrics_are_shown_beside_the_best(run):
     assert run.clips() == ["0"]
     step, rate, samples = run.audio("0", "generated")
     assert (step, rate, samples.dtype) == (30, 8000, np.int16)
     assert samples[0] == pytest.approx(0.3 * 32767, abs=2)
     assert run.audio("0", "recorded")[0] == 10
     assert run.audio("7", "recorded") is None
+    cells = re.sub(r"(<[^>]*>)+", "|", metrics_table(run.validations(), say))
+    assert "Latest validation: step 30, epoch 1" in cells
+    assert "|validation loss|3.75|3.5 (20)|" in cells
+    assert "|F0 within 50 cents|nan|0.9 (20)|" in cells
+    frame = loss_table({"training": [(5, 1.0)]}, say)
+    assert list(frame.columns) == ["step", "loss", "curve"]
+    assert list(frame["curve"]) == ["training", "validation"]
+    assert frame["loss"].isna().tolist() == [False, True] and frame["step"].tolist() == [5, 5]
 
 
 def test_files_may_be_missing_or_damaged(tmp_path):
@@ -91,21 +96,7 @@ def test_files_may_be_missing_or_damaged(tmp_path):
     assert run.clips() == [] and run.audio("0", "generated") is None
 
 
-def test_metrics_are_shown_beside_the_best(run):
-    cells = re.sub(r"(<[^>]*>)+", "|", metrics_table(run.validations(), say))
-    assert "Latest validation: step 30, epoch 1" in cells
-    assert "|validation loss|3.75|3.5 (20)|" in cells
-    assert "|F0 within 50 cents|nan|0.9 (20)|" in cells
-
-
-def test_an_empty_curve_has_a_colour():
-    frame = loss_table({"training": [(5, 1.0)]}, say)
-    assert list(frame.columns) == ["step", "loss", "curve"]
-    assert list(frame["curve"]) == ["training", "validation"]
-    assert frame["loss"].isna().tolist() == [False, True] and frame["step"].tolist() == [5, 5]
-
-
-def test_the_folder_of_a_diffusion_training_is_that_of_its_configuration(tmp_path):
+def test_the_folder_of_a_diffusion_training_is_that_of_its_configuration_and_base_models_are_listed(tmp_path):
     config = "configs/diffusion.yaml"
     assert diffusion_folder(tmp_path, config).as_posix() == "logs/44k/diffusion"
     for content, folder in (("env:\n  expdir: logs/other\n", "logs/other"), ("[", "logs/44k/diffusion")):
@@ -114,9 +105,6 @@ def test_the_folder_of_a_diffusion_training_is_that_of_its_configuration(tmp_pat
     write_text(tmp_path / config, "env:\n  expdir: /etc\n")
     with pytest.raises(ConfigError, match="/etc is not in the project folder"):
         diffusion_folder(tmp_path, config)
-
-
-def test_base_models(tmp_path):
     path = tmp_path / "trained/anna/G_8.pth"
     path.parent.mkdir(parents=True)
     path.touch()

@@ -44,6 +44,6 @@ def test_the_key_fits_is_final_and_its_advice_names_both_ranges():
         assert WOMAN[0] <= np.median(shifted) <= WOMAN[2]
         assert suggest_key(shifted, WOMAN) == 0
     assert suggest_key(np.append(song(200, 430), np.zeros(2000)), WOMAN) == 0
-    for f0 in ([], [0.0, 0.0], [np.nan]):
-        assert suggest_key(np.array(f0), WOMAN) == 0
-        assert key_advice(np.array(f0), WOMAN, 0) is None
+    for unvoiced in ([], [0.0, 0.0], [np.nan]):
+        assert suggest_key(np.array(unvoiced), WOMAN) == 0
+        assert key_advice(np.array(unvoiced), WOMAN, 0) is None

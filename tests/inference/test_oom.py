@@ -48,14 +48,14 @@ def test_the_machine_itself_is_full_other_errors_stay_and_what_filled_the_memory
             raise RuntimeError("the shapes do not fit")
     held = []
 
-    def fill():
+    def fill_and_fail():
         filling = torch.zeros(10)
         held.append(weakref.ref(filling))
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(GlowSVCError) as caught:
         with within_memory("song.wav", "cuda", ConvertOptions()):
-            fill()
+            fill_and_fail()
     gc.collect()
     assert caught.value and held[0]() is None
 

@@ -7,6 +7,7 @@ SONG ?=
 KEY ?=
 SPEAKER ?=
 QUICK ?=
+TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow test-browser lint format bench rehearse test-fairseq quality evaluate starter clean
@@ -16,11 +17,11 @@ help:  ## show this list
 	@echo
 	@echo "  make demo DATASET=<folder> SONG=<file> [KEY=<semitones>] [SPEAKER=<name>]   the same with your own recordings"
 
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt tools/install.py
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] < (3, 14) else "Glow-SVC needs Python 3.10-3.13; name one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch and the other packages (a few minutes, once) ..."
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python tools/install.py $(if $(TORCH_INDEX),--torch_index "$(TORCH_INDEX)")
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

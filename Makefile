@@ -10,14 +10,14 @@ QUICK ?=
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-browser lint format bench rehearse test-fairseq quality evaluate starter clean
+.PHONY: help install convert-only demo test test-slow test-light test-browser lint format bench rehearse test-fairseq quality evaluate starter clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make demo DATASET=<folder> SONG=<file> [KEY=<semitones>] [SPEAKER=<name>]   the same with your own recordings"
 
-$(VENV)/.installed: requirements.txt tools/install.py
+$(VENV)/.installed: requirements.txt requirements-onnx.txt tools/install.py
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] < (3, 14) else "Glow-SVC needs Python 3.10-3.13; name one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch and the other packages (a few minutes, once) ..."
@@ -29,6 +29,16 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@touch $@
 
 install: $(VENV)/.installed  ## install what training and converting need
+
+ONNX_VENV := .venv-onnx
+
+$(ONNX_VENV)/.installed: requirements-onnx.txt
+	$(PYTHON) -m venv $(ONNX_VENV)
+	$(ONNX_VENV)/bin/python -m pip install --quiet -r requirements-onnx.txt
+	@touch $@
+
+convert-only: $(ONNX_VENV)/.installed  ## install only what converting with an exported voice needs: no PyTorch, 0.3 GB
+	@echo "$(ONNX_VENV)/bin/python inference_main.py --onnx <folder that onnx_export.py wrote> -n <song> -s <speaker>"
 
 demo: $(VENV)/.installed  ## from recordings to a converted song in at most 10 minutes
 	@$(BIN)/python demo.py $(if $(DATASET),--dataset "$(DATASET)") $(if $(SONG),--song "$(SONG)") $(if $(KEY),--key "$(KEY)") $(if $(SPEAKER),--speaker "$(SPEAKER)")
@@ -48,6 +58,9 @@ $(VENV)/.installed-browser: requirements-browser.txt $(VENV)/.installed-dev
 
 test-browser: $(VENV)/.installed-browser  ## the page in Chromium (apt-get install chromium)
 	$(BIN)/pytest -m browser tests/browser
+
+test-light: $(VENV)/.installed-dev $(ONNX_VENV)/.installed  ## conversion from the environment of convert-only
+	ONNX_PYTHON="$(abspath $(ONNX_VENV))/bin/python" $(BIN)/pytest tests/convert_only
 
 lint: $(VENV)/.installed-dev  ## ruff and the type checker only
 	$(BIN)/ruff check .

@@ -15,7 +15,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from modules.common.errors import ConfigError
@@ -122,13 +121,13 @@ class WorldSynthesis:
         pad = (self.n_fft - self.hop_length) // 2
         padded = np.pad(audio, (pad, self.n_fft - self.hop_length - pad), mode=padding)
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
-        spectrum: Array = scipy.fft.rfft(frames * self.window, overwrite_x=True)
+        spectrum: Array = np.fft.rfft(frames * self.window)
         return spectrum
 
     def _inverse(self, spectrum: Array) -> NDArray[np.float32]:
         """Audio (N * hop_length,) whose spectra are closest to (N, K), by least squares."""
         n_samples = len(spectrum) * self.hop_length
-        frames = scipy.fft.irfft(spectrum)
+        frames = np.fft.irfft(spectrum)
         frames *= self.window
         audio = overlap_add(frames, self.hop_length)
         square = np.broadcast_to(np.square(self.window), frames.shape)
@@ -183,11 +182,11 @@ def running_mean(values: Array, width: Array) -> NDArray[np.float32]:
 
 def minimum_phase(magnitude: Array) -> Array:
     """Minimum-phase spectra (N, K) of positive magnitudes (N, K), by the cepstrum."""
-    cepstrum = scipy.fft.irfft(np.log(magnitude))
+    cepstrum = np.fft.irfft(np.log(magnitude))
     half = cepstrum.shape[1] // 2
     cepstrum[:, 1:half] *= 2
     cepstrum[:, half + 1 :] = 0
-    phase = scipy.fft.rfft(cepstrum, overwrite_x=True).imag
+    phase = np.fft.rfft(cepstrum).imag
     spectrum = np.empty(phase.shape, np.result_type(phase, np.complex64))
     spectrum.real, spectrum.imag = np.cos(phase), np.sin(phase)
     spectrum *= magnitude

@@ -9,6 +9,7 @@ from modules.common.cli import make_parser
 
 BENCHMARKS = {  # module in benchmarks/, by name
     "machine": "machine",
+    "contention": "contention",
     "preprocessing": "preprocessing",
     "training": "training.step",
     "diffusion_training": "training.diffusion_step",

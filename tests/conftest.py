@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import modules  # noqa: E402, F401, I001 - bounds how long threads spin; before torch
 import torch  # noqa: E402 - after the variable above
 
 torch.set_num_threads(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -37,9 +38,8 @@ def main(compiled: bool = False) -> None:
     table(["model", "batch × frames", "format", "GFLOP a step", "ms", "share of peak", "over float32"], rows)
 
 
-def measure(config: Config, dtype: torch.dtype, compiled: bool = False) -> tuple[float, float, float]:
-    """Operations of a training step, its seconds, and the share of the machine's peak."""
-    model = GlowSVC(config.model)
+def make_step(model: GlowSVC, config: Config, dtype: torch.dtype) -> Callable[[torch.nn.Module], None]:
+    """Training step on a random batch of the configuration's size, of ``model`` or what wraps it."""
     n_clips, n_frames = config.train.batch_size, config.train.max_speclen
     batch = {
         "units": torch.randn(n_clips, config.model.ssl_dim, n_frames),
@@ -58,6 +58,13 @@ def measure(config: Config, dtype: torch.dtype, compiled: bool = False) -> tuple
         loss.backward()
         optimizer.step()
 
+    return step
+
+
+def measure(config: Config, dtype: torch.dtype, compiled: bool = False) -> tuple[float, float, float]:
+    """Operations of a training step, its seconds, and the share of the machine's peak."""
+    model = GlowSVC(config.model)
+    step = make_step(model, config, dtype)
     network: torch.nn.Module = model
     if compiled:
         network = torch.compile(model)  # type: ignore[assignment]

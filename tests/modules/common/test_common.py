@@ -150,3 +150,16 @@ def test_scripts_show_decisions_and_mark_problems_and_print_names_that_the_code_
         "warning: a problem",
     ]
     assert "1/3 s" in done.stderr  # the bar, and what is said above it
+
+
+@pytest.mark.parametrize(
+    ("chosen", "spin"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_idle_threads_spin_briefly_unless_the_user_chose(chosen, spin):
+    kept = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")}
+    code = "import train, os, sys; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**kept, **chosen}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [spin, "False"], done.stderr

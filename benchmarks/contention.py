@@ -43,7 +43,8 @@ def train() -> None:
 
     config = template("tiny")
     model = GlowSVC(config.model)
-    step, times = make_step(model, config, torch.float32), []
+    step = make_step(model, config, torch.float32)
+    times: list[float] = []
     end = time.perf_counter() + SECONDS
     while (began := time.perf_counter()) < end or len(times) < 3:
         step(model)

@@ -46,4 +46,4 @@ def test_it_converts_as_the_full_environment_does(tmp_path_factory, tmp_path, tr
         [result] = (folder / "results").iterdir()
         sounds.append(read(result))
     # both run the same libraries on the same processor; files of 16 bits
-    np.testing.assert_allclose(*sounds, rtol=0, atol=2**-15)
+    np.testing.assert_allclose(sounds[0], sounds[1], rtol=0, atol=2**-15)

@@ -9,7 +9,7 @@ from modules.common.cli import make_parser
 
 BENCHMARKS = {  # module in benchmarks/, by name
     "machine": "machine",
-    "contention": "contention",
+    "contention": "training.contention",
     "preprocessing": "preprocessing",
     "training": "training.step",
     "diffusion_training": "training.diffusion_step",

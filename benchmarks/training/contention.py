@@ -1,6 +1,6 @@
 """Training beside other work: one step alone, two trainings at once, one beside a busy single thread.
 
-    python -m benchmarks.contention [--spins 0 1000 100000] [--threads 1 2]
+    python -m benchmarks.training.contention [--spins 0 1000 100000] [--threads 1 2]
 
 Every process trains the tiny model for a few seconds and reports its median step.
 "default" leaves OpenMP's spinning as its runtime has it; the other rows bound it
@@ -21,7 +21,7 @@ from modules.common.cli import make_parser
 SECONDS = 8.0  # of steps; the first second warms up
 DEFAULT = "default"
 # torch comes first: what modules/__init__.py sets must not reach its runtime
-STEPS = "import torch; from benchmarks.contention import train; train()"
+STEPS = "import torch; from benchmarks.training.contention import train; train()"
 BUSY = "while True: pass"
 SITUATIONS = {
     "alone": (1, 0),

@@ -17,6 +17,7 @@ BENCHMARKS = {  # module in benchmarks/, by name
     "scaling": "training.scaling",
     "conversion": "conversion",
     "vocoding": "vocoding",
+    "precision": "quality.precision",
     "encoders": "encoders",
     "memory": "memory",
     "loading": "loading",

@@ -104,6 +104,7 @@ def _convert(kind: str, folder: Path, song: Path, result: Path | None, began: fl
         model_path=str(folder / "model.pth"),
         config_path=str(folder / "config.json"),
         f0_predictor="dio",
+        precision="fp32",  # as the graphs
         wav_format="wav",
         device="cpu",
     )

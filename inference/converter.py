@@ -12,14 +12,25 @@ from torch import Tensor
 from diffusion.compatibility import check_encoder
 from inference.noise import frame_noise
 from inference.oom import within_memory
-from inference.options import PRECISIONS, ConvertOptions
+from inference.options import ConvertOptions
 from inference.pipeline import Report, Segment, SongConverter
 from inference.refiner import Refiner, speaker_tensor
 from inference.voice_config import load_voice
 from models import GlowSVC
 from modules.checkpoint import load_model
-from modules.common.device import cpu_has_bf16, resolve_device
+from modules.common.device import autocast, half_format, resolve_device
 from modules.common.errors import CheckpointError, ConfigError
+from modules.common.precision import (
+    DIFFUSION,
+    ENCODER,
+    ENHANCER,
+    FLOAT32,
+    GLOW,
+    PREDICTOR,
+    VOCODER,
+    choose_formats,
+    glow_size,
+)
 from modules.config import Config
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
@@ -52,24 +63,48 @@ class Converter(SongConverter):
         self.model_path = Path(options.diffusion_model_path if alone else options.model_path)
         super().__init__(config, options, self.model_path.name, device)
         _check(config, options)
+        self._native = half_format(device)
         _ = self.f0_predictor  # its weights may be missing
-        self.dtype: torch.dtype = getattr(torch, PRECISIONS[options.precision])
-        native = self.dtype == torch.bfloat16 and cpu_has_bf16()
-        if device.type == "cpu" and self.dtype != torch.float32 and not native:
+        formats = self.formats
+        if device.type == "cpu" and not set(formats.values()) <= {"float32", self._native}:
             logger.warning("-pr %s: this CPU has no instructions for it and is slower", options.precision)
+        chosen = ", ".join(f"{stage} {name}" for stage, name in formats.items())
+        logger.info("precision %s on %s: %s", options.precision, device, chosen)
         with within_memory(self.model_path, device, options, loading=True):
             self.model = None if alone else self._load_glow()
             self.refiner = Refiner(diffusion, options, config, device) if diffusion else None
-            self.encoder = ENCODERS.build(config.model.speech_encoder, device, dtype=self.dtype)
+            self.encoder = ENCODERS.build(config.model.speech_encoder, device, dtype=self._dtype(ENCODER))
             vocoder, data = config.model.vocoder_name, config.data
             file = custom_checkpoint(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
-            self.vocoder = VOCODERS.build(vocoder, data, device, weights=file, dtype=self.dtype)
+            dtype = self._dtype(VOCODER)
+            self.vocoder = VOCODERS.build(vocoder, data, device, weights=file, dtype=dtype)
             self.enhancer = None
             if options.enhances:
                 nsf = self.vocoder
                 if vocoder != _ENHANCING:
-                    nsf = VOCODERS.build(_ENHANCING, data, device, dtype=self.dtype)
+                    nsf = VOCODERS.build(_ENHANCING, data, device, dtype=self._dtype(ENHANCER))
                 self.enhancer = Enhancer(nsf, data)
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """Names of torch's types that the networks of the current options compute in, by stage."""
+        model, options = self.config.model, self.options
+        networks = {ENCODER: model.speech_encoder, PREDICTOR: options.f0_predictor}
+        if not options.only_diffusion:
+            networks[GLOW] = glow_size(model.hidden_channels)
+        if options.diffuses:
+            networks[DIFFUSION] = DIFFUSION
+        networks[VOCODER] = model.vocoder_name
+        if options.enhances:
+            networks[ENHANCER] = _ENHANCING
+        return choose_formats(options.precision, self._native, networks)
+
+    def _dtype(self, stage: str) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self.formats.get(stage, FLOAT32))
+        return dtype
+
+    def _f0_dtype(self) -> torch.dtype:
+        return self._dtype(PREDICTOR)
 
     def _load_glow(self) -> GlowSVC:
         model = GlowSVC(self.config.model)
@@ -101,20 +136,17 @@ class Converter(SongConverter):
             if self.options.second_encoding:
                 units = self._reencode(mel, f0, segment)
         if self.refiner:
-            with self._precision():
+            with autocast(self.device, self._dtype(DIFFUSION)):
                 mel = self.refiner.refine(segment, units, f0, mel, report)
         assert mel is not None
         return mel.float(), f0
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def _glow(self, model: GlowSVC, segment: Segment, units: Tensor) -> tuple[Tensor, Tensor]:
         """Predict mel (M, N) and F0 (N,) with the Glow model."""
         device, n_mels = self.device, self.config.data.n_mels
         noise = torch.from_numpy(frame_noise(segment.first, segment.n_frames, n_mels))
         follows = self.config.model.vol_embedding
-        with self._precision():
+        with autocast(self.device, self._dtype(GLOW)):
             mel, f0 = model.infer(
                 units[None],
                 torch.from_numpy(segment.f0).to(device)[None],

@@ -40,6 +40,7 @@ def _advice(where: str, options: ConvertOptions, loading: bool) -> str:
     if where == "cpu":
         remedies.append("closing other programs")
     else:
-        remedies += ["half precision (-pr fp16)"] if options.precision == "fp32" and not options.onnx else []
+        half = options.onnx or options.precision in ("fp16", "bf16")
+        remedies += [] if half else ["half precision (-pr fp16)"]
         remedies.append("the processor (-d cpu)")
     return "Try " + " or ".join([", ".join(remedies[:-1])] * (len(remedies) > 1) + remedies[-1:])

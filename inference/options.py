@@ -13,9 +13,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from diffusion.samplers import SAMPLERS
 from modules.common.errors import ConfigError
+from modules.common.precision import AUTO, PRECISIONS
 from modules.f0_predictor import F0_PREDICTORS
-
-PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # names of torch's types
 
 
 def _option(
@@ -234,9 +233,9 @@ class ConvertOptions:
     precision: str = _option(
         "-pr",
         "--precision",
-        default="fp32",
-        help="number format of the networks: fp16 on a GPU and bf16 on recent CPUs are faster, and a little "
-        "less exact",
+        default=AUTO,
+        help="number format of the networks: half precision is faster on GPUs and recent CPUs; auto takes it "
+        "where the result is measured to stay the same",
         choices=PRECISIONS,
     )
     wav_format: str = _option(

@@ -116,8 +116,18 @@ class SongConverter(ABC):
         key = (self.options.f0_predictor, self.options.f0_filter_threshold)
         if key not in self._predictors:
             rates = {"sampling_rate": self.sampling_rate, "hop_length": self.config.data.hop_length}
-            self._predictors[key] = F0_PREDICTORS.build(key[0], **rates, threshold=key[1], device=self.device)
+            where = {"device": self.device, "dtype": self._f0_dtype()}
+            self._predictors[key] = F0_PREDICTORS.build(key[0], **rates, threshold=key[1], **where)
         return self._predictors[key]
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """Number formats of the networks by stage, as far as they are chosen here; see -pr."""
+        return {}
+
+    def _f0_dtype(self) -> Any:
+        """Type of PyTorch for the F0 predictor; None for float32."""
+        return None
 
     @abstractmethod
     def encode(self, audio: np.ndarray) -> np.ndarray:
@@ -140,7 +150,7 @@ class SongConverter(ABC):
         The source is any file that libsndfile reads. The destination's folder is made, and also
         holds the scratch file (10 MB a minute) while this runs. ``speaker``, a name or id, is
         ignored for a speaker mix (-usm), and ``key``, semitones, when the model predicts F0.
-        ``progress`` is called while the source is read and at least after each slice, and may raise to stop.
+        ``progress`` is called at least after each slice.
 
         Raises:
             AudioError: The source cannot be read, or the result not be written.
@@ -157,13 +167,7 @@ class SongConverter(ABC):
         rule = SliceRule(threshold=options.slice_db)
         with (
             within_memory(source_path, self.device, options),
-            SourceAudio(
-                source_path,
-                self.sampling_rate,
-                destination.parent,
-                rule,
-                lambda: progress and progress(0.0, 0.0),
-            ) as source,
+            SourceAudio(source_path, self.sampling_rate, destination.parent, rule) as source,
         ):
             f0 = np.zeros(source.n_samples // self.config.data.hop_length, np.float32)
             uv = np.zeros_like(f0)

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 
 from modules.checkpoint import load_weights
 from modules.checkpoint.identify import identify
+from modules.common.device import autocast, convert_weights
 from modules.common.errors import CheckpointError
 from vencoder.base import SpeechEncoder
 
@@ -40,10 +41,7 @@ class NetworkEncoder(SpeechEncoder):
         self.network = self._load(path)
         self.ssl_dim = self.network.ssl_dim
         self._check_ssl_dim(path)
-        if self.dtype != torch.float32:  # otherwise autocast converts these weights in every call
-            for module in self.network.modules():
-                if isinstance(module, nn.Linear | nn.Conv1d):
-                    module.to(self.dtype)
+        convert_weights(self.network, self.dtype)
         self.network.to(self.device)
 
     @abstractmethod
@@ -52,7 +50,7 @@ class NetworkEncoder(SpeechEncoder):
 
     def _autocast(self) -> torch.autocast:
         """Context in which matrix products are computed in the encoder's dtype."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        return autocast(self.device, self.dtype)
 
 
 def assign_weights(network: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:

@@ -70,6 +70,11 @@ class Session:
         """Device of the loaded model; empty if none is loaded."""
         return str(getattr(self._converter, "device", ""))
 
+    @property
+    def formats(self) -> dict[str, str]:
+        """Number formats of the loaded networks by stage, with the options of the last conversion."""
+        return self._converter.formats if self._converter else {}
+
     def load(self, options: ConvertOptions) -> BackgroundJob:
         """Queue loading the models that ``options`` name; the job's result is their ``Config``."""
 

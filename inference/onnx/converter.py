@@ -21,6 +21,7 @@ from inference.onnx.vocoder import GraphVocoder, source_inputs
 from inference.options import ConvertOptions
 from inference.pipeline import Report, Segment, SongConverter
 from modules.common.errors import CheckpointError, ConfigError
+from modules.common.precision import AUTO
 from modules.config import Config
 from modules.f0_predictor import F0_PREDICTORS
 from modules.onnx.manifest import MELODY, MODEL, VOCODER, Manifest, read_manifest, track_inputs
@@ -145,7 +146,7 @@ def _check(sidecar: Manifest, options: ConvertOptions, folder: Path) -> None:
         raise ConfigError("-cr: k-means files are read with PyTorch; with --onnx use a retrieval index, -fr")
     if options.enhance:
         raise ConfigError("-eh needs PyTorch; remove --onnx, or -eh")
-    if options.precision != "fp32":
+    if options.precision not in (AUTO, "fp32"):
         raise ConfigError(f"-pr: ONNX graphs have a fixed precision; remove -pr {options.precision}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import torch
+from torch import nn
 
 from modules.common.errors import ConfigError
 
@@ -48,3 +49,29 @@ def cpu_has_bf16() -> bool:
     capabilities = torch.backends.cpu.get_cpu_capability()
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return capabilities.startswith("AVX512") and bool(supported and supported())
+
+
+def half_format(device: torch.device) -> str:
+    """Name of torch's half-precision type that ``device`` has instructions for; "float32": it has none.
+
+    bfloat16 where there is a choice: it has the range of float32, so nothing overflows.
+    """
+    if device.type == "cpu":
+        return "bfloat16" if cpu_has_bf16() else "float32"
+    if device.type != "cuda":  # of MPS nothing is known
+        return "float32"
+    generation = torch.cuda.get_device_capability(device)[0]  # 7: Volta and Turing, 8: Ampere
+    return "bfloat16" if generation > 7 else "float16" if generation == 7 else "float32"
+
+
+def autocast(device: torch.device | str, dtype: torch.dtype) -> torch.autocast:
+    """Context in which matrix products are computed in ``dtype``."""
+    return torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32)
+
+
+def convert_weights(network: nn.Module, dtype: torch.dtype) -> None:
+    """Convert the weights of matrix products to ``dtype``; otherwise autocast does it in every call."""
+    if dtype != torch.float32:
+        for module in network.modules():
+            if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+                module.to(dtype)

@@ -24,6 +24,7 @@ class F0Predictor(ABC):
         f0_max: Highest pitch, Hz.
         threshold: Voicing threshold, for predictors that estimate a confidence.
         device: Where neural predictors run.
+        dtype: Of the matrix products of neural predictors; None: float32.
 
     Raises:
         ConfigError: The pitch range, sampling rate or hop is invalid.
@@ -37,6 +38,7 @@ class F0Predictor(ABC):
         f0_max: float = 1100.0,
         threshold: float = 0.05,
         device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
     ) -> None:
         if hop_length < 1 or not 0 < f0_min < f0_max < sampling_rate / 2:
             raise ConfigError(
@@ -49,6 +51,7 @@ class F0Predictor(ABC):
         self.f0_max = f0_max
         self.threshold = threshold
         self.device = device
+        self.dtype = dtype
 
     def predict(self, audio: np.ndarray, n_frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Track F0 and fill its gaps.

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from modules.checkpoint import find_state_dict, load_weights, read_weights
+from modules.common.device import autocast, convert_weights
 from modules.common.errors import ConfigError
 from modules.dsp.audio import resample
 from modules.f0_predictor.base import F0Predictor
@@ -48,6 +49,7 @@ class CrepePredictor(F0Predictor):
         with torch.random.fork_rng(devices=[]):  # random initialization, overwritten below
             self.network = torchcrepe.Crepe(model)
         load_weights(self.network, find_state_dict(read_weights(weights), weights), weights)
+        convert_weights(self.network, self.dtype or torch.float32)
         self.network.eval().requires_grad_(False).to(self.device)
 
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
@@ -70,7 +72,9 @@ class CrepePredictor(F0Predictor):
             level.append(_level(frames).numpy())
             frames = frames - frames.mean(1, keepdim=True)
             frames = frames / frames.std(1, keepdim=True).clamp(min=1e-10)
-            salience.append(self.network(frames.to(self.device)).float().cpu().numpy())
+            with autocast(self.device, self.dtype or torch.float32):
+                found = self.network(frames.to(self.device))
+            salience.append(found.float().cpu().numpy())
         pitch, periodicity = decode(np.concatenate(salience), self.f0_min, self.f0_max)
         return pitch, periodicity, np.concatenate(level)
 

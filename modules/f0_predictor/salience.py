@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modules.common.device import autocast
 from modules.dsp.audio import resample
 from modules.f0_predictor.base import F0Predictor
 
@@ -42,10 +43,11 @@ class SaliencePredictor(F0Predictor):
     @torch.inference_mode()
     def pitch(self, sound: np.ndarray) -> np.ndarray:
         """Pitch (T // 160 + 1,) in Hz every 10 ms, 0 where unvoiced, of ``sound`` (T,) at 16 kHz, T > 0."""
-        tracks = [
-            decode(salience.float().cpu().numpy(), self.cents, self.f0_min, self.f0_max, self.threshold)
-            for salience in self.salience(torch.from_numpy(sound).to(self.device))
-        ]
+        with autocast(self.device, self.dtype or torch.float32):
+            tracks = [
+                decode(salience.float().cpu().numpy(), self.cents, self.f0_min, self.f0_max, self.threshold)
+                for salience in self.salience(torch.from_numpy(sound).to(self.device))
+            ]
         return np.concatenate(tracks)
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """Options: published flags and defaults, values checked, against each other and against the model."""
 
 import argparse
+import logging
 from dataclasses import fields, replace
 
 import pytest
@@ -74,7 +75,7 @@ def test_values_out_of_range_and_keys_for_other_songs_are_refused():
         ({"k_step": 0}, "-ks must be at least 1"),
         ({"diffusion_speedup": 0}, "--diffusion_speedup must be at least 1"),
         ({"second_encoding": True}, "-se belongs to shallow diffusion; add -shd"),
-        ({"precision": "fp8"}, "-pr must be one of fp32, bf16, fp16"),
+        ({"precision": "fp8"}, "-pr must be one of auto, fp32, bf16, fp16"),
     ):
         with pytest.raises(ConfigError, match=message):
             ConvertOptions(**values)
@@ -113,11 +114,12 @@ def test_options_that_the_model_cannot_fulfil(tmp_path, monkeypatch, model, chan
     ],
 )
 def test_options_without_effect_or_use_are_warned_of(tmp_path, monkeypatch, caplog, changes, message):
-    monkeypatch.setattr("inference.converter.cpu_has_bf16", lambda: False)
+    monkeypatch.setattr("modules.common.device.cpu_has_bf16", lambda: False)
+    caplog.set_level(logging.WARNING)
     options = write_voice(tmp_path)
     Converter(replace(options, **changes))
     assert [line.startswith(message) for line in caplog.messages] == [True]
     caplog.clear()
-    monkeypatch.setattr("inference.converter.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("modules.common.device.cpu_has_bf16", lambda: True)
     Converter(replace(options, precision="bf16"))
     assert not caplog.messages

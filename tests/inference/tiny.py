@@ -76,6 +76,7 @@ def write_voice(folder: Path, **model: object) -> ConvertOptions:
         diffusion_model_path=diffusion,
         diffusion_config_path=diffusion_config,
         device="cpu",
+        precision="fp32",  # the same numbers on every processor
         wav_format="wav",
     )
 

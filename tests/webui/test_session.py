@@ -18,7 +18,7 @@ from tests.webui.server import MODEL, RATE, make_project, tone
 from webui.convert.picture import draw_conversion
 from webui.convert.results import advice_sentence, recent_results
 from webui.convert.tab import plan_conversions, watch_conversion
-from webui.convert.voice_model import watch_loading
+from webui.convert.voice_model import loaded_html, watch_loading
 from webui.jobs.queue import CONVERTING, Cancelled, JobQueue
 from webui.language import in_language
 from webui.session import ConversionTask, Session, devices
@@ -160,7 +160,9 @@ def test_a_model_is_loaded_again_only_if_it_changed_and_unloading_frees_it(proje
     first = loaded()
     assert loaded(noise_scale=0.1, trans=(3.0,), f0_predictor="dio") is first
     assert session.options == OPTIONS  # programs get the options that the model was loaded with
+    assert "Number formats: Glow model float32." in loaded_html(session, say)
     assert loaded(precision="bf16") is not first
+    assert "Number formats: Glow model bfloat16." in loaded_html(session, say)
     diffusion = {
         "shallow_diffusion": True,
         "diffusion_model_path": "logs/44k/diffusion/model_8.pt",

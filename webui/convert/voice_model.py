@@ -225,6 +225,9 @@ def loaded_html(session: Session, say: Say) -> str:
         vocoder=config.model.vocoder_name,
         rate=config.data.sampling_rate,
     )
+    formats = [f"{say(f'convert.stage.{stage}')} {name}" for stage, name in session.formats.items()]
+    if formats:
+        sentence += " " + say("convert.formats").format(formats=", ".join(formats))
     return f"<p>{html.escape(sentence)}</p>"
 
 

@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 from inference.options import ConvertOptions
+from modules.common.precision import DIFFUSION, ENCODER, ENHANCER, GLOW, PREDICTOR, VOCODER
 from webui.flags import field_texts
 
 TEXTS: dict[str, tuple[str, str]] = {
@@ -25,6 +26,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{model} is loaded on {device}: {speakers}; encoder {encoder}, vocoder {vocoder}, {rate} Hz.",
         "{model} 已加载到 {device}：{speakers}；编码器 {encoder}，声码器 {vocoder}，{rate} Hz。",
     ),
+    "convert.formats": ("Number formats: {formats}.", "数值格式：{formats}。"),
+    f"convert.stage.{ENCODER}": (ENCODER, "编码器"),
+    f"convert.stage.{PREDICTOR}": (PREDICTOR, "F0 预测器"),
+    f"convert.stage.{GLOW}": (GLOW, "Glow 模型"),
+    f"convert.stage.{DIFFUSION}": (DIFFUSION, "扩散模型"),
+    f"convert.stage.{VOCODER}": (VOCODER, "声码器"),
+    f"convert.stage.{ENHANCER}": (ENHANCER, "增强器"),
     "convert.unloaded": ("The model is unloaded and its memory freed.", "模型已卸载，内存已释放。"),
     "convert.songs": ("2. Songs", "2. 歌曲"),
     "convert.upload_songs": ("Songs: dry vocals, one or more files", "歌曲：干声，可同时上传多首"),
@@ -183,7 +191,7 @@ TEXTS: dict[str, tuple[str, str]] = {
             "precision": (
                 "Precision",
                 "精度",
-                "网络的数值格式：GPU 上的 fp16 和新 CPU 上的 bf16 更快，精度略低",
+                "网络的数值格式：半精度在 GPU 和新 CPU 上更快；auto 只在实测结果不变之处使用半精度",
             ),
             "wav_format": ("Format", "格式", "结果的格式：flac、wav、mp3、ogg 等"),
             "device": ("Device", "设备", "cpu、cuda、cuda:1 或 mps；默认自动选择"),

@@ -65,7 +65,7 @@ def options(folder, **changes):
         config_path=str(folder / "config.json"),
         device="cpu",
         wav_format="wav",
-        **changes,
+        **{"precision": "fp32", **changes},
     )
 
 

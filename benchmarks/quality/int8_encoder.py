@@ -19,7 +19,7 @@ from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQua
 from benchmarks.measure import alternate, table, temporary_folder
 from benchmarks.workspace import synthetic_song
 from export.encoder import export_encoder
-from modules.common.cli import make_parser
+from modules.common.cli import configure_logging, make_parser
 from modules.dsp.audio import resample
 from tests.support.published import write_full_encoder
 from vencoder import ENCODERS
@@ -55,6 +55,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("names", nargs="*", default=["ppg-starter", "vec768l12"], metavar="encoder")
     wave = torch.from_numpy(resample(synthetic_song(SECONDS, 3), 44100, 16000))
+    configure_logging()  # onnxruntime's tools would report every node
     rows = []
     for name in parser.parse_args().names:
         with temporary_folder() as folder:

@@ -54,14 +54,14 @@ def cpu_has_bf16() -> bool:
 def half_format(device: torch.device) -> str:
     """Name of torch's half-precision type that ``device`` has instructions for; "float32": it has none.
 
-    bfloat16 where there is a choice: it has the range of float32, so nothing overflows.
+    That is bfloat16, which has the range of float32: nothing overflows, as it may in float16.
     """
     if device.type == "cpu":
         return "bfloat16" if cpu_has_bf16() else "float32"
     if device.type != "cuda":  # of MPS nothing is known
         return "float32"
-    generation = torch.cuda.get_device_capability(device)[0]  # 7: Volta and Turing, 8: Ampere
-    return "bfloat16" if generation > 7 else "float16" if generation == 7 else "float32"
+    generation = torch.cuda.get_device_capability(device)[0]  # 8: Ampere
+    return "bfloat16" if generation >= 8 else "float32"
 
 
 def autocast(device: torch.device | str, dtype: torch.dtype) -> torch.autocast:

@@ -62,7 +62,7 @@ def test_formats_follow_the_table_or_the_flag():
 
 
 @pytest.mark.parametrize(
-    ("capability", "name"), [((9, 0), "bfloat16"), ((7, 5), "float16"), ((6, 1), "float32")]
+    ("capability", "name"), [((9, 0), "bfloat16"), ((8, 0), "bfloat16"), ((7, 5), "float32")]
 )
 def test_a_gpu_has_the_formats_of_its_generation(monkeypatch, capability, name):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)

@@ -150,7 +150,7 @@ class SongConverter(ABC):
         The source is any file that libsndfile reads. The destination's folder is made, and also
         holds the scratch file (10 MB a minute) while this runs. ``speaker``, a name or id, is
         ignored for a speaker mix (-usm), and ``key``, semitones, when the model predicts F0.
-        ``progress`` is called at least after each slice.
+        ``progress`` is called while the source is read and at least after each slice, and may raise to stop.
 
         Raises:
             AudioError: The source cannot be read, or the result not be written.
@@ -167,7 +167,13 @@ class SongConverter(ABC):
         rule = SliceRule(threshold=options.slice_db)
         with (
             within_memory(source_path, self.device, options),
-            SourceAudio(source_path, self.sampling_rate, destination.parent, rule) as source,
+            SourceAudio(
+                source_path,
+                self.sampling_rate,
+                destination.parent,
+                rule,
+                lambda: progress and progress(0.0, 0.0),
+            ) as source,
         ):
             f0 = np.zeros(source.n_samples // self.config.data.hop_length, np.float32)
             uv = np.zeros_like(f0)

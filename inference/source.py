@@ -8,7 +8,7 @@ measured on the way.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,6 @@ from modules.dsp.audio import (
 )
 from modules.dsp.slicer import PUBLISHED, LoudnessMeter, SliceRule
 
-_BLOCK = 1 << 16  # samples per channel
-
 
 class SourceAudio:
     """A recording as mono float32 at the model's rate. A context manager: leaving it frees the disk.
@@ -35,7 +33,8 @@ class SourceAudio:
     It may have any format that libsndfile reads, with any rate and channel count. ``scratch``
     is an existing folder for the temporary file (4 bytes per sample). ``n_samples`` is exactly
     the file's duration at ``sampling_rate``, rounded; ``rms`` (R,) the loudness curve
-    of :class:`modules.dsp.slicer.LoudnessMeter`, whose resolution ``rule`` gives.
+    of :class:`modules.dsp.slicer.LoudnessMeter`, whose resolution ``rule`` gives. ``report`` is
+    called after each block that is read, and may raise to stop.
 
     Raises:
         AudioError: The file is missing, unreadable, damaged or empty, lasts no
@@ -43,7 +42,12 @@ class SourceAudio:
     """
 
     def __init__(
-        self, path: str | Path, sampling_rate: int, scratch: str | Path, rule: SliceRule = PUBLISHED
+        self,
+        path: str | Path,
+        sampling_rate: int,
+        scratch: str | Path,
+        rule: SliceRule = PUBLISHED,
+        report: Callable[[], object] = lambda: None,
     ) -> None:
         self.path, self.sampling_rate = Path(path), sampling_rate
         meter = LoudnessMeter(sampling_rate, rule)
@@ -54,6 +58,7 @@ class SourceAudio:
                 self._file.write(block.tobytes())
                 meter.feed(block)
                 self.n_samples += len(block)
+                report()
         except BaseException:
             self._file.close()
             raise
@@ -88,7 +93,7 @@ def _blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
         resampler = soxr.ResampleStream(rate, sampling_rate, 1, dtype="float32", quality="HQ")
         n_read = n_given = 0
         while True:
-            samples = read_samples(file, _BLOCK)
+            samples = read_samples(file)
             block = to_mono(samples)
             if not np.isfinite(block).all():
                 second = (n_read + int(np.flatnonzero(~np.isfinite(block))[0])) / rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,14 @@ AUDIO_SUFFIXES = frozenset(
     ".wav .wave .wavex .bwf .rf64 .w64 .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .caf .au .snd "
     ".voc .sph .nist .paf .svx .avr .sf .pvf".split()
 )
+RATES = (4_000, 768_000)  # Hz, the lowest and the highest that are read
+MOST_CHANNELS = 64  # of seventh-order ambisonics
+_BLOCK = 1 << 16  # samples per channel that are decoded at once
+# A few kilobytes of silence can be hours. What a file may unfold to follows from its size: five minutes, and
+# a second for each kilobyte, less than which no codec spends on a voice.
+_GIVEN = 300.0  # s
+_LEAST_BYTES = 1000  # per second
+_USUAL_RATE = 48_000  # Hz; seconds at higher rates count for more
 _LEAST_FREE = 2**16  # bytes; less is a full disk
 
 
@@ -31,23 +40,44 @@ def find_audio(folder: str | Path) -> list[Path]:
 
 
 def open_audio(path: str | Path) -> soundfile.SoundFile:
-    """Open a sound file for reading.
+    """Open a sound file for reading, if what its header claims is possible for a file of its size.
 
     Raises:
-        AudioError: The file is missing, empty or in no known format.
+        AudioError: The file is missing, empty or in no known format, or claims to last longer than it
+            can, a rate beyond ``RATES``, or more than ``MOST_CHANNELS``.
     """
     path = Path(path)
     if not path.is_file():
         raise AudioError(f"{path} does not exist")
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise AudioError(f"{path} is empty (0 bytes)")
     try:
-        return soundfile.SoundFile(path)
+        file = soundfile.SoundFile(path)
     except UnicodeEncodeError:
         raise AudioError(f"{path} has a name in another encoding than the system's; rename it") from None
+    except TypeError:  # soundfile asks for their rate
+        raise AudioError(f"{path} is raw samples, without a header that gives their rate") from None
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error))
         raise AudioError(f"{path} cannot be read as sound: {reason}") from None
+    problem = _implausible(file, size)
+    if problem:
+        file.close()
+        raise AudioError(f"{path} cannot be read as sound: {problem}")
+    return file
+
+
+def _implausible(file: soundfile.SoundFile, size: int) -> str:
+    """What in the header of a file of ``size`` bytes cannot be; "" if all can."""
+    rate, (lowest, highest) = file.samplerate, RATES
+    if not lowest <= rate <= highest:
+        return f"its sampling rate is {rate} Hz; {lowest} to {highest} Hz are read"
+    if file.channels > MOST_CHANNELS:
+        return f"it has {file.channels} channels; up to {MOST_CHANNELS} are read"
+    if file.frames > (_GIVEN + size / _LEAST_BYTES) * min(rate, _USUAL_RATE):
+        return f"its header claims {file.frames} samples, too many for its {size} bytes; export it again"
+    return ""
 
 
 def read_audio(path: str | Path, sampling_rate: int | None = None) -> tuple[np.ndarray, int]:
@@ -62,7 +92,7 @@ def read_audio(path: str | Path, sampling_rate: int | None = None) -> tuple[np.n
     """
     with open_audio(path) as file:
         rate = file.samplerate
-        audio = to_mono(read_samples(file))
+        audio = read_mono(file)
     if not np.isfinite(audio).all():
         raise AudioError(f"{path} holds NaN or infinite samples; export it again")
     wanted = sampling_rate or rate
@@ -70,8 +100,22 @@ def read_audio(path: str | Path, sampling_rate: int | None = None) -> tuple[np.n
     return resample(audio, rate, wanted), wanted
 
 
-def read_samples(file: soundfile.SoundFile, n_samples: int = -1) -> np.ndarray:
-    """Read the next samples (T, channels), float32, of an open file; -1 reads to its end.
+def read_mono(file: soundfile.SoundFile, n_samples: int | None = None) -> np.ndarray:
+    """Read the next samples of an open file as mono (T,), float32; None reads to its end.
+
+    They are decoded block by block, so memory follows from what is there and not from what the header
+    claims, and one channel of it is held. Raises AudioError if the file is damaged.
+    """
+    audio = bytearray()  # grows in place
+    left = sys.maxsize if n_samples is None else n_samples
+    while left and len(samples := read_samples(file, min(left, _BLOCK))):
+        audio += to_mono(samples).tobytes()
+        left -= len(samples)
+    return np.frombuffer(audio, np.float32)
+
+
+def read_samples(file: soundfile.SoundFile, n_samples: int = _BLOCK) -> np.ndarray:
+    """Read the next samples (T, channels), float32, of an open file; none at its end.
 
     Raises:
         AudioError: The file is damaged there.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from modules.common.errors import ConfigError, GlowSVCError
-from modules.dsp.audio import AUDIO_SUFFIXES, find_audio
+from modules.common.errors import AudioError, ConfigError, GlowSVCError
+from modules.dsp.audio import AUDIO_SUFFIXES, find_audio, open_audio
 from webui.context import Context
 from webui.convert.options import GROUPS, MAIN, field
 from webui.convert.results import build_history, build_results
@@ -185,11 +185,9 @@ def _fields(context: Context, refresh: gr.Button) -> dict[str, Any]:
 
 
 def _warn_if_long(songs: Sequence[Path], say: Say) -> None:
-    import soundfile
-
     seconds = 0.0
     for song in songs:
-        with suppress(soundfile.LibsndfileError):  # its conversion reports that
-            seconds += soundfile.info(song).duration
+        with suppress(AudioError), open_audio(song) as file:  # its conversion reports that
+            seconds += file.frames / file.samplerate
     if seconds > 60 * LONG:
         gr.Warning(say("convert.long").format(minutes=seconds / 60))

@@ -17,7 +17,7 @@ import numpy as np
 from modules.common.errors import AudioError
 from modules.common.parallel import run
 from modules.dataset.report import measure
-from modules.dsp.audio import open_audio, read_samples, to_mono
+from modules.dsp.audio import open_audio, read_mono
 from modules.dsp.f0 import F0_MAX, F0_MIN
 from modules.f0_predictor import F0_PREDICTORS
 
@@ -63,7 +63,7 @@ def _analyse(task: tuple[str, Path]) -> Recording:
         with open_audio(path) as file:
             recording.sampling_rate, recording.channels = file.samplerate, file.channels
             recording.seconds = file.frames / file.samplerate
-            audio = to_mono(read_samples(file, int(_READ * file.samplerate)))
+            audio = read_mono(file, int(_READ * file.samplerate))
     except (AudioError, OSError) as error:
         recording.problems, recording.reason = [UNREADABLE], str(error).replace(str(path), path.name)
         return recording

@@ -11,7 +11,7 @@ import numpy as np
 
 from modules.common.errors import ConfigError
 from modules.dataset.layout import Layout, printable_path, scan_folder
-from modules.dsp.audio import AUDIO_SUFFIXES, open_audio, read_samples, to_mono
+from modules.dsp.audio import AUDIO_SUFFIXES, open_audio, read_mono
 from modules.dsp.loudness import to_int16
 from webui.context import Context
 from webui.dataset.picture import draw_dataset
@@ -216,6 +216,6 @@ def read_excerpt(root: Path, name: str) -> tuple[int, np.ndarray]:
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         raise ConfigError(f"{name} is not an audio file")
     with open_audio(path) as file:
-        audio = to_mono(read_samples(file, int(_PLAYED * file.samplerate)))
+        audio = read_mono(file, int(_PLAYED * file.samplerate))
         rate = file.samplerate
     return rate, to_int16(np.nan_to_num(audio))

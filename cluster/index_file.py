@@ -26,7 +26,7 @@ from modules.common.errors import CheckpointError
 _FORMAT = "glow-svc retrieval 1"
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 _ROWS = 64 << 20  # bytes of vectors read at once
-_LONGEST_HEADER = 10_000_000  # bytes
+_LONGEST_HEADER = 1_000_000  # bytes, for thousands of speakers
 
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]  # name -> type (a key of _TYPES), shape
 
@@ -111,6 +111,8 @@ class NativeIndex(FeatureIndex):
         own = [shapes.get(f"{number}.vectors", ()) for number in numbers]
         if not own or any(type(n) is not int for n in numbers) or any(len(shape) != 2 for shape in own):
             raise self._broken("its list of speakers is damaged")
+        if not all(shape[1] for shape in own):
+            raise self._broken("its units have no channels")
         if len({shape[1] for shape in own}) > 1:
             raise self._broken("its speakers have units of different widths")
         self.ssl_dim: int = own[0][1]

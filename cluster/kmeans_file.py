@@ -49,7 +49,8 @@ def read_centres(path: Path) -> tuple[dict[str, np.ndarray], str]:
         centres[str(name)] = values.float().numpy()
         if not np.isfinite(centres[str(name)]).all():
             raise CheckpointError(f"{path} cannot be used: the centres of {name!r} hold NaN or infinity")
-        encoder = str(entry.get("speech_encoder") or encoder)
+        stated = entry.get("speech_encoder")
+        encoder = stated if isinstance(stated, str) else encoder  # a list could be endless as text
     if not centres:
         raise CheckpointError(f"{path} has no speaker; make it again with: python cluster/train_cluster.py")
     return centres, encoder

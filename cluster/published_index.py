@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,19 @@ class _ParsedIndex:
     """An index as it was written: vectors (n, D) in lists; one list and no centroids if it is flat."""
 
     centroids: np.ndarray | None  # (L, D)
-    vectors: list[np.ndarray]
+    sizes: np.ndarray  # (L,), how many vectors lie in each list
+    data: (
+        memoryview | np.ndarray
+    )  # of each list the vectors, and 8 bytes each for their numbers in the recordings
     nprobe: int
     ssl_dim: int
+
+    def lists(self) -> Iterator[np.ndarray]:
+        """Yield the vectors (n, D) of each list."""
+        at = 0
+        for size in map(int, self.sizes):
+            yield np.frombuffer(self.data, "<f4", size * self.ssl_dim, at).reshape(size, self.ssl_dim)
+            at += size * (4 * self.ssl_dim + 8)
 
 
 class PublishedIndex(FeatureIndex):
@@ -71,15 +82,14 @@ class PublishedIndex(FeatureIndex):
 
     def load(self, speaker: int) -> Vectors:  # noqa: D102
         found = self._indexes[speaker]
-        if not any(map(len, found.vectors)):
+        if not found.sizes.any():
             raise CheckpointError(f"{self.path} has no units of speaker {speaker}")
-        arrays = [*found.vectors, *([] if found.centroids is None else [found.centroids])]
+        arrays = chain(found.lists(), [] if found.centroids is None else [found.centroids])
         if not all(np.isfinite(array).all() for array in arrays):
             raise CheckpointError(f"{self.path} cannot be read: it holds NaN or infinite values")
         if found.centroids is None:
-            return Vectors.flat(found.vectors[0])
-        sizes = np.array(list(map(len, found.vectors)))
-        return Vectors.in_lists(found.centroids, sizes, found.vectors, max(found.nprobe, _NPROBE))
+            return Vectors.flat(next(found.lists()))
+        return Vectors.in_lists(found.centroids, found.sizes, found.lists(), max(found.nprobe, _NPROBE))
 
 
 def _read_pickle(path: Path) -> Any:
@@ -121,8 +131,8 @@ def _parse(data: bytes | np.ndarray) -> _ParsedIndex:
     file = _ByteReader(data)
     kind = bytes(file.take(4))
     if kind in _FLAT:
-        dims, vectors = _flat(file)
-        return _ParsedIndex(None, [vectors], 1, dims)
+        vectors = _flat(file)
+        return _ParsedIndex(None, np.array([len(vectors)]), vectors, 1, vectors.shape[1])
     if kind != b"IwFl":
         raise _InvalidIndexError(
             f"an index of the kind {kind!r} is not read; make it again with train_index.py"
@@ -131,13 +141,15 @@ def _parse(data: bytes | np.ndarray) -> _ParsedIndex:
     n_lists, nprobe = file.number("Q"), file.number("Q")
     if bytes(file.take(4)) not in _FLAT:
         raise _InvalidIndexError("its lists have no plain centroids")
-    width, centroids = _flat(file)
-    if (width, len(centroids)) != (dims, n_lists):
+    centroids = _flat(file)
+    if centroids.shape != (n_lists, dims):
         raise _InvalidIndexError("its lists and their centroids do not agree")
     if file.number("B"):
         raise _InvalidIndexError("it has a map of its vectors, which train_index.py never writes")
     file.take(8 * file.number("Q"))  # that map, empty
-    return _ParsedIndex(centroids, list(_lists(file, dims, n_lists)), nprobe, dims)
+    sizes = _list_sizes(file, dims, n_lists)
+    n_bytes = sum(map(int, sizes)) * (4 * dims + 8)
+    return _ParsedIndex(centroids, sizes, file.take(n_bytes), nprobe, dims)
 
 
 def _header(file: _ByteReader) -> tuple[int, int]:
@@ -150,31 +162,26 @@ def _header(file: _ByteReader) -> tuple[int, int]:
     return dims, n
 
 
-def _flat(file: _ByteReader) -> tuple[int, np.ndarray]:
+def _flat(file: _ByteReader) -> np.ndarray:
+    """Vectors (n, D) of an index without lists."""
     dims, n = _header(file)
     n_values = file.number("Q")
     if n_values != n * dims:
         raise _InvalidIndexError("its index is damaged")
-    return dims, file.array("<f4", n_values).reshape(n, dims)
+    return file.array("<f4", n_values).reshape(n, dims)
 
 
-def _lists(file: _ByteReader, dims: int, n_lists: int) -> Iterator[np.ndarray]:
+def _list_sizes(file: _ByteReader, dims: int, n_lists: int) -> np.ndarray:
     if bytes(file.take(4)) != b"ilar":
         raise _InvalidIndexError("its vectors are not in it")
     if (file.number("Q"), file.number("Q")) != (n_lists, 4 * dims):
         raise _InvalidIndexError("its lists and their centroids do not agree")
     layout = bytes(file.take(4))
-    counts = file.array("<u8", file.number("Q")).tolist()
-    if layout == b"full":
-        sizes = counts
-    elif layout == b"sprs" and len(counts) % 2 == 0 and all(at < n_lists for at in counts[::2]):
-        sizes = [0] * n_lists  # n_lists centroids have been read, so the number is true
-        for number, size in zip(counts[::2], counts[1::2], strict=True):
-            sizes[number] = size
-    else:
-        raise _InvalidIndexError("its index is damaged")
-    if len(sizes) != n_lists:
-        raise _InvalidIndexError("its index is damaged")
-    for size in sizes:
-        yield file.array("<f4", size * dims).reshape(size, dims)
-        file.take(8 * size)  # the vectors' numbers in the recordings
+    counts = file.array("<u8", file.number("Q"))
+    if layout == b"full" and len(counts) == n_lists:
+        return counts
+    if layout == b"sprs" and len(counts) % 2 == 0 and (counts[::2] < n_lists).all():
+        sizes = np.zeros(n_lists, np.uint64)  # n_lists centroids have been read, so the number is true
+        sizes[counts[::2]] = counts[1::2]
+        return sizes
+    raise _InvalidIndexError("its index is damaged")

@@ -20,6 +20,7 @@ import torch
 
 _LARGEST_KEY = 1 << 60  # integers beyond can be made to collide, and a dict of those takes hours
 _LARGEST_SIZE = 1 << 48  # no side of a tensor is as long
+_LONGEST_NAME = 200  # letters of a class with its module
 
 
 class UnsafePickleError(Exception):
@@ -77,7 +78,14 @@ class LazyTensor:
 
 
 def resolve(module: str, name: str, strict: bool) -> Any:
-    """What a name in a pickle stands for: a dtype, a function or UNKNOWN; raises UnsafePickleError."""
+    """What a name in a pickle stands for: a dtype, a function or UNKNOWN.
+
+    Raises:
+        UnsafePickleError: Code that does something is found there.
+        DamagedError: No class has such a name.
+    """
+    if len(module) + len(name) > _LONGEST_NAME:
+        raise DamagedError("it names a class of more than 200 letters")
     full = f"{module}.{name}"
     if full in _NAMES:
         return _NAMES[full]
@@ -162,9 +170,15 @@ def _parameter(tensor: Any, *_: Any) -> Any:
 
 
 def _with_attributes(function: Any, _type: Any, arguments: Any, _state: Any) -> Any:
-    if function not in (lazy_tensor, _parameter):
+    if function not in (lazy_tensor, _parameter) or not isinstance(arguments, tuple):
         raise DamagedError("a tensor in it is made by another function")
     return function(*arguments)
+
+
+def _size(values: Any = ()) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):  # of a text each letter would become an object
+        raise DamagedError("a shape in it is not made of numbers")
+    return tuple(values)
 
 
 def _dict(items: Any = ()) -> dict[Any, Any]:
@@ -196,7 +210,9 @@ def _numpy_array(data: Any, dtype: Any, shape: Any, order: str) -> Array:
     return Array(flat.reshape(shape, order="F" if order == "F" else "C"))
 
 
-def _numpy_scalar(dtype: np.dtype[Any], data: bytes) -> Any:
+def _numpy_scalar(dtype: Any, data: bytes) -> Any:
+    if not isinstance(dtype, np.dtype):  # numpy would build one of a text
+        raise DamagedError("a number in it has no type")
     (value,) = np.frombuffer(data, dtype)
     return value.item()
 
@@ -239,7 +255,7 @@ _NAMES: dict[str, Any] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch._tensor._rebuild_from_type_v2": _with_attributes,
-    "torch.Size": tuple,
+    "torch.Size": _size,
     "collections.OrderedDict": _dict,
     "collections.Counter": _dict,
     "collections.defaultdict": lambda *_: {},

@@ -32,9 +32,9 @@ from modules.checkpoint.allowlist import (
     sanitize,
 )
 from modules.checkpoint.unpickler import PickleStream, Unpickler, max_opcodes
+from modules.common.zips import open_zip
 
 _DEEPEST = 50  # containers in containers
-_LARGEST_DIRECTORY = 4_000_000  # bytes of a zip's list of members: 40 000 tensors
 _SHARED = 50_000_000  # bytes of tensors beyond twice the file: several may share a record
 
 
@@ -174,8 +174,7 @@ class ZipArchive(Archive):
     """What ``torch.save`` has written since 1.6."""
 
     def _read_content(self) -> Any:
-        self._check_directory()
-        self._zip = zipfile.ZipFile(self.file)
+        self._zip = open_zip(self.file)
         names = self._zip.namelist()
         pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
@@ -196,17 +195,6 @@ class ZipArchive(Archive):
         n_name, n_extra = struct.unpack("<HH", self.file.read(4))
         place = member.header_offset + 30 + n_name + n_extra
         return place, member.CRC if member.file_size == n_bytes else None
-
-    def _check_directory(self) -> None:
-        """Refuse a list of members that would not fit in memory: zipfile does not check."""
-        self.file.seek(max(0, self.size - 66_000))
-        tail = self.file.read()
-        for sign, layout, offset in ((b"PK\x05\x06", "<I", 12), (b"PK\x06\x06", "<Q", 40)):
-            place = tail.rfind(sign)
-            if place >= 0 and len(tail) >= place + offset + 8:
-                (n_bytes,) = struct.unpack_from(layout, tail, place + offset)
-                if _LARGEST_DIRECTORY < n_bytes != 0xFFFFFFFF:
-                    raise DamagedError("it is a zip of more members than a model has tensors")
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         try:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from modules.common.errors import GlowSVCError
 from modules.common.files import replacing
+from modules.common.zips import open_zip
 
 RATIO = 20  # of what is unpacked to the archive; weights shrink by a tenth at most
 SPARE = 1 << 20  # bytes that may come on top, for small archives
@@ -36,7 +37,7 @@ def unpack(archive: Path, places: Mapping[str, Path], needed: frozenset[Path]) -
         OSError: It cannot be written.
     """
     try:
-        with zipfile.ZipFile(archive) as content:
+        with archive.open("rb") as file, open_zip(file) as content:
             members = _choose(content, places, needed, archive.stat().st_size)
             with ExitStack() as moves:  # all are complete before the first is moved
                 for place in sorted(members, key=lambda place: place not in needed):

@@ -71,6 +71,7 @@ BROKEN = [
     ({"speakers": '{"anna": [0]}'}, {}, "its list of speakers is damaged"),
     ({"speakers": '{"anna": 0, "bea": 1}'}, {}, "different widths"),
     ({}, {"vectors": VALUES[0]}, "its list of speakers is damaged"),
+    ({}, {"vectors": VALUES[:, :0]}, "its units have no channels"),
     ({}, {"vectors": VALUES[:0]}, "has no units of speaker 0"),
     ({}, {"vectors": VALUES.astype(np.float64)}, "its 0.vectors is of another kind"),
     ({}, {"vectors": VALUES * np.nan}, "NaN or infinite"),

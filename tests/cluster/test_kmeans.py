@@ -87,6 +87,13 @@ def test_other_files_are_refused(tmp_path):
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_an_encoder_that_is_no_text_is_not_known(tmp_path):
+    path = tmp_path / "k.pt"
+    endless = ["mfcc" * 1000] * 1000  # of one text in the file
+    torch.save({"anna": {"cluster_centers_": torch.ones(2, 3), "speech_encoder": endless}}, path)
+    assert read_centres(path)[1] == ""
+
+
 def test_as_the_readme_of_the_published_project_says(tmp_path):
     own = write_speaker(tmp_path / "dataset/44k", "花子", 60)
     write_speaker(tmp_path / "dataset/44k", "anna b", 40, seed=1)

@@ -2,6 +2,8 @@
 
 import pickle
 import random
+import struct
+import sys
 
 import faiss
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from cluster.index_file import open_index
 from modules.common.errors import CheckpointError
 from tests.cluster.data import DIMS, common_share, draw, flat, ivf, write_published_index
+from tests.support.fuzzing import ROOM, in_children
 
 VECTORS = draw(400)
 
@@ -131,6 +134,20 @@ CLAIMS = [
     ({"size": 2**63}, "more values"),
     ({"size": 2**61}, "more values"),
 ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # it only forks
+def test_empty_lists_cost_no_more_than_their_bytes(path):
+    header = struct.pack("<iqqq?i", 1, 0, 0, 0, True, 1)
+    n = 700_000
+    quantizer = b"IxF2" + header + struct.pack("<Q", n) + bytes(4 * n)
+    quantizer = quantizer.replace(header, struct.pack("<iqqq?i", 1, n, 0, 0, True, 1), 1)
+    lists = b"ilar" + struct.pack("<QQ4sQ", n, 4, b"full", n) + bytes(8 * n)
+    path.write_bytes(dumps(b"IwFl" + header + struct.pack("<QQ", n, 1) + quantizer + bytes(9) + lists))
+    results = list(in_children(lambda path: [str(open_index(path).ids)], [path]))
+    assert results[0]["refused"] == ["{0}"]
+    assert results[0]["grown"] < 2 * path.stat().st_size + ROOM
 
 
 def test_false_claims_are_refused(path):

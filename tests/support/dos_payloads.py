@@ -71,6 +71,14 @@ def _unfolding(path: Path, pickled: bytes, length: int = 0) -> None:
     write_zip(path, pickled, {"0": bytes(length)}, compression=zipfile.ZIP_DEFLATED)
 
 
+def _many_members(path: Path, counts: bytes = b"") -> None:
+    """A zip of 100 000 members; ``counts``, without the end of zip64, in place of how many they are."""
+    write_zip(path, _program(b""), {str(n): b"" for n in range(100_000)})
+    if counts:
+        data = path.read_bytes()
+        path.write_bytes(data[:-98] + data[-22:-14] + counts + data[-10:])
+
+
 def _two_pickles(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         for name in ("a", "b"):
@@ -143,6 +151,7 @@ def _sharing(n: int) -> bytes:
 
 
 _LONG_TEXT = b"X" + (7_000_000).to_bytes(4, "little") + b"a" * 7_000_000 + b"q\x00"
+_WIDE_TEXT = b"X" + (7_500_000).to_bytes(4, "little") + "歌".encode() * 2_500_000 + b"q\x000"
 _LONG_LIST = b"](" + b"K\x01" * 100_000 + b"eq\x00"
 _COLLIDING = b"}(" + b"".join(key + b"N" for key in _alike(90_000))
 _DEEP = b")" + b"\x85" * 150_000
@@ -198,6 +207,15 @@ DOS_PAYLOADS: dict[str, Callable[[Path], object]] = {
         _LONG_TEXT + b"0" + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 10_000
     ),
     "a long text as arguments": _pickled(_LONG_TEXT + b"0" + b"ctorch\nSize\nh\x00R0" * 5),
+    "a long name of a class often": _pickled(_LONG_TEXT + b"0" + b"h\x00h\x00\x930" * 45_000),
+    "a shape of a text of wide letters": _pickled(_WIDE_TEXT + b"ctorch\nSize\nh\x00\x85R0"),
+    "arguments of a text of wide letters": _pickled(
+        _WIDE_TEXT + b"ctorch._tensor\n_rebuild_from_type_v2\n(" + _REBUILD + b"Nh\x00NtR0"
+    ),
+    "a number of a long type": _pickled(
+        b"X" + (6_000_000).to_bytes(4, "little") + b"f4," * 2_000_000 + b"q\x000"
+        b"cnumpy.core.multiarray\nscalar\nh\x00C\x04\0\0\0\0\x86R0"
+    ),
     "a list copied often": _pickled(_LONG_LIST + b"0" + b"ctorch\nSize\nh\x00\x85R" * 10_000),
     "a namespace filled often": _pickled(
         b"}("
@@ -234,7 +252,8 @@ DOS_PAYLOADS: dict[str, Callable[[Path], object]] = {
     "members in one place": _overlapping,
     "a member that unfolds": lambda path: _unfolding(path, _LARGE_TENSOR, 200_000_000),
     "a pickle that unfolds": lambda path: _unfolding(path, _program(b"]" * 100_000_000)),
-    "100 000 members": lambda path: write_zip(path, _program(b""), {str(n): b"" for n in range(100_000)}),
+    "100 000 members": _many_members,
+    "100 000 members before a second end": lambda path: _many_members(path, b"PK\x05\x06"),
     "a member of 4 GB": _claimed_size,
     "a record of 2**62 values": _record_length(2**62),
     "a record of -1 values": _record_length(-1),

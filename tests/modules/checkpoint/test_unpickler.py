@@ -81,7 +81,9 @@ def test_what_could_do_something_is_refused_at_its_name(name):
 
 def test_names_are_shown_on_one_short_line_and_only_listed_opcodes_executed():
     with pytest.raises(UnsafePickleError, match=r"^os\.a\?bc{3,80}\.\.\.$"):
-        read_pickle(b"\x80\x04\x8c\x02os\x8c\xffa\nb" + b"c" * 252 + b"\x93.")
+        read_pickle(b"\x80\x04\x8c\x02os\x8c\xc0a\nb" + b"c" * 189 + b"\x93.")
+    with pytest.raises(DamagedError, match="more than 200 letters"):
+        read_pickle(b"\x80\x04\x8c\x02os\x8c\xc7" + b"c" * 199 + b"\x93.")
     for opcode in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER):
         with pytest.raises(DamagedError, match="which model files do not"):
             read_pickle(b"\x80\x05N" + opcode + bytes(4) + b".")

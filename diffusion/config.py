@@ -8,6 +8,7 @@ ignored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,11 @@ import yaml
 from diffusion.samplers import check_method
 from modules.common.errors import ConfigError
 from modules.config.section import Section, check, choice, errors_name, number, read_file
-from modules.config.shared import ConfigFile, FeatureSection, TrainingSection
+from modules.config.shared import MOST_SPEAKERS, ConfigFile, FeatureSection, TrainingSection
 
 _WRITERS = "preprocess_flist_config.py writes configs/diffusion.yaml, train_diff.py a copy beside its models"
+_LARGEST_FILE = 200_000  # bytes; YAML takes hundreds of times its size to parse
+_MOST_NODES = 100_000
 # values of Diffusion-SVC, whose files are known by this key; its "dpm-solver" is the other one
 _DIFFUSION_SVC_KEY = "units_forced_mode"
 _DIFFUSION_SVC_METHODS = {"dpm-solver": "dpm-solver++"}
@@ -54,13 +57,13 @@ class DiffusionModelConfig(Section):
     section = "model"
 
     type: str = choice("Diffusion", ("Diffusion", "ReFlow"))
-    n_layers: int = number(20, above=0, at_most=1024)
+    n_layers: int = number(20, above=0, at_most=256)
     n_chans: int = number(512, at_least=4, at_most=65536)
     n_hidden: int = number(256, above=0, at_most=65536)  # channels of the condition
     use_pitch_aug: bool = True
     timesteps: int = number(1000, above=0, at_most=10**6)
     k_step_max: int = number(0, at_least=0)  # steps it is trained for; 0: all
-    n_spk: int = number(1, above=0, at_most=2**20)
+    n_spk: int = number(1, above=0, at_most=MOST_SPEAKERS)
     use_speaker_encoder: bool = False  # Diffusion-SVC: speakers are embeddings, not ids
     speaker_encoder_out_channels: int = number(256, above=0, at_most=65536)
     t_distribution: str = choice("uniform", ("uniform", "logit_normal"))  # of times: diffusion/reflow.py
@@ -178,18 +181,40 @@ def _of_diffusion_svc(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(data, Mapping) or _DIFFUSION_SVC_KEY not in data:
         return values
     encoder = data.get("encoder")
-    ours = {**values, "data": {**data, "encoder": _DIFFUSION_SVC_ENCODERS.get(str(encoder), encoder)}}
+    ours = {**values, "data": {**data, "encoder": _renamed(encoder, _DIFFUSION_SVC_ENCODERS)}}
     if isinstance(infer, Mapping):
         method = infer.get("method")
-        ours["infer"] = {**infer, "method": _DIFFUSION_SVC_METHODS.get(str(method), method)}
+        ours["infer"] = {**infer, "method": _renamed(method, _DIFFUSION_SVC_METHODS)}
     return ours
 
 
-def _parse_yaml(text: str) -> Any:
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def parse_yaml(text: str) -> Any:
+    """Content of a YAML text; raises ValueError if it is none, or unfolds to more than ``_MOST_NODES``."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _unfolded(node, {}) > _MOST_NODES:
+            raise ValueError("its aliases unfold to more than a configuration has")
+        return loader.construct_document(node)
+    # what its constructors raise of a text that is no !!bool, !!timestamp or !!int
+    except (yaml.YAMLError, LookupError, AttributeError, TypeError) as error:
         raise ValueError(error) from None
+
+
+def _unfolded(node: yaml.Node, known: dict[int, float]) -> float:
+    """Number of nodes below ``node`` with every alias as a copy; infinite if one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        children = node.value if isinstance(node, yaml.CollectionNode) else ()
+        pairs = children if isinstance(node, yaml.MappingNode) else [(child,) for child in children]
+        known[id(node)] = 1 + sum(_unfolded(child, known) for pair in pairs for child in pair)
+    return known[id(node)]
 
 
 def load_diffusion_config(path: str | Path) -> DiffusionConfig:
@@ -198,6 +223,6 @@ def load_diffusion_config(path: str | Path) -> DiffusionConfig:
     Raises:
         ConfigError: The file is missing or not YAML, or see :func:`parse_diffusion_config`.
     """
-    values = read_file(path, _parse_yaml, "YAML", _WRITERS)
+    values = read_file(path, parse_yaml, "YAML", _WRITERS, _LARGEST_FILE)
     with errors_name(path):
         return parse_diffusion_config(values)

@@ -19,7 +19,7 @@ from diffusion.config import DiffusionConfig
 from diffusion.decoder import MelDecoder, Progress
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.reflow import ReFlow
-from modules.checkpoint import load_weights, model_state
+from modules.checkpoint import build_module, model_state
 from modules.common.errors import CheckpointError, ConfigError, FeatureError
 from modules.nn.speakers import check_ids, check_shares, embed_speakers
 
@@ -226,6 +226,5 @@ def load_unit2mel(path: str | Path, config: DiffusionConfig) -> Unit2Mel:
             f"{path} expects {units.size(1)}-channel units but its configuration says {config.data.ssl_dim} "
             f"(data.encoder {config.data.speech_encoder!r}): use the config.yaml saved beside it"
         )
-    model = Unit2Mel(config)
-    load_weights(model, state, path)
+    model = build_module(lambda: Unit2Mel(config), state, path)
     return model.eval().requires_grad_(False)

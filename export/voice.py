@@ -17,7 +17,7 @@ from export.diffusion import diffusion_graphs, diffusion_sidecar
 from export.glow import glow_graph, melody_graph
 from export.vocoder import fused_graph, reach, vocoder_graph
 from models import GlowSVC
-from modules.checkpoint import load_model
+from modules.checkpoint import build_module, model_state
 from modules.common.errors import CheckpointError, ConfigError
 from modules.common.progress import stage
 from modules.config import Config, load_config
@@ -56,8 +56,8 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceM
         raise ConfigError(f"--fuse: the vocoder {name!r} of this voice model is not a network; remove --fuse")
     if melody and not config.model.use_automatic_f0_prediction:
         raise ConfigError("-a: this model was trained without automatic F0 prediction; remove -a")
-    model = GlowSVC(config.model)
-    load_model(model, folder / "model.pth")
+    path = folder / "model.pth"
+    model = build_module(lambda: GlowSVC(config.model), model_state(path), path)
     model.eval().requires_grad_(False)
     diffusion = _diffusion(folder, config)
     if fuse and diffusion:

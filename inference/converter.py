@@ -17,7 +17,7 @@ from inference.pipeline import Report, Segment, SongConverter
 from inference.refiner import Refiner, speaker_tensor
 from inference.voice_config import load_voice
 from models import GlowSVC
-from modules.checkpoint import load_model
+from modules.checkpoint import build_module, model_state
 from modules.common.device import autocast, half_format, resolve_device
 from modules.common.errors import CheckpointError, ConfigError
 from modules.common.precision import (
@@ -107,8 +107,8 @@ class Converter(SongConverter):
         return self._dtype(PREDICTOR)
 
     def _load_glow(self) -> GlowSVC:
-        model = GlowSVC(self.config.model)
-        load_model(model, self.model_path)
+        state = model_state(self.model_path)
+        model = build_module(lambda: GlowSVC(self.config.model), state, self.model_path)
         return model.eval().to(self.device)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ the base of another training.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import Unit2Mel
 from models import GlowSVC
-from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from modules.checkpoint import build_module, load_weights, read_checkpoint, write_checkpoint
 from modules.checkpoint.identify import identify
 from modules.checkpoint.safetensors_io import identity, own_storage
 from modules.common.errors import CheckpointError, ConfigError
@@ -71,15 +72,19 @@ def compress_model(
     content = read_checkpoint(source, keep=("model", "iteration", "learning_rate", "global_step"))
     state = content.get("model", content)
     found = identify(state) if isinstance(state, dict) else None
-    if found not in _KINDS:
+    if found not in _KINDS or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         seems = f"; it seems to be {found}" if found else ""
         raise CheckpointError(f"{source} is neither a voice model of Glow-SVC nor a diffusion model{seems}")
     kind = _KINDS[found]
     path = Path(config_path) if config_path else source.with_name(_CONFIGS[kind])
     model: nn.Module | None = None
     if config_path or path.is_file():
-        model = GlowSVC(load_config(path).model) if kind == GLOW else Unit2Mel(load_diffusion_config(path))
-        load_weights(model, state, source, advice=f"Use the {_CONFIGS[kind]} saved beside the checkpoint.")
+        make = (
+            partial(GlowSVC, load_config(path).model)
+            if kind == GLOW
+            else partial(Unit2Mel, load_diffusion_config(path))
+        )
+        model = build_module(make, state, source, f"Use the {_CONFIGS[kind]} saved beside the checkpoint.")
         model.eval()
 
     state = _strip_checkpoint(state, half)

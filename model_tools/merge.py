@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from models import GlowSVC
-from modules.checkpoint import load_model, write_checkpoint
+from modules.checkpoint import build_module, load_model, model_state, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config, load_config
 
@@ -68,7 +68,7 @@ def mix_models(
     config_paths = _config_paths(paths, configs)
     config = _common_config(config_paths)
 
-    model = GlowSVC(config.model)
+    model = build_module(lambda: GlowSVC(config.model), model_state(paths[0]), paths[0])
     total: dict[str, Tensor] = {}
     for i, (path, weight) in enumerate(zip(paths, weights, strict=True)):
         load_model(model, path)

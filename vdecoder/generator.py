@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modules.common.errors import ConfigError
+from modules.common.errors import ConfigError, sanitize
 from vdecoder.layers import Conv, Inject, OutputConv, Upsample
 from vdecoder.source import SineSource
 
 SLOPE = 0.1
+_MOST = 16  # stages, and blocks of one
 _PIECE = 256  # frames: 8 MB for each activation at the published size
 
 
@@ -52,7 +53,7 @@ class GeneratorConfig:
         config = cls(**{**found, "resblock": str(found["resblock"])})
         problem = config._problem()
         if problem:
-            raise ConfigError(f"{source} does not describe a vocoder: {problem}")
+            raise ConfigError(f"{source} does not describe a vocoder: {sanitize(problem, 300)}")
         return config
 
     @property
@@ -66,7 +67,7 @@ class GeneratorConfig:
                 return f"{name} is {getattr(self, name)!r}"
         for name in ("upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes"):
             sizes = getattr(self, name)
-            if not isinstance(sizes, tuple) or not sizes or not all(map(_is_size, sizes)):
+            if not isinstance(sizes, tuple) or not 0 < len(sizes) <= _MOST or not all(map(_is_size, sizes)):
                 return f"{name} is {sizes!r}"
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
             return "upsample_rates and upsample_kernel_sizes differ in length"

@@ -7,7 +7,6 @@ without an error.
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from modules.checkpoint import find_state_dict, load_weights, read_weights
-from modules.common.errors import ConfigError, MissingWeightsError
+from modules.checkpoint import find_state_dict, load_weights, read_weights, sized_by
+from modules.common.errors import ConfigError, MissingWeightsError, sanitize
+from modules.config import read_json
 from modules.pretrained.weights import weights_path
 from vdecoder.base import Vocoder
 from vdecoder.draws import source_generator
@@ -66,13 +66,15 @@ class NeuralVocoder(Vocoder):
         path = Path(weights) if weights is not None else weights_path(self._published)
         file, values = path.with_name("config.json"), side_config(path)
         compare_analysis(file, self._analysis(values), data_config)
-        network = self._build(values, file)
+        state = self._state(path)
+        with sized_by(state, path, "Use the config.json it was published with."):
+            network = self._build(values, file)
         if network.config.hop_length != self.hop_length:
             raise ConfigError(
                 f"{file}: upsample_rates {list(network.config.upsample_rates)} are "
                 f"{network.config.hop_length} samples per frame, but data.hop_length is {self.hop_length}"
             )
-        load_weights(network, self._state(path, network), path)
+        load_weights(network, {**self._constants(network), **state}, path)
         fold_all(network)
         self.network = network.in_precision(dtype).eval().requires_grad_(False).to(self.device)
 
@@ -81,8 +83,12 @@ class NeuralVocoder(Vocoder):
         """The network that the content of ``file`` describes; raises ConfigError."""
 
     @abstractmethod
-    def _state(self, path: Path, network: Generator) -> dict[str, Tensor]:
+    def _state(self, path: Path) -> dict[str, Tensor]:
         """Tensors of the model file, under the network's names; raises CheckpointError."""
+
+    def _constants(self, network: Generator) -> dict[str, Tensor]:
+        """Tensors of ``network`` that a file may leave out."""
+        return {}
 
     def _analysis(self, values: dict[str, Any]) -> dict[str, Any]:
         """The analysis settings in a config.json."""
@@ -108,7 +114,7 @@ class NsfHifigan(NeuralVocoder):
     def _build(self, values: dict[str, Any], file: Path) -> Generator:
         return Generator(GeneratorConfig.read(values, file))
 
-    def _state(self, path: Path, network: Generator) -> dict[str, Tensor]:
+    def _state(self, path: Path) -> dict[str, Tensor]:
         return find_state_dict(read_weights(path, keep=("generator",)), path, "generator")
 
 
@@ -120,19 +126,13 @@ def side_config(path: Path) -> dict[str, Any]:
             f"{file} is missing: {path.name} cannot be used without the config.json it was published with. "
             "Put it in the same folder."
         )
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read as JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file} is not a JSON object, so not the configuration of a vocoder")
-    return values
+    return read_json(file)
 
 
 def compare_analysis(file: Path, values: Mapping[str, Any], data_config: DataConfig) -> None:
     """Raise ConfigError if analysis settings differ from the voice model's; names all that do."""
     other = [
-        f"{theirs} {values[theirs]!r} (data.{ours} {getattr(data_config, ours)!r})"
+        f"{theirs} {sanitize(repr(values[theirs]))} (data.{ours} {getattr(data_config, ours)!r})"
         for theirs, ours in _ANALYSIS.items()
         if theirs in values and not _equal(values[theirs], getattr(data_config, ours))
     ]

@@ -107,10 +107,12 @@ class NsfSnakeHifigan(NeuralVocoder):
             )
         return SnakeGenerator(config)
 
-    def _state(self, path: Path, network: Generator) -> dict[str, Tensor]:
-        # the filters are constants of the design, which some files leave out
-        filters = {name: value for name, value in network.state_dict().items() if name.endswith(_FILTERS)}
-        return {**filters, **decoder_state(path)}
+    def _state(self, path: Path) -> dict[str, Tensor]:
+        return decoder_state(path)
+
+    def _constants(self, network: Generator) -> dict[str, Tensor]:
+        """The filters, which are of the design."""
+        return {name: value for name, value in network.state_dict().items() if name.endswith(_FILTERS)}
 
     def _analysis(self, values: dict[str, Any]) -> dict[str, Any]:
         """Sampling rate and hop; the model's spectrum settings do not concern the decoder."""

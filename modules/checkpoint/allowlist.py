@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from modules.common.errors import sanitize
+
 _LARGEST_KEY = 1 << 60  # integers beyond can be made to collide, and a dict of those takes hours
 _LARGEST_SIZE = 1 << 48  # no side of a tensor is as long
 _LONGEST_NAME = 200  # letters of a class with its module
@@ -123,12 +125,6 @@ def safe_key(key: Any) -> Any:
 def _is_safe(key: Any) -> bool:
     plain = key is None or isinstance(key, str | bytes)
     return plain or (isinstance(key, int) and abs(key) < _LARGEST_KEY)
-
-
-def sanitize(name: str) -> str:
-    """Shorten a name from the file, which may hold anything, to a piece of one line."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in name[:81])
-    return text if len(text) < 81 else text[:80] + "..."
 
 
 def lazy_tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> LazyTensor:

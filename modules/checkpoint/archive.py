@@ -29,9 +29,9 @@ from modules.checkpoint.allowlist import (
     Storage,
     UnsafePickleError,
     safe_key,
-    sanitize,
 )
 from modules.checkpoint.unpickler import PickleStream, Unpickler, max_opcodes
+from modules.common.errors import sanitize
 from modules.common.zips import open_zip
 
 _DEEPEST = 50  # containers in containers

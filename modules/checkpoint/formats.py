@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modules.checkpoint.allowlist import DamagedError, UnsafePickleError, sanitize
+from modules.checkpoint.allowlist import DamagedError, UnsafePickleError
 from modules.checkpoint.archive import Archive, ZipArchive
 from modules.checkpoint.identify import identify_bytes
 from modules.checkpoint.legacy import LegacyArchive, TarArchive
 from modules.checkpoint.safetensors_io import SafetensorsFile, is_safetensors
-from modules.common.errors import CheckpointError
+from modules.common.errors import CheckpointError, sanitize
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from modules.checkpoint.allowlist import (
     Storage,
     lazy_tensor,
     safe_key,
-    sanitize,
 )
 from modules.checkpoint.archive import Archive
 from modules.checkpoint.unpickler import PickleStream
+from modules.common.errors import sanitize
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first object of a legacy file
 

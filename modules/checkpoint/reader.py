@@ -9,20 +9,24 @@ tensors and plain values.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from modules.checkpoint.allowlist import LazyTensor, sanitize
+from modules.checkpoint.allowlist import LazyTensor
 from modules.checkpoint.formats import opened
 from modules.checkpoint.identify import identify
 from modules.checkpoint.safetensors_io import SUFFIX, flat_bytes
-from modules.common.errors import CheckpointError
+from modules.common.errors import CheckpointError, sanitize
 from modules.common.files import replacing
 
+M = TypeVar("M", bound=nn.Module)
+_SPARE_VALUES, _SPARE_TENSORS = 4_000_000, 1000  # that a module may have beside the file's
+_FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn}
 CONFIG_ADVICE = "Use the config.json saved beside the checkpoint."
 
 
@@ -117,6 +121,43 @@ def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
+
+
+class sized_by(TorchFunctionMode):  # noqa: N801 - a context manager
+    """Lets a module that is built here take about as much memory as ``state`` can fill; else CheckpointError.
+
+    A configuration may claim any size: it is not believed before it is known to fit the file. (The meta
+    device would show the shapes as well, but its arithmetic loads 120 MB of a compiler.)
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], source: str | Path, advice: str = CONFIG_ADVICE) -> None:
+        super().__init__()
+        self._values_left = _SPARE_VALUES + 2 * sum(tensor.numel() for tensor in state.values())
+        self._tensors_left = _SPARE_TENSORS + 4 * len(state)
+        self._message = f"{source} does not fit its configuration, which describes a larger model. {advice}"
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _FACTORIES:
+            size = kwargs.get("size", args[0] if len(args) == 1 else args)
+            self._values_left -= torch.empty(size, device="meta").numel()
+            self._tensors_left -= 1
+            if min(self._values_left, self._tensors_left) < 0:
+                raise CheckpointError(self._message)
+        return func(*args, **kwargs)
+
+
+def build_module(
+    build: Callable[[], M], state: dict[str, Tensor], source: str | Path, advice: str = CONFIG_ADVICE
+) -> M:
+    """Module that ``build`` makes, with the weights ``state``; raises CheckpointError.
+
+    See :class:`sized_by` and :func:`load_weights`.
+    """
+    with sized_by(state, source, advice):
+        module = build()
+    load_weights(module, state, source, advice)
+    return module
 
 
 def load_weights(

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modules.checkpoint.allowlist import DamagedError, sanitize
+from modules.checkpoint.allowlist import DamagedError
 from modules.checkpoint.archive import Archive
+from modules.common.errors import sanitize
 
 SUFFIX = ".safetensors"
 _KEY = "glow_svc"  # its key; {"entries": {...}, "same_as": {second name: first name}}

@@ -9,6 +9,12 @@ class GlowSVCError(Exception):
     """Base of every error whose message is meant for the user."""
 
 
+def sanitize(text: str, longest: int = 80) -> str:
+    """Shorten text from a file, which may hold anything, to a piece of one line."""
+    letters = "".join(letter if letter.isprintable() else "?" for letter in text[: longest + 1])
+    return letters if len(letters) <= longest else letters[:longest] + "..."
+
+
 class ConfigError(GlowSVCError):
     """A setting, flag or configuration file is wrong."""
 

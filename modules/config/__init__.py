@@ -16,8 +16,8 @@ from typing import Any
 from modules.common.errors import ConfigError
 from modules.common.metrics import BEST_BY, SCORED
 from modules.config.section import Bounds, Section, check, choice, errors_name, number, read_file
+from modules.config.shared import MOST_SPEAKERS, ConfigFile, FeatureSection, TrainingSection
 from modules.config.shared import UNIT_MODES as UNIT_MODES
-from modules.config.shared import ConfigFile, FeatureSection, TrainingSection
 
 _WRITERS = "preprocess_flist_config.py writes configs/config.json, train.py a copy beside its models"
 _F0 = Bounds(at_least=0, at_most=100_000)  # Hz
@@ -68,8 +68,8 @@ class DataConfig(FeatureSection):
         "mel_fmax": "f_max",
     }
 
-    n_fft: int = number(2048, above=0, at_most=2**20)  # samples
-    win_length: int = number(2048, above=0, at_most=2**20)  # samples
+    n_fft: int = number(2048, above=0, at_most=2**15)  # samples
+    win_length: int = number(2048, above=0, at_most=2**15)  # samples
     f_min: float = number(40.0, at_least=0, at_most=384_000)  # Hz
     f_max: float = number(16000.0, above=0, at_most=384_000)  # Hz
 
@@ -86,19 +86,19 @@ class ModelConfig(Section):
     section = "model"
     aliases = {"use_crn_pre ": "use_crn_pre"}  # a published template has the trailing blank
 
-    inter_channels: int = number(128, above=0, at_most=4096)  # mel bins
+    inter_channels: int = number(128, above=0, at_most=512)  # mel bins
     hidden_channels: int = number(192, above=0, at_most=65536)
     filter_channels: int = number(768, above=0, at_most=65536)
     n_heads: int = number(2, above=0, at_most=1024)
-    n_layers: int = number(6, above=0, at_most=1024)
+    n_layers: int = number(6, above=0, at_most=64)
     kernel_size: int = number(3, above=0, at_most=1024)
     p_dropout: float = number(0.0, at_least=0, below=1)
-    n_flow_block_layer: int = number(12, above=0, at_most=1024)
-    n_flow_layer: int = number(3, above=0, at_most=1024)
+    n_flow_block_layer: int = number(12, above=0, at_most=64)
+    n_flow_layer: int = number(3, above=0, at_most=64)
     n_sqz: int = number(2, above=0, at_most=1024)
     gin_channels: int = number(768, above=0, at_most=65536)
     ssl_dim: int = number(768, above=0, at_most=65536)
-    n_speakers: int = number(200, above=0, at_most=2**20)
+    n_speakers: int = number(200, above=0, at_most=MOST_SPEAKERS)
     vocoder_name: str = "nsf-hifigan"
     speech_encoder: str = "vec768l12"
     vol_embedding: bool = False

@@ -19,12 +19,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from reprlib import repr as shortened
+from reprlib import Repr
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
-from modules.common.errors import ConfigError
+from modules.common.errors import ConfigError, sanitize
 
 LARGEST = 2**31 - 1  # of whole numbers that name no bound of their own
+_LARGEST_FILE = 2_000_000  # bytes; a configuration has some thousands
+_DEEPEST = 32  # lists in lists
+_LONGEST_MESSAGE = 500  # letters; names in a file may have millions
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 S = TypeVar("S", bound="Section")
 
@@ -104,7 +107,7 @@ class Section:
         options = metadata.get("options", (value,))
         if value not in options:
             allowed = " or ".join(filter(None, (", ".join(options[:-1]), options[-1])))
-            raise ConfigError(f"{where} {value!r} is unknown; use {allowed}")
+            raise ConfigError(f"{where} {_shown(value)} is unknown; use {allowed}")
         return value
 
 
@@ -143,25 +146,47 @@ def check(value: Any, kind: Any, where: str, allowed: Bounds | None = None) -> A
     return value
 
 
+_SHORT = Repr()
+_SHORT.maxlevel = 2  # lists in lists in lists may have billions of entries, with YAML's aliases
+
+
 def _shown(value: Any) -> str:
     try:
-        return shortened(value)
+        return _SHORT.repr(value)
     except ValueError:  # Python writes out no number of more than some thousand digits
         return "a number of thousands of digits"
 
 
-def read_file(path: str | Path, load: Callable[[str], Any], kind: str, writers: str) -> Any:
+def read_file(
+    path: str | Path, load: Callable[[str], Any], kind: str, writers: str, largest: int = _LARGEST_FILE
+) -> Any:
     """Values of a JSON or YAML file, whose text ``load`` parses, or raises ValueError.
 
     Raises:
-        ConfigError: The file is missing, and ``writers`` say which programs write it; or it is unreadable.
+        ConfigError: The file is missing, and ``writers`` say which programs write it; it is unreadable;
+            or it has more than ``largest`` bytes, since what is parsed takes many times its size.
     """
     try:
-        return load(Path(path).read_text(encoding="utf-8-sig"))
+        if Path(path).stat().st_size > largest:
+            raise ConfigError(f"{path} is too large for a configuration: more than {largest:,} bytes")
+        values = load(Path(path).read_text(encoding="utf-8-sig"))
+        if _is_deep(values):
+            raise ValueError("it nests lists or tables too deeply")
+        return values
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; {writers}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as {kind}: {' '.join(str(error).split())}") from None
+        reason = sanitize(" ".join(str(error).split()), _LONGEST_MESSAGE)
+        raise ConfigError(f"{path} cannot be read as {kind}: {reason}") from None
+
+
+def _is_deep(values: Any) -> bool:
+    """Whether lists and tables lie in each other deeper than code that recurses can follow."""
+    level = [[values]]
+    for _ in range(_DEEPEST):
+        inner = (child.values() if isinstance(child, dict) else child for child in level)
+        level = [child for part in inner for child in part if isinstance(child, dict | list)]
+    return bool(level)
 
 
 @contextmanager
@@ -170,4 +195,4 @@ def errors_name(path: str | Path) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {sanitize(str(error), _LONGEST_MESSAGE)}") from None

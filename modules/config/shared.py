@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from modules.common.errors import ConfigError
 from modules.config.section import Section, check, choice, field_types, number
 
+MOST_SPEAKERS = 2**16
 UNIT_MODES = ("left", "nearest")  # see modules/dsp/align.py
 T = TypeVar("T", bound="ConfigFile")
 
@@ -23,8 +24,8 @@ class FeatureSection(Section):
     training_files: str = "filelists/train.txt"
     validation_files: str = "filelists/val.txt"
     sampling_rate: int = number(44100, above=0, at_most=768_000)  # Hz
-    hop_length: int = number(512, above=0, at_most=2**20)  # samples per frame
-    n_mels: int = number(128, above=0, at_most=4096)
+    hop_length: int = number(512, at_least=16, at_most=2**15)  # samples per frame
+    n_mels: int = number(128, above=0, at_most=512)
     unit_interpolate_mode: str = choice("nearest", UNIT_MODES)
 
 

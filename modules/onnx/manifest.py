@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 from modules.common.errors import ConfigError
 from modules.common.files import write_json
 from modules.config import Config, ModelConfig, parse_config, read_json
-from modules.config.section import check, errors_name, field_types
+from modules.config.section import Bounds, check, errors_name, field_types
 
 MODEL, MELODY, VOCODER = "model.onnx", "f0.onnx", "vocoder.onnx"
 CONDITION, DENOISER = "diffusion_encoder.onnx", "diffusion_denoiser.onnx"
 Length = TypeVar("Length", str, None)
 _VERSION = 1  # of the names and shapes of the graphs' inputs
+_MOST_REACH = 10_000  # frames
+_COUNTS = Bounds(at_least=0, at_most=10**6)
 _DATA = ("n_fft", "win_length", "n_mels", "f_min", "f_max", "unit_interpolate_mode")
 
 
@@ -141,8 +143,8 @@ def _parsed(values: Mapping[str, Any]) -> Manifest:
         }
     )
     reach, fused = values.get("reach"), values.get("fused")
-    if not isinstance(fused, bool) or not isinstance(reach, int) or reach < 0:
-        raise ConfigError("'fused' must be true or false, and 'reach' a number of frames")
+    if not isinstance(fused, bool) or not isinstance(reach, int) or not 0 <= reach <= _MOST_REACH:
+        raise ConfigError("'fused' must be true or false, and 'reach' a number of frames up to 10000")
     given = values.get("diffusion")
     return Manifest(
         config=config,
@@ -164,5 +166,8 @@ def _diffusion(values: Any) -> DiffusionManifest:
         speakers={
             name: check(number, int, f"diffusion.speakers.{name}") for name, number in speakers.items()
         },
-        **{name: check(values.get(name), kind, f"diffusion.{name}") for name, kind in kinds.items()},
+        **{
+            name: check(values.get(name), kind, f"diffusion.{name}", _COUNTS if kind is int else None)
+            for name, kind in kinds.items()
+        },
     )

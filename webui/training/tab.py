@@ -106,15 +106,13 @@ def diffusion_folder(root: Path, config: str) -> Path:
 
     Raises ConfigError if it or the configuration is not in the project.
     """
-    import yaml
-
-    from diffusion.config import EnvConfig
+    from diffusion.config import EnvConfig, parse_yaml
 
     path = root / inside(root, config, TEXTS["train_diff.config"][0])
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        values = parse_yaml(path.read_text(encoding="utf-8-sig"))
         folder = values["env"]["expdir"]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError, KeyError):
         folder = EnvConfig().expdir
     return inside(root, str(folder), "env.expdir")
 

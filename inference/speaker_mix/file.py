@@ -12,11 +12,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from modules.common.errors import ConfigError
+from modules.common.errors import ConfigError, sanitize
 
 NAME = "spk_mix_map"
 SEGMENT = "[start, end, value at start, value at end]"
-_LARGEST = 1_000_000  # bytes; such files are written by hand
+_LARGEST = 1_000_000  # bytes
+_LARGEST_PYTHON = 100_000  # bytes; written by hand, and parsing takes hundreds of times as much memory
 
 
 def read_mix_file(path: str | Path) -> list[tuple[Any, Any]]:
@@ -32,6 +33,10 @@ def read_mix_file(path: str | Path) -> list[tuple[Any, Any]]:
     try:
         content = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):  # not JSON: Python
+        if len(text) > _LARGEST_PYTHON:
+            raise ConfigError(
+                f"{path} is too large for the tracks of a speaker mix; write it as JSON"
+            ) from None
         return _parse_literal(text, path)
     if not isinstance(content, _Pairs):
         raise ConfigError(f"{path} must list a track for each speaker: {{speaker: [{SEGMENT}, ...], ...}}")
@@ -76,7 +81,7 @@ def _parse_literal(text: str, path: str | Path) -> list[tuple[Any, Any]]:
     except SyntaxError as error:
         raise ConfigError(f"{path}, line {error.lineno}: {error.msg}") from None
     except (ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        reason = sanitize(" ".join(str(error).split()), 200)
         raise ConfigError(f"{path} may hold numbers, names and lists only: {reason}") from None
     except (RecursionError, MemoryError):
         raise ConfigError(f"{path} nests lists too deeply") from None

@@ -75,6 +75,8 @@ def _options() -> onnxruntime.SessionOptions:
     # one memory plan for each length of input would only grow
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    # of what is computed in advance while a graph is opened; bytes
+    options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(1 << 24))
     return options
 
 

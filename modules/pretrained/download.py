@@ -35,6 +35,7 @@ TRIES = 5  # in a row that bring nothing new
 CONNECT_TRIES = 2  # in a row without an answer: then there is no connection
 PAUSE = 1.0  # s before the second try; doubles with each
 BLOCK = 1 << 16  # bytes at a time; what a broken connection can cost
+LARGEST = 16 << 30  # bytes of a file whose size nobody states
 PROGRESS = 1 << 20  # bytes that make a try worth more tries
 _NO_MODEL = re.compile(rb"\s*(<|version https://git-lfs)")  # a web page, or a pointer to a file
 _logger = logging.getLogger(__name__)
@@ -127,7 +128,8 @@ def _attempt(url: str, part: Path, size: int | None) -> None:
             total = size if total is None else total
             if total is not None and shutil.disk_usage(part.parent).free < total - start:
                 raise OSError(errno.ENOSPC, "No space left on device", str(part))  # now, not after an hour
-            _receive(response, part, start, total)
+            limit = LARGEST if total is None else total
+            _receive(response, part, start, total, limit)
     except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
         kind = "proxy" if isinstance(error, requests.exceptions.ProxyError) else "certificate or encryption"
         raise DownloadError(f"cannot be reached: the {kind} fails ({_innermost(error)})") from None
@@ -142,9 +144,9 @@ def _attempt(url: str, part: Path, size: int | None) -> None:
     except requests.exceptions.RequestException as error:
         raise DownloadError(f"cannot be downloaded: {_innermost(error)}") from None
     got = _length(part)
-    if total is not None and got > total:
+    if got > limit:
         discard(part)
-        raise DownloadError(f"sent more than the {total} bytes of the file; deleted")
+        raise DownloadError(f"sent more than the {limit} bytes of the file; deleted")
     if total is not None and got < total:
         raise _RetryError(f"ended after {got} of {total} bytes")
 
@@ -181,7 +183,8 @@ def _read_answer(
     return 0, total
 
 
-def _receive(response: requests.Response, part: Path, start: int, total: int | None) -> None:
+def _receive(response: requests.Response, part: Path, start: int, total: int | None, limit: int) -> None:
+    """Write what comes, up to a block beyond ``limit`` bytes of the file."""
     name = Path(urllib.parse.urlsplit(response.url).path).name
     bar = progress_bar(
         desc=name, total=total, initial=start, unit="B", unit_scale=True, mininterval=0.5, leave=True
@@ -194,6 +197,8 @@ def _receive(response: requests.Response, part: Path, start: int, total: int | N
                     raise DownloadError("gives a page of text, not the file")
                 file.write(block)
                 bar.update(len(block))
+                if file.tell() > limit:
+                    break
     except requests.exceptions.RequestException:  # an OSError too, but not of this file
         raise
     except OSError as error:

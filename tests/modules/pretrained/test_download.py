@@ -101,6 +101,17 @@ def test_a_lie_about_the_length_is_found(server, get):
             get(server.put("a.pt", BODY, length=length), size)
 
 
+@pytest.mark.parametrize("size", [100_000, None])
+def test_what_goes_on_past_the_size_ends_within_a_block(server, get, monkeypatch, size):
+    kept = []
+    remove = download.discard
+    monkeypatch.setattr(download, "discard", lambda part: (kept.append(part.stat().st_size), remove(part)))
+    monkeypatch.setattr(download, "LARGEST", 100_000)
+    with pytest.raises(DownloadError, match="sent more than the 100000 bytes of the file; deleted"):
+        get(server.put("a.pt", BODY, length=-1), size)
+    assert kept[0] <= 100_000 + download.BLOCK and not get.part.exists()
+
+
 def test_refusals_are_not_tried_again_and_busy_servers_are(server, get):
     for status in (401, 403, 404, 410):
         with pytest.raises(DownloadError, match=f"answers {status} "):

@@ -7,10 +7,12 @@ SONG ?=
 KEY ?=
 SPEAKER ?=
 QUICK ?=
+SEED ?= 0
+KINDS ?=
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install convert-only demo test test-slow test-light test-browser lint format bench rehearse test-fairseq quality evaluate starter clean
+.PHONY: help install convert-only demo test fuzz test-slow test-light test-browser lint format bench rehearse test-fairseq quality evaluate starter clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +50,9 @@ test: $(VENV)/.installed-dev  ## lint, type check and the fast test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/pytest -n auto --durations=10 -m "not slow and not browser"
+
+fuzz: $(VENV)/.installed-dev  ## read 500 broken files of each kind; SEED=<first> KINDS="sound index"
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.support.fuzz_readers --first $(SEED) $(if $(KINDS),--kinds $(KINDS))
 
 test-slow: $(VENV)/.installed-dev  ## what the fast suite leaves out: ten minutes of song, large exports
 	$(BIN)/pytest -n auto -m "slow and not browser"

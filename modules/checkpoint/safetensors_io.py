@@ -20,6 +20,7 @@ from modules.checkpoint.archive import Archive
 from modules.common.errors import sanitize
 
 SUFFIX = ".safetensors"
+_MAPPED = 32 << 20  # bytes of the file that are read at once
 _KEY = "glow_svc"  # its key; {"entries": {...}, "same_as": {second name: first name}}
 
 
@@ -57,16 +58,28 @@ class SafetensorsFile(Archive):
         if int.from_bytes(self.file.read(8), "little") > 1_000_000 + self.size // 64:
             raise DamagedError("it lists more tensors than a model has")
         tensors: dict[str, Tensor] = {}
+        names: list[str] | None = None
         try:
-            with safe_open(self.file.name, framework="pt") as content:
-                for name in content.keys():  # noqa: SIM118 - not a mapping
-                    tensor = content.get_tensor(name)
-                    dtype = torch.float32 if tensor.is_floating_point() and not self.strict else tensor.dtype
-                    tensors[name] = tensor.to(dtype, copy=True)  # its memory is unmapped when it is closed
-                metadata = content.metadata() or {}
+            while names is None or names:  # opened again and again: what was read stays in memory until then
+                with safe_open(self.file.name, framework="pt") as content:
+                    names = list(content.keys()) if names is None else names
+                    metadata = content.metadata() or {}
+                    n_mapped = 0
+                    while names and n_mapped < _MAPPED:
+                        tensor = content.get_tensor(name := names.pop(0))
+                        tensors[name] = self._copy(tensor)
+                        n_mapped += tensor.nbytes
         except SafetensorError as error:
             raise DamagedError(f"safetensors says: {sanitize(str(error))}") from None
         return _nested(tensors, metadata[_KEY]) if _KEY in metadata else tensors
+
+    def _copy(self, tensor: Tensor) -> Tensor:
+        """The tensor in memory of its own; raises DamagedError if it has numbers that no module has."""
+        if "float4" in str(tensor.dtype):  # torch can read them, and do nothing else
+            raise DamagedError("it holds numbers of four bits")
+        dtype = torch.float32 if tensor.is_floating_point() and not self.strict else tensor.dtype
+        self._claim(tensor.numel() * dtype.itemsize)
+        return tensor.to(dtype, copy=True)
 
 
 def _nested(tensors: dict[str, Tensor], note: str) -> dict[str, Any]:

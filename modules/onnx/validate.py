@@ -28,7 +28,7 @@ _FILLING = {"ConstantOfShape", "Expand", "Tile", "Range", "Resize", "OneHot", "R
 def check_file(path: Path) -> None:
     """Make sure that ``path`` is an ONNX file that needs no other file; raises CheckpointError.
 
-    Nor may it hold what could run for ever or fill the memory: functions, loops, constants that are
+    Nor may it hold what could run forever or fill the memory: functions, loops, constants that are
     written as their shape alone. Nothing of it is run. Takes, for a moment, memory of twice its size.
     """
     if not path.is_file():
@@ -58,7 +58,7 @@ def check_file(path: Path) -> None:
                 constants[part.output[0]] = max(value, constants.get(part.output[0], 0))
     for node in nodes:
         if node.op_type != "If" and any(a.HasField("g") or a.graphs for a in node.attribute):
-            raise CheckpointError(f"{path} is refused: {sanitize(node.op_type)} in it may run for ever")
+            raise CheckpointError(f"{path} is refused: {sanitize(node.op_type)} in it may run forever")
         sizes = [
             *(constants.get(name, 0) for name in node.input),
             *(math.prod(a.ints) for a in node.attribute),

@@ -83,9 +83,9 @@ def write(number: int, folder: Path) -> tuple[str, Path]:
         DOS_PAYLOADS[kind](path)
         return kind, path
     source = random.Random(number)
-    kind = source.choice(list(_MUTATIONS))
+    kind = source.choice(list(MUTATIONS))
     original = source.choice(originals(folder))
-    _MUTATIONS[kind](source, original, path)
+    MUTATIONS[kind](source, original, path)
     return f"{kind} of {original.name}", path
 
 
@@ -199,7 +199,7 @@ def _tensors(source: random.Random, original: Path, path: Path) -> None:
     path.write_bytes(claimed.to_bytes(8, "little") + changed + data[8 + length :])
 
 
-_MUTATIONS: dict[str, Callable[[random.Random, Path, Path], None]] = {
+MUTATIONS: dict[str, Callable[[random.Random, Path, Path], None]] = {
     "a part": _cut,
     "flipped bits": _flip,
     "flipped bits at the ends": _flip_ends,

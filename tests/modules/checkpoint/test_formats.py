@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import sys
 import zipfile
 from collections import OrderedDict
 from typing import Any
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from modules.checkpoint import describe_file, find_state_dict, read_checkpoint, read_weights, write_checkpoint
 from modules.checkpoint.archive import Archive
 from modules.common.errors import CheckpointError
+from tests.support.fuzzing import ROOM, in_children
 from tests.support.published import write_fairseq
 from tests.support.torch_files import save_tar, tensor_pickle, write_legacy, write_zip
 
@@ -240,3 +242,22 @@ def test_a_file_of_another_kind_is_named(tmp_path):
         with pytest.raises(CheckpointError, match=message):
             read_weights(path, keep=("model",))
     assert describe_file(path) == "" == describe_file(tmp_path / "none")
+
+
+def test_numbers_of_four_bits_are_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    header = json.dumps({"w": {"dtype": "F4", "shape": [8], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    for read in (read_checkpoint, read_weights):
+        with pytest.raises(CheckpointError, match="numbers of four bits"):
+            read(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # it only forks
+def test_a_file_in_half_precision_is_in_memory_as_float32_alone(tmp_path):
+    path = tmp_path / "half.safetensors"
+    save_file({f"{n}": torch.zeros(5_000_000, dtype=torch.float16) for n in range(10)}, path)
+    (result,) = in_children(lambda path: [str(len(read_weights(path)))], [path])
+    assert result["refused"] == ["10"]
+    assert result["grown"] < 2 * path.stat().st_size + ROOM

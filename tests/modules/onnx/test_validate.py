@@ -1,4 +1,4 @@
-"""ONNX files that would run for ever or fill the memory are refused before onnxruntime sees them."""
+"""ONNX files that would run forever or fill the memory are refused before onnxruntime sees them."""
 
 import sys
 
@@ -56,7 +56,7 @@ def size(*values):
 
 REFUSED = {
     "functions": (([node("f24", "x", domain="own")], (), doubling(25)), "holds functions"),
-    "a loop": (([loop()], {"yes": True}), "Loop in it may run for ever"),
+    "a loop": (([loop()], {"yes": True}), "Loop in it may run forever"),
     "a constant": (([node("ConstantOfShape", "size")], {"size": [2**33]}), "its ConstantOfShape makes"),
     "two sides": (([size(2**12, 2**13), node("ConstantOfShape", "size")],), "its ConstantOfShape makes"),
     "an expansion": (([size(2**33), node("Expand", "x", "size")],), "its Expand makes"),

@@ -11,7 +11,7 @@ import numpy as np
 from cluster import BUILD_COMMANDS
 from cluster.search import Vectors
 from cluster.validate import check_kind, check_origin
-from modules.common.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError, sanitize
 
 N_NEIGHBOURS = 8
 
@@ -74,7 +74,7 @@ class Blender(ABC):
     def _lacks(self, speaker: str | int, there: Iterable[str | int]) -> CheckpointError:
         known = ", ".join(map(str, there)) or "no speaker"
         return CheckpointError(
-            f"{self.path} has no speaker {self._name(speaker)!r}; it has {known}. "
+            f"{self.path} has no speaker {self._name(speaker)!r}; it has {sanitize(known, 300)}. "
             f"Make it again with: {BUILD_COMMANDS[self.kind]}"
         )
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from modules.checkpoint import read_checkpoint, write_checkpoint
-from modules.common.errors import CheckpointError
+from modules.common.errors import CheckpointError, sanitize
 
 
 def write_centres(path: Path, centres: Mapping[str, np.ndarray], encoder: str) -> None:
@@ -48,7 +48,9 @@ def read_centres(path: Path) -> tuple[dict[str, np.ndarray], str]:
             )
         centres[str(name)] = values.float().numpy()
         if not np.isfinite(centres[str(name)]).all():
-            raise CheckpointError(f"{path} cannot be used: the centres of {name!r} hold NaN or infinity")
+            raise CheckpointError(
+                f"{path} cannot be used: the centres of {sanitize(str(name))!r} hold NaN or infinity"
+            )
         stated = entry.get("speech_encoder")
         encoder = stated if isinstance(stated, str) else encoder  # a list could be endless as text
     if not centres:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cluster import BUILD_COMMANDS
-from modules.common.errors import CheckpointError
+from modules.common.errors import CheckpointError, sanitize
 
 _NAMES = {"kmeans": "a k-means file", "retrieval": "a retrieval index"}
 
@@ -32,7 +32,7 @@ def check_origin(path: Path, kind: str, made_with: str, encoder: str, found: int
     """
     if made_with and made_with.removesuffix("-onnx") != encoder.removesuffix("-onnx"):
         raise CheckpointError(
-            f"{path} was made with the encoder {made_with!r}, but the model uses {encoder!r}; "
+            f"{path} was made with the encoder {sanitize(made_with)!r}, but the model uses {encoder!r}; "
             f"make it again with: {BUILD_COMMANDS[kind]}"
         )
     if found != wanted:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.checkpoint import find_state_dict, read_weights
-from modules.common.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError, sanitize
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import Conv
 from vdecoder.nsf_hifigan import NeuralVocoder
@@ -128,7 +128,9 @@ def snake_config(file: Path, values: dict[str, Any]) -> GeneratorConfig:
         model = {**model, "num_mels": model["inter_channels"]}
     config = GeneratorConfig.read(model, file)
     if config.resblock != "1":
-        raise ConfigError(f"{file}: resblock {config.resblock!r} is not supported with snakes; use '1'")
+        raise ConfigError(
+            f"{file}: resblock {sanitize(config.resblock)!r} is not supported with snakes; use '1'"
+        )
     return config
 
 

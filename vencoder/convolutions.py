@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.common.errors import CheckpointError
+from modules.common.errors import CheckpointError, sanitize
 
 Convolution = tuple[int, int, int]  # channels, taps, stride
 LARGEST = 1 << 16  # channels or taps
@@ -39,10 +39,10 @@ def from_expression(expression: object, path: str | Path) -> list[Convolution]:
                 return layers
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         pass
-    shown = repr(expression)
+    # never the repr of a list, which may hold one text a million times
+    shown = repr(sanitize(expression, 60)) if isinstance(expression, str) else type(expression).__name__
     raise CheckpointError(
-        f"{path} cannot be used: its conv_feature_layers, {shown[:60]}{'...' * (len(shown) > 60)}, "
-        "is not a list of (channels, taps, stride)"
+        f"{path} cannot be used: its conv_feature_layers, {shown}, is not a list of (channels, taps, stride)"
     )
 
 

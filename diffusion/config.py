@@ -22,8 +22,8 @@ from modules.config.section import Section, check, choice, errors_name, number, 
 from modules.config.shared import MOST_SPEAKERS, ConfigFile, FeatureSection, TrainingSection
 
 _WRITERS = "preprocess_flist_config.py writes configs/diffusion.yaml, train_diff.py a copy beside its models"
-_LARGEST_FILE = 200_000  # bytes; YAML takes hundreds of times its size to parse
-_MOST_NODES = 100_000
+_LARGEST_FILE = 100_000  # bytes; YAML takes hundreds of times its size to parse
+_MOST_NODES = 50_000
 # values of Diffusion-SVC, whose files are known by this key; its "dpm-solver" is the other one
 _DIFFUSION_SVC_KEY = "units_forced_mode"
 _DIFFUSION_SVC_METHODS = {"dpm-solver": "dpm-solver++"}

@@ -28,9 +28,10 @@ YAMLS = {
     "a list of itself": "train: &a [*a]",
     "lists in lists": "train: " + "[" * 200 + "]" * 200,
     "many lists in lists": "train: " + "[" * 5000,
+    "two hundred thousand bytes": "#" * 200_000,
     "a letter that is none": "train: \x01",
-    "a word of 100 000 letters": f"model: {{type: {'x' * 100_000}}}",
-    "a key of 100 000 letters": f"spk: {{? {'x' * 100_000} : -1}}",
+    "a word of 90 000 letters": f"model: {{type: {'x' * 90_000}}}",
+    "a key of 90 000 letters": f"spk: {{? {'x' * 90_000} : -1}}",
     **{f"train: {tag}": f"train: {tag}" for tag in TAGS},
 }
 JSONS = {

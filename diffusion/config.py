@@ -192,7 +192,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return names.get(value, value) if isinstance(value, str) else value
 
 
-def parse_yaml(text: str) -> Any:
+def _parse_yaml(text: str) -> Any:
     """Content of a YAML text; raises ValueError if it is none, or unfolds to more than ``_MOST_NODES``."""
     try:
         loader = yaml.SafeLoader(text)
@@ -217,12 +217,17 @@ def _unfolded(node: yaml.Node, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
+def read_yaml(path: str | Path) -> Any:
+    """Content of a YAML file, as it is; raises ConfigError if it is missing, too large or not YAML."""
+    return read_file(path, _parse_yaml, "YAML", _WRITERS, _LARGEST_FILE)
+
+
 def load_diffusion_config(path: str | Path) -> DiffusionConfig:
     """Read a diffusion.yaml.
 
     Raises:
         ConfigError: The file is missing or not YAML, or see :func:`parse_diffusion_config`.
     """
-    values = read_file(path, parse_yaml, "YAML", _WRITERS, _LARGEST_FILE)
+    values = read_yaml(path)
     with errors_name(path):
         return parse_diffusion_config(values)

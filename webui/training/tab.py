@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from modules.common.errors import GlowSVCError
+from modules.common.errors import ConfigError, GlowSVCError
 from modules.common.metrics import BEST_BY, METRICS
 from training.base_model import AUTO_NAME, STARTER_NAME
 from webui.context import Context
@@ -106,13 +106,13 @@ def diffusion_folder(root: Path, config: str) -> Path:
 
     Raises ConfigError if it or the configuration is not in the project.
     """
-    from diffusion.config import EnvConfig, parse_yaml
+    from diffusion.config import EnvConfig, read_yaml
 
     path = root / inside(root, config, TEXTS["train_diff.config"][0])
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8-sig"))
+        values = read_yaml(path)
         folder = values["env"]["expdir"]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ConfigError, TypeError, KeyError):
         folder = EnvConfig().expdir
     return inside(root, str(folder), "env.expdir")
 

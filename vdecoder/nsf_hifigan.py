@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from modules.checkpoint import find_state_dict, load_weights, read_weights, sized_by
+from modules.checkpoint import SizeLimit, find_state_dict, load_weights, read_weights
 from modules.common.errors import ConfigError, MissingWeightsError, sanitize
 from modules.config import read_json
 from modules.pretrained.weights import weights_path
@@ -67,7 +67,7 @@ class NeuralVocoder(Vocoder):
         file, values = path.with_name("config.json"), side_config(path)
         compare_analysis(file, self._analysis(values), data_config)
         state = self._state(path)
-        with sized_by(state, path, "Use the config.json it was published with."):
+        with SizeLimit(state, path, "Use the config.json it was published with."):
             network = self._build(values, file)
         if network.config.hop_length != self.hop_length:
             raise ConfigError(

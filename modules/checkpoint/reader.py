@@ -123,8 +123,8 @@ def write_checkpoint(path: str | Path, content: dict[str, Any]) -> None:
             raise
 
 
-class sized_by(TorchFunctionMode):  # noqa: N801 - a context manager
-    """Lets a module that is built here take about as much memory as ``state`` can fill; else CheckpointError.
+class SizeLimit(TorchFunctionMode):
+    """Context where a module may take about as much memory as ``state`` can fill; else CheckpointError.
 
     A configuration may claim any size: it is not believed before it is known to fit the file. (The meta
     device would show the shapes as well, but its arithmetic loads 120 MB of a compiler.)
@@ -152,9 +152,9 @@ def build_module(
 ) -> M:
     """Module that ``build`` makes, with the weights ``state``; raises CheckpointError.
 
-    See :class:`sized_by` and :func:`load_weights`.
+    See :class:`SizeLimit` and :func:`load_weights`.
     """
-    with sized_by(state, source, advice):
+    with SizeLimit(state, source, advice):
         module = build()
     load_weights(module, state, source, advice)
     return module

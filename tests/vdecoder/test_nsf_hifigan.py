@@ -136,3 +136,14 @@ def test_unusable_files_are_refused(tmp_path, monkeypatch):
     config.unlink()
     with pytest.raises(MissingWeightsError, match=r"config\.json is missing"):
         NsfHifigan(DATA, weights=path)
+
+
+def test_sizes_beyond_the_file_are_refused_before_they_take_memory(tmp_path):
+    path = write_vocoder("nsf_hifigan", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "upsample_initial_channel": 65536}))
+    with pytest.raises(CheckpointError, match="does not fit its configuration, which describes a larger"):
+        NsfHifigan(DATA, "cpu", weights=path)
+    (tmp_path / "config.json").write_text("[" * 900 + "]" * 900)
+    with pytest.raises(ConfigError, match="nests lists or tables too deeply"):
+        NsfHifigan(DATA, "cpu", weights=path)

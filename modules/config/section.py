@@ -182,7 +182,7 @@ def read_file(
 
 def _is_deep(values: Any) -> bool:
     """Whether lists and tables lie in each other deeper than code that recurses can follow."""
-    level = [[values]]
+    level: list[Any] = [[values]]
     for _ in range(_DEEPEST):
         inner = (child.values() if isinstance(child, dict) else child for child in level)
         level = [child for part in inner for child in part if isinstance(child, dict | list)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.common.errors import GlowSVCError
+from modules.common.text import printable
 
 OWN_LOGGERS = frozenset(  # first names of the project's modules
     (
@@ -66,7 +67,9 @@ class _LogFormatter(logging.Formatter):
     """Progress and decisions as they are, problems with the name of their level before them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
+        text = printable(record.getMessage(), keep="\n\t")
+        if record.exc_info:
+            text += f"\n{self.formatException(record.exc_info)}"
         return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
 
 
@@ -123,7 +126,7 @@ def entry_point(main: Main) -> Main:
                 raise
             else:
                 message = f"{path}: {error.strerror or error}"
-        print(f"{program}: {message}", file=sys.stderr)
+        print(f"{program}: {printable(message)}", file=sys.stderr)
         return 2
 
     return wrapper

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from modules.common.errors import ConfigError
+from modules.common.text import is_line
 from modules.config.section import Section, check, choice, field_types, number
 
 MOST_SPEAKERS = 2**16
@@ -64,15 +65,12 @@ class ConfigFile:
     @classmethod
     def parse_sections(cls: type[T], values: Mapping[str, Any], *, yaml: bool = False) -> dict[str, Any]:
         """Checked sections and speakers of a file, by field name."""
-        speakers = values.get("spk", {})
-        if not isinstance(speakers, Mapping):
-            raise ConfigError("section 'spk' must give an id for each name")
         found: dict[str, Any] = {
             name: kind.parse(values.get(name, {}), yaml=yaml)
             for name, kind in field_types(cls).items()
             if isinstance(kind, type) and issubclass(kind, Section)
         }
-        return {**found, "spk": {str(name): check(id_, int, f"spk.{name}") for name, id_ in speakers.items()}}
+        return {**found, "spk": parse_speakers(values.get("spk", {}), "spk")}
 
     def check_speakers(self, key: str) -> None:
         """Raise ConfigError if an id is not below the number of speakers, which is named ``key``."""
@@ -94,3 +92,17 @@ class ConfigFile:
         """Name of a speaker's name or id."""
         id_ = self.speaker_id(speaker)
         return next((name for name, known in self.spk.items() if known == id_), str(id_))
+
+
+def parse_speakers(values: Any, key: str) -> dict[str, int]:
+    """Ids by name, from the section ``key``; names reach terminals and the names of files.
+
+    Raises:
+        ConfigError: It is no table, an id is no integer, or a name is not a line of text.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"section {key!r} must give an id for each name")
+    names = {str(name): id_ for name, id_ in values.items()}
+    if strange := next((name for name in names if not is_line(name)), None):
+        raise ConfigError(f"{key}: rename the speaker {strange[:60]!r}, whose name is not a line of text")
+    return {name: check(id_, int, f"{key}.{name}") for name, id_ in names.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.common.errors import AudioError
+from modules.common.text import is_line, printable
 from modules.dsp.audio import find_audio
 
 # bytes of a clip's name: file systems allow 255, and the temporary file of its longest feature
@@ -57,13 +58,13 @@ def scan_folder(folder: str | Path) -> Layout:
     ignored = dict.fromkeys(loose, "loose") | _unreadable(folder)
     clips: dict[str, list[Path]] = {}
     for speaker in filter(Path.is_dir, _entries(folder)):
-        if not _is_line(speaker.name):
+        if not is_line(speaker.name):
             ignored[speaker] = "name"
             continue
         found = find_audio(speaker)
-        if good := [path for path in found if _is_line(path.name)]:
+        if good := [path for path in found if is_line(path.name)]:
             clips[speaker.name] = good
-        ignored |= {path: "name" for path in found if not _is_line(path.name)}
+        ignored |= {path: "name" for path in found if not is_line(path.name)}
         ignored |= {path: "nested" for path in _entries(speaker) if _holds_audio(path)}
         ignored |= _unreadable(speaker)
     if clips:
@@ -81,12 +82,7 @@ def scan_folder(folder: str | Path) -> Layout:
 
 def printable_path(path: Path) -> str:
     """A path as text that can be written and shown, whatever it holds."""
-    return " ".join(str(path).encode(errors="backslashreplace").decode().splitlines())
-
-
-def _is_line(name: str) -> bool:
-    """Whether a name can be a line of a file list: without line breaks and bytes of another encoding."""
-    return printable_path(Path(name)) == name
+    return printable(str(path))
 
 
 def _entries(folder: Path) -> list[Path]:

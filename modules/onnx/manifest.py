@@ -15,6 +15,7 @@ from modules.common.errors import ConfigError
 from modules.common.files import write_json
 from modules.config import Config, ModelConfig, parse_config, read_json
 from modules.config.section import Bounds, check, errors_name, field_types
+from modules.config.shared import parse_speakers
 
 MODEL, MELODY, VOCODER = "model.onnx", "f0.onnx", "vocoder.onnx"
 CONDITION, DENOISER = "diffusion_encoder.onnx", "diffusion_denoiser.onnx"
@@ -158,14 +159,10 @@ def _parsed(values: Mapping[str, Any]) -> Manifest:
 def _diffusion(values: Any) -> DiffusionManifest:
     if not isinstance(values, Mapping):
         raise ConfigError("section 'diffusion' must be a table of settings")
-    kinds, speakers = field_types(DiffusionManifest), values.get("speakers")
-    if not isinstance(speakers, Mapping):
-        raise ConfigError("diffusion.speakers must be a table of ids by name")
+    kinds = field_types(DiffusionManifest)
     del kinds["speakers"]
     return DiffusionManifest(
-        speakers={
-            name: check(number, int, f"diffusion.speakers.{name}") for name, number in speakers.items()
-        },
+        speakers=parse_speakers(values.get("speakers"), "diffusion.speakers"),
         **{
             name: check(values.get(name), kind, f"diffusion.{name}", _COUNTS if kind is int else None)
             for name, kind in kinds.items()

@@ -68,6 +68,7 @@ def test_a_bad_value_is_named_also_by_constructors_and_replace():
         ({"f0_range": []}, "section 'f0_range'"),
         ({"model": []}, "section 'model'"),
         ({"spk": ["a"]}, "section 'spk'"),
+        *(({"spk": {name: 0}}, "not a line of text") for name in ("a\nb", "\x1b[2J", "a\x00", "\ud800")),
     ]:
         with pytest.raises(ConfigError, match=message):
             parse_config(values)

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from modules.common.errors import ConfigError
+from modules.common.text import is_line
 
 VOICE_MODELS, DIFFUSION_MODELS = ("G_*.pth", "*.pth", "*.safetensors"), ("model_*.pt",)
 CLUSTER_FILES = ("kmeans*.pt", "*index*.pkl")  # k-means models and retrieval indices
@@ -16,18 +17,21 @@ _MODEL_FOLDERS = ("logs", "trained", "checkpoints", "demo/*/logs")
 # folders that may be, or contain, symbolic links of the project's owner to another disk
 _LINKED = {"logs", "trained", "checkpoints", "dataset_raw", "dataset", "raw", "results", "configs", "demo"}
 _LONGEST = 1000  # characters of a path
-_NO_NAME = re.compile(r"[/\\:*?\"<>|\x00-\x1f]")
+_NO_NAME = re.compile(r"[/\\:*?\"<>|]")
 
 
 def inside(root: Path, path: str | Path | None, what: str = "a path") -> Path:
     """``path``, absolute or relative to the project folder, relative to it; messages call it ``what``.
 
     Raises:
-        ConfigError: It is empty, or leads out of the project folder other than by the owner's links.
+        ConfigError: It is empty, not a line of text, or leads out of the project folder other than by
+            the owner's links.
     """
     text = str(path or "").strip()
     if not text:
         raise ConfigError(f"choose {what} first")
+    if not is_line(text):
+        raise ConfigError(f"{text[:100]!r} is not a path: it contains control characters")
     try:
         if len(text) > _LONGEST:
             raise ValueError(text)
@@ -64,7 +68,8 @@ def served_path(root: Path, path: Path) -> str:
 def plain_name(name: str | None, what: str = "a name") -> str:
     """``name`` without outer spaces; raises ConfigError if it cannot be a file name on every system."""
     text = (name or "").strip()
-    if not text or text.strip(". ") != text or _NO_NAME.search(text) or len(text.encode()) > 200:
+    strange = _NO_NAME.search(text) or not is_line(text)
+    if not text or strange or text.strip(". ") != text or len(text.encode()) > 200:
         raise ConfigError(f"{what} must be the plain name of a file, without folders, not {text[:60]!r}")
     return text
 

@@ -16,9 +16,11 @@ from webui.context import Context
 from webui.flags import Flags, parser_of
 from webui.language import in_language
 from webui.menus import auto_refresh
-from webui.paths import VOICE_MODELS, find_models, inside
+from webui.paths import VOICE_MODELS, find_models, inside, plain_name
 
 MOST = 8  # models at a time, each with a slider
+OUTPUTS = ("trained", "logs", "checkpoints")  # folders that models are written to
+_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def build(context: Context) -> None:
@@ -48,6 +50,7 @@ def build(context: Context) -> None:
             min_width=240,
         )
         copy = Flags(context, "mix_models", ["copy_config"])
+        overwrite = gr.Checkbox(label=text("lab.overwrite"), info=text("lab.overwrite.info"), min_width=200)
     start = gr.Button(text("lab.mix.start"), variant="primary")
     done = gr.Markdown()
 
@@ -66,11 +69,11 @@ def build(context: Context) -> None:
         from model_tools.merge import mix_models
 
         say = in_language(request)
-        output, copy_config, models, linear, *ratios = values
+        output, copy_config, overwrite, models, linear, *ratios = values
         paths = [context.root / inside(context.root, model, "a model") for model in models]
-        result = output_path(context.root, output)
+        result = output_path(context.root, output, overwrite)
         beside = result.with_name("config.json")
-        if copy_config and beside.exists():
+        if copy_config and beside.exists() and not overwrite:
             raise ConfigError(f"{beside.relative_to(context.root)} is there already; choose another folder")
 
         def report(n_done: int, n_models: int) -> None:
@@ -92,7 +95,7 @@ def build(context: Context) -> None:
     context.on(models.change, choose, models, sliders, show_progress="hidden")
     changes = partial(gr.on, [models.change, linear.change, *(slider.change for slider in sliders)])
     context.on(changes, show, mixing, shares, show_progress="hidden")
-    context.on(start.click, mix, [output, *copy.fields, *mixing], done, concurrency_limit=1)
+    context.on(start.click, mix, [output, *copy.fields, overwrite, *mixing], done, concurrency_limit=1)
 
 
 def describe_shares(models: Sequence[str], ratios: Sequence[float], convex: bool, title: str) -> str:
@@ -109,12 +112,28 @@ def describe_shares(models: Sequence[str], ratios: Sequence[float], convex: bool
     return f"{title}: {', '.join(parts)}"
 
 
-def output_path(root: Path, output: str | None) -> Path:
-    """Path of a model to write; raises ConfigError if it is not the name of a model in the project."""
+def output_path(root: Path, output: str | None, overwrite: bool = False) -> Path:
+    """Path of a model to write.
+
+    Raises:
+        ConfigError: It is not a model in ``OUTPUTS`` or in the project folder itself, a name in it is not
+            plain, or it exists and is not to be overwritten.
+    """
     path = inside(root, output, "the name of the result")
-    if path.suffix.lower() not in (".pth", ".pt", ".safetensors"):
-        raise ConfigError(f"{path} must end in .pth, .pt or .safetensors")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ConfigError(f"{path} must end in {', '.join(_SUFFIXES)}")
+    if not can_hold_models(path.parent):
+        raise ConfigError(f"{path} must be in {', '.join(OUTPUTS)} or in the project folder itself")
+    for name in path.parts:
+        plain_name(name, f"each part of {path}")
+    if (root / path).exists() and not overwrite:
+        raise ConfigError(f"{path} exists; choose another name, or tick Overwrite")
     return root / path
+
+
+def can_hold_models(folder: Path) -> bool:
+    """Whether models may be written to a folder, which is relative to the project."""
+    return not folder.parts or folder.parts[0] in OUTPUTS
 
 
 def _relative(root: Path, path: Path) -> str:

@@ -23,9 +23,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "lab.mix.shares": ("Shares", "占比"),
     "lab.output.info": (
-        "In the project folder; .pth or .safetensors",
-        "位于项目文件夹内；.pth 或 .safetensors",
+        "In trained/, logs/, checkpoints/ or the project folder itself; .pth or .safetensors",
+        "位于 trained/、logs/、checkpoints/ 或项目文件夹本身；.pth 或 .safetensors",
     ),
+    "lab.overwrite": ("Overwrite", "覆盖"),
+    "lab.overwrite.info": ("Replace a file of this name", "替换同名文件"),
     "lab.mix.start": ("Mix", "混合"),
     "lab.mixing": ("mixing", "正在混合"),
     "lab.mixed": ("Written: {path}. Its configuration: {config}", "已写入：{path}。配置文件：{config}"),

@@ -8,7 +8,7 @@ from modules.config import load_config
 from tests.inference.tiny import write_diffusion, write_model
 from webui.lab import tracks
 from webui.lab.compress import compress_with_report
-from webui.lab.mix import describe_shares
+from webui.lab.mix import describe_shares, output_path
 from webui.lab.onnx import copy_model, exportable_models
 from webui.lab.weights import weight_rows
 from webui.language import in_language
@@ -86,6 +86,11 @@ def test_a_model_is_compressed(project):
     message, path = compress_with_report(project, "trained/a/G_8.pth", True, "", "")
     assert path == project / "trained/a/G_8_release.pth" and path.is_file()
     assert "`trained/a/config.json`" in message and "dB" in message
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="exists; choose another name, or tick Overwrite"):
+        compress_with_report(project, "trained/a/G_8.pth", False, "", "")
+    assert path.read_bytes() == before
+    assert compress_with_report(project, "trained/a/G_8.pth", False, "", "", True)[1].read_bytes() != before
     message, path = compress_with_report(project, "logs/44k/diffusion/model_8.pt", False, "trained/d.pt", "")
     assert path == project / "trained/d.pt" and "diffusion model" in message
     (project / "trained/text.pth").write_text("hello")
@@ -98,6 +103,31 @@ def test_a_model_is_compressed(project):
     ):
         with pytest.raises(error, match=words):
             compress_with_report(project, model, False, output, "")
+
+
+def test_models_are_written_only_where_models_belong_and_replaced_only_if_asked(project):
+    site = project / ".venv/site-packages"
+    site.mkdir(parents=True)
+    (project / "logs/away").symlink_to(site)
+    for output, words in (
+        (".venv/site-packages/a.pth", "must be in trained, logs, checkpoints or in the project"),
+        ("logs/away/a.pth", "must be in trained, logs, checkpoints or in the project"),
+        ("configs/a.pth", "must be in trained"),
+        ("demo/anna/logs/a.pth", "must be in trained"),
+        ("logs/.hidden/a.pth", "must be the plain name"),
+        (".pth.pth", "must be the plain name"),
+        ("trained/a*b.pth", "must be the plain name"),
+        ("trained/a\x1b.pth", "control characters"),
+        ("trained/a/G_8.pth", "exists"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            output_path(project, output)
+    for output in ("output.pth", "logs/44k/new/音.safetensors", "checkpoints/a/model.pth", "trained/x.pt"):
+        assert output_path(project, output) == project / output
+    assert output_path(project, "trained/a/G_8.pth", True) == project / "trained/a/G_8.pth"
+    write_model(project / "demo/anna/logs/44k")  # is listed, but its folder is no place for results
+    written = compress_with_report(project, "demo/anna/logs/44k/G_8.pth", False, "", "")[1]
+    assert written == project / "trained/G_8_release.pth"
 
 
 def test_a_model_is_copied_for_export(project):

@@ -7,11 +7,8 @@ request names a file of the server.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +21,13 @@ from starlette.datastructures import FormData, UploadFile
 
 from inference.options import ConvertOptions
 from modules.common.errors import ConfigError, GlowSVCError
+from modules.common.text import printable
 from webui.context import Context
 from webui.convert.options import read_options
 from webui.convert.tab import plan_conversions
 from webui.convert.voice_model import find_config
-from webui.jobs.queue import Cancelled
+from webui.jobs.queue import BusyError, Cancelled
+from webui.logins import Logins
 from webui.paths import VOICE_MODELS, find_models
 from webui.session import ConversionTask, ConvertedSong, Session
 from webui.uploads import LARGEST, check_paths, clean_stem, temporary_folder
@@ -43,7 +42,6 @@ _CONFIGS = {
     "model_path": ("config_path", "config.json"),
     "diffusion_model_path": ("diffusion_config_path", "config.yaml"),
 }
-Logins = Sequence[tuple[str, str]]
 
 
 def requested_options(root: Path, session: Session, changes: Mapping[str, Any]) -> ConvertOptions:
@@ -70,7 +68,7 @@ def requested_options(root: Path, session: Session, changes: Mapping[str, Any]) 
     known = {name: getattr(base, name) for name in kept} if base else {}
     for model in named - {"onnx"}:
         config, default = _CONFIGS[model]
-        changes.setdefault(config, find_config(changes[model], config) or default)
+        changes.setdefault(config, find_config(root, changes[model], config) or default)
     return check_paths(root, read_options({**known, **changes}))
 
 
@@ -114,22 +112,21 @@ def build_endpoints(context: Context, session: Session) -> None:
     endpoint("convert", convert, [song, speaker, key, options], result)
 
 
-def routes(root: Path, session: Session, logins: Logins = ()) -> list[Any]:
-    """Published routes: ``POST /voiceChangeModel`` and ``POST /wav2wav``.
-
-    ``logins`` are names and passwords for HTTP basic authentication; empty asks for none.
-    """
+def routes(root: Path, session: Session, logins: Logins) -> list[Any]:
+    """Published routes: ``POST /voiceChangeModel`` and ``POST /wav2wav``, with HTTP basic authentication."""
 
     def route(path: str, act: Callable[..., Awaitable[Response]]) -> APIRoute:
         async def answer(request: Request) -> Response:
-            _check_login(request, logins)
+            logins.check_basic(request)
             bounded = Request(request.scope, _bounded(request.receive))
             try:
+                session.queue.check_room()  # before anything is uploaded
                 async with bounded.form(max_files=1, max_fields=20) as form:
                     with temporary_folder() as folder:
                         return await act(form, bounded, Path(folder), root, session)
             except GlowSVCError as error:
-                raise HTTPException(400, str(error)) from None
+                status = 429 if isinstance(error, BusyError) else 400
+                raise HTTPException(status, printable(str(error))) from None
             except Cancelled:
                 raise HTTPException(499, "cancelled") from None
 
@@ -149,7 +146,7 @@ async def voice_change_model(
     if rate and not RATES[0] <= rate <= RATES[1]:
         raise ConfigError(f"sampleRate must be between {RATES[0]} and {RATES[1]} Hz, not {rate}")
     speaker = _speaker(form, "sSpeakId", "0")
-    options = requested_options(root, session, {"wav_format": "wav"})
+    options = requested_options(root, session, {"wav_format": "wav", "trans": key})  # checks the key
     converted = await _convert(
         request, session, options, ConversionTask(song, folder / "result.wav", speaker, key)
     )
@@ -264,16 +261,3 @@ def _bounded(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[An
         return message
 
     return bounded
-
-
-def _check_login(request: Request, logins: Logins) -> None:
-    """Raise HTTP error 401 without a valid login; FastAPI's HTTPBasic reads ASCII passwords only."""
-    if not logins:
-        return
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    with contextlib.suppress(binascii.Error, ValueError):
-        sent = base64.b64decode(given, validate=True)
-        right = [secrets.compare_digest(sent, f"{user}:{word}".encode()) for user, word in logins]
-        if scheme.lower() == "basic" and any(right):
-            return
-    raise HTTPException(401, "log in", headers={"www-authenticate": "Basic"})

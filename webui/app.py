@@ -1,22 +1,26 @@
-"""The whole page: its tabs, style and texts, and the server behind it."""
+"""The whole page: its tabs, style and texts, and the application that answers requests."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import gradio as gr
+from fastapi import FastAPI
+from starlette.middleware import Middleware
 
-from webui.api import Logins, build_endpoints, routes
-from webui.context import Context
+from webui.api import build_endpoints, routes
+from webui.context import SEND_DEBUG, SENT_DEBUG, Context
 from webui.convert.tab import build_convert_tab
 from webui.dataset.tab import build_dataset_tab
 from webui.lab.tab import build_lab_tab
 from webui.language import HEAD
+from webui.limits import BodyLimits
+from webui.logins import KnownAddress, Logins
+from webui.origin import OwnOrigin
 from webui.session import Session
 from webui.texts import TEXTS
 from webui.training.tab import build_training_tab
-from webui.uploads import LARGEST
+from webui.uploads import LARGEST, uploads_folder
 
 # beside Convert, by the key of the name
 TABS = {"dataset": build_dataset_tab, "training": build_training_tab, "lab": build_lab_tab}
@@ -29,6 +33,7 @@ footer .divider { display: none }
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC")
 _MONO = ("ui-monospace", "Consolas", "monospace")
 _DAY = 24 * 3600  # s
+_LONGEST_QUEUE = 500  # events of all pages that wait for a thread
 
 
 def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks, gr.I18n]:
@@ -49,45 +54,47 @@ def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks,
 
 
 def _build_debug(context: Context, page: gr.Blocks) -> None:
-    """Debugging, for the whole server, below all tabs."""
+    """Debugging, for the toasts of this page alone, below all tabs."""
     text = context.text
     debug = gr.Checkbox(context.debug, label=text("page.debug"), info=text("page.debug.help"))
-
-    def turn(on: bool) -> None:
-        context.debug = on
-        logging.root.setLevel(logging.INFO if on else logging.WARNING)
-
-    context.on(debug.input, turn, debug, None, show_progress="hidden")
-    context.on(page.load, lambda: context.debug, None, debug, show_progress="hidden")
+    debug.input(None, debug, None, js=SEND_DEBUG, api_visibility="private")
+    page.load(None, debug, debug, js=SENT_DEBUG, api_visibility="private")
 
 
-def serve(
-    root: Path, session: Session, listen: str, port: int, share: bool, logins: Logins, debug: bool
-) -> gr.Blocks:
-    """Start the server in the background; the returned page's ``close`` ends it.
+def build_app(
+    root: Path, session: Session, logins: Logins, listen: str, names: set[str], debug: bool = False
+) -> FastAPI:
+    """Application with the page and the published routes, behind all checks of a request.
 
-    The arguments are those of :func:`build` and flags of webUI.py; port 0 takes the first free one from 7860.
-
-    Raises:
-        OSError: The port is taken.
+    ``listen`` and ``names`` are as in :class:`OwnOrigin`, the others as in :func:`build`.
     """
     page, words = build(root, session, debug)
-    page.queue(default_concurrency_limit=8)
-    page.launch(
-        server_name=listen,
-        server_port=port or None,
-        share=share,
-        auth=list(logins) or None,
+    page.queue(default_concurrency_limit=8, max_size=_LONGEST_QUEUE)
+    checks = [
+        Middleware(OwnOrigin, listen=listen, added=names),
+        Middleware(KnownAddress),
+        Middleware(BodyLimits, folders=[root, uploads_folder()]),
+    ]
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        routes=routes(root, session, logins),
+        middleware=checks,
+    )
+    return gr.mount_gradio_app(
+        app,
+        page,
+        "/",
+        auth=logins.check if logins else None,
+        auth_message="<br>".join(TEXTS["page.login"]),  # in both languages: the texts come after the login
         max_file_size=LARGEST,
-        app_kwargs={"routes": routes(root, session, logins)},
-        prevent_thread_lock=True,
         show_error=True,
         ssr_mode=False,
-        quiet=True,
+        run_history=False,
         theme=gr.themes.Soft(font=_FONTS, font_mono=_MONO),
         css=CSS,
         head=HEAD,
         i18n=words,
         footer_links=["api", "settings"],
     )
-    return page

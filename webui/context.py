@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from modules.common.errors import GlowSVCError
+from modules.common.text import printable
+
+_COOKIE = "glow_svc_debug"  # of a page that shows where unexpected errors arise
+# of the page's checkbox: to send it, and to show what was sent before the page was reloaded
+SEND_DEBUG = f"on => {{ document.cookie = '{_COOKIE}=' + Number(on) + '; path=/; samesite=lax'; }}"
+SENT_DEBUG = f"on => (/{_COOKIE}=([01])/.exec(document.cookie) ?? [0, Number(on)])[1] == 1"
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +33,7 @@ class Context:
 
     root: Path  # the project folder, which is the current directory
     text: Callable[[str], Any]  # label, info or Markdown by its key in webui/texts, translated in the browser
-    debug: bool = False  # toasts of unexpected errors show the traceback; the page can change it
+    debug: bool = False  # toasts of unexpected errors show the traceback; a page can ask for it, too
 
     def on(
         self, trigger: Callable[..., Any], action: Callable[..., Any], *components: Any, **settings: Any
@@ -61,8 +68,10 @@ class Context:
             message = str(error)
         except Exception as error:
             logger.exception("unexpected")
-            where = f"\n{traceback.format_exc()}" if self.debug else ""
+            request = LocalContext.request.get(None)
+            shown = self.debug or request is not None and request.cookies.get(_COOKIE) == "1"
+            where = f"\n{traceback.format_exc()}" if shown else ""
             message = f"unexpected: {error or type(error).__name__}{where}"
         else:
             return
-        raise gr.Error(html.escape(message, quote=False), print_exception=False)
+        raise gr.Error(html.escape(printable(message, keep="\n"), quote=False), print_exception=False)

@@ -14,6 +14,8 @@ from typing import Any
 
 import gradio as gr
 
+from modules.common.errors import ConfigError
+from modules.common.text import is_line
 from webui.context import Context
 
 _DEFAULT = re.compile(r"[ ;,]*\(?(?:default: )?%\(default\)s\)?")
@@ -70,6 +72,9 @@ class Flags:
         """Command line for the values of the fields, without defaults.
 
         Values are joined with "=", since one may begin with a minus.
+
+        Raises:
+            ConfigError: A value is not a line of text.
         """
         words: list[str] = []
         for action, value in zip(self._actions, values, strict=True):
@@ -77,6 +82,8 @@ class Flags:
             if action.nargs == 0:
                 words += [flag] if value else []
             elif value not in (None, "", action.default):
+                if not is_line(str(value)):
+                    raise ConfigError(f"{flag} cannot be {str(value)[:60]!r}, which has control characters")
                 words.append(f"{flag}={_number(value) if action.type in (int, float) else value}")
         return words
 

@@ -6,6 +6,7 @@ must be in the project folder.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.common.errors import ConfigError
+from modules.common.text import is_line
 from webui.paths import inside
 
 if TYPE_CHECKING:
@@ -39,15 +41,40 @@ def uploads_folder() -> Path:
     return Path(get_upload_folder()).resolve()
 
 
+def make_uploads_private() -> None:
+    """Keep uploads where other users of this machine cannot read them, as they can in Gradio's own folder.
+
+    GRADIO_TEMP_DIR names another folder, which is taken as it is. To be called before Gradio is imported.
+
+    Raises:
+        ConfigError: Another user owns the folder.
+    """
+    if os.environ.get("GRADIO_TEMP_DIR") or os.name != "posix":  # elsewhere each user has such a folder
+        return
+    folder = Path(tempfile.gettempdir()) / f"glow_svc_uploads_{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise ConfigError(f"another user made {folder}; name a folder of your own in GRADIO_TEMP_DIR")
+    folder.chmod(0o700)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+
+
 def check_paths(root: Path, options: ConvertOptions) -> ConvertOptions:
     """``options`` with paths relative to the project folder, or of uploads; raises ConfigError for others."""
     changed: dict[str, Any] = {}
     for name, what in PATHS.items():
         if value := getattr(options, name):
-            path = Path(value)
-            uploaded = path.is_absolute() and path.resolve().is_relative_to(uploads_folder())
-            changed[name] = str(path.resolve() if uploaded else inside(root, value, what))
+            changed[name] = str(usable_path(root, value, what))
     return replace(options, **changed)
+
+
+def usable_path(root: Path, path: str, what: str = "a path") -> Path:
+    """``path`` relative to the project folder, or that of an upload; raises ConfigError for others."""
+    if is_line(path) and Path(path).is_absolute():
+        real = Path(path).resolve()
+        if real.is_relative_to(uploads_folder()):
+            return real
+    return inside(root, path, what)
 
 
 def clean_stem(name: str) -> str:

@@ -1,3 +1,5 @@
+import os
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +11,7 @@ def test_a_mistake_is_one_line(script):
     for arguments, message in [
         (["--auth", "anna"], "--auth wants NAME:PASSWORD"),
         (["--auth", ":x"], "--auth wants NAME:PASSWORD"),
+        (["--no_auth", "--auth", "anna:secret"], "--no_auth contradicts --auth"),
         (["--port", "70000"], "--port must be between"),
         (["-m", "/etc/passwd"], "is not in the project folder"),
         (["-m", "nothing.pth", "-c", "nothing.json"], "nothing.json"),
@@ -26,31 +29,54 @@ def test_only_this_machine_unless_asked():
 
 @pytest.fixture
 def served(monkeypatch, tmp_path, capsys):
-    """Run the script with a page that ends at once; return its output."""
-
-    def serve(*arguments):
-        return SimpleNamespace(local_url="http://here/", share_url=None, block_thread=lambda: None)
-
+    """Run the script with a page that ends at once; return its output, and the application's arguments."""
+    given = []
+    server = SimpleNamespace(
+        local_url="http://here/",
+        share_url="https://There.gradio.live",
+        share=lambda: "there.gradio.live",
+        wait=lambda: None,
+        close=lambda: None,
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    monkeypatch.setattr("webui.app.serve", serve)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setattr("webui.app.build_app", lambda *arguments: given.append(arguments))
+    monkeypatch.setattr("webui.server.PageServer", lambda *arguments: server)
 
     def run(*arguments):
         assert webUI.main(arguments) == 0
-        return capsys.readouterr()
+        _, _, logins, listen, names, debug = given[-1]
+        written = capsys.readouterr()
+        return SimpleNamespace(out=written.out, err=written.err, logins=logins, names=names)
 
     return run
 
 
-def test_access_from_elsewhere_is_pointed_out(served):
+def test_access_from_elsewhere_asks_for_a_password_unless_it_is_not_wanted(served, monkeypatch):
     for arguments, words in [
         (["--listen"], "reaches this machine can use the page"),
+        (["--listen", "192.168.0.2"], "reaches this machine can use the page"),
         (["--share"], "has the public link can use the page"),
         (["--share", "--listen"], "reaches this machine or has the public link can use the page"),
     ]:
-        assert f"everyone who {words}; --auth NAME:PASSWORD asks for a login" in served(*arguments).out
-        assert "everyone" not in served(*arguments, "--auth", "anna:secret").out
-    assert "everyone" not in served().out
+        made = re.search(r"log in as glow with the password (\S{16}), made", (done := served(*arguments)).out)
+        assert made and done.logins and "everyone" not in done.out
+        assert made[1] not in served(*arguments).out
+        done = served(*arguments, "--no_auth")
+        assert f"everyone who {words}: read and replace models" in done.out and not done.logins
+        done = served(*arguments, "--auth", "anna:secret")
+        assert done.logins and "log in" not in done.out and "everyone" not in done.out
+        monkeypatch.setenv("GLOW_SVC_AUTH", "anna:secret")
+        done = served(*arguments)
+        assert done.logins and "log in" not in done.out and "GLOW_SVC_AUTH" not in os.environ
+    for arguments in ([], ["--listen", "localhost"], ["--listen", "127.0.0.2"], ["--listen", "[::1]"]):
+        done = served(*arguments)
+        assert not done.logins and done.out == "Glow-SVC: http://here/\n"
+
+
+def test_names_of_the_server_are_added(served):
+    assert served("--allow_host", "Music.example", "--share").names == {"music.example", "there.gradio.live"}
 
 
 def test_what_belongs_to_a_voice_has_no_effect_without_one(served):

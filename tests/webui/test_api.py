@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,9 @@ from tests.support.processes import wait_until
 from tests.webui.server import MODEL, RATE, make_project, running, tone
 from webui import uploads
 from webui.api import requested_options, routes
+from webui.jobs.queue import LONGEST_LINE
+from webui.logins import Logins
+from webui.session import Session
 
 DOCS = Path(__file__).parents[2] / "docs" / "webui.md"
 
@@ -119,7 +123,7 @@ def test_a_form_is_bounded(monkeypatch):
 
     scope = {"type": "http", "method": "POST", "path": "/wav2wav", "query_string": b"", "root_path": ""}
     headers = [(b"content-type", b"multipart/form-data; boundary=x")]
-    route = next(route for route in routes(Path(), None) if route.path == "/wav2wav")
+    route = next(route for route in routes(Path(), Session(), Logins()) if route.path == "/wav2wav")
     with pytest.raises(HTTPException) as caught:
         asyncio.run(route.endpoint(Request({**scope, "headers": headers}, receive)))
     assert caught.value.status_code == 413
@@ -169,6 +173,7 @@ def test_a_wrong_request_is_one_line_and_the_server_stays_usable(loaded, tmp_pat
         (song, "anna", {"config_path": "../elsewhere.json"}, outside),
         (song, "anna", {"cluster_model_path": "/etc/passwd", "cluster_infer_ratio": 1}, outside),
         (song, "anna", {"spk_mix_file": "~/../../etc/passwd"}, outside),
+        (song, "anna", {"config_path": "/tmp/a\x00b"}, "contains control characters"),
         (song, "anna", {"noise_scale": 9}, "-ns must be between 0 and 2"),
         (song, "anna", {"noise_scale": "much"}, "is not a valid value"),
         (song, "anna", {"auto_predict_f0": "yes"}, "is not a valid value"),
@@ -234,6 +239,7 @@ def test_a_wrong_form_is_one_line(loaded, url):
         ("voiceChangeModel", {"sample": song}, {"fPitchChange": "high"}, "must be a number"),
         ("voiceChangeModel", {"sample": song}, {"fPitchChange": "nan"}, "must be a number"),
         ("voiceChangeModel", {"sample": song}, {"sampleRate": "1"}, "between 8000"),
+        ("voiceChangeModel", {"sample": song}, {"fPitchChange": "1e8"}, "-60 and 60"),
         ("voiceChangeModel", {"sample": song}, {"sSpeakId": "7"}, "7"),
         ("wav2wav", None, {"audio_path": "/etc/passwd"}, "upload the file itself"),
         ("wav2wav", {"audio": song}, {"wav_format": "../x"}, "cannot write"),
@@ -277,6 +283,32 @@ def test_cancelling_and_disconnecting_free_the_model(loaded, url):
     wait_until(lambda: not busy(loaded))
     assert not [name for name in os.listdir("results") if name.startswith(("long", "."))]
     assert loaded.predict(handle_file("raw/song.wav"), "anna", 0, named, api_name="/convert")
+
+
+def test_a_long_line_answers_429(loaded, url):
+    soundfile.write("raw/long.wav", np.tile(tone(5.0), 120), RATE)
+    named = {"model_path": MODEL}
+    job = loaded.submit(handle_file("raw/long.wav"), "anna", 0, named, api_name="/convert")
+    wait_until(lambda: busy(loaded))
+
+    async def ask_at_once():
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=None), timeout=60) as programs:
+            ask = partial(programs.post, f"{url}/voiceChangeModel", files={"sample": ("s.wav", wav(0.1))})
+            asked = {asyncio.create_task(ask()) for _ in range(40)}
+            answered: list[httpx.Response] = []
+            while len(answered) < 40 - (LONGEST_LINE - 1):
+                done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED, timeout=60)
+                answered += [task.result() for task in done]
+                assert done
+            for task in asked:
+                task.cancel()
+            await asyncio.wait(asked)
+            return answered
+
+    for answer in asyncio.run(ask_at_once()):
+        assert answer.status_code == 429 and "try again later" in answer.json()["detail"]
+    job.cancel()
+    wait_until(lambda: not busy(loaded))
 
 
 def test_a_password_is_required(tmp_path):

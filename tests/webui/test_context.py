@@ -3,20 +3,41 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from gradio.context import LocalContext
 
+from modules.common.errors import ConfigError
 from webui.context import Context
 from webui.language import in_language
 
 
-def test_debug_is_read_when_an_unexpected_error_occurs():
-    context = Context(Path(), str)
-    act = context.with_toasts(lambda: {}["<nothing>"])
+def toast_of(action, debug=False):
     with pytest.raises(gr.Error) as caught:
-        act()
-    assert caught.value.message == "unexpected: '&lt;nothing&gt;'"
-    context.debug = True
-    with pytest.raises(gr.Error, match=r"test_context\.py"):
-        act()
+        Context(Path(), str, debug).with_toasts(action)()
+    return caught.value.message
+
+
+def test_a_page_that_asks_for_it_sees_where_an_unexpected_error_arose_and_others_do_not():
+    def fail():
+        return {}["<nothing>"]
+
+    for debug, cookies, sees in (
+        (False, {}, False),
+        (True, {}, True),
+        (False, {"glow_svc_debug": "1"}, True),
+    ):
+        token = LocalContext.request.set(SimpleNamespace(cookies=cookies))
+        try:
+            message = toast_of(fail, debug)
+        finally:
+            LocalContext.request.reset(token)
+        assert message.startswith("unexpected: '&lt;nothing&gt;'") and ("test_context.py" in message) is sees
+
+
+def test_a_toast_holds_no_control_characters():
+    def fail():
+        raise ConfigError("no \x1b[31mfile\ud800")
+
+    assert toast_of(fail) == r"no \x1b[31mfile\ud800"
 
 
 def test_sentences_are_in_the_language_that_the_page_shows():

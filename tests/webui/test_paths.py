@@ -1,3 +1,7 @@
+import os
+import re
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -5,7 +9,7 @@ import pytest
 from inference.options import ConvertOptions
 from modules.common.errors import ConfigError
 from webui.paths import find_models, inside, plain_name, served_path
-from webui.uploads import check_paths, clean_stem, unique_names, uploads_folder
+from webui.uploads import check_paths, clean_stem, make_uploads_private, unique_names, uploads_folder
 
 
 @pytest.fixture
@@ -41,7 +45,6 @@ def test_other_paths_are_refused(linked):
         "..",
         "/etc/passwd",
         "logs/../../x",
-        "a\x00b",
         "x" * 5000,
         "~/x/../../..",
         "logs/44k/../../secret/key.pth",
@@ -55,6 +58,11 @@ def test_other_paths_are_refused(linked):
     ):
         with pytest.raises(ConfigError, match="is not in the project folder"):
             inside(linked, path)
+    for path in ("a\x00b", "/tmp/a\x00b", "a\x1b[31mb", "a\nb", "a\ud800b"):
+        with pytest.raises(ConfigError, match=re.escape(repr(path)) + ".*contains control characters"):
+            inside(linked, path)
+        with pytest.raises(ConfigError, match="contains control characters"):
+            check_paths(linked, ConvertOptions(config_path=path))
     for path in ("", None, "  "):
         with pytest.raises(ConfigError, match="choose a folder first"):
             inside(linked, path, "a folder")
@@ -71,7 +79,7 @@ def test_a_page_gets_a_copy_of_a_linked_file(linked, monkeypatch, tmp_path):
 
 def test_names_are_plain_or_cleaned():
     assert plain_name("a\n") == "a"
-    for name in ("", None, ".", "..", "a/b", "a\\b", "a:b", ".hidden", "x" * 201):
+    for name in ("", None, ".", "..", "a/b", "a\\b", "a:b", ".hidden", "x" * 201, "a\x1bb", "a\ud800"):
         with pytest.raises(ConfigError, match="the run must be the plain name"):
             plain_name(name, "the run")
     for name, stem in {
@@ -124,3 +132,17 @@ def test_listed_models_can_be_chosen(linked, monkeypatch):
 
     monkeypatch.setattr(Path, "is_file", deleted_afterwards)
     assert find_models(linked) == ["trained/G_0.pth"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have a folder for each user")
+def test_uploads_are_private_and_no_folder_of_somebody_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    make_uploads_private()
+    folder = uploads_folder()
+    assert folder.parent == tmp_path and stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.rmdir()
+    folder.symlink_to(tmp_path)  # as another user can who was there first
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    with pytest.raises(ConfigError, match="GRADIO_TEMP_DIR"):
+        make_uploads_private()

@@ -166,7 +166,7 @@ def _fields(context: Context, refresh: gr.Button) -> dict[str, Any]:
         "spk_mix_file": {"choices": []},
         "cluster_model_path": {"choices": []},
         "diffusion_model_path": {"choices": [], "value": diffusion},
-        "diffusion_config_path": {"value": find_config(diffusion, "diffusion_config_path")},
+        "diffusion_config_path": {"value": find_config(root, diffusion, "diffusion_config_path")},
     }
     with gr.Row():
         for name in MAIN:

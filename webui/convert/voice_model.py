@@ -20,7 +20,7 @@ from webui.language import Say, in_language
 from webui.menus import auto_refresh
 from webui.paths import CLUSTER_FILES, VOICE_MODELS, find_models
 from webui.session import Session, devices
-from webui.uploads import LARGEST, check_paths, check_size
+from webui.uploads import LARGEST, check_paths, check_size, usable_path
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
@@ -48,7 +48,7 @@ class ModelPicker:
         first = next(iter(find_models(root, VOICE_MODELS)), "")
         with gr.Row():
             model = field(context, "model_path", [], value=first, scale=3)
-            config = field(context, "config_path", value=find_config(first, "config_path"), scale=3)
+            config = field(context, "config_path", value=find_config(root, first, "config_path"), scale=3)
             device = field(context, "device", [("auto", "")], value="", scale=2)
         with gr.Accordion(text("convert.upload_model"), open=False):
             gr.Markdown(text("convert.upload_model.help"))
@@ -119,7 +119,7 @@ class ModelPicker:
         ):
             on(
                 fields[name].change,
-                lambda model, known, other=other: find_config(model, other) or known,
+                lambda model, known, other=other: find_config(context.root, model, other) or known,
                 [fields[name], fields[other]],
                 fields[other],
             )
@@ -130,16 +130,20 @@ class ModelPicker:
         on(self._unload.click, unload, None, self.status)
 
 
-def find_config(model: str | None, option: str) -> str:
-    """Path of the configuration beside a model; empty if there is none, or several."""
-    folder = Path(model).parent if model else None
-    if folder is None or not folder.is_dir():
+def find_config(root: Path, model: str | None, option: str) -> str:
+    """Path of the configuration beside a model, relative to ``root`` or of an upload.
+
+    Empty if there is none, or several, or the model is neither in the project nor an upload.
+    """
+    try:
+        folder = usable_path(root, model or "").parent
+    except ConfigError:
         return ""
     named, pattern = _CONFIG_NAMES[option]
-    if (folder / named).is_file():
+    if (root / folder / named).is_file():
         return (folder / named).as_posix()
-    others = sorted(folder.glob(pattern))
-    return others[0].as_posix() if len(others) == 1 else ""
+    others = sorted((root / folder).glob(pattern))
+    return (folder / others[0].name).as_posix() if len(others) == 1 else ""
 
 
 def onnx_models(root: Path) -> list[str]:

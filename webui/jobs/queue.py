@@ -16,10 +16,16 @@ from typing import Any
 
 import gradio as gr
 
+from modules.common.errors import GlowSVCError
 from webui.jobs.panel import format_duration
 from webui.language import Say
 
+LONGEST_LINE = 16  # jobs of a queue, the running one included
 WAITING, LOADING, CONVERTING, ANALYSING = "waiting", "loading", "converting", "analysing"
+
+
+class BusyError(GlowSVCError):
+    """There are too many jobs."""
 
 
 class Cancelled(Exception):
@@ -76,10 +82,16 @@ class JobQueue:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def check_room(self) -> None:
+        """Raise BusyError if there is no room for another job."""
+        if len(self._jobs) >= LONGEST_LINE:
+            raise BusyError(f"{len(self._jobs)} jobs are waiting already; try again later")
+
     def submit(self, work: Callable[[BackgroundJob], Any]) -> BackgroundJob:
-        """Queue ``work``, which gets the job to report to."""
+        """Queue ``work``, which gets the job to report to; raises BusyError as :meth:`check_room`."""
         job = BackgroundJob()
         with self._changed:
+            self.check_room()
             self._jobs.append(job)
         thread = threading.Thread(target=job.run, args=(lambda job: self._run(job, work),), daemon=True)
         thread.start()

@@ -10,10 +10,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "common.cancelled": ("Cancelled.", "已取消。"),
     "common.more": ("More settings", "更多设置"),
     "common.upload": ("Upload", "上传"),  # Gradio uses this key but does not define it
+    "page.login": (
+        "After three wrong passwords, wait before the next one: up to a minute.",
+        "密码连续错误三次后，需稍等才能再试，最多一分钟。",
+    ),
     "page.debug": ("Debug", "调试"),
     "page.debug.help": (
-        "Show tracebacks of unexpected errors, here and in the server's console, for bug reports.",
-        "在页面和服务器控制台显示意外错误出自哪里，便于反馈问题。",
+        "Show on this page where unexpected errors arise, for bug reports.",
+        "在本页面显示意外错误出自哪里，便于反馈问题。",
     ),
     "job.running": ("running", "运行中"),
     "job.paused": ("paused", "已暂停"),

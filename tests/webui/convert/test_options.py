@@ -84,8 +84,9 @@ def test_uploaded_files_are_assigned_to_fields(tmp_path):
 def test_the_configuration_beside_a_model_is_found_and_a_song_may_be_deleted_meanwhile(tmp_path):
     for name, found in (("voice.json", "voice.json"), ("other.json", ""), ("config.json", "config.json")):
         (tmp_path / name).write_text("{}")
-        expected = (tmp_path / found).as_posix() if found else ""
-        assert find_config(str(tmp_path / "G_1.pth"), "config_path") == expected
-    assert find_config(None, "config_path") == ""
+        for model in ("G_1.pth", str(tmp_path / "G_1.pth")):
+            assert find_config(tmp_path, model, "config_path") == found
+    for named in (None, "a\x00b/G_1.pth", "../G_1.pth", str(tmp_path / "project" / ".." / "G_1.pth")):
+        assert find_config(tmp_path / "project", named, "config_path") == ""
     with pytest.raises(ConfigError, match="no longer exists"):
         plan_conversions([tmp_path / "gone.wav"], ConvertOptions())

@@ -95,19 +95,14 @@ def plan(
 
 def make_report(clips: Mapping[str, Sequence[Path]], skipped: Mapping[Path, str]) -> dict[str, Any]:
     """Contents of the data set, see modules/dataset/report.py."""
+    from modules.dataset.f0_survey import survey_f0
     from modules.dataset.feature_record import FeatureRecord
-    from modules.dataset.features import f0_ranges, load_f0
     from modules.dataset.report import summarize
 
     good = {speaker: [wav for wav in wavs if wav not in skipped] for speaker, wavs in clips.items()}
     facts = {speaker: [FeatureRecord.load(wav).clip for wav in wavs] for speaker, wavs in good.items()}
-    voiced = {}
-    for speaker, wavs in good.items():
-        tracks = [load_f0(wav)[1] for wav in wavs]
-        n_frames = sum(len(uv) for uv in tracks)
-        voiced[speaker] = round(sum(float(uv.sum()) for uv in tracks) / max(1, n_frames), 3)
-    ranges = f0_ranges(wav for wavs in good.values() for wav in wavs)
-    return summarize(facts, skipped.values(), ranges, voiced)
+    surveys = survey_f0(wav for wavs in good.values() for wav in wavs)
+    return summarize(facts, skipped.values(), surveys)
 
 
 @entry_point

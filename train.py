@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace, config: Config, context: DistributedContext) -> int:
     from modules.common.progress import progress_bar
     from modules.config import read_json
+    from modules.dataset.f0_survey import survey_f0
     from modules.dataset.feature_record import recipe
-    from modules.dataset.features import f0_ranges
     from training.base_model import AUTO_NAME, STARTER_ENCODER, STARTER_NAME, find_base, find_fitting_base
     from training.data.filelist import checked_clips
     from training.launch import describe_result, describe_run
@@ -94,7 +94,8 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
     trainer = Trainer(task, config.train, folder, context, args.max_minutes, base)
     if context.is_main:
         # only now is it certain that the configuration fits the checkpoints
-        f0_range = f0_ranges(progress_bar(training, desc="F0 range", unit="clip"))
+        surveys = survey_f0(progress_bar(training, desc="F0 range", unit="clip"))
+        f0_range = {speaker: survey.range for speaker, survey in surveys.items() if survey.range}
         write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_range})
         print(describe_run(trainer, len(training), len(validation)))
         if trainer.state.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:

@@ -19,9 +19,11 @@ BENCHMARKS = {  # module in benchmarks/, by name
     "vocoding": "vocoding",
     "precision": "quality.precision",
     "encoders": "encoders",
-    "memory": "memory",
+    "memory": "growth.memory",
+    "start": "start",
     "loading": "loading",
     "retrieval": "retrieval",
+    "growth": "growth.__main__",
     "onnx_chain": "onnx_chain",
 }
 

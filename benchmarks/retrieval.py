@@ -70,19 +70,19 @@ def main(argv: Sequence[str] = ()) -> None:
     args = parser.parse_args(argv)
     rows, recall = [], {}
     with temporary_folder() as folder:
-        isolated(_write, folder / "all" / "singer", max(args.sizes), args.dims)
+        isolated(write_units, folder / "all" / "singer", max(args.sizes), args.dims)
         for size in args.sizes:
-            _link(folder / "all" / "singer", folder / str(size) / "singer", size)
-            built = isolated(_build, folder / str(size), folder / f"{size}.pkl", 0)
-            rows.append(built | isolated(_search, folder / f"{size}.pkl", args.dims))
+            link_clips(folder / "all" / "singer", folder / str(size) / "singer", size)
+            built = isolated(build, folder / str(size), folder / f"{size}.pkl", 0)
+            rows.append(built | isolated(search, folder / f"{size}.pkl", args.dims))
         full, largest = rows.copy(), folder / str(args.sizes[-1])
         exact = folder / "exact.npz"
         isolated(_write_exact, largest / "singer", args.dims, exact)
         index = f"{args.sizes[-1]}.pkl"
         kinds = {"all vectors": (index, 0), "all, 1 list searched": (index, 1)}
         if args.reduce:
-            reduced = isolated(_build, largest, folder / "reduced.pkl", 1)
-            rows.append(reduced | isolated(_search, folder / "reduced.pkl", args.dims))
+            reduced = isolated(build, largest, folder / "reduced.pkl", 1)
+            rows.append(reduced | isolated(search, folder / "reduced.pkl", args.dims))
             kinds["10 000 centres"] = ("reduced.pkl", 0)
         for kind, (file, nprobe) in kinds.items():
             recall[kind] = isolated(_recall, folder / file, args.dims, nprobe, exact)
@@ -125,7 +125,7 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _link(source: Path, target: Path, n_frames: int) -> None:
+def link_clips(source: Path, target: Path, n_frames: int) -> None:
     """Hard-link the first clips of ``source`` to ``target``."""
     target.mkdir(parents=True)
     for wav in sorted(source.glob("*.wav"))[: -(-n_frames // CLIP)]:
@@ -133,7 +133,8 @@ def _link(source: Path, target: Path, n_frames: int) -> None:
             os.link(path, target / path.name)
 
 
-def _write(folder: Path, n_frames: int, dims: int) -> None:
+def write_units(folder: Path, n_frames: int, dims: int) -> None:
+    """Write clips of synthetic units (D, U), as step 3 would."""
     import torch
 
     from modules.dataset.feature_record import FeatureRecord, identify
@@ -148,7 +149,7 @@ def _write(folder: Path, n_frames: int, dims: int) -> None:
         FeatureRecord(audio=identify(wav)).finish(wav, "units", {"encoder": "vec768l12"})
 
 
-def _build(root: Path, path: Path, limit: int) -> dict[str, Any]:
+def build(root: Path, path: Path, limit: int) -> dict[str, Any]:
     """Build an index, reduced to centres above ``limit`` frames unless that is 0."""
     from cluster.index_builder import build_index
     from cluster.unit_reader import SpeakerUnits
@@ -188,7 +189,8 @@ def _load(path: Path, dims: int, nprobe: int = 0) -> Any:
     return blender
 
 
-def _search(path: Path, dims: int) -> dict[str, float]:
+def search(path: Path, dims: int) -> dict[str, float]:
+    """Load an index and search a minute of song in it; processor seconds and peak memory in bytes."""
     song = songs(dims)["other"].T
     idle = _idle_memory()
     begin = time.process_time()
@@ -206,13 +208,14 @@ def _search(path: Path, dims: int) -> dict[str, float]:
 def _write_exact(folder: Path, dims: int, path: Path) -> None:
     """Find the true neighbours of the songs by exhaustive search."""
     from cluster.index_builder import _assign
+    from cluster.lists import Lists
     from cluster.unit_reader import SpeakerUnits
 
     units = SpeakerUnits(folder)
     held_out = np.zeros(units.n_frames, bool)
     found = {}
     for singer, song in songs(dims).items():
-        _, numbers = _assign(units, song[:1], song, held_out)
+        _, numbers = _assign(units, Lists.fit(song, 1), song, held_out)
         order, back = np.unique(numbers, return_inverse=True)
         found[singer] = units.pick(order)[back.reshape(numbers.shape)]
     np.savez(path, same=found["same"], other=found["other"])

@@ -20,6 +20,7 @@ import numpy as np
 from cluster.blend import N_NEIGHBOURS
 from cluster.index_file import IndexWriter
 from cluster.kmeans import MOST_FRAMES, N_CENTRES, fit_centres
+from cluster.lists import Lists
 from cluster.search import load_faiss
 from cluster.unit_reader import ArrayFrames, Frames, sample
 from modules.common.files import replacing
@@ -29,7 +30,6 @@ MOST_VECTORS = 200_000  # of a speaker; beyond, centres stand for the frames
 RECALL = 0.95
 _LEAST_PER_LIST = 39  # vectors; with fewer in all there are no lists
 _SAMPLE_PER_LIST = 10  # vectors that a list's centroid is made from: more cost time, and find no more
-_STEPS = 5  # of k-means for the lists
 _N_QUERIES = 1000
 _HELD_OUT = 500  # frames, 10 s, in one piece: the frames around a query would make it easy
 
@@ -99,12 +99,15 @@ def _write_lists(
 ) -> tuple[int, float]:
     """Write a speaker's vectors in lists; return how many lists to search, and the recall of that."""
     n = frames.n_frames
-    centroids = _make_centroids(sample(frames, _SAMPLE_PER_LIST * list_count(n)), list_count(n))
+    drawn = sample(frames, _SAMPLE_PER_LIST * list_count(n))
+    with stage(f"making {list_count(n)} lists"):
+        lists = Lists.fit(drawn, list_count(n))
+    centroids = lists.centroids
     if frames is whole:
         held, queries = _hold_out(frames)
     else:  # centres; the queries are frames
         held, queries = np.zeros(n, bool), sample(whole, _N_QUERIES, seed=1)
-    labels, neighbours = _assign(frames, centroids, queries, held)
+    labels, neighbours = _assign(frames, lists, queries, held)
     sizes = np.bincount(labels, minlength=len(centroids))
     nprobe, found = _tune_nprobe(queries, centroids, labels[neighbours], recall)
     writer.put(f"{speaker}.centroids", centroids)
@@ -122,21 +125,6 @@ def _write_lists(
     return nprobe, found
 
 
-def _make_centroids(vectors: np.ndarray, n_lists: int) -> np.ndarray:
-    """Centroids (L, D) of ``n_lists`` lists, by k-means on vectors (n, D)."""
-    kmeans = load_faiss().Kmeans(
-        vectors.shape[1],
-        n_lists,
-        niter=_STEPS,
-        seed=1,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(vectors),
-    )
-    with stage(f"making {n_lists} lists"):
-        kmeans.train(vectors)
-    return kmeans.centroids
-
-
 def _hold_out(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     """Mask (n,) of the frames held out from the search of neighbours, and some of these frames (q, D)."""
     n = frames.n_frames
@@ -151,7 +139,7 @@ def _hold_out(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _assign(
-    frames: Frames, centroids: np.ndarray, queries: np.ndarray, held: np.ndarray
+    frames: Frames, lists: Lists, queries: np.ndarray, held: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """List of each vector (n,), and indices (q, k) of the exact neighbours of the queries."""
     faiss = load_faiss()
@@ -159,7 +147,7 @@ def _assign(
     distances = np.full((len(queries), 0), np.inf, np.float32)
     neighbours = np.zeros((len(queries), 0), np.int64)
     for begin, batch in _batches(frames, "sorting"):
-        labels[begin : begin + len(batch)] = faiss.knn(batch, centroids, 1)[1][:, 0]
+        labels[begin : begin + len(batch)] = lists.assign(batch)
         numbers = np.flatnonzero(~held[begin : begin + len(batch)])
         if not len(numbers):
             continue

@@ -1,15 +1,19 @@
-"""Base models: what a run starts from instead of random weights."""
+"""Base models: what a run starts from instead of random weights.
+
+Importing this does not import torch: the page lists base models.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-
-from modules.checkpoint import load_weights, model_state
 from modules.common.errors import ConfigError, GlowSVCError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 STARTER = Path(__file__).resolve().parents[1] / "pretrain" / "starter" / "base.safetensors"
 STARTER_NAME = "starter"
@@ -41,6 +45,9 @@ def find_fitting_base(
     """
     if encoder != STARTER_ENCODER:
         return None
+
+    from modules.checkpoint import load_weights, model_state
+
     try:
         path = find_base(STARTER_NAME)
         load_weights(module, fit_speakers(module, model_state(path), tables)[0], path)

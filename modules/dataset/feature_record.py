@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from modules.common.errors import FeatureError
 from modules.common.files import write_json
 from modules.config import Config
-from modules.dataset.features import SUFFIXES, feature_path, n_frames
+from modules.dataset.features import SUFFIXES, feature_path, load_f0, n_frames
 
 Recipe = dict[str, dict[str, Any]]  # kind of feature -> the settings that make it
 # counts up when a feature's computation changes; older files are then made again
@@ -67,6 +68,15 @@ class FeatureRecord:
         self.made[kind] = {"settings": dict(settings), **_stamp(feature_path(wav, kind))}
         self.save(wav)
 
+    def restamp(self, wav: str | Path, kinds: Iterable[str]) -> None:
+        """Note the times of files that were read and found good, as after a copy: they are not read again."""
+        audio = {**self.audio, **_stamp(wav)}
+        made = {kind: {**self.made[kind], **_stamp(feature_path(wav, kind))} for kind in kinds}
+        if audio != self.audio or any(self.made[kind] != entry for kind, entry in made.items()):
+            self.audio, self.made = audio, {**self.made, **made}
+            with suppress(OSError):  # a data set that may only be read is checked in full each time
+                self.save(wav)
+
 
 def identify(wav: str | Path) -> dict[str, Any]:
     """Size, time and content hash of a recording."""
@@ -107,7 +117,10 @@ def recipe(
 
 def stale(wav: str | Path, wanted: Recipe) -> dict[str, str]:
     """Features of ``wav`` that must be made, each with the reason."""
-    record = FeatureRecord.load(wav)
+    return _stale(wav, FeatureRecord.load(wav), wanted)
+
+
+def _stale(wav: str | Path, record: FeatureRecord, wanted: Recipe) -> dict[str, str]:
     if not record.describes(wav):
         if record.audio:
             reason = "the recording changed"
@@ -120,6 +133,8 @@ def stale(wav: str | Path, wanted: Recipe) -> dict[str, str]:
     if reasons.keys() & {"aug_mel", "aug_volume"}:  # one random draw makes both
         reason = reasons.get("aug_mel") or reasons["aug_volume"]
         reasons |= {kind: reason for kind in ("aug_mel", "aug_volume") if kind in wanted}
+    if not reasons:
+        record.restamp(wav, wanted)
     return reasons
 
 
@@ -138,7 +153,7 @@ def find_unusable(wavs: Iterable[Path], wanted: Recipe) -> list[str]:
         if record.failed and record.describes(wav):
             lines.append(record.failed)
             continue
-        reasons = stale(wav, wanted)
+        reasons = _stale(wav, record, wanted)
         reasons |= {kind: "not finished" for kind in record.wanted if kind not in record.made | reasons}
         kinds: dict[str, list[str]] = {}
         for kind, reason in reasons.items():
@@ -153,6 +168,15 @@ def failed(wav: str | Path) -> str:
     """Reason that step 3 left this recording out; empty if it did not, or never ran."""
     record = FeatureRecord.load(wav)
     return record.failed if record.failed and record.describes(wav) else ""
+
+
+def frame_count(wav: str | Path) -> int:
+    """N, frames of a clip's features: its record's, or without one those of its F0.
+
+    Raises:
+        FeatureError: There is neither, or the F0 is broken.
+    """
+    return FeatureRecord.load(wav).n_frames or len(load_f0(wav)[0])
 
 
 def _fault(wav: str | Path, record: FeatureRecord, kind: str, settings: Mapping[str, Any]) -> str:

@@ -8,8 +8,6 @@ of their encoder. modules/dataset/feature_record.py keeps the settings of each f
 from __future__ import annotations
 
 import io
-from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -119,23 +117,6 @@ def n_frames(wav: str | Path, kind: str) -> int | None:
         return mel.shape[-1] if kind == "aug_mel" else volume.shape[-1]
     values = load_f0(wav)[0] if kind == "f0" else load_volume(wav) if kind == "volume" else load_mel(wav)
     return values.shape[-1]
-
-
-def f0_ranges(wavs: Iterable[str | Path]) -> dict[str, list[float]]:
-    """Per speaker (a clip's folder) the 5th, 50th and 95th percentile of voiced F0, Hz.
-
-    A speaker without a voiced frame is left out.
-    """
-    voiced = defaultdict(list)
-    for wav in wavs:
-        f0, uv = load_f0(wav)
-        voiced[Path(wav).parent.name].append(f0[uv > 0].numpy())
-    joined = {speaker: np.concatenate(tracks) for speaker, tracks in voiced.items()}
-    return {
-        speaker: [round(float(hz), 1) for hz in np.percentile(f0, [5, 50, 95])]
-        for speaker, f0 in joined.items()
-        if len(f0)
-    }
 
 
 def _broken(wav: str | Path, kind: str, reason: str) -> FeatureError:

@@ -10,12 +10,15 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modules.common.files import write_json
 from modules.dsp.loudness import integrated_loudness
+
+if TYPE_CHECKING:
+    from modules.dataset.f0_survey import F0Survey
 
 _CLIPPED_RUN = 4  # samples in a row at full scale; sound itself rarely stays there for more than two
 _FULL_SCALE = 32766 / 32768
@@ -42,13 +45,11 @@ def is_clipped(audio: np.ndarray) -> bool:
 def summarize(
     clips: Mapping[str, Sequence[Mapping[str, Any]]],
     skipped: Iterable[str] = (),
-    f0_ranges: Mapping[str, Sequence[float]] | None = None,
-    voiced: Mapping[str, float] | None = None,
+    f0: Mapping[str, F0Survey] | None = None,
 ) -> dict[str, Any]:
     """The report as JSON values, of the facts of each speaker's clips, from :func:`measure`.
 
-    ``skipped`` has a line for each recording left out, ``f0_ranges`` the 5th, 50th and 95th
-    percentile of each speaker's F0, Hz, and ``voiced`` the share of voiced frames.
+    ``skipped`` has a line for each recording left out, ``f0`` what is known of each speaker's F0.
     """
     speakers = {}
     for name, facts in clips.items():
@@ -63,10 +64,8 @@ def summarize(
             "lufs": round(statistics.median(loudness), 1) if loudness else None,
             "clipped": sum(clip["clipped"] for clip in facts),
         }
-        if f0_ranges is not None:
-            speakers[name]["f0"] = f0_ranges.get(name)
-        if voiced is not None:
-            speakers[name]["voiced"] = voiced.get(name)
+        if f0 is not None:
+            speakers[name] |= {"f0": f0[name].range, "voiced": round(f0[name].voiced, 3)}
     return {"speakers": speakers, "skipped": sorted(skipped)}
 
 

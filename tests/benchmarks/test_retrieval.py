@@ -36,5 +36,5 @@ def test_a_small_run_prints_its_tables_and_draws(monkeypatch, capsys, tmp_path):
 
 
 def test_a_step_may_run_in_a_process_of_its_own(tmp_path):
-    isolated(retrieval._write, tmp_path / "singer", 20, 4)
+    isolated(retrieval.write_units, tmp_path / "singer", 20, 4)
     assert len(list((tmp_path / "singer").glob("*.soft.pt"))) == 1

@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 
 from modules.config import Config
 from modules.dataset import features
+from modules.dataset.feature_record import frame_count
 from modules.dsp.align import align_units
 from modules.dsp.mel import FLOOR
 from training.data.batches import (
@@ -92,7 +93,7 @@ class GlowDataset(Dataset[GlowBatch]):
         self._memory: dict[int, _GlowClip] = {}
         self._items, self.lengths = list(range(len(clips))), []
         if augment:
-            frames = [len(features.load_f0(clip)[0]) for clip in clips]
+            frames = [frame_count(clip) for clip in clips]
             self._items = [i for i, n in enumerate(frames) for _ in range(max(1, round(n / self._window)))]
             self.lengths = [min(frames[i], self._window) for i in self._items]
 

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from diffusion.config import DiffusionConfig
 from modules.common.errors import FeatureError
 from modules.dataset import features
+from modules.dataset.feature_record import frame_count
 from modules.dsp.align import align_units
 from training.data.batches import (
     VALIDATION_SECONDS,
@@ -109,7 +110,7 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         seconds = data.duration if augment else VALIDATION_SECONDS
         # rounded down, and a frame at least: so is the length of a clip
         self._window = max(1, int(seconds * data.sampling_rate) // data.hop_length)
-        frames = [len(features.load_f0(clip)[0]) for clip in clips]
+        frames = [frame_count(clip) for clip in clips]
         if augment:
             clips, frames = self._long_enough(clips, frames)
         self.clips = clips

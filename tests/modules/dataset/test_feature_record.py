@@ -46,6 +46,18 @@ def test_a_finished_clip_has_nothing_stale_until_its_recording_changes_not_just_
     assert "the recording changed" in problems([wav])[0]
 
 
+def test_a_copied_data_set_is_read_in_full_once(wav, monkeypatch):
+    for path in (wav, *(features.feature_path(wav, kind) for kind in WANTED)):
+        touch(path)
+    read, digest, n_frames = [], feature_record._digest, feature_record.n_frames
+    monkeypatch.setattr(feature_record, "_digest", lambda path: read.append(path) or digest(path))
+    monkeypatch.setattr(feature_record, "n_frames", lambda *args: read.append(args) or n_frames(*args))
+    assert problems([wav], use_diff=True) == [] and len(read) == 7  # the recording and six features
+    assert problems([wav], use_diff=True) == [] and len(read) == 7
+    features.feature_path(wav, "f0").write_bytes(b"short")
+    assert "cut short or overwritten" in problems([wav])[0]
+
+
 def test_a_changed_setting_is_named_and_affects_only_its_features(wav):
     low = replace(CONFIG, data=DataConfig(n_mels=4, f_max=8000.0))
     for wanted, kinds, reason in [

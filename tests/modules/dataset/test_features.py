@@ -117,14 +117,3 @@ def test_nan_is_never_written(tmp_path, kind):
     with pytest.raises(FeatureError, match="NaN or infinite"):
         features.save_feature(tmp_path / "x.wav", kind, spoilt(kind, np.inf))
     assert not list(tmp_path.iterdir())
-
-
-def test_f0_ranges_are_of_voiced_frames_per_speaker(tmp_path):
-    for speaker, hz in (("a", [100, 200, 300]), ("a", [400, 500]), ("mute", [])):
-        wav = tmp_path / speaker / f"{len(hz)}.wav"
-        f0, uv = np.full((2, 8), 999, np.float32) * [[1], [0]]
-        f0[: len(hz)], uv[: len(hz)] = hz, 1
-        features.save_feature(wav, "f0", np.stack([f0, uv]))
-    assert features.f0_ranges([]) == {}
-    wavs = [path.with_name(path.name[: -len(".f0.npy")]) for path in sorted(tmp_path.glob("*/*.f0.npy"))]
-    assert features.f0_ranges(wavs) == {"a": [120.0, 300.0, 480.0]}

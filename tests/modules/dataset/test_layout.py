@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modules.common.errors import AudioError
+from modules.dataset.f0_survey import F0Survey
 from modules.dataset.layout import find_clips, printable_path, scan_folder
 from modules.dataset.report import as_text, is_clipped, measure, save_report, summarize
 from tests.support.golden_cases import voice
@@ -72,7 +73,9 @@ def test_what_is_measured_becomes_json_and_a_table():
         "歌手": [{"seconds": 1.0, "lufs": None, "clipped": False}],
         "empty": [],
     }
-    report = summarize(clips, ["b.wav is empty"], {"a": [100.0, 200.0, 300.0]}, {"a": 0.75, "歌手": 0.0})
+    f0 = {name: F0Survey() for name in clips}
+    f0["a"].add(np.array([100.0, 200.0, 300.0, 999.0]), np.array([1, 1, 1, 0]))
+    report = summarize(clips, ["b.wav is empty"], f0)
     assert json.loads(json.dumps(report)) == report
     assert report["speakers"]["a"] == {
         "clips": 3,
@@ -80,11 +83,11 @@ def test_what_is_measured_becomes_json_and_a_table():
         "seconds": [60.0, 120.0, 180.0],
         "lufs": -22.0,
         "clipped": 1,
-        "f0": [100.0, 200.0, 300.0],
+        "f0": [110.0, 200.0, 290.0],
         "voiced": 0.75,
     }
     head, first, second, *rest = as_text(report).splitlines()
-    assert "100 / 200 / 300" in first and "75%" in first
+    assert "110 / 200 / 290" in first and "75%" in first
     assert first.endswith("  a") and second.endswith("  歌手") and "empty" not in report["speakers"]
     assert rest == ["left out: 1", "  b.wav is empty"]
 

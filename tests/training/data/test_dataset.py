@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from modules.common.errors import ConfigError, FeatureError
+from modules.dataset.feature_record import FeatureRecord
 from modules.dataset.features import feature_path, load_mel, load_units
 from modules.dsp.align import align_units
 from tests.training.support.clips import CONFIG, make_clips, with_train
@@ -22,6 +23,15 @@ def test_long_clips_give_more_windows_of_aligned_features(tmp_path):
     start = int(matches[0])
     assert torch.equal(window.units, whole.units[..., start : start + 16])
     assert data[0, 10].speaker_id == 1 and data[0, 10].lengths == 16
+
+
+def test_lengths_are_those_of_the_records_so_no_feature_is_read_at_the_start(tmp_path):
+    clips = make_clips(tmp_path, {"a": [160, 40]})
+    lengths = GlowDataset(clips, CONFIG, augment=True).lengths
+    for wav, n_frames in zip(clips, (160, 40), strict=True):
+        FeatureRecord(n_frames=n_frames).save(wav)
+        feature_path(wav, "f0").unlink()
+    assert GlowDataset(clips, CONFIG, augment=True).lengths == lengths
 
 
 def test_augmentation_scales_mel_and_volume_and_adds_noise_on_training_items_only(tmp_path):

@@ -1,0 +1,1 @@
+"""What songs, data sets and indexes cost as they grow: `python -m benchmarks.growth`."""

@@ -1,0 +1,48 @@
+"""Each command imports the large packages that it needs, and no others."""
+
+from modules.dsp.audio import write_audio
+from tests.inference.tiny import write_model, write_song
+from tests.support.golden_cases import voice
+from tests.support.imports import heavy_imports
+
+
+def main(script: str, *arguments: str) -> str:
+    return f"import {script}; assert {script}.main({list(arguments)!r}) == 0"
+
+
+def test_a_conversion_imports_pytorch_alone(tmp_path):
+    write_model(tmp_path)
+    write_song(tmp_path / "song.wav", voice(1.0, 44100))
+    code = main(
+        "inference_main", *("-m", "G_8.pth", "-c", "config.json", "-n", "song.wav", "-s", "anna", "-d", "cpu")
+    )
+    assert heavy_imports(code, tmp_path) == {"torch"}
+    assert list((tmp_path / "results").iterdir())
+
+
+def test_steps_1_to_3_measure_loudness_with_scipy_and_only_the_last_imports_pytorch(tmp_path):
+    write_audio(tmp_path / "dataset_raw/anna/1.wav", voice(1.0, 44100), 44100)
+    write_audio(tmp_path / "dataset_raw/anna/2.wav", voice(1.0, 44100, 300.0), 44100)
+    light = [
+        main("resample", "--num_processes", "1"),
+        main("preprocess_flist_config", "--tiny", "--speech_encoder", "mfcc", "--vocoder", "world"),
+    ]
+    assert heavy_imports("\n".join(light), tmp_path) == {"scipy"}
+    assert heavy_imports(main("preprocess_hubert_f0", "--device", "cpu"), tmp_path) == {"torch", "scipy"}
+    assert len(list(tmp_path.rglob("*.mel.pt"))) == 2
+
+
+def test_training_steps_import_pytorch_and_tensorboard(workspace):
+    """A validation draws, so there is none here."""
+    silent = "from training.loop import Trainer; Trainer._validate = lambda *_: None\n"
+    code = silent + main("train", "-d", "cpu")
+    assert heavy_imports(code, workspace) == {"torch", "tensorboard"}
+
+
+def test_the_page_is_built_without_pytorch(tmp_path):
+    code = (
+        "from pathlib import Path; from webui.app import build; from webui.session import Session\n"
+        "build(Path.cwd(), Session())"
+    )
+    # gradio itself imports pandas
+    assert heavy_imports(code, tmp_path, GRADIO_ANALYTICS_ENABLED="False") == {"gradio", "pandas"}

@@ -27,7 +27,7 @@ def workspace(tmp_path_factory):
     """The folder of the tests, in which steps 1 to 4 have run, with a few training steps only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("work space 工作"))
-        list(write_dataset(Path("dataset_raw"), ["sofia"], 30.0, seed=1))
+        list(write_dataset(Path("dataset_raw"), ["sofia"], 20.0, seed=1))
         assert resample.main([]) == 0
         command = ["--speech_encoder", "mfcc", "--vocoder", "world", "--tiny"]
         assert preprocess_flist_config.main(command) == 0

@@ -31,7 +31,7 @@ class Growth:
         header = [self.of, *(f"{size:,g}" for size in self.sizes), "exponent", "of the last step"]
         rows = []
         for (what, unit), values in self.costs.items():
-            cells = [f"{value:.2f} s" if unit == "s" else f"{value:.0f} MB" for value in values]
+            cells = [f"{value:.3g} s" if unit == "s" else f"{value:.0f} MB" for value in values]
             fit = exponent(self.sizes, values, unit)
             last = exponent(self.sizes[-2:], values[-2:], unit)
             rows.append([what, *cells, f"{fit:.2f}", f"{last:.2f}"])

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,5 @@ def test_a_run_of_two_keeps_its_weights_equal_and_resumes(clips, tmp_path):
 
 
 def test_a_process_that_dies_ends_the_others_with_its_message(clips, tmp_path):
-    start = time.monotonic()
     done = torchrun(2, "die", tmp_path / "run", clips)
     assert done.returncode != 0 and "rank 1 gave up" in done.stderr
-    assert time.monotonic() - start < 60

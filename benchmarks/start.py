@@ -90,7 +90,7 @@ def _help(script: str) -> Command:
 
 
 def _convert(project: Path, folder: Path) -> None:
-    flags = ["-m", "G_1.pth", "-n", "song.wav", "-s", "voice", "-d", "cpu"]
+    flags = ["-m", "G_1.pth", "-c", "config.json", "-n", "song.wav", "-s", "voice", "-d", "cpu"]
     _run(project, folder, "inference_main.py", *flags)
 
 

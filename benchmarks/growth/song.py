@@ -1,7 +1,4 @@
-"""A conversion, with the chain that needs no download, against the length of the song.
-
-Times are those of the processor, over all cores, which other work does not affect.
-"""
+"""A conversion, with the chain that needs no download, against the length of the song."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def _convert(song: Path) -> dict[tuple[str, str], float]:
     short = song.with_name("short.wav")
     write_audio(short, synthetic_song(2.0, 1), 44100)
     converter.convert(short, short.with_suffix(".flac"), "voice")  # what is made once
-    idle, began = peak_memory(), time.process_time()
+    idle, began = peak_memory(), time.perf_counter()
     converter.convert(song, song.with_suffix(".flac"), "voice")
-    spent = time.process_time() - began
+    spent = time.perf_counter() - began
     return {("conversion", "s"): spent, ("conversion", "MB"): (peak_memory() - idle) / 2**20}

@@ -38,11 +38,14 @@ def main() -> None:
     unknown = set(names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    import torch  # not at the top: processes of benchmarks import this file, and some must not load it
+    # not at the top: processes of benchmarks import this file, and some must not load it
+    import torch
+
+    from benchmarks.machine import processor
 
     print(
-        f"Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads, {platform.machine()}\n"
+        f"{processor()}; Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads\n"
     )
     for name in names:
         print(f"## {name}\n", flush=True)

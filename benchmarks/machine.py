@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import seconds, table
+from modules.common.device import cpu_has_bf16
 
 _SIZE = 2048
+
+
+def processor() -> str:
+    """Name of the processor, how many cores this process may use, and whether bfloat16 is native."""
+    details = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", details.read_text()) if details.exists() else None
+    name = found[1] if found else platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores, bfloat16 {'native' if cpu_has_bf16() else 'emulated'}"
 
 
 def peak_flops(dtype: torch.dtype) -> float:

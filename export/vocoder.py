@@ -1,11 +1,10 @@
 """The neural vocoders as ONNX graphs: mel and F0 to audio, the sine source included.
 
 The graph is the network of vdecoder/ itself, without pieces. Only its
-resampling layers are replaced, since their products over unfolded windows have
-no form in ONNX. The random numbers of the source are inputs, so that results
-repeat: the noise, and the phase at which each harmonic begins. The second also
-lets a song be made in pieces: a piece begins where the phase of the last one
-ends.
+resampling layers are replaced, by those that ONNX has. The random numbers of the
+source are inputs, so that results repeat: the noise, and the phase at which each
+harmonic begins. The second also lets a song be made in pieces: a piece begins
+where the phase of the last one ends.
 """
 
 from __future__ import annotations
@@ -134,10 +133,10 @@ class VocoderGraph(nn.Module):
 
 
 def _transposed(up: Any) -> nn.ConvTranspose2d:
-    """The transposed convolution whose taps ``Upsample`` has put into a matrix."""
+    """The transposed convolution that ``Upsample`` does with all phases as channels."""
     assert isinstance(up, Upsample)
     n_out = len(up.bias) // up.stride
-    taps = up.weight.view(up.stride, n_out, -1, up.n_taps).permute(2, 1, 3, 0).flip(2)
+    taps = up.weight.reshape(up.stride, n_out, -1, up.n_taps).permute(2, 1, 3, 0).flip(2)
     weight = taps.flatten(2)[:, :, None, : up.kernel_size]
     size, stride, padding = (1, up.kernel_size), (1, up.stride), (0, up.padding)
     made = nn.utils.skip_init(nn.ConvTranspose2d, len(weight), n_out, size, stride, padding)

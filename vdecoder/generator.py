@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.common.errors import ConfigError, sanitize
-from vdecoder.layers import Conv, Inject, OutputConv, Upsample
+from vdecoder.layers import Conv, Inject, OutputConv, Upsample, pack_all
 from vdecoder.source import SineSource
 
 SLOPE = 0.1
@@ -110,8 +110,7 @@ class ResBlock1(nn.Module):
     def forward(self, x: Tensor, activated: Tensor) -> Tensor:
         """A new tensor from ``x`` (B, C, 1, T) and its leaky_relu, which the blocks share."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            y = plain(F.leaky_relu_(dilated(activated), SLOPE))
-            x = y.add_(x)
+            x = plain(dilated(activated, slope=SLOPE), plus=x)
             if dilated is not self.convs1[-1]:
                 activated = F.leaky_relu(x, SLOPE)
         return x
@@ -129,7 +128,7 @@ class ResBlock2(nn.Module):
     def forward(self, x: Tensor, activated: Tensor) -> Tensor:
         """See :meth:`ResBlock1.forward`."""
         for conv in self.convs:
-            x = conv(activated).add_(x)
+            x = conv(activated, plus=x)
             if conv is not self.convs[-1]:
                 activated = F.leaky_relu(x, SLOPE)
         return x
@@ -166,12 +165,14 @@ class Generator(nn.Module):
     def in_precision(self, dtype: torch.dtype) -> Generator:
         """Convert the convolutions to ``dtype``, except the first and last; return the network.
 
+        The network must be on its device already, since the weights are also packed for it.
         Both ends are cheap, and bfloat16 has three digits: a mel of -8.03 would
         become -8.0, and the audio would have a noise floor of -54 dB.
         """
         self.to(dtype)
         for end in (self.m_source, self.conv_pre, self.conv_post):
             end.float()
+        pack_all(self)
         return self
 
     def activate(self, stage: int, x: Tensor) -> Tensor:
@@ -210,12 +211,13 @@ class Generator(nn.Module):
             mel: (B, M, N), natural log.
             excitation: (B, N * hop_length), from :class:`SineSource`.
             speaker: (B, C), only for networks with ``gin_channels``.
-            piece: Frames computed at a time; it changes the result by rounding only.
+            piece: Frames computed at a time, at most; it changes the result by rounding only.
         """
         n_frames = mel.shape[2]
+        n_pieces = -(-n_frames // piece)
         audio = torch.empty(len(mel), n_frames * self.config.hop_length, device=mel.device)
-        for first in range(0, n_frames, piece):
-            last = min(first + piece, n_frames)
+        for index in range(n_pieces):  # of equal length: a short rest would be mostly context
+            first, last = index * n_frames // n_pieces, (index + 1) * n_frames // n_pieces
             part = self.logits(mel, excitation, speaker, first, last).float().tanh()
             audio[:, first * self.config.hop_length : last * self.config.hop_length] = part
         return audio

@@ -76,7 +76,7 @@ class NeuralVocoder(Vocoder):
             )
         load_weights(network, {**self._constants(network), **state}, path)
         fold_all(network)
-        self.network = network.in_precision(dtype).eval().requires_grad_(False).to(self.device)
+        self.network = network.to(self.device).in_precision(dtype).eval().requires_grad_(False)
 
     @abstractmethod
     def _build(self, values: dict[str, Any], file: Path) -> Generator:

@@ -41,7 +41,7 @@ class SnakeBlock(nn.Module):
         for dilated, plain, first, second in zip(
             self.convs1, self.convs2, self.activations[::2], self.activations[1::2], strict=True
         ):
-            x = plain(second(dilated(first(x)))).add_(x)
+            x = plain(second(dilated(first(x))), plus=x)
         return x
 
 

@@ -59,7 +59,7 @@ class _SnakeBeta(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         alpha, beta = (parameter.exp().view(-1, 1, 1) for parameter in (self.alpha, self.beta))
-        return x + (x * alpha).sin().square() / (beta + 1e-9)
+        return torch.addcmul(x, (x * alpha).sin_().square_(), 1 / (beta + 1e-9))
 
 
 class Snake(nn.Module):

@@ -73,6 +73,9 @@ def test_pieces_join_exactly(tmp_path):
     network.resblocks[-1].register_forward_hook(lambda module, inputs, out: lengths.append(out.shape[3]))
     network(mel, excitation, piece=5)
     assert len(lengths) == 8 and max(lengths) < 7 * 64
+    lengths.clear()
+    network(mel, excitation, piece=39)
+    assert lengths[0] == lengths[1], "not 39 frames and then one, which would be mostly context"
 
 
 def test_the_benchmark_s_baseline_gives_the_same_sound():

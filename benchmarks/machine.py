@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import seconds, table
+from benchmarks.measure import alternate, seconds, table
 from modules.common.device import cpu_has_bf16
 
 _SIZE = 2048
@@ -27,15 +27,14 @@ def processor() -> str:
 
 
 def peak_flops(dtype: torch.dtype) -> float:
-    """Operations per second of a large matrix product or convolution, whichever is faster.
+    """Operations per second of a large matrix product or convolution, whichever is faster, at best.
 
     They use different libraries, and which one is faster depends on the processor.
     """
     a, b = (torch.randn(_SIZE, _SIZE).to(dtype) for _ in range(2))
-    product = 2 * _SIZE**3 / seconds(lambda: a @ b, 9)
     sound, kernel = torch.randn(8, 512, 512).to(dtype), torch.randn(512, 512, 3).to(dtype)
-    operations = 2 * kernel.numel() * 8 * 510
-    return max(product, operations / seconds(lambda: torch.conv1d(sound, kernel), 9))
+    times = alternate({"product": lambda: a @ b, "conv": lambda: torch.conv1d(sound, kernel)}, 9)
+    return max(2 * _SIZE**3 / min(times["product"]), 2 * kernel.numel() * 8 * 510 / min(times["conv"]))
 
 
 def count_operations(work: Callable[[], object]) -> float:

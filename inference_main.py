@@ -33,14 +33,14 @@ examples:
 A man's song in a woman's voice usually wants -t 12, the reverse -t -12; both stay
 in key with the accompaniment. A song outside the range that the
 model was trained on is reported, with a key that fits better.
-Result: results/<song>_<key>key_<speaker>_<glow|glowdiff|diff>_<f0>[_<option>...].<format>; the comment tag
+Result: results/<song>_<key>key_<speaker>_<glow|glowdiff|diff>_<f0>.<format>; the file's comment tag
 says that it is a conversion.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
-    from inference.options.arguments import add_arguments
+    from inference.options import add_arguments
 
     parser = make_parser(__doc__, EPILOG)
     add_arguments(parser)
@@ -52,16 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Convert every song to every speaker; return the exit code."""
     args = get_parser().parse_args(argv)
 
-    from inference.options.arguments import from_arguments
+    from inference.options import from_arguments
     from inference.source import find_songs
 
     options = from_arguments(args)
     songs = find_songs(options.clean_names)
+    jobs = _jobs(songs, options, _voice(options))
     if not options.only_diffusion and not options.onnx:
         _check_model("model", "-m", Path(options.model_path), "G_*.pth")
     if options.diffuses and not options.onnx:
         _check_model("diffusion model", "-dm", Path(options.diffusion_model_path), "model_*.pt")
-    jobs = _jobs(songs, options, _voice(options))
+    if options.auto_predict_f0 and any(options.trans):
+        print("-a lets the model choose the pitch: -t has no effect", file=sys.stderr)
 
     from modules.common.parallel import failure
     from modules.common.progress import stage
@@ -131,10 +133,12 @@ def _speakers(options: ConvertOptions, config: Config) -> list[str]:
 
         # refused before any work
         SpeakerMix.from_file(options.spk_mix_file, config.spk, config.model.n_speakers)
+        if options.spk_list:
+            print("-usm mixes several speakers: -s has no effect", file=sys.stderr)
         return [MIXED]
     speakers = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
     if not speakers:
-        raise ConfigError(f"name the target speaker with -s; the model knows: {config.known_speakers()}")
+        raise ConfigError(f"name the target speaker with -s; the model knows: {', '.join(config.spk)}")
     return [config.speaker_name(speaker) for speaker in speakers]
 
 

@@ -22,6 +22,7 @@ from modules.config import ModelConfig
 from modules.dsp.f0 import F0_MAX, F0_MIN, hz_to_lf0, lf0_to_hz, normalize_lf0
 from modules.nn.f0_decoder import F0Decoder
 from modules.nn.flow import Flow
+from modules.nn.frames import FrameConv
 from modules.nn.losses import lf0_loss, mle_loss
 from modules.nn.masks import length_mask, replicate_pad, round_up
 from modules.nn.speakers import check_ids, check_shares, embed_speakers
@@ -59,7 +60,7 @@ class GlowSVC(nn.Module):
         self.pre: nn.Module = (
             ConvReluNorm(config.ssl_dim, channels, 5)
             if config.use_crn_pre
-            else nn.Conv1d(config.ssl_dim, channels, 5, padding=2)
+            else FrameConv(config.ssl_dim, channels, 5, padding=2)
         )
         self.enc_p = TextEncoder(config)
         self.flow = Flow(config)
@@ -93,12 +94,12 @@ class GlowSVC(nn.Module):
                 f"the units have {units.size(1)} channels, but the model wants {self.config.ssl_dim} "
                 f"(speech encoder {self.config.speech_encoder!r})"
             )
-        x = self.pre(units) + self.emb_uv(uv.long()).transpose(1, 2) + speaker
+        x = self.pre(units.mT) + self.emb_uv(uv.long()) + speaker.mT
         if self.emb_vol is not None:
             if volume is None:
                 raise ConfigError("this model follows the volume (vol_embedding): the volume is missing")
-            x = x + self.emb_vol(volume.unsqueeze(2)).transpose(1, 2)
-        return x
+            x = x + self.emb_vol(volume.unsqueeze(2))
+        return x.mT
 
     def forward(
         self,

@@ -56,7 +56,7 @@ def write(graph: Graph, folder: Path, facts: Mapping[str, str]) -> Path:
     Raises CheckpointError if it does not, or is too large for one file; OSError if it cannot be written.
     """
     path = folder / graph.file
-    frames = Dim(FRAMES, min=2)  # the graph itself takes one frame too
+    frames = Dim(FRAMES, min=3)  # the graph itself takes one and two frames too
     lengths = {FRAMES: frames, SAMPLES: graph.hop_length * frames}
     dims = {
         name: {axis: lengths[length] for axis, length in enumerate(shape) if isinstance(length, str)}

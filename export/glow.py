@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from export.check import FRAMES, Graph, Reference
 from export.graph import Shape
 from models import GlowSVC
-from modules.nn.flow import ActNorm, AffineCoupling, Flow, InvConvNear, squeeze, unsqueeze
+from modules.nn.flow import InvConvNear
+from modules.nn.frames import FrameConv
 from modules.nn.wavenet import WeightNormConv1d
 from modules.onnx.manifest import MELODY, MODEL, track_inputs
 
@@ -89,7 +90,10 @@ class GlowGraph(FoldedModel):
 
     def __init__(self, model: GlowSVC) -> None:
         super().__init__(model)
-        self.flow = ReverseFlow(self.model.flow)
+        steps = self.model.flow.flows
+        for number, step in enumerate(steps):
+            if isinstance(step, InvConvNear):
+                steps[number] = _Inverted(step)
 
     def forward(
         self,
@@ -113,7 +117,8 @@ class GlowGraph(FoldedModel):
         held = torch.arange(whole).clamp(max=frames - 1)  # repeats the last frame to a whole group
         if speaker is not None:
             shares = shares[:, :, held]
-        return self.flow(z[:, :, held], shares)[:, :, :frames]
+        z = z[:, :, held]
+        return self.model.flow.inverse(z, torch.ones(1, 1, 1), shares)[:, :, :frames]
 
 
 class MelodyGraph(FoldedModel):
@@ -132,46 +137,28 @@ class MelodyGraph(FoldedModel):
         return self.model.decode_f0(x, f0, uv, torch.ones_like(f0).unsqueeze(1), shares)
 
 
-class ReverseFlow(nn.Module):
-    """The inverse of ``flow``, whose couplings it shares: each mixing and scaling is one convolution."""
+class _Inverted(nn.Module):
+    """The inverse of a mixing, whose matrix is inverted here: ONNX has no such operator."""
 
-    def __init__(self, flow: Flow) -> None:
+    matrix: Tensor
+
+    def __init__(self, mix: InvConvNear) -> None:
         super().__init__()
-        steps: list[Any] = list(flow.flows)
-        blocks = [steps[i : i + 3] for i in range(0, len(steps), 3)]
-        self.n_sqz = flow.n_sqz
-        self.couplings = nn.ModuleList(coupling for _, _, coupling in reversed(blocks))
-        self.mixes = nn.ModuleList(_inverse_conv(norm, mix) for norm, mix, _ in reversed(blocks))
+        self.register_buffer("matrix", torch.linalg.inv(mix.weight.detach().double()).float())
 
-    def forward(self, z: Tensor, shares: Tensor) -> Tensor:
-        """Map a latent to the mel (1, M, N); N is a multiple of ``n_sqz``, shares are (1, S, N or 1)."""
-        x, one = squeeze(z, self.n_sqz), torch.ones(1, 1, 1)
-        for coupling, mix in zip(self.couplings, self.mixes, strict=True):
-            assert isinstance(coupling, AffineCoupling)
-            x = mix(coupling.inverse(x, one, shares[:, :, :: self.n_sqz]))
-        return unsqueeze(x, self.n_sqz)
+    def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
+        """See :meth:`modules.nn.flow.InvConvNear.inverse`."""
+        return InvConvNear.mix(z, self.matrix)
 
 
-def _inverse_conv(norm: ActNorm, mix: InvConvNear) -> nn.Conv1d:
-    """The inverse of both steps as one convolution; ONNX has no inverse of a matrix."""
-    norm, mix = copy.deepcopy(norm).double(), copy.deepcopy(mix).double()
-    channels = norm.bias.size(1)
-    one = torch.ones(1, 1, channels, dtype=torch.float64)
-    with torch.no_grad():
-        matrix = mix.inverse(torch.eye(channels, dtype=torch.float64)[None], one, one)
-        shift = norm.inverse(torch.zeros(1, channels, 1, dtype=torch.float64), one[..., :1], one)
-        matrix = norm.inverse(matrix, one, one) - shift
-    return _conv(matrix[0].unsqueeze(2), shift.flatten())
-
-
-def _for_speakers(conv: nn.Conv1d, by_speaker: Tensor) -> nn.Conv1d:
+def _for_speakers(conv: FrameConv, by_speaker: Tensor) -> FrameConv:
     """A convolution of speaker embeddings (1, G, N) as one of shares (1, S, N)."""
     assert conv.bias is not None
     weight = conv.weight.detach()[..., 0].double() @ by_speaker.detach().double().T
     return _conv(weight.unsqueeze(2), conv.bias)
 
 
-def _folded(conv: WeightNormConv1d) -> nn.Conv1d:
+def _folded(conv: WeightNormConv1d) -> FrameConv:
     """The plain convolution that ``conv`` stands for, computed in float64."""
     return _conv(copy.deepcopy(conv).double().weight.detach(), conv.bias, conv.groups)
 
@@ -185,9 +172,9 @@ def _fold_all(module: nn.Module) -> None:
             _fold_all(child)
 
 
-def _conv(weight: Tensor, bias: Tensor, groups: int = 1) -> nn.Conv1d:
+def _conv(weight: Tensor, bias: Tensor, groups: int = 1) -> FrameConv:
     n_out, n_in, size = weight.shape
-    conv = nn.Conv1d(n_in * groups, n_out, size, padding=size // 2, groups=groups)
+    conv = FrameConv(n_in * groups, n_out, size, padding=size // 2, groups=groups)
     conv.weight = nn.Parameter(weight.float(), requires_grad=False)
     conv.bias = nn.Parameter(bias.detach().float(), requires_grad=False)
     return conv

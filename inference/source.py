@@ -15,7 +15,6 @@ import numpy as np
 import soxr
 
 from modules.common.errors import AudioError, ConfigError
-from modules.common.text import normalize_name
 from modules.dsp.audio import (
     AUDIO_SUFFIXES,
     check_length,
@@ -136,10 +135,7 @@ def _find_song(name: str, folder: Path) -> Path:
             return path
     for path in places:
         there = find_audio(path.parent) if path.parent.is_dir() else []
-        wanted = normalize_name(path.name)
-        candidates = [
-            other for other in there if wanted in (normalize_name(other.stem), normalize_name(other.name))
-        ]
+        candidates = [other for other in there if other.stem == path.name]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.common.text import normalize_name
 from modules.dataset.features import load_f0
 
 _STEPS = 10  # per Hz, in which F0 is counted
@@ -49,7 +48,7 @@ class F0Survey:
 
 
 def survey_f0(wavs: Iterable[str | Path]) -> dict[str, F0Survey]:
-    """F0 of the clips of each speaker, whose name is that of a clip's folder, in NFC.
+    """F0 of the clips of each speaker, whose name is that of a clip's folder.
 
     Raises:
         FeatureError: A clip has no F0, or a broken one.
@@ -57,5 +56,5 @@ def survey_f0(wavs: Iterable[str | Path]) -> dict[str, F0Survey]:
     found: defaultdict[str, F0Survey] = defaultdict(F0Survey)
     for wav in wavs:
         f0, uv = load_f0(wav)
-        found[normalize_name(Path(wav).parent.name)].add(f0.numpy(), uv.numpy())
+        found[Path(wav).parent.name].add(f0.numpy(), uv.numpy())
     return dict(found)

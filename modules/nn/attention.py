@@ -5,7 +5,7 @@ of the nearest distances has a vector that is added to the key and one that is
 added to the value. Only that band of the attention matrix is touched, so no
 table of all distances is ever built.
 
-Tensors are (B, C, N) throughout; 1-tap convolutions are the linear layers.
+Tensors are (B, N, C) throughout; 1-tap convolutions are the linear layers.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modules.config import ModelConfig
-from modules.nn.norm import ChannelNorm
+from modules.nn.frames import ChannelNorm, Dropout, FrameConv, convolve
 
 WINDOW = 4  # frames to either side, as published
+
+
+def _in_one_format(x: Tensor) -> torch.autocast:
+    """Context without autocast, which would make float32 copies of the attention weights."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 class SelfAttention(nn.Module):
@@ -34,37 +38,42 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int, n_heads: int, p_dropout: float) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.conv_q = nn.Conv1d(channels, channels, 1)
-        self.conv_k = nn.Conv1d(channels, channels, 1)
-        self.conv_v = nn.Conv1d(channels, channels, 1)
-        self.conv_o = nn.Conv1d(channels, channels, 1)
+        self.conv_q = FrameConv(channels, channels, 1)
+        self.conv_k = FrameConv(channels, channels, 1)
+        self.conv_v = FrameConv(channels, channels, 1)
+        self.conv_o = FrameConv(channels, channels, 1)
         for conv in (self.conv_q, self.conv_k, self.conv_v):
             nn.init.xavier_uniform_(conv.weight)
-        self.drop = nn.Dropout(p_dropout)
+        self.drop = Dropout(p_dropout)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, heads, N, d), scaled, and keys and values (B, heads, d, N)."""
+        """Queries, scaled, keys and values (B, heads, N, d)."""
         convs = (self.conv_q, self.conv_k, self.conv_v)
         weight = torch.cat([conv.weight for conv in convs])
         bias = torch.cat([conv.bias for conv in convs])  # type: ignore[misc]
-        q, k, v = F.conv1d(x, weight, bias).unflatten(1, (3, self.n_heads, -1)).unbind(1)
-        return (q * q.size(2) ** -0.5).transpose(2, 3), k, v
+        q, k, v = convolve(x, weight, bias, 0).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        return q * q.size(3) ** -0.5, k, v
 
     def _weights(self, scores: Tensor, hidden: Tensor) -> Tensor:
         """Attention weights of ``scores`` (B, heads, N, N), which are overwritten."""
         # a large finite number: an item without a real frame must not become NaN
         return self.drop(scores.masked_fill_(hidden, -1e4).softmax(3))
 
+    def _output(self, heads: Tensor) -> Tensor:
+        """(B, N, C) from the heads (B, heads, N, d)."""
+        return self.conv_o(heads.transpose(1, 2).flatten(2))
+
 
 class CausalAttention(SelfAttention):
     """Self-attention to the present and the past."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, N) from ``x`` (B, C, N); ``mask`` is not needed: padding lies behind every frame."""
+        """(B, N, C) from ``x`` (B, N, C); ``mask`` is not needed: padding lies behind every frame."""
         q, k, v = self._project(x)
-        ahead = torch.ones(x.size(2), x.size(2), dtype=torch.bool, device=x.device).triu(1)
-        weights = self._weights(q @ k, ahead)
-        return self.conv_o((v @ weights.transpose(2, 3)).flatten(1, 2))
+        ahead = torch.ones(x.size(1), x.size(1), dtype=torch.bool, device=x.device).triu(1)
+        with _in_one_format(x):
+            heads = self._weights(q @ k.mT, ahead) @ v
+        return self._output(heads)
 
 
 class RelativeAttention(SelfAttention):
@@ -77,18 +86,20 @@ class RelativeAttention(SelfAttention):
         self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * WINDOW + 1, depth) * depth**-0.5)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, N) from ``x`` (B, C, N); frames outside the mask (B, 1, N) are not attended to."""
+        """(B, N, C) from ``x`` (B, N, C); frames outside the mask (B, N, 1) are not attended to."""
         q, k, v = self._project(x)
-        frames = torch.arange(x.size(2), device=x.device)
+        frames = torch.arange(x.size(1), device=x.device)
         neighbours = frames[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=x.device)
-        inside = (neighbours >= 0) & (neighbours < x.size(2))
-        band = neighbours.clamp(0, x.size(2) - 1).expand(len(x), self.n_heads, -1, -1)
+        inside = (neighbours >= 0) & (neighbours < x.size(1))
+        band = neighbours.clamp(0, x.size(1) - 1).expand(len(x), self.n_heads, -1, -1)
 
-        scores = (q @ k).scatter_add_(3, band, (q @ self.emb_rel_k.transpose(1, 2)) * inside)
-        weights = self._weights(scores, mask[:, None] == 0)
-        near = weights.gather(3, band) * inside
-        out = v @ weights.transpose(2, 3) + (near @ self.emb_rel_v).transpose(2, 3)
-        return self.conv_o(out.flatten(1, 2))
+        with _in_one_format(x):
+            keys, values = self.emb_rel_k.to(q.dtype), self.emb_rel_v.to(q.dtype)
+            scores = (q @ k.mT).scatter_add_(3, band, (q @ keys.mT) * inside)
+            weights = self._weights(scores, mask.mT[:, None] == 0)
+            near = weights.gather(3, band) * inside
+            heads = weights @ v + near @ values
+        return self._output(heads)
 
 
 class ConvFeedForward(nn.Module):
@@ -101,15 +112,15 @@ class ConvFeedForward(nn.Module):
         # one convolution pads both sides, which is cheaper than padding one; what looks too far is cut off
         self.causal = causal
         padding = kernel_size - 1 if causal else kernel_size // 2
-        self.conv_1 = nn.Conv1d(channels, filter_channels, kernel_size, padding=padding)
-        self.conv_2 = nn.Conv1d(filter_channels, channels, kernel_size, padding=padding)
-        self.drop = nn.Dropout(p_dropout)
+        self.conv_1 = FrameConv(channels, filter_channels, kernel_size, padding=padding)
+        self.conv_2 = FrameConv(filter_channels, channels, kernel_size, padding=padding)
+        self.drop = Dropout(p_dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
-        frames = slice(x.size(2)) if self.causal else slice(-x.size(2), None)
-        hidden = self.drop(torch.relu(self.conv_1(x * mask)[:, :, frames]))
-        return self.conv_2(hidden * mask)[:, :, frames] * mask
+        """(B, N, C) from ``x`` (B, N, C) and ``mask`` (B, N, 1); zero outside the mask."""
+        frames = slice(x.size(1)) if self.causal else slice(-x.size(1), None)
+        hidden = self.drop(torch.relu(self.conv_1(x * mask)[:, frames]))
+        return self.conv_2(hidden * mask.to(hidden.dtype))[:, frames] * mask
 
 
 class Transformer(nn.Module):
@@ -133,10 +144,10 @@ class Transformer(nn.Module):
         )
         for name, part in zip(self._names, parts, strict=True):
             self.add_module(name, nn.ModuleList(part() for _ in range(config.n_layers)))
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, N) from ``x`` (B, C, N) and ``mask`` (B, 1, N); zero outside the mask."""
+        """(B, N, C) from ``x`` (B, N, C) and ``mask`` (B, N, 1); zero outside the mask."""
         x = x * mask
         for attention, norm, feed_forward, last_norm in zip(
             *map(self.get_submodule, self._names), strict=True

@@ -6,12 +6,7 @@ from torch import Tensor, nn
 
 from modules.config import ModelConfig
 from modules.nn.attention import Transformer
-from modules.nn.norm import ChannelNorm
-
-UNTRAINED = (
-    "the F0 decoder of {model} was never trained, as in all published models, and gives no melody; "
-    "train the model on, or remove -a"
-)
+from modules.nn.frames import FrameConv
 
 
 class F0Decoder(nn.Module):
@@ -20,17 +15,11 @@ class F0Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         channels = config.hidden_channels
-        self.prenet = nn.Conv1d(channels, channels, 3, padding=1)
+        self.prenet = FrameConv(channels, channels, 3, padding=1)
         self.decoder = Transformer(config, causal=True)
-        self.proj = nn.Conv1d(channels, 1, 1)
-        self.f0_prenet = nn.Conv1d(1, channels, 3, padding=1)
-        self.cond = nn.Conv1d(config.gin_channels, channels, 1)
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether any of its normalizations has left the value that it starts from."""
-        norms = [module for module in self.modules() if isinstance(module, ChannelNorm)]
-        return any(bool((norm.gamma != 1).any() or (norm.beta != 0).any()) for norm in norms)
+        self.proj = FrameConv(channels, 1, 1)
+        self.f0_prenet = FrameConv(1, channels, 3, padding=1)
+        self.cond = FrameConv(config.gin_channels, channels, 1)
 
     def forward(self, x: Tensor, norm_lf0: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """Log F0 (B, 1, N), zero outside the mask (B, 1, N).
@@ -38,5 +27,6 @@ class F0Decoder(nn.Module):
         From embedded units (B, C, N), to which no gradient flows back, ``norm_lf0`` (B, 1, N),
         see :func:`modules.dsp.f0.normalize_lf0`, and the speaker (B, gin_channels, 1 or N).
         """
-        x = x.detach() + self.cond(g) + self.f0_prenet(norm_lf0)
-        return self.proj(self.decoder(self.prenet(x) * mask, mask)) * mask
+        mask = mask.mT
+        x = x.detach().mT + self.cond(g.mT) + self.f0_prenet(norm_lf0.mT)
+        return (self.proj(self.decoder(self.prenet(x) * mask, mask)) * mask).mT

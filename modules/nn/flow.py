@@ -12,24 +12,36 @@ import torch
 from torch import Tensor, nn
 
 from modules.config import ModelConfig
+from modules.nn.frames import FrameConv, convolve
 from modules.nn.wavenet import WaveNet
 
 GROUPS = 4  # of the channel mixing, as published
 DITHER = 0.3  # nats; see Flow.initialise
 
 
-def squeeze(x: Tensor, n_sqz: int) -> Tensor:
-    """Stack ``n_sqz`` neighbouring frames of ``x`` (B, M, N): (B, n_sqz * M, N / n_sqz)."""
+def to_quarters(x: Tensor, n_sqz: int) -> Tensor:
+    """Stack ``n_sqz`` neighbouring frames of ``x`` (B, M, N), and sort the channels by quarter (4, B, N', K).
+
+    The C = ``n_sqz`` * M channels are the frames' bins, one frame after the other. The K'th
+    group of four that is mixed holds channels 2K and 2K + 1 of the first half, which are in
+    quarters 0 and 1, and the same two of the second half. So every step of the flow reads and
+    writes whole stretches of memory.
+    """
     batch, channels, frames = x.shape
-    grouped = x.view(batch, channels, frames // n_sqz, n_sqz).permute(0, 3, 1, 2)
-    return grouped.reshape(batch, n_sqz * channels, frames // n_sqz)
+    stacked = x.mT.reshape(batch, frames // n_sqz, 2, n_sqz * channels // GROUPS, 2)
+    return stacked.permute(2, 4, 0, 1, 3).reshape(GROUPS, batch, frames // n_sqz, -1)
 
 
-def unsqueeze(x: Tensor, n_sqz: int) -> Tensor:
-    """Undo :func:`squeeze`."""
-    batch, channels, frames = x.shape
-    grouped = x.view(batch, n_sqz, channels // n_sqz, frames).permute(0, 2, 3, 1)
-    return grouped.reshape(batch, channels // n_sqz, frames * n_sqz)
+def from_quarters(x: Tensor, n_sqz: int) -> Tensor:
+    """Undo :func:`to_quarters`."""
+    _, batch, n_groups, size = x.shape
+    stacked = x.view(2, 2, batch, n_groups, size).permute(2, 3, 0, 4, 1)
+    return stacked.reshape(batch, n_groups, n_sqz, GROUPS * size // n_sqz).flatten(1, 2).mT
+
+
+def _sorted(channels: Tensor, halves: int) -> Tensor:
+    """Sort the channels, ``halves`` halves of them, along the first axis as :func:`to_quarters` does."""
+    return channels.unflatten(0, (halves, -1, 2)).transpose(1, 2).flatten(0, 2)
 
 
 class ActNorm(nn.Module):
@@ -40,31 +52,36 @@ class ActNorm(nn.Module):
         self.logs = nn.Parameter(torch.zeros(1, channels, 1))
         self.bias = nn.Parameter(torch.zeros(1, channels, 1))
 
+    def _parameters_of_quarters(self) -> tuple[Tensor, Tensor]:
+        """Log scale and bias (4, 1, 1, K)."""
+        logs, bias = (_sorted(x.flatten(), 2).view(GROUPS, 1, 1, -1) for x in (self.logs, self.bias))
+        return logs, bias
+
     @torch.no_grad()
     def initialise(self, x: Tensor, mask: Tensor) -> None:
-        """Bring the real frames of ``x`` (B, C, N) to mean 0 and deviation 1 in every channel."""
+        """Bring the real frames of ``x`` (4, B, N, K) to mean 0 and deviation 1 in every channel."""
         count = mask.sum()
-        mean = (x * mask).sum((0, 2), keepdim=True) / count.clamp(min=1)
+        mean = (x * mask).sum((1, 2), keepdim=True) / count.clamp(min=1)
         # as if one more frame were off by 1: a few equal frames have no deviation to divide by
-        variance = (((x - mean).square() * mask).sum((0, 2), keepdim=True) + 1) / (count + 1)
-        self.logs.copy_(-0.5 * variance.log())
-        self.bias.copy_(-mean * self.logs.exp())
+        variance = (((x - mean).square() * mask).sum((1, 2), keepdim=True) + 1) / (count + 1)
+        logs = -0.5 * variance.log()
+        for parameter, values in ((self.logs, logs), (self.bias, -mean * logs.exp())):
+            channels = values.view(2, 2, -1).transpose(1, 2)
+            parameter.copy_(channels.reshape(parameter.shape))
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        """``x`` (B, C, N) scaled and shifted, and log|det| (B,)."""
-        return torch.addcmul(self.bias, x, self.logs.exp()) * mask, self.logs.sum() * mask.sum((1, 2))
+        """``x`` (4, B, N, K) scaled and shifted, and log|det| (B,)."""
+        logs, bias = self._parameters_of_quarters()
+        return torch.addcmul(bias, x, logs.exp()), self.logs.sum() * mask.sum((1, 2))
 
     def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """Undo :meth:`forward`."""
-        return (z - self.bias) * torch.exp(-self.logs) * mask
+        logs, bias = self._parameters_of_quarters()
+        return (z - bias) * torch.exp(-logs)
 
 
 class InvConvNear(nn.Module):
-    """One invertible 4 x 4 matrix that mixes the channels in groups of four.
-
-    A group holds two neighbouring channels of the first half and the same two
-    of the second half.
-    """
+    """One invertible 4 x 4 matrix that mixes the channels in groups of four."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,22 +89,21 @@ class InvConvNear(nn.Module):
         rotation[:, 0] *= torch.linalg.det(rotation)  # a reflection becomes a rotation
         self.weight = nn.Parameter(rotation)
 
-    def _mix(self, x: Tensor, weight: Tensor) -> Tensor:
-        batch, channels, frames = x.shape
-        grouped = x.reshape(batch, 2, channels // GROUPS, 2, frames)
+    @staticmethod
+    def mix(x: Tensor, weight: Tensor) -> Tensor:
+        """``x`` (4, B, N, K) mixed by ``weight`` (4, 4)."""
         with torch.autocast(x.device.type, enabled=False):
-            mixed = torch.einsum("abcd,nckdt->nakbt", weight.view(2, 2, 2, 2), grouped)
-        return mixed.reshape(batch, channels, frames)
+            return (weight @ x.flatten(1)).view_as(x)
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        """``x`` (B, C, N) mixed, and log|det| (B,)."""
+        """``x`` (4, B, N, K) mixed, and log|det| (B,)."""
         # not logdet: in training the determinant may become negative, whose log is NaN
-        logdet = torch.linalg.slogdet(self.weight).logabsdet * (x.size(1) // GROUPS)
-        return self._mix(x, self.weight), logdet * mask.sum((1, 2))
+        logdet = torch.linalg.slogdet(self.weight).logabsdet * x.size(3)
+        return self.mix(x, self.weight), logdet * mask.sum((1, 2))
 
     def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """Undo :meth:`forward`."""
-        return self._mix(z, torch.linalg.inv(self.weight))
+        return self.mix(z, torch.linalg.inv(self.weight))
 
 
 class AffineCoupling(nn.Module):
@@ -99,29 +115,36 @@ class AffineCoupling(nn.Module):
 
     def __init__(self, channels: int, hidden_channels: int, wavenet: WaveNet) -> None:
         super().__init__()
-        self.pre = nn.Conv1d(channels // 2, hidden_channels, 1)
+        self.pre = FrameConv(channels // 2, hidden_channels, 1)
         self.enc = wavenet
-        self.post = nn.Conv1d(hidden_channels, channels, 1)
+        self.post = FrameConv(hidden_channels, channels, 1)
         nn.init.zeros_(self.post.weight)
         nn.init.zeros_(self.post.bias)  # type: ignore[arg-type]
 
     def _shift_and_logs(self, kept: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = self.enc(self.pre(kept) * mask, mask, g)
-        # the float32 mask also brings half precision back to float32
-        shift, logs = (self.post(hidden) * mask).chunk(2, 1)
-        return shift, logs
+        """Shift and log scale (2, B, N, K) of the second half, from the first, ``kept``."""
+        channels = kept.permute(1, 2, 0, 3).flatten(2)
+        hidden = convolve(
+            channels, _sorted(self.pre.weight.transpose(0, 1), 1).transpose(0, 1), self.pre.bias, 0
+        )
+        mask_of_hidden = mask.to(hidden.dtype)
+        hidden = self.enc(hidden * mask_of_hidden, mask_of_hidden, g)
+        assert self.post.bias is not None
+        out = convolve(hidden, _sorted(self.post.weight, 2), _sorted(self.post.bias, 2), 0)
+        shift, logs = out.to(kept.dtype).unflatten(2, (2, 2, -1)).permute(2, 3, 0, 1, 4)
+        return shift, logs * mask
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        """Transformed ``x`` (B, C, N), and log|det| (B,)."""
-        kept, changed = x.chunk(2, 1)
+        """Transformed ``x`` (4, B, N, K), and log|det| (B,)."""
+        kept, changed = x.chunk(2)
         shift, logs = self._shift_and_logs(kept, mask, g)
-        return torch.cat((kept, torch.addcmul(shift, changed, logs.exp())), 1), logs.sum((1, 2))
+        return torch.cat((kept, torch.addcmul(shift, changed, logs.exp()))), logs.sum((0, 2, 3))
 
     def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """Undo :meth:`forward`."""
-        kept, changed = z.chunk(2, 1)
+        kept, changed = z.chunk(2)
         shift, logs = self._shift_and_logs(kept, mask, g)
-        return torch.cat((kept, (changed - shift) * torch.exp(-logs)), 1)
+        return torch.cat((kept, (changed - shift) * torch.exp(-logs)))
 
 
 class Flow(nn.Module):
@@ -149,7 +172,9 @@ class Flow(nn.Module):
     def _squeezed(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if g.size(2) > 1:
             g = g[:, :, :: self.n_sqz]
-        return squeeze(x, self.n_sqz), mask[:, :, self.n_sqz - 1 :: self.n_sqz], g
+        if mask.size(2) > 1:
+            mask = mask[:, :, self.n_sqz - 1 :: self.n_sqz]
+        return to_quarters(x, self.n_sqz), mask.mT, g.mT
 
     def forward(self, mel: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         """Latent (B, M, N) of a mel, zero outside the mask, and log|det| (B,) in nats.
@@ -159,19 +184,19 @@ class Flow(nn.Module):
             mask: (B, 1, N), 1 on real frames; lengths are multiples of ``n_sqz``.
             g: (B, gin_channels, 1 or N), the speaker.
         """
-        x, mask, g = self._squeezed(mel, mask, g)
-        logdet = torch.zeros(len(x), device=x.device, dtype=x.dtype)
+        x, real, g = self._squeezed(mel, mask, g)
+        logdet = torch.zeros(len(mel), device=x.device, dtype=x.dtype)
         for step in self.flows:
-            x, change = step(x, mask, g)
+            x, change = step(x, real, g)
             logdet = logdet + change
-        return unsqueeze(x, self.n_sqz), logdet
+        return from_quarters(x, self.n_sqz) * mask, logdet
 
     def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
-        """Mel (B, M, N) of a latent; arguments as in :meth:`forward`."""
-        x, mask, g = self._squeezed(z, mask, g)
+        """Mel (B, M, N) of a latent; as :meth:`forward`, but the mask may be one frame for all."""
+        x, real, g = self._squeezed(z, mask, g)
         for step in reversed(self.flows):
-            x = step.inverse(x, mask, g)  # type: ignore[operator]
-        return unsqueeze(x, self.n_sqz)
+            x = step.inverse(x, real, g)  # type: ignore[operator]
+        return from_quarters(x, self.n_sqz) * mask
 
     @torch.no_grad()
     def initialise(self, mel: Tensor, mask: Tensor, g: Tensor) -> None:

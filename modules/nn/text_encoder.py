@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from modules.config import ModelConfig
 from modules.dsp.f0 import F0_BINS, f0_to_coarse
 from modules.nn.attention import Transformer
-from modules.nn.norm import ChannelNorm
+from modules.nn.frames import ChannelNorm, Dropout, FrameConv
 
 
 class ConvReluNorm(nn.Module):
@@ -17,15 +17,15 @@ class ConvReluNorm(nn.Module):
     def __init__(self, in_channels: int, channels: int, kernel_size: int, n_layers: int = 3) -> None:
         super().__init__()
         self.conv_layers = nn.ModuleList(
-            nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2) for _ in range(n_layers)
+            FrameConv(channels, channels, kernel_size, padding=kernel_size // 2) for _ in range(n_layers)
         )
         self.norm_layers = nn.ModuleList(ChannelNorm(channels) for _ in range(n_layers))
-        self.pre = nn.Conv1d(in_channels, channels, kernel_size, padding=kernel_size // 2)
-        self.proj = nn.Conv1d(channels, channels, 1)
-        self.drop = nn.Dropout(0.5)
+        self.pre = FrameConv(in_channels, channels, kernel_size, padding=kernel_size // 2)
+        self.proj = FrameConv(channels, channels, 1)
+        self.drop = Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, N) from ``x`` (B, in_channels, N)."""
+        """(B, N, channels) from ``x`` (B, N, in_channels)."""
         entry = x = self.pre(x)
         for conv, norm in zip(self.conv_layers, self.norm_layers, strict=True):
             x = self.drop(torch.relu(norm(conv(x))))
@@ -38,12 +38,13 @@ class TextEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         channels = config.hidden_channels
-        self.proj = nn.Conv1d(channels, 2 * config.inter_channels, 1)
+        self.proj = FrameConv(channels, 2 * config.inter_channels, 1)
         self.f0_emb = nn.Embedding(F0_BINS, channels)
         self.enc_ = Transformer(config)
 
     def forward(self, x: Tensor, f0: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log deviation (B, M, N), zero outside the mask, from ``x`` (B, C, N) and F0 (B, N), Hz."""
-        x = x + self.f0_emb(f0_to_coarse(f0)).transpose(1, 2)
-        m_p, logs_p = (self.proj(self.enc_(x, mask)) * mask).chunk(2, 1)
+        mask = mask.mT
+        x = x.mT + self.f0_emb(f0_to_coarse(f0))
+        m_p, logs_p = (self.proj(self.enc_(x, mask)) * mask).mT.chunk(2, 1)
         return m_p, logs_p

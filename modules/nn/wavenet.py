@@ -8,8 +8,9 @@ which are part of the published file format.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from modules.nn.frames import convolve
 
 KERNEL_SIZE = 5  # of every published flow
 
@@ -39,11 +40,11 @@ class WeightNormConv1d(nn.Module):
     @property
     def weight(self) -> Tensor:
         """Kernels (out_channels, in_channels / groups, kernel_size)."""
-        return self.weight_v * (self.weight_g / self._length(self.weight_v))
+        return torch._weight_norm(self.weight_v, self.weight_g, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, out_channels, N) from ``x`` (B, in_channels, N)."""
-        return F.conv1d(x, self.weight, self.bias, padding=self.padding, groups=self.groups)
+        """(B, N, out_channels) from ``x`` (B, N, in_channels)."""
+        return convolve(x, self.weight, self.bias, self.padding, self.groups)
 
 
 class DepthwiseSeparableConv1d(nn.Module):
@@ -55,7 +56,7 @@ class DepthwiseSeparableConv1d(nn.Module):
         self.point_conv = WeightNormConv1d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, out_channels, N) from ``x`` (B, in_channels, N)."""
+        """(B, N, out_channels) from ``x`` (B, N, in_channels)."""
         return self.point_conv(self.depth_conv(x))
 
 
@@ -80,17 +81,17 @@ class WaveNet(nn.Module):
         self.cond_layer = WeightNormConv1d(gin_channels, wide * n_layers, 1)
 
     def forward(self, x: Tensor, mask: Tensor, g: Tensor) -> Tensor:
-        """Sum of the skip paths (B, C, N), not masked.
+        """Sum of the skip paths (B, N, C), not masked.
 
-        From ``x`` (B, C, N), zero outside the mask (B, 1, N), and the condition (B, gin_channels, 1 or N).
+        From ``x`` (B, N, C), zero outside the mask (B, N, 1), and the condition (B, 1 or N, gin_channels).
         """
-        conditions = self.cond_layer(g).chunk(len(self.in_layers), 1)
+        conditions = self.cond_layer(g).chunk(len(self.in_layers), 2)
         skips: list[Tensor] = []
         for conv, mix, condition in zip(self.in_layers, self.res_skip_layers, conditions, strict=True):
-            filtered, gate = (conv(x) + condition).chunk(2, 1)
+            filtered, gate = (conv(x) + condition).chunk(2, 2)
             out = mix(torch.tanh(filtered) * torch.sigmoid(gate))
             if len(skips) < len(conditions) - 1:
-                residual, out = out.chunk(2, 1)
+                residual, out = out.chunk(2, 2)
                 x = (x + residual) * mask
             skips.append(out)
         return sum(skips[1:], skips[0])

@@ -60,7 +60,7 @@ def test_the_melody_is_that_of_the_model(changes):
 def test_a_graph_holds_no_embeddings_the_model_stays_and_a_row_with_a_single_1_is_that_speaker():
     """Only the layers' outputs for each speaker, however wide the embedding is."""
     model = build(gin_channels=77)
-    shapes = [tensor.shape for tensor in GlowGraph(model).flow.state_dict().values()]
+    shapes = [tensor.shape for tensor in GlowGraph(model).model.flow.state_dict().values()]
     assert not any(77 in shape for shape in shapes)
     model = build()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -83,7 +83,7 @@ def test_the_command_goes_on_with_the_next_song(tmp_path, monkeypatch, capsys):
 
 
 def test_a_model_that_does_not_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr("inference.converter.load_model", Mock(side_effect=CARD))
+    monkeypatch.setattr("inference.converter.build_module", Mock(side_effect=CARD))
     options = write_voice(tmp_path)
     with pytest.raises(GlowSVCError, match=r"G_8\.pth: cpu is out of memory\. Try closing other programs$"):
         Converter(options)

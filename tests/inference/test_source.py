@@ -1,7 +1,5 @@
 """Reading a song: any format and rate, exact lengths, nothing held, nothing left behind."""
 
-import unicodedata
-
 import numpy as np
 import pytest
 
@@ -96,17 +94,7 @@ def test_songs_are_found_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "raw"
     folder.mkdir()
-    decomposed = unicodedata.normalize("NFD", "é.wav")  # as an archive made on a Mac holds it
-    for name in [
-        decomposed,
-        "one.wav",
-        "two.wav",
-        "two.flac",
-        "v1.5.MP3",
-        "夜 に.ogg",
-        "notes.txt",
-        "odd.m4a",
-    ]:
+    for name in ["one.wav", "two.wav", "two.flac", "v1.5.MP3", "夜 に.ogg", "notes.txt", "odd.m4a"]:
         (folder / name).touch()
     (tmp_path / "here.wav").touch()
     for name, found in {
@@ -115,8 +103,6 @@ def test_songs_are_found_by_name(tmp_path, monkeypatch):
         "two.flac": "two.flac",
         "v1.5": "v1.5.MP3",
         "夜 に": "夜 に.ogg",
-        "é": decomposed,
-        "é.wav": decomposed,
         "odd.m4a": "odd.m4a",
         "raw/one": "one.wav",
         "./raw/one.wav": "one.wav",
@@ -130,7 +116,7 @@ def test_songs_are_found_by_name(tmp_path, monkeypatch):
         (["one", "three"], AudioError, "no song 'three' in raw/"),
         (["two"], AudioError, r"'two' could be any of .*two\.flac, .*two\.wav"),
         (["notes"], AudioError, "no song 'notes'"),
-        ([], ConfigError, r"-n; raw/ holds: .*one\.wav, two\.flac"),
+        ([], ConfigError, r"-n; raw/ holds: one\.wav, two\.flac"),
     ):
         with pytest.raises(error, match=message):
             find_songs(names)

@@ -35,7 +35,7 @@ def test_relative_attention_is_the_papers(frames):
     layer = RelativeAttention(8, 2, 0.0)
     x, lengths = torch.randn(2, 8, frames), (frames, max(1, frames - 2))
     mask = (torch.arange(frames) < torch.tensor(lengths)[:, None]).float()[:, None]
-    found = layer(x, mask)
+    found = layer(x.mT, mask.mT).mT
     for item, length in enumerate(lengths):
         want = attend_frame_by_frame(layer, x[item], lambda _, j, end=length: j < end, relative=True)
         torch.testing.assert_close(found[item], want, rtol=1e-5, atol=1e-6)
@@ -46,13 +46,13 @@ def test_causal_attention_is_the_papers():
     torch.manual_seed(0)
     layer, x = CausalAttention(8, 2, 0.0), torch.randn(1, 8, 9)
     want = attend_frame_by_frame(layer, x[0], lambda i, j: j <= i, relative=False)
-    torch.testing.assert_close(layer(x, torch.ones(1, 1, 9))[0], want, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(layer(x.mT, torch.ones(1, 9, 1))[0].mT, want, rtol=1e-5, atol=1e-6)
 
 
 def test_feed_forward_keeps_the_frame_count():
     for causal, kernel_size in product((False, True), (1, 3, 4)):
         layer = ConvFeedForward(4, 6, kernel_size, 0.0, causal)
-        assert layer(torch.randn(2, 4, 7), torch.ones(2, 1, 7)).shape == (2, 4, 7)
+        assert layer(torch.randn(2, 7, 4), torch.ones(2, 7, 1)).shape == (2, 7, 4)
 
 
 def transformer(causal, **changes):
@@ -63,12 +63,12 @@ def transformer(causal, **changes):
 @pytest.mark.parametrize("causal", [False, True])
 @torch.no_grad()
 def test_padding_is_silent_and_dropout_for_training(causal):
-    stack, x = transformer(causal), torch.randn(1, 8, 10)
-    mask = (torch.arange(10) < 6).float()[None, None]
+    stack, x = transformer(causal), torch.randn(1, 10, 8)
+    mask = (torch.arange(10) < 6).float()[None, :, None]
     padded = stack(x, mask)
-    torch.testing.assert_close(padded[:, :, :6], stack(x[:, :, :6], mask[:, :, :6]), rtol=1e-5, atol=1e-5)
-    assert not padded[:, :, 6:].any()
-    stack, mask = transformer(causal, p_dropout=0.5), torch.ones(1, 1, 10)
+    torch.testing.assert_close(padded[:, :6], stack(x[:, :6], mask[:, :6]), rtol=1e-5, atol=1e-5)
+    assert not padded[:, 6:].any()
+    stack, mask = transformer(causal, p_dropout=0.5), torch.ones(1, 10, 1)
     assert not torch.equal(stack(x, mask), stack(x, mask))
     stack.eval()
     assert torch.equal(stack(x, mask), stack(x, mask))

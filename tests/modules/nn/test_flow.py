@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from modules.config import ModelConfig
-from modules.nn.flow import ActNorm, Flow, InvConvNear
+from modules.nn.flow import ActNorm, Flow, InvConvNear, from_quarters, to_quarters
 from modules.nn.masks import length_mask
 
 SIZES = {
@@ -55,7 +55,7 @@ def test_the_log_determinant_is_that_of_the_jacobian(n_sqz):
 
 def test_the_mixing_allows_a_negative_determinant_and_autocast():
     torch.manual_seed(0)
-    step, x, mask = InvConvNear(), torch.randn(1, 8, 3), torch.ones(1, 1, 3)
+    step, x, mask = InvConvNear(), torch.randn(4, 1, 3, 2), torch.ones(1, 3, 1)
     assert torch.linalg.det(step.weight).item() == pytest.approx(1, abs=1e-5)  # starts as a rotation
     step.weight.data[0] *= -2
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -68,14 +68,30 @@ def test_the_mixing_allows_a_negative_determinant_and_autocast():
 
 def test_actnorm_learns_mean_and_deviation_of_real_frames():
     torch.manual_seed(0)
-    x, mask = torch.randn(3, 5, 400) * 2 - 7, length_mask(torch.tensor([400, 300, 1]), 400)
+    x, mask = (
+        torch.randn(3, 8, 400) * torch.arange(1, 9)[:, None] - 7,
+        length_mask(torch.tensor([400, 300, 1]), 400),
+    )
     x = torch.where(mask > 0, x, 1e6)
-    step = ActNorm(5)
-    step.initialise(x, mask)
-    z = step(x, mask, mask)[0].transpose(1, 2)[mask[:, 0] > 0]
-    torch.testing.assert_close(z.mean(0), torch.zeros(5), rtol=0, atol=1e-4)
+    step = ActNorm(8)
+    step.initialise(to_quarters(x, 1), mask.mT)
+    z = from_quarters(step(to_quarters(x, 1), mask.mT, mask)[0], 1).mT[mask[:, 0] > 0]
+    torch.testing.assert_close(z.mean(0), torch.zeros(8), rtol=0, atol=1e-4)
     # one frame in 701 is made up, so that a constant channel has a deviation
-    torch.testing.assert_close(z.std(0), torch.ones(5), rtol=0, atol=2e-3)
+    torch.testing.assert_close(z.std(0), torch.ones(8), rtol=0, atol=2e-3)
+    torch.testing.assert_close(step.logs.exp()[0, :, 0] * torch.arange(1, 9), torch.ones(8), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("n_sqz", [1, 2, 4])
+def test_quarters_hold_the_groups_that_are_mixed(n_sqz):
+    x = torch.arange(2 * 8 * 12).view(2, 8, 12).float()
+    quarters = to_quarters(x, n_sqz)
+    assert torch.equal(from_quarters(quarters, n_sqz), x)
+    channels = torch.stack([x[0, :, n] for n in range(n_sqz)]).flatten()  # of the first group of frames
+    half = len(channels) // 2
+    for k in range(len(channels) // 4):
+        group = [channels[2 * k], channels[2 * k + 1], channels[half + 2 * k], channels[half + 2 * k + 1]]
+        assert quarters[:, 0, 0, k].tolist() == group
 
 
 def test_a_fresh_flow_only_rotates():

@@ -24,11 +24,11 @@ def test_weight_norm_is_torchs(size, groups):
     torch.manual_seed(0)
     conv, x = WeightNormConv1d(4, 8, size, groups), torch.randn(2, 4, 9)
     plain = nn.functional.conv1d(x, conv.weight_v, conv.bias, padding=size // 2, groups=groups)
-    torch.testing.assert_close(conv(x), plain)  # before training
+    torch.testing.assert_close(conv(x.mT).mT, plain)  # before training
     conv.weight_g.data *= torch.rand(8, 1, 1) + 0.5
     other = as_torch(conv)
-    torch.testing.assert_close(conv(x), other(x))
-    conv(x).square().sum().backward()
+    torch.testing.assert_close(conv(x.mT).mT, other(x))
+    conv(x.mT).square().sum().backward()
     other(x).square().sum().backward()
     torch.testing.assert_close(conv.weight_v.grad, other.parametrizations.weight.original1.grad)
     torch.testing.assert_close(conv.weight_g.grad, other.parametrizations.weight.original0.grad)
@@ -53,15 +53,15 @@ def test_published_and_torchs_names_load_and_published_names_are_saved():
 def test_wavenet_is_gates_residuals_and_skips(depthwise):
     torch.manual_seed(0)
     net = WaveNet(6, 3, 4, depthwise)
-    x, g = torch.randn(2, 6, 10), torch.randn(2, 4, 1)
-    mask = (torch.arange(10) < torch.tensor([10, 7])[:, None]).float()[:, None]
+    x, g = torch.randn(2, 10, 6), torch.randn(2, 1, 4)
+    mask = (torch.arange(10) < torch.tensor([10, 7])[:, None]).float()[:, :, None]
     x, found = x * mask, net(x * mask, mask, g)
-    condition, total = net.cond_layer(g), torch.zeros(2, 6, 10)
+    condition, total = net.cond_layer(g), torch.zeros(2, 10, 6)
     for i in range(3):
-        inner = net.in_layers[i](x) + condition[:, 12 * i : 12 * (i + 1)]
-        out = net.res_skip_layers[i](inner[:, :6].tanh() * inner[:, 6:].sigmoid())
-        total += out[:, -6:]
+        inner = net.in_layers[i](x) + condition[:, :, 12 * i : 12 * (i + 1)]
+        out = net.res_skip_layers[i](inner[..., :6].tanh() * inner[..., 6:].sigmoid())
+        total += out[..., -6:]
         if i < 2:
-            x = (x + out[:, :6]) * mask
+            x = (x + out[..., :6]) * mask
     torch.testing.assert_close(found, total)
     assert isinstance(net.in_layers[0], DepthwiseSeparableConv1d if depthwise else WeightNormConv1d)

@@ -12,7 +12,7 @@ import logging
 import random
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,8 @@ Next step:  python preprocess_hubert_f0.py
 """
 TEMPLATES = Path(__file__).parent / "configs_template"
 SEED = 1234  # which clips are for validation does not change from run to run
-N_VALIDATION = 2  # clips per speaker
+N_VALIDATION = 2  # clips per speaker, at most
+LARGEST_SHARE = 0.1  # of a speaker's time
 SHORTEST = 0.3  # s
 PLAIN_NAME = re.compile(r"[A-Za-z0-9._/-]+")
 
@@ -90,22 +91,39 @@ def usable_clips(clips: Sequence[Path]) -> dict[Path, float]:
     return seconds
 
 
-def split(clips: Sequence[Path], speaker: str) -> tuple[list[Path], list[Path]]:
-    """Sorted (training, validation) clips of one speaker; training is never empty.
+def split(seconds: Mapping[Path, float], speaker: str) -> tuple[list[Path], list[Path]]:
+    """Sorted (training, validation) clips of one speaker, whose lengths in s are given.
 
-    Two clips are for validation, one if there are two in all. A single clip is
-    used for both: its validation loss says nothing about new songs.
+    Up to two clips are for validation, at most a tenth of the time; the shortest alone where
+    each is more than that. A single clip is used for both: its validation loss says nothing
+    about new songs.
     """
-    if len(clips) <= N_VALIDATION:
+    few = len(seconds) <= N_VALIDATION
+    if few:
         logger.warning(
-            "speaker %s: few usable clips (%d); resample.py --slice makes more", speaker, len(clips)
+            "speaker %s: few usable clips (%d); resample.py --slice makes more", speaker, len(seconds)
         )
-    if len(clips) == 1:
-        return list(clips), list(clips)
-    shuffled = sorted(clips)
-    random.Random(f"{SEED} {speaker}").shuffle(shuffled)
-    n_validation = min(N_VALIDATION, len(clips) - 1)
-    return sorted(shuffled[n_validation:]), sorted(shuffled[:n_validation])
+    if len(seconds) == 1:
+        return list(seconds), list(seconds)
+    clips = sorted(seconds)
+    random.Random(f"{SEED} {speaker}").shuffle(clips)
+    total = sum(seconds.values())
+    room = LARGEST_SHARE * total
+    held_out: list[Path] = []
+    for clip in clips:
+        if len(held_out) < N_VALIDATION and seconds[clip] <= room:
+            held_out.append(clip)
+            room -= seconds[clip]
+    if not held_out:
+        held_out = [min(clips, key=lambda clip: seconds[clip])]
+        if not few:
+            logger.warning(
+                "speaker %s: validation takes %.0f %% of the recordings, the shortest clip; "
+                "resample.py --slice makes shorter ones",
+                speaker,
+                100 * seconds[held_out[0]] / total,
+            )
+    return sorted(set(clips) - set(held_out)), sorted(held_out)
 
 
 def fill_templates(
@@ -188,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         spk[speaker] = len(spk)
         seconds |= found
-        for all_clips, some in zip((training, validation), split(list(found), speaker), strict=True):
+        for all_clips, some in zip((training, validation), split(found, speaker), strict=True):
             all_clips += some
     if not spk:
         raise AudioError(f"{args.source_dir} holds no usable clip; run resample.py, then this step again")

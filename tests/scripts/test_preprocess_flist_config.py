@@ -64,12 +64,12 @@ def test_the_template_is_the_published_one():
 
 
 def test_two_clips_per_speaker_are_kept_for_validation(run):
-    put("b", *numbered(10))
-    put("a", *numbered(5))
+    put("b", *numbered(22))
+    put("a", *numbered(20))
     done = run()
     assert done.code == 0 and "next" not in done.said.lower()
     train, val = lists()
-    assert len(train) == 11 and len(val) == 4 and not set(train) & set(val)
+    assert len(train) == 38 and len(val) == 4 and not set(train) & set(val)
     assert train == sorted(train) and val == sorted(val)
     assert train[0].startswith("dataset/44k/a/") and all(Path(line).is_file() for line in train + val)
     config = load_config("configs/config.json")
@@ -92,12 +92,26 @@ def test_a_second_run_writes_the_same_and_a_new_speaker_moves_no_other(run):
     assert lists()[1][2:] == val
 
 
-def test_few_clips_leave_some_for_training(run):
-    for n, n_train, n_val in ((1, 1, 1), (2, 1, 1), (3, 1, 2), (4, 2, 2)):
+def test_validation_takes_a_tenth_of_the_time_at_most(run):
+    """Or the shortest clip, if each is more than that; training keeps at least one."""
+    for n, n_train, n_val in ((1, 1, 1), (2, 1, 1), (3, 2, 1), (9, 8, 1), (19, 18, 1), (20, 18, 2)):
         put("solo", *numbered(n))
         done = run()
         assert done.code == 0 and ("few usable clips" in done.said) == (n <= 2)
+        assert ("validation takes" in done.said) == (n in (3, 9))
         assert tuple(map(len, lists())) == (n_train, n_val)
+    put("songs", *numbered(17))
+    put("songs", "long1.wav", "long2.wav", "long3.wav", seconds=120)
+    run()
+    assert [line for line in lists()[1] if "long" in line] == []
+    assert len([line for line in lists()[1] if "songs" in line]) == 2
+
+
+def test_three_long_recordings_hold_out_the_shortest(run):
+    put("a", "1.wav", "3.wav", seconds=120)
+    put("a", "2.wav", seconds=100)
+    assert "validation takes 29 % of the recordings" in run().said
+    assert lists()[1] == ["dataset/44k/a/2.wav"]
 
 
 def test_clips_that_cannot_be_used_are_named_and_ids_stay_dense(run):

@@ -238,7 +238,7 @@ def _suggested_key(song: DemoSong, config: Config, speaker: str) -> int:
     if trained is None:
         print(f"key: 0, since no recording of {speaker} holds a sung note (KEY=<n> chooses another)")
         return 0
-    key = suggest_key(song.f0[song.uv > 0], trained)
+    key = suggest_key(song.f0 * song.uv, trained)
     print(f"key: {key:+d} semitones brings the song into the range of {speaker} (KEY=<n> chooses another)")
     return key
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import logging
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ config.json: only what is missing or was made otherwise is computed.
 Next step:  python train.py, and with --use_diff python train_diff.py
 """
 
+logger = logging.getLogger(__name__)
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
@@ -46,7 +49,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--in_dir", default="dataset/44k", help="the data set, from step 1 (%(default)s)")
     add(
         "--f0_predictor",
-        default="dio",
+        default="pm",
         help=f"{', '.join(F0_PREDICTORS)}; crepe is slow, and best on noisy clips (default: %(default)s)",
     )
     add(
@@ -151,6 +154,13 @@ def _preprocess(args: argparse.Namespace, config: Config, context: DistributedCo
     with stage("reading the features for the report"):
         report = make_report(clips, skipped)
     print(as_text(report))
+    for speaker, facts in report["speakers"].items():
+        if facts["f0"] is None:
+            logger.warning(
+                "speaker %s: %.0f %% is voiced: whispered, or try --f0_predictor crepe; no key is advised",
+                speaker,
+                100 * facts["voiced"],
+            )
     print(f"report: {save_report(in_dir, 'features', report)}")
     if not report["speakers"]:
         raise AudioError(f"no clip in {in_dir} could be used; the reasons are listed above")

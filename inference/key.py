@@ -7,15 +7,20 @@ out of key with the accompaniment.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from modules.dsp.f0 import transpose
+from modules.dsp.f0 import F0_MAX, F0_MIN, WHISPERED, transpose
 
+LOWEST, HIGHEST = 32.7, 2200.0  # Hz, C1 and above C7: what is tracked at most
 OCTAVE_BONUS = 1.0  # semitones that a whole octave may lie further outside than the best shift
 _WIDEST = 36  # semitones, the largest shift considered
+_NAMED = 0.2  # s beyond the range of the models; less is not worth a word
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,50 @@ class KeyAdvice:
     trained_range: tuple[float, float]  # the same of the speaker's training recordings, Hz
 
 
+def tracking_range(key: float, sampling_rate: int) -> tuple[float, float]:
+    """Range, Hz, in which to track a song that is then shifted by ``key`` semitones.
+
+    It holds the range of the models, 50 to 1100 Hz, before the shift and after it.
+    """
+    ratio = 2.0 ** (key / 12.0)
+    lowest, highest = max(LOWEST, F0_MIN / ratio), min(HIGHEST, F0_MAX / ratio)
+    return min(F0_MIN, lowest), min(max(F0_MAX, highest), 0.49 * sampling_rate)
+
+
+def name_extremes(song: object, f0: np.ndarray, uv: np.ndarray, key: float, frame_rate: float) -> None:
+    """Warn of a song that has hardly any pitch, or of what of it lies beyond the range of the models.
+
+    ``f0`` and ``uv`` (N,) are the song's own, in Hz and 1 = voiced; ``frame_rate`` is in Hz.
+    """
+    voiced = _voiced(f0 * uv)
+    if len(voiced) < WHISPERED * len(f0):
+        logger.warning(
+            "%s: %.0f %% of it is voiced: whispered, or too soft for the F0 predictor; no key is advised",
+            song,
+            100 * len(voiced) / max(1, len(f0)),
+        )
+        return
+    shifted = transpose(voiced, key)
+    for name, found in (("below", shifted[shifted < F0_MIN]), ("above", shifted[shifted > F0_MAX])):
+        if len(found) >= _NAMED * frame_rate:
+            limit, extreme = (F0_MIN, found.min()) if name == "below" else (F0_MAX, found.max())
+            logger.warning(
+                "%s: %.1f s lie %s %.0f Hz in this key (-t %g), as far as %.0f Hz: voice models know no "
+                "such notes",
+                song,
+                len(found) / frame_rate,
+                name,
+                limit,
+                key,
+                extreme,
+            )
+
+
 def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
     """Key change, -36 to 36 semitones, that brings a song into a speaker's range.
 
-    ``f0`` (V,) is the pitch of its voiced frames, Hz; others (0, NaN) are left out, and
-    without any the key is 0. ``f0_range`` holds the 5th, 50th and 95th percentile of the
+    ``f0`` (N,) is its pitch, Hz; unvoiced frames (0, NaN) are left out. If less than a twentieth
+    is voiced, it is whispered and the key is 0. ``f0_range`` holds the 5th, 50th and 95th percentile of the
     training recordings, Hz. The song's central range (5th to 95th percentile, in semitones)
     and its median are compared with the trained ones. A shift's misfit is how far the
     shifted central range exceeds the trained one, both ends added, plus how far its
@@ -42,7 +86,7 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
     2. If there is none, the smallest shift with the least misfit.
     """
     voiced = _voiced(f0)
-    if len(voiced) == 0:
+    if len(voiced) <= WHISPERED * len(f0):
         return 0
     low, middle, high = 12 * np.log2(np.percentile(voiced, [5, 50, 95]))
     floor, _, ceiling = 12 * np.log2(f0_range)
@@ -65,12 +109,12 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
 def key_advice(f0: np.ndarray, f0_range: Sequence[float], key: float) -> KeyAdvice | None:
     """Advice for a song that, shifted by ``key``, lies outside a speaker's range; None if it does not.
 
-    F0 (V,) is the song's own, in Hz; ``f0_range`` as of :func:`suggest_key`.
+    F0 (N,) is the song's own, in Hz, and ``f0_range``: as of :func:`suggest_key`.
     """
     voiced = _voiced(f0)
     shifted = transpose(voiced, key)
-    better = suggest_key(voiced, f0_range)
-    if better == key or suggest_key(shifted, f0_range) == 0:
+    better = suggest_key(f0, f0_range)
+    if len(voiced) <= WHISPERED * len(f0) or better == key or suggest_key(shifted, f0_range) == 0:
         return None
     low, high = np.percentile(shifted, [5, 95])
     return KeyAdvice(better, (float(low), float(high)), (float(f0_range[0]), float(f0_range[2])))

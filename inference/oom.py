@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +9,7 @@ from pathlib import Path
 
 from inference.options import ConvertOptions
 from modules.common.errors import GlowSVCError
-
-# PyTorch's messages for GPUs and for the machine; only some of them have an exception class
-_FULL = re.compile(r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED", re.IGNORECASE)
-_MACHINE = re.compile(r"CPUAllocator", re.IGNORECASE)
+from modules.common.memory import full_memory
 
 
 @contextmanager
@@ -27,11 +23,10 @@ def within_memory(
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        machine = isinstance(error, MemoryError)
-        if not machine and not _FULL.search(str(error)):
+        where = full_memory(error, device)
+        if where is None:
             raise
         traceback.clear_frames(error.__traceback__)  # they hold the tensors
-        where = "cpu" if machine or _MACHINE.search(str(error)) else str(device)
         raise GlowSVCError(f"{file}: {where} is out of memory. {_advice(where, options, loading)}") from None
 
 

@@ -24,7 +24,7 @@ from cluster import load_blender
 from cluster.blend import Blender
 from inference.encoder_context import expand_window
 from inference.envelope import ENVELOPE_MARGIN, envelope_gain
-from inference.key import KeyAdvice, key_advice
+from inference.key import KeyAdvice, key_advice, name_extremes, tracking_range
 from inference.oom import within_memory
 from inference.options import ConvertOptions
 from inference.output import check_format, writing
@@ -187,7 +187,10 @@ class SongConverter(ABC):
                         audio = self._render(source, chunk, target, key, f0, uv, report)
                     file.write(stitcher.push(chunk, audio))
                     report(1.0)
-        trained = None if options.auto_predict_f0 else self.config.f0_range.get(target.name)
+        trained = None
+        if not options.auto_predict_f0:
+            trained = self.config.f0_range.get(target.name)
+            name_extremes(source_path, f0, uv, key, self.sampling_rate / self.config.data.hop_length)
         return ConversionResult(
             path=destination,
             seconds=source.seconds,
@@ -195,7 +198,7 @@ class SongConverter(ABC):
             f0=f0,
             uv=uv,
             chunks=tuple(chunks),
-            advice=None if trained is None else key_advice(f0[uv > 0], trained, key),
+            advice=None if trained is None else key_advice(f0, trained, key),
         )
 
     def _target(self, speaker: str | int) -> TargetVoice:
@@ -254,7 +257,10 @@ class SongConverter(ABC):
         first = (chunk.start - pad) // hop
         n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
         audio = source.read(first * hop, (first + n_frames) * hop)
-        f0, uv = self.f0_predictor.predict(audio, n_frames)
+        tracker = self.f0_predictor
+        if not self.options.auto_predict_f0:
+            tracker = tracker.within(*tracking_range(key, self.sampling_rate))
+        f0, uv = tracker.predict(audio, n_frames)
 
         inside = slice(chunk.start // hop, min(-(-chunk.end // hop), len(song_f0)))
         here = slice(inside.start - first, inside.stop - first)

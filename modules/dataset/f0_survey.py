@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.dataset.features import load_f0
+from modules.dsp.f0 import WHISPERED
 
 _STEPS = 10  # per Hz, in which F0 is counted
 _HIGHEST = 20_000  # Hz; whatever is above counts as this
@@ -37,10 +38,13 @@ class F0Survey:
 
     @property
     def range(self) -> list[float] | None:
-        """The 5th, 50th and 95th percentile of voiced F0, Hz, to a tenth; None without a voiced frame."""
-        ends = self.counts.cumsum()
-        if not len(ends):
+        """The 5th, 50th and 95th percentile of voiced F0, Hz, to a tenth.
+
+        None if less than a twentieth is voiced: that is whispered, and what is voiced are errors.
+        """
+        if self.voiced <= WHISPERED:
             return None
+        ends = self.counts.cumsum()
         places = _PERCENTILES / 100 * (ends[-1] - 1)
         low, high = (np.searchsorted(ends, whole(places), "right") for whole in (np.floor, np.ceil))
         hz = (low + (high - low) * (places % 1)) / _STEPS

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 F0_MIN = 50.0  # Hz, centre of bin 1
 F0_MAX = 1100.0  # Hz, centre of bin 255
 F0_BINS = 256  # embedding rows; row 0 is never used
+WHISPERED = 0.05  # share of voiced frames; with less, what is voiced is a tracker's error
+# s, up to which a leap of an octave is an error: there and back, and at either end of a note
+_EXCURSION, _ONSET = 0.12, 0.06
+_BRIEFEST = 0.1  # s, of a pitch beyond F0_MIN to F0_MAX; consonants give shorter ones
 
 Track = TypeVar("Track", "np.ndarray", "torch.Tensor")
 
@@ -76,6 +80,56 @@ def normalize_lf0(
 def transpose(f0: Track, semitones: float) -> Track:
     """``f0`` (Hz, any shape) shifted by ``semitones``; 0 stays 0."""
     return f0 * 2.0 ** (float(semitones) / 12.0)  # a numpy number would make float32 float64
+
+
+def repair_octaves(f0: np.ndarray, frame_rate: float) -> np.ndarray:
+    """``f0`` (N,), Hz, 0 or NaN where unvoiced, without a tracker's brief octave errors.
+
+    Frames between a leap of an octave (within a semitone) and the leap back, up to 120 ms later,
+    are moved by that octave, and so are up to 60 ms between a leap and the end of a note.
+    Nobody sings these. A slower leap is music and stays. ``frame_rate`` is in Hz.
+    """
+    voiced = np.isfinite(f0) & (f0 > 0)
+    step = np.diff(12.0 * np.log2(np.where(voiced, f0, 1.0)))
+    leaps = np.abs(np.abs(step) - 12.0) < 1.0
+    leaps &= voiced[1:] & voiced[:-1]
+    if not leaps.any():
+        return f0
+    f0 = f0.copy()
+    ends = np.flatnonzero(np.diff(voiced.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    for start, stop in ends.tolist():
+        marks = [start, *(np.flatnonzero(leaps[start : stop - 1]) + start + 1).tolist(), stop]
+        _repair_note(f0, marks, [math.copysign(1.0, step[mark - 1]) for mark in marks[1:-1]], frame_rate)
+    return f0
+
+
+def _repair_note(f0: np.ndarray, marks: list[int], signs: list[float], frame_rate: float) -> None:
+    """Repair one voiced stretch of ``f0``, in place; ``marks`` are its ends and, between, its leaps."""
+    excursion, onset = int(_EXCURSION * frame_rate), int(_ONSET * frame_rate)
+    index = 0
+    while index + 1 < len(signs):
+        there, back = marks[index + 1], marks[index + 2]
+        if back - there <= excursion and signs[index] == -signs[index + 1]:
+            f0[there:back] *= 2.0 ** -signs[index]
+            del marks[index + 1 : index + 3], signs[index : index + 2]
+        else:
+            index += 1
+    if signs and marks[1] - marks[0] <= onset < marks[2] - marks[1]:
+        f0[marks[0] : marks[1]] *= 2.0 ** signs[0]
+        del marks[1], signs[0]
+    if signs and marks[-1] - marks[-2] <= onset < marks[-2] - marks[-3]:
+        f0[marks[-2] : marks[-1]] *= 2.0 ** -signs[-1]
+
+
+def drop_brief_extremes(f0: np.ndarray, frame_rate: float) -> np.ndarray:
+    """``f0`` (N,), Hz, 0 or NaN where unvoiced, without what lies beyond 50 to 1100 Hz for under 100 ms."""
+    beyond = (f0 > F0_MAX) | ((f0 > 0) & (f0 < F0_MIN))
+    runs = np.flatnonzero(np.diff(beyond.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    f0 = f0.copy()
+    for start, stop in runs.tolist():
+        if stop - start < _BRIEFEST * frame_rate:
+            f0[start:stop] = 0.0
+    return f0
 
 
 def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modules.common.errors import AudioError, ConfigError
-from modules.dsp.f0 import fill_unvoiced
+from modules.dsp.blocks import spans
+from modules.dsp.f0 import F0_MAX, F0_MIN, drop_brief_extremes, fill_unvoiced, repair_octaves
 
 if TYPE_CHECKING:
     import torch
+
+_MARGIN = 2.0  # s of sound on either side of a window, which a track hardly depends on
 
 
 class F0Predictor(ABC):
@@ -30,6 +35,8 @@ class F0Predictor(ABC):
         ConfigError: The pitch range, sampling rate or hop is invalid.
     """
 
+    window_seconds = 30.0  # s of a recording that are tracked at a time
+
     def __init__(
         self,
         sampling_rate: int = 44100,
@@ -40,21 +47,30 @@ class F0Predictor(ABC):
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
     ) -> None:
-        if hop_length < 1 or not 0 < f0_min < f0_max < sampling_rate / 2:
-            raise ConfigError(
-                f"cannot track F0 from {f0_min} to {f0_max} Hz at {sampling_rate} Hz with hop {hop_length}: "
-                "expected 0 < f0_min < f0_max < half the sampling rate, and a hop of at least 1"
-            )
         self.sampling_rate = sampling_rate
         self.hop_length = hop_length
-        self.f0_min = f0_min
-        self.f0_max = f0_max
         self.threshold = threshold
         self.device = device
         self.dtype = dtype
+        self._set_range(f0_min, f0_max)
+
+    def _set_range(self, f0_min: float, f0_max: float) -> None:
+        rate, hop = self.sampling_rate, self.hop_length
+        if hop < 1 or not 0 < f0_min < f0_max < rate / 2:
+            raise ConfigError(
+                f"cannot track F0 from {f0_min} to {f0_max} Hz at {rate} Hz with hop {hop}: "
+                "expected 0 < f0_min < f0_max < half the sampling rate, and a hop of at least 1"
+            )
+        self.f0_min, self.f0_max = f0_min, f0_max
+
+    def within(self, f0_min: float, f0_max: float) -> F0Predictor:
+        """This predictor for another range of pitch, Hz; a network is shared. Raises ConfigError."""
+        other = copy.copy(self)
+        other._set_range(f0_min, f0_max)
+        return other
 
     def predict(self, audio: np.ndarray, n_frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Track F0 and fill its gaps.
+        """Track F0, repair brief octave errors and fill its gaps.
 
         Args:
             audio: (T,), any float type.
@@ -76,7 +92,24 @@ class F0Predictor(ABC):
         n_frames = len(audio) // self.hop_length if n_frames is None else n_frames
         if n_frames == 0 or len(audio) == 0 or np.ptp(audio) == 0:
             return fill_unvoiced(np.zeros(n_frames))
-        return fill_unvoiced(self._track(audio - audio.mean(), n_frames))
+        frame_rate = self.sampling_rate / self.hop_length
+        track = repair_octaves(self._in_windows(audio - audio.mean(), n_frames), frame_rate)
+        if self.f0_min < F0_MIN or self.f0_max > F0_MAX:
+            track = drop_brief_extremes(track, frame_rate)
+        return fill_unvoiced(track)
+
+    def _in_windows(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
+        """:meth:`_track`, in windows if the recording is long."""
+        per_second = self.sampling_rate / self.hop_length
+        step, margin = min(self.window_seconds * per_second, float(n_frames)), math.ceil(_MARGIN * per_second)
+        tracks = []
+        for read, keep in spans(n_frames, math.ceil(step), margin):
+            whole = read.stop - read.start == n_frames
+            piece = audio if whole else audio[read.start * self.hop_length : read.stop * self.hop_length]
+            silent = len(piece) == 0 or np.ptp(piece) == 0
+            track = np.zeros(read.stop - read.start) if silent else self._track(piece, read.stop - read.start)
+            tracks.append(track[keep])
+        return tracks[0] if len(tracks) == 1 else np.concatenate(tracks)
 
     @abstractmethod
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from modules.checkpoint import find_state_dict, load_weights, read_weights
 from modules.config import DataConfig
+from modules.dsp.blocks import spans
 from modules.dsp.mel import LogMel
 from modules.f0_predictor.isolation import isolated_import
-from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor, spans
+from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor
 
 with isolated_import():
     import torchfcpe
@@ -50,7 +51,7 @@ class FcpePredictor(SaliencePredictor):
         mel = self._log_mel(sound)
         convolve, norm, activate, project = self.network.input_stack
         scale, shift = _statistics(mel, convolve, norm)
-        for read, keep in spans(mel.shape[2], MARGIN):
+        for read, keep in spans(mel.shape[2], CHUNK, MARGIN):
             hidden = project(activate(convolve(mel[:, :, read]) * scale + shift)).transpose(1, 2)
             hidden = self.network.norm(self.network.net(hidden)[:, keep])
             yield self.network.output_proj(hidden)[0].sigmoid()
@@ -85,7 +86,7 @@ def _statistics(mel: Tensor, convolve: nn.Conv1d, norm: nn.GroupNorm) -> tuple[T
     """Scale and shift (C, 1) of ``norm`` over the whole recording, ``mel`` (1, M, L), after ``convolve``."""
     per_group = norm.num_channels // norm.num_groups
     sums = torch.zeros(2, norm.num_groups, dtype=torch.float64)  # not every device has float64
-    for read, keep in spans(mel.shape[2], 1):
+    for read, keep in spans(mel.shape[2], CHUNK, 1):
         groups = convolve(mel[:, :, read])[0, :, keep].reshape(norm.num_groups, -1)
         sums += torch.stack((groups.sum(1), groups.square().sum(1))).cpu()
     mean, power = sums / (per_group * mel.shape[2])

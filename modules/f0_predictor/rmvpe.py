@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modules.dsp.blocks import spans
 from modules.f0_predictor.rmvpe_model import load_rmvpe
-from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor, spans
+from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor
 from modules.pretrained.weights import weights_path
 
 FIRST_CENT = 1997.3794084376191  # of bin 0, above 10 Hz
@@ -46,7 +47,8 @@ class RmvpePredictor(SaliencePredictor):
         # sound, which fails on short clips, or pad with 0, which is loud in a log-mel.
         mel = F.pad(mel, (0, -n_frames % self.network.multiple), value=float(np.log(FLOOR)))
         features = [
-            self.network.features(mel[None, :, read])[0, keep] for read, keep in spans(mel.shape[1], MARGIN)
+            self.network.features(mel[None, :, read])[0, keep]
+            for read, keep in spans(mel.shape[1], CHUNK, MARGIN)
         ]
         left = n_frames
         for salience in self.network.salience(features):

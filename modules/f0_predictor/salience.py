@@ -6,8 +6,9 @@ project's own frames.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class SaliencePredictor(F0Predictor):
     """Decodes pitch from salience; voiced frames have a salience (0 to 1) above ``threshold``."""
 
     cents: np.ndarray  # (K,), of each pitch bin, above 10 Hz, ascending
+    window_seconds = math.inf  # the network itself works in chunks
 
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
         sound = resample(audio, self.sampling_rate, RATE)
@@ -53,18 +55,6 @@ class SaliencePredictor(F0Predictor):
     @abstractmethod
     def salience(self, sound: Tensor) -> Iterable[Tensor]:
         """Salience, 0 to 1, of ``sound`` (T,) in consecutive pieces (L, K): T // 160 + 1 frames in all."""
-
-
-def spans(n_frames: int, margin: int) -> Iterator[tuple[slice, slice]]:
-    """Yield the frames of each chunk of a recording to compute, and those of the results to keep.
-
-    A result depends on ``margin`` frames on either side. Up to CHUNK + 2 * margin frames are one chunk.
-    """
-    step = CHUNK if n_frames > CHUNK + 2 * margin else n_frames
-    for start in range(0, n_frames, step):
-        stop = min(start + step, n_frames)
-        first = max(0, start - margin)
-        yield slice(first, min(n_frames, stop + margin)), slice(start - first, stop - first)
 
 
 def decode(

@@ -114,6 +114,26 @@ def test_every_way_of_converting_keeps_the_length(converter, run, song):
         assert len(out) == 2 * RATE and np.abs(out).max() > 1e-3, changes
 
 
+@pytest.mark.parametrize(("key", "notes"), [(-12, (1175, 1319, 1568)), (12, (41.2, 49.0))])
+@pytest.mark.parametrize("tracker", ["pm", "dio"])
+def test_notes_that_only_the_key_brings_into_range_are_tracked(
+    converter, tmp_path, caplog, key, notes, tracker
+):
+    configure(converter, f0_predictor=tracker)
+    n = 24 * HOP
+    f0 = np.repeat(notes, n)
+    phase = 2 * np.pi * np.cumsum(f0) / RATE
+    audio = sum(0.2 / k * np.sin(k * phase) for k in range(1, 12))
+    found = converter.convert(write_song(tmp_path / "x.wav", audio), tmp_path / "y.wav", "anna", key)
+    for number, note in enumerate(notes):
+        held = slice(24 * number + 6, 24 * number + 18)
+        assert found.uv[held].all()
+        np.testing.assert_allclose(found.f0[held], note, rtol=0.01)
+    assert " Hz in this key" not in caplog.text
+    converter.convert(write_song(tmp_path / "x.wav", audio), tmp_path / "y.wav", "anna", -key)
+    assert ("Hz in this key (-t" in caplog.text) == (key < 0)
+
+
 @pytest.mark.parametrize("pad", [0.0, 0.5])
 def test_short_songs_sample_formats_and_stereo(converter, run, pad):
     configure(converter, slice_db=-120.0, pad_seconds=pad)

@@ -1,9 +1,11 @@
 """The key advice: musical, minimal, and silent when nothing is wrong."""
 
+import logging
+
 import numpy as np
 import pytest
 
-from inference.key import key_advice, suggest_key
+from inference.key import key_advice, name_extremes, suggest_key, tracking_range
 
 WOMAN = (196.0, 294.0, 440.0)
 MAN = (98.0, 147.0, 220.0)
@@ -47,3 +49,32 @@ def test_the_key_fits_is_final_and_its_advice_names_both_ranges():
     for unvoiced in ([], [0.0, 0.0], [np.nan]):
         assert suggest_key(np.array(unvoiced), WOMAN) == 0
         assert key_advice(np.array(unvoiced), WOMAN, 0) is None
+
+
+def test_the_tracked_range_follows_the_key():
+    assert tracking_range(0, 44100) == (50, 1100)
+    assert tracking_range(-12, 44100) == (50, 2200) == tracking_range(-36, 44100)
+    assert tracking_range(12, 44100) == (32.7, 1100) == tracking_range(36, 44100)
+    assert tracking_range(-2, 44100) == (50, pytest.approx(1234.7, abs=0.1))
+    assert tracking_range(-12, 4000) == (50, 1960)
+
+
+def test_a_whispered_song_gets_no_advice_and_is_named(caplog):
+    whisper = np.zeros(1000)
+    whisper[100:140] = 900.0  # a tracker's errors
+    assert suggest_key(whisper, MAN) == 0 and key_advice(whisper, MAN, 0) is None
+    with caplog.at_level(logging.WARNING):
+        name_extremes("song.wav", whisper, whisper > 0, 0, 86.0)
+    assert caplog.messages == [
+        "song.wav: 4 % of it is voiced: whispered, or too soft for the F0 predictor; no key is advised"
+    ]
+
+
+def test_what_lies_beyond_the_range_of_the_models_is_named(caplog):
+    f0 = np.repeat([440.0, 1000.0, 30.0], [800, 100, 10])
+    with caplog.at_level(logging.WARNING):
+        name_extremes("song.wav", f0, np.ones(910), 0, 86.0)
+        assert not caplog.messages  # 0.1 s is nothing
+        name_extremes("song.wav", f0, np.ones(910), 3, 86.0)
+    (line,) = caplog.messages
+    assert line.startswith("song.wav: 1.2 s lie above 1100 Hz in this key (-t 3), as far as 1189 Hz")

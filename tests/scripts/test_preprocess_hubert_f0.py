@@ -22,6 +22,7 @@ from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.support.golden_cases import voice
+from tests.support.memory import memory_grown
 from tests.support.processes import wait_until
 from training.data.extraction import ExtractionJob, Extractor, in_batches
 from vencoder import ENCODERS
@@ -198,13 +199,13 @@ def test_a_second_run_makes_nothing_and_a_changed_setting_only_its_own(run):
     first = times()
     code, said = run("--use_diff")
     assert code == 0 and times() == first and "making" not in said and "F0 5/50/95" in said
-    code, said = run("--use_diff", "--f0_predictor", "pm")
-    assert "f0 predictor changed from dio to pm: making f0 of 2 clips" in said
+    code, said = run("--use_diff", "--f0_predictor", "dio")
+    assert "f0 predictor changed from pm to dio: making f0 of 2 clips" in said
     assert {name for name, stamp in times().items() if stamp != first[name]} == {
         "1.wav.f0.npy",
         "2.wav.f0.npy",
     }
-    assert run("--f0_predictor", "pm")[1].count("making") == 0  # less is wanted: nothing is stale
+    assert run("--f0_predictor", "dio")[1].count("making") == 0  # less is wanted: nothing is stale
 
 
 def test_another_encoder_or_other_weights_are_noticed(run, monkeypatch, tmp_path):
@@ -243,6 +244,45 @@ def test_a_gpu_gets_a_minute_of_clips_at_a_time_with_the_same_result(run):
     assert [bool(reason) for reason in reasons] == [False, False, True, False]
     for number in (0, 1, 3):
         assert torch.equal(features.load_units(wavs[number]), one_by_one[number])
+
+
+def test_a_batch_that_does_not_fit_is_done_clip_by_clip_and_the_clip_is_named(run, monkeypatch):
+    wavs = [put(f"a/{number}.wav", voice(0.3 + number * 0.3, RATE)) for number in range(3)]
+    wanted = recipe(load_config("configs/config.json"), "pm", encoder_weights="other")
+    jobs = [ExtractionJob(wav, wanted, frozenset({"units"}), 0) for wav in wavs]
+    extractor = Extractor(load_config("configs/config.json").data, "mfcc", "pm", "cpu")
+    sizes, encode = [], extractor.encoder._encode
+
+    def limited(waves):
+        sizes.append(len(waves))
+        if sum(map(len, waves)) > 0.7 * 16000:
+            torch.empty(1 << 50)
+        return encode(waves)
+
+    monkeypatch.setattr(extractor.encoder, "_encode", limited)
+    reasons = extractor.process(jobs)
+    assert sizes == [3, 1, 1, 1] and reasons[:2] == ["", ""]
+    assert reasons[2] == f"{wavs[2]}: cpu is out of memory; cut it with resample.py --slice"
+    assert [failed(wav) for wav in wavs] == reasons
+
+    def broken(waves):
+        raise RuntimeError("the shapes do not fit")
+
+    monkeypatch.setattr(extractor.encoder, "_encode", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        extractor.process(jobs)
+
+
+def test_memory_hardly_grows_with_the_clip(run):
+    """Beside the clip itself and its features, windows of half a minute are held."""
+    wav = put("a/long.wav", np.tile(voice(10.0, RATE), 12))
+    config = load_config("configs/config.json")
+    wanted = recipe(config, "pm", True)
+    extractor = Extractor(config.data, "mfcc", "pm", "cpu")
+    extractor.process([ExtractionJob(put("a/warm.wav"), wanted, frozenset(wanted), 0)])
+    job = ExtractionJob(wav, wanted, frozenset(wanted), 0)
+    assert memory_grown(lambda: extractor.process([job])) < 240 << 20
+    assert problems(wav, use_diff=True) == [f"{wav}: not made yet (perturbed_units)"]
 
 
 def test_chance_follows_from_the_place_in_the_data_set_alone(run):

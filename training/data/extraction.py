@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from modules.common.errors import AudioError, FeatureError
+from modules.common.memory import full_memory
 from modules.common.parallel import failure
 from modules.config import DataConfig
 from modules.dataset.feature_record import FeatureRecord, Recipe, identify
@@ -64,7 +66,7 @@ class Extractor:
     """Computes and stores features; each process builds one."""
 
     def __init__(self, data: DataConfig, encoder: str, f0_predictor: str, device: str) -> None:
-        self.data = data
+        self.data, self.device = data, device
         self.n_perturbed = ENCODERS[encoder].n_perturbed
         self.encoder = ENCODERS.build(encoder, torch.device(device))
         self.predictor = F0_PREDICTORS.build(
@@ -75,7 +77,7 @@ class Extractor:
     def process(self, jobs: Sequence[ExtractionJob]) -> list[str]:
         """Compute the missing features of some clips; return for each the reason of its failure, or "".
 
-        Their units are computed in one batch.
+        Their units are computed in one batch, or clip by clip if that does not fit into memory.
 
         Raises:
             OSError: The disk is full.
@@ -88,11 +90,22 @@ class Extractor:
                 self._make(job, record, audio)
                 if "units" in job.missing:
                     waiting[number] = record, torch.from_numpy(self._speech(audio))
-        all_units = self.encoder.encode_batch([speech for _, speech in waiting.values()])
-        for (number, (record, _)), units in zip(waiting.items(), all_units, strict=True):
+        together = self._encode_together([speech for _, speech in waiting.values()])
+        for index, (number, (record, speech)) in enumerate(waiting.items()):
             with self._recording_failure(jobs[number], reasons, number):
+                units = self.encoder.encode(speech) if together is None else together[index]
                 self._store(jobs[number], record, units=units.cpu().unsqueeze(0))
         return reasons
+
+    def _encode_together(self, clips: Sequence[Tensor]) -> list[Tensor] | None:
+        """Units (D, U) of clips (T,), computed in one batch; None if there is no memory for it."""
+        try:
+            return self.encoder.encode_batch(clips)
+        except (RuntimeError, MemoryError) as error:
+            if full_memory(error, self.device) is None:
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold the tensors
+            return None
 
     @contextmanager
     def _recording_failure(self, job: ExtractionJob, reasons: list[str], number: int) -> Iterator[None]:
@@ -102,6 +115,12 @@ class Extractor:
             reasons[number] = str(error) if str(job.wav) in str(error) else f"{job.wav}: {error}"
         except OSError as error:
             reasons[number] = failure(job.wav, error)
+        except (RuntimeError, MemoryError) as error:
+            where = full_memory(error, self.device)
+            if where is None:
+                raise
+            traceback.clear_frames(error.__traceback__)
+            reasons[number] = f"{job.wav}: {where} is out of memory; cut it with resample.py --slice"
         if reasons[number]:
             with suppress(OSError):  # then training reports missing features instead of the reason
                 FeatureRecord(audio=identify(job.wav), failed=reasons[number]).save(job.wav)

@@ -7,7 +7,15 @@ import torch
 
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.align import UNIT_MODES, align_units
-from modules.dsp.f0 import f0_to_coarse, fill_unvoiced, hz_to_lf0, lf0_to_hz, normalize_lf0
+from modules.dsp.f0 import (
+    drop_brief_extremes,
+    f0_to_coarse,
+    fill_unvoiced,
+    hz_to_lf0,
+    lf0_to_hz,
+    normalize_lf0,
+    repair_octaves,
+)
 from tests.support.golden_cases import load_case, signal
 
 COARSE = load_case("f0_coarse")
@@ -123,3 +131,36 @@ def test_no_frames_no_units_and_an_unknown_mode():
         align_units(torch.zeros(3, 0), 2, "left")
     with pytest.raises(ConfigError, match="'linear'.*left, nearest"):
         align_units(torch.zeros(3, 5), 9, "linear")
+
+
+FRAME_RATE = 44100 / 512  # Hz
+
+
+def test_brief_octave_errors_are_repaired_and_melodies_stay():
+    note = 440.0 * 2 ** (0.02 * np.sin(np.arange(200) / 5))
+    for where, octave in ((slice(50, 58), -1), (slice(100, 110), 1), (slice(0, 4), -1), (slice(197, 200), 1)):
+        wrong = note.copy()
+        wrong[where] *= 2.0**octave
+        np.testing.assert_array_equal(repair_octaves(wrong, FRAME_RATE), note)
+    flicker = note.copy()
+    flicker[10:30:2] /= 2
+    flicker[90], note[90] = np.nan, np.nan
+    flicker[150:154], note[150:154] = 0, 0
+    np.testing.assert_array_equal(repair_octaves(flicker, FRAME_RATE), note)
+    for melody in (np.repeat([220.0, 440.0, 220.0], 20), np.repeat([220.0, 330.0, 220.0], 4), np.zeros(9)):
+        assert (
+            repair_octaves(melody, FRAME_RATE) is melody
+            or (repair_octaves(melody, FRAME_RATE) == melody).all()
+        )
+    blip = np.array([0.0, 440.0, 440.0, 220.0, 0.0])  # no telling which is right
+    np.testing.assert_array_equal(repair_octaves(blip, FRAME_RATE), blip)
+    apart = np.repeat([220.0, 0.0, 440.0, 0.0, 220.0], 4)  # three notes
+    np.testing.assert_array_equal(repair_octaves(apart, FRAME_RATE), apart)
+
+
+def test_only_notes_reach_beyond_the_usual_range():
+    track = np.full(100, 440.0)
+    track[10:15], track[20:23], track[40:60], track[70:90] = 1780, 40, 1568, 41
+    found = drop_brief_extremes(track, FRAME_RATE)
+    assert np.flatnonzero(found == 0).tolist() == [*range(10, 15), *range(20, 23)]
+    assert (found[40:60] == 1568).all() and (found[70:90] == 41).all()

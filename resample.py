@@ -13,6 +13,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from modules.common.files import write_text
 from modules.common.parallel import failure, run
 
 if TYPE_CHECKING:
-    import numpy as np
+    from modules.dsp.blocks import Samples
 
 EPILOG = """\
 examples:
@@ -124,33 +125,50 @@ def convert(job: ResampleJob) -> JournalEntry:
 
 
 def _make_clips(job: ResampleJob, done: JournalEntry) -> None:
-    """Write the clips of one recording, and list them in ``done``."""
+    """Write the clips of one recording, and list them in ``done``.
+
+    The recording is read in blocks, so memory does not grow with its length.
+    """
     from modules.dataset.report import is_clipped, measure
-    from modules.dsp.audio import check_length, read_audio, resample, resampled_length, write_audio
+    from modules.dsp.audio import (
+        check_length,
+        mono_blocks,
+        open_audio,
+        resample_blocks,
+        resampled_length,
+        write_audio,
+    )
+    from modules.dsp.blocks import ScratchAudio, blocks, changed, peak
     from modules.dsp.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
 
     settings = job.settings
-    audio, rate = read_audio(job.source)
-    check_length(job.source, resampled_length(len(audio), rate, settings.sampling_rate))
-    if abs(audio).max() < SILENCE:
-        raise AudioError(f"{job.source} is silent")
-    clipped = is_clipped(audio)
-    audio = trim_silence(audio)
-    pieces = [trim_silence(piece) for piece in cut(audio, rate)] if settings.slice else [audio]
-    for number, piece in enumerate(pieces):
-        piece = below_full_scale(resample(piece, rate, settings.sampling_rate))
-        if settings.loudnorm == "peak":
-            piece = match_peak(piece)
-        elif settings.loudnorm == "lufs":
-            piece = match_lufs(piece, settings.sampling_rate)
-        ending = f"_{number:03d}.wav" if settings.slice else ".wav"
-        path = job.target.with_name(job.target.name + ending)
-        write_audio(path, to_int16(piece), settings.sampling_rate, subtype="PCM_16")
-        facts = {**measure(piece, settings.sampling_rate), "clipped": clipped, "bytes": _size(path)}
-        done.clips[f"{path.parent.name}/{path.name}"] = facts
+    scratch = job.target.parent.parent  # the output folder
+    with ExitStack() as stack:
+        file = stack.enter_context(open_audio(job.source))
+        rate = file.samplerate
+        recording = stack.enter_context(ScratchAudio(scratch, mono_blocks(file)))
+        check_length(job.source, resampled_length(len(recording), rate, settings.sampling_rate))
+        if peak(recording) < SILENCE:
+            raise AudioError(f"{job.source} is silent")
+        clipped = is_clipped(recording)
+        audio = trim_silence(recording)
+        pieces = [trim_silence(piece) for piece in cut(audio, rate)] if settings.slice else [audio]
+        for number, piece in enumerate(pieces):
+            resampled = resample_blocks(blocks(piece), rate, settings.sampling_rate)
+            with ScratchAudio(scratch, resampled) as whole:
+                clip = below_full_scale(whole)
+                if settings.loudnorm == "peak":
+                    clip = match_peak(clip)
+                elif settings.loudnorm == "lufs":
+                    clip = match_lufs(clip, settings.sampling_rate)
+                ending = f"_{number:03d}.wav" if settings.slice else ".wav"
+                path = job.target.with_name(job.target.name + ending)
+                write_audio(path, changed(clip, to_int16), settings.sampling_rate, subtype="PCM_16")
+                facts = {**measure(clip, settings.sampling_rate), "clipped": clipped, "bytes": _size(path)}
+                done.clips[f"{path.parent.name}/{path.name}"] = facts
 
 
-def cut(audio: np.ndarray, rate: int) -> list[np.ndarray]:
+def cut(audio: Samples, rate: int) -> list[Samples]:
     """Pieces of ``audio`` (T,) between its silences, none longer than 15 s.
 
     Silence is what lies 40 dB below the recording's own peak. Singers leave
@@ -159,13 +177,17 @@ def cut(audio: np.ndarray, rate: int) -> list[np.ndarray]:
     """
     if len(audio) <= LONGEST * rate:
         return [audio]
+    from modules.dsp.blocks import blocks, part
     from modules.dsp.loudness import match_peak
-    from modules.dsp.slicer import SliceRule, limit_length, measure, slice_ranges
+    from modules.dsp.slicer import LoudnessMeter, SliceRule, limit_length, slice_ranges
 
     rule = SliceRule(min_length=SHORTEST, min_interval=0.1, max_kept=0.5)
-    rms = measure(match_peak(audio), rate, rule)
+    meter = LoudnessMeter(rate, rule)
+    for block in blocks(match_peak(audio)):
+        meter.feed(block)
+    rms = meter.rms()
     ranges = limit_length(slice_ranges(rms, len(audio), rate, rule), rms, rate, rule, SHORTEST, LONGEST)
-    pieces = [audio[part.start : part.end] for part in ranges if not part.silent]
+    pieces = [part(audio, found.start, found.end) for found in ranges if not found.silent]
     return [piece for piece in pieces if len(piece) >= USELESS * rate] or [audio]
 
 

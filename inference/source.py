@@ -7,23 +7,21 @@ measured on the way.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.audio import (
     AUDIO_SUFFIXES,
     check_length,
     find_audio,
+    mono_blocks,
     open_audio,
-    read_samples,
-    resampled_length,
-    to_mono,
+    resample_blocks,
 )
+from modules.dsp.blocks import ScratchAudio
 from modules.dsp.slicer import PUBLISHED, LoudnessMeter, SliceRule
 
 
@@ -51,18 +49,22 @@ class SourceAudio:
     ) -> None:
         self.path, self.sampling_rate = Path(path), sampling_rate
         meter = LoudnessMeter(sampling_rate, rule)
-        self._file = tempfile.TemporaryFile(dir=scratch, prefix=".glow_svc.")  # noqa: SIM115
-        try:
-            self.n_samples = 0
-            for block in _blocks(self.path, sampling_rate):
-                self._file.write(block.tobytes())
+
+        def metered(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+            for block in blocks:
                 meter.feed(block)
-                self.n_samples += len(block)
                 report()
-        except BaseException:
-            self._file.close()
+                yield block
+
+        with open_audio(self.path) as file:
+            found = metered(resample_blocks(mono_blocks(file), file.samplerate, sampling_rate))
+            self._audio = ScratchAudio(scratch, found)
+        self.n_samples, self.rms = len(self._audio), meter.rms()
+        try:
+            check_length(self.path, self.n_samples)
+        except AudioError:
+            self._audio.close()
             raise
-        self.rms = meter.rms()
 
     @property
     def seconds(self) -> float:
@@ -74,43 +76,14 @@ class SourceAudio:
         audio = np.zeros(end - start, np.float32)
         first, last = max(start, 0), min(end, self.n_samples)
         if first < last:
-            self._file.seek(first * audio.itemsize)
-            content = self._file.read((last - first) * audio.itemsize)
-            audio[first - start : last - start] = np.frombuffer(content, np.float32)
+            audio[first - start : last - start] = self._audio[first:last]
         return audio
 
     def __enter__(self) -> SourceAudio:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def _blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
-    """Yield blocks (T,), mono, at ``sampling_rate``."""
-    with open_audio(path) as file:
-        rate = file.samplerate
-        resampler = soxr.ResampleStream(rate, sampling_rate, 1, dtype="float32", quality="HQ")
-        n_read = n_given = 0
-        while True:
-            samples = read_samples(file)
-            block = to_mono(samples)
-            if not np.isfinite(block).all():
-                second = (n_read + int(np.flatnonzero(~np.isfinite(block))[0])) / rate
-                raise AudioError(
-                    f"{path} holds NaN or infinite samples, first at {second:.2f} s; export it again"
-                )
-            n_read += len(block)
-            if rate != sampling_rate:
-                block = resampler.resample_chunk(np.ascontiguousarray(block), last=len(samples) == 0)
-            if len(samples) == 0:
-                break
-            n_given += len(block)
-            yield block
-    n_samples = resampled_length(n_read, rate, sampling_rate)
-    check_length(path, n_samples)
-    missing = n_samples - n_given
-    yield np.pad(block, (0, max(0, missing - len(block))))[:missing]
+        self._audio.close()
 
 
 def find_songs(names: Sequence[str], folder: str | Path = "raw") -> list[Path]:

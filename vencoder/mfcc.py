@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 
 _N_FFT = 512  # 32 ms; 25 ms follows single periods of low voices, and matched 2 % fewer frames
 _N_MELS = 40
+_CHUNK = 1500  # units, half a minute, whose spectra are computed at once
 _SILENT = 1e-5  # RMS of full scale 1; a clip below it (-100 dB) has no content
 _ACTIVE = 1e-2  # a frame 20 dB below the loud ones counts half in the statistics
 _FLOOR = 1e-2  # added to the power, relative to the average spectrum
@@ -84,5 +85,8 @@ class MfccEncoder(ArrayEncoder):
         length = (n_units - 1) * self.hop_length + _N_FFT
         padded = np.pad(audio, (left, max(0, length - left - len(audio))))[:length]
         frames = np.lib.stride_tricks.sliding_window_view(padded, _N_FFT)[:: self.hop_length]
-        spectrum = np.fft.rfft(frames * self._window)
-        return self._basis @ (np.square(spectrum.real) + np.square(spectrum.imag)).T
+        parts = []
+        for first in range(0, n_units, _CHUNK):
+            spectrum = np.fft.rfft(frames[first : first + _CHUNK] * self._window)
+            parts.append(self._basis @ (np.square(spectrum.real) + np.square(spectrum.imag)).T)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, 1)

@@ -14,7 +14,9 @@ from modules.dsp.audio import find_audio
 # (modules/dataset/features.py, modules/common/files.py) has 31 more
 LONGEST_NAME = 220
 # common, but not read by libsndfile: named instead of silently skipped
-UNREADABLE_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".ape", ".mp4", ".mkv", ".mov", ".webm"})
+UNREADABLE_SUFFIXES = frozenset(
+    ".m4a .m4b .aac .wma .ape .amr .awb .3gp .3g2 .dsf .dff .mp4 .mkv .mov .webm".split()
+)
 # reason that something is ignored, and what to do about it
 IGNORED = {
     "loose": "it is in no speaker's folder, move it into one",

@@ -11,9 +11,11 @@ from __future__ import annotations
 import numpy as np
 import pyworld
 
+from modules.dsp.blocks import spans
 from modules.dsp.f0 import fill_unvoiced
 
 PERIOD = 10.0  # ms; 5 ms costs twice as much and the units, 20 ms apart, do not show it
+WINDOW, MARGIN = 30.0, 0.5  # s of a long recording copied at a time, and on either side of them
 _F0_FLOOR, _F0_CEIL = 71.0, 1100.0  # Hz; below 71 Hz WORLD's window outgrows 1024 samples at 16 kHz
 
 
@@ -38,17 +40,19 @@ def perturb_voice(
     ratios = np.exp(directions * rng.uniform(smallest, largest, n_copies))
     pitches = 2.0 ** (rng.uniform(-max_semitones, max_semitones, n_copies) / 12.0)
 
-    f0, envelope, aperiodicity = analyse(audio, sampling_rate)
     copies = np.zeros((n_copies, len(audio)), np.float32)
-    for copy, ratio, pitch in zip(copies, ratios, pitches, strict=True):
-        voice = pyworld.synthesize(
-            f0 * pitch,
-            stretch_formants(envelope, ratio),
-            stretch_formants(aperiodicity, ratio),
-            sampling_rate,
-            PERIOD,
-        )
-        copy[:] = voice[: len(copy)]
+    for read, keep in spans(len(audio), round(WINDOW * sampling_rate), round(MARGIN * sampling_rate)):
+        f0, envelope, aperiodicity = analyse(audio[read], sampling_rate)
+        first = read.start + keep.start
+        for copy, ratio, pitch in zip(copies, ratios, pitches, strict=True):
+            voice = pyworld.synthesize(
+                f0 * pitch,
+                stretch_formants(envelope, ratio),
+                stretch_formants(aperiodicity, ratio),
+                sampling_rate,
+                PERIOD,
+            )
+            copy[first : first + keep.stop - keep.start] = voice[keep]
     return copies
 
 

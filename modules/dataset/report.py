@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modules.common.files import write_json
+from modules.dsp.blocks import Samples, blocks
 from modules.dsp.loudness import integrated_loudness
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _FULL_SCALE = 32766 / 32768
 _SHOWN = 20  # recordings left out
 
 
-def measure(audio: np.ndarray, sampling_rate: int) -> dict[str, Any]:
+def measure(audio: Samples, sampling_rate: int) -> dict[str, Any]:
     """Facts of one clip ``audio`` (T,): seconds, LUFS (None if silent), whether it clips."""
     lufs = integrated_loudness(audio, sampling_rate)
     return {
@@ -35,11 +36,15 @@ def measure(audio: np.ndarray, sampling_rate: int) -> dict[str, Any]:
     }
 
 
-def is_clipped(audio: np.ndarray) -> bool:
+def is_clipped(audio: Samples) -> bool:
     """Whether ``audio`` (T,) stays at full scale for several samples in a row."""
-    quiet = np.flatnonzero(np.abs(audio) < _FULL_SCALE)
-    edges = np.concatenate([[-1], quiet, [len(audio)]])
-    return bool(np.diff(edges).max() > _CLIPPED_RUN)
+    run = _CLIPPED_RUN
+    for block in blocks(audio, overlap=run - 1):
+        loud = np.abs(block) >= _FULL_SCALE
+        starts = range(max(0, len(loud) - run + 1))
+        if np.all([loud[first : first + len(starts)] for first in range(run)], axis=0).any():
+            return True
+    return False
 
 
 def summarize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import soxr
 
 from modules.common.errors import AudioError
 from modules.common.files import replacing
+from modules.dsp.blocks import Samples, blocks
 
 # of files that libsndfile reads; the format itself is detected when a file is opened
 AUDIO_SUFFIXES = frozenset(
@@ -114,6 +116,24 @@ def read_mono(file: soundfile.SoundFile, n_samples: int | None = None) -> np.nda
     return np.frombuffer(audio, np.float32)
 
 
+def mono_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Yield the samples of an open file in blocks (T,), the mean of its channels.
+
+    Raises:
+        AudioError: The file is damaged, or holds NaN or infinite samples.
+    """
+    n_read = 0
+    while len(samples := read_samples(file)):
+        block = to_mono(samples)
+        if not np.isfinite(block).all():
+            second = (n_read + int(np.flatnonzero(~np.isfinite(block))[0])) / file.samplerate
+            raise AudioError(
+                f"{file.name} holds NaN or infinite samples, first at {second:.2f} s; export it again"
+            )
+        n_read += len(block)
+        yield block
+
+
 def read_samples(file: soundfile.SoundFile, n_samples: int = _BLOCK) -> np.ndarray:
     """Read the next samples (T, channels), float32, of an open file; none at its end.
 
@@ -152,7 +172,24 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return np.pad(out, (0, max(0, length - len(out))))[:length]
 
 
-def write_audio(path: str | Path, audio: np.ndarray, sampling_rate: int, subtype: str | None = None) -> None:
+def resample_blocks(parts: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Yield in blocks what :func:`resample` gives for all ``parts`` (T,) together."""
+    if from_rate == to_rate:
+        yield from parts
+        return
+    resampler = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+    n_read = n_given = 0
+    for block in parts:
+        n_read += len(block)
+        out = resampler.resample_chunk(np.ascontiguousarray(block))
+        n_given += len(out)
+        yield out
+    out = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    missing = resampled_length(n_read, from_rate, to_rate) - n_given
+    yield np.pad(out, (0, max(0, missing - len(out))))[: max(0, missing)]
+
+
+def write_audio(path: str | Path, audio: Samples, sampling_rate: int, subtype: str | None = None) -> None:
     """Write ``audio`` (T,) atomically; the suffix of ``path`` chooses the format.
 
     Beyond ±1 integer formats clip. ``subtype`` is libsndfile's name of the sample format
@@ -166,7 +203,8 @@ def write_audio(path: str | Path, audio: np.ndarray, sampling_rate: int, subtype
     with replacing(path) as temporary:
         try:
             with soundfile.SoundFile(temporary, "w", sampling_rate, 1, subtype=subtype) as file:
-                file.write(audio)
+                for block in blocks(audio):
+                    file.write(block)
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:
             raise write_error(path, error) from None
 

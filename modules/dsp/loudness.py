@@ -12,43 +12,48 @@ import math
 
 import numpy as np
 
-from modules.dsp.audio import resample
+from modules.dsp.audio import resample_blocks
+from modules.dsp.blocks import Samples, blocks, changed, part, peak
 
 TARGET_LUFS = -20.0  # leaves dry singing, with peaks up to 19 dB above it, below the ceiling
 TRUE_PEAK_CEILING = -1.0  # dBTP
-_BLOCK = 0.4  # s, the gating block of BS.1770
+_HOP = 512  # samples between the frames of trim_silence, each of four hops
+# BS.1770: gating blocks of 0.4 s, every 0.1 s; offset and thresholds in LUFS and LU
+_BLOCK, _OFFSET, _ABSOLUTE, _RELATIVE = 0.4, -0.691, -70.0, -10.0
+_WINDOW = 30  # s measured at a time, and one before them for the filters to settle
 
 
-def trim_silence(audio: np.ndarray) -> np.ndarray:
+def trim_silence(audio: Samples) -> Samples:
     """``audio`` (T,) without the silence at both ends.
 
     A frame is silent if its RMS is 40 dB or more below that of the loudest. The
     result is that of ``librosa.effects.trim``, whose import takes every worker a second.
     """
-    frame, hop = 2048, 512
-    energy = np.concatenate([[0.0], np.cumsum(np.square(audio, dtype=np.float64))])
-    centre = np.arange(len(audio) // hop + 1) * hop
-    low, high = np.maximum(centre - frame // 2, 0), np.minimum(centre + frame // 2, len(audio))
-    power = energy[high] - energy[low]
+    energies = [np.zeros(2)]
+    for block in blocks(audio):  # whole hops, except the last
+        hops = np.pad(block, (0, -len(block) % _HOP)).reshape(-1, _HOP)
+        energies.append(np.square(hops, dtype=np.float64).sum(1))
+    energy = np.concatenate([*energies, np.zeros(2)])
+    power = np.lib.stride_tricks.sliding_window_view(energy, 4).sum(1)[: len(audio) // _HOP + 1]
     loud = np.flatnonzero(power > power.max() * 1e-4)  # 40 dB
     if len(loud) == 0:
-        return audio[:0]
-    return audio[loud[0] * hop : (loud[-1] + 1) * hop]
+        return part(audio, 0, 0)
+    return part(audio, int(loud[0]) * _HOP, min(len(audio), (int(loud[-1]) + 1) * _HOP))
 
 
-def match_peak(audio: np.ndarray) -> np.ndarray:
+def match_peak(audio: Samples) -> Samples:
     """``audio`` (T,) with its highest sample at full scale; silence is unchanged."""
-    peak = np.abs(audio).max(initial=0.0)
-    return audio / peak if peak > 0 else audio
+    highest = peak(audio)
+    return changed(audio, lambda block: block / highest) if highest > 0 else audio
 
 
-def below_full_scale(audio: np.ndarray) -> np.ndarray:
+def below_full_scale(audio: Samples) -> Samples:
     """``audio`` (T,), scaled to a peak of 0.98 if it exceeds 1."""
-    peak = np.abs(audio).max(initial=0.0)
-    return audio * np.float32(0.98 / peak) if peak > 1.0 else audio
+    highest = peak(audio)
+    return changed(audio, lambda block: block * np.float32(0.98 / highest)) if highest > 1.0 else audio
 
 
-def match_lufs(audio: np.ndarray, sampling_rate: int, target: float = TARGET_LUFS) -> np.ndarray:
+def match_lufs(audio: Samples, sampling_rate: int, target: float = TARGET_LUFS) -> Samples:
     """``audio`` (T,) at a loudness of ``target`` LUFS, or as near as the ceiling of true peaks allows.
 
     One gain for the whole clip, without compression or limiting. Silence is unchanged.
@@ -58,28 +63,52 @@ def match_lufs(audio: np.ndarray, sampling_rate: int, target: float = TARGET_LUF
         return audio
     gain = 10.0 ** ((target - loudness) / 20.0)
     highest = 10.0 ** (TRUE_PEAK_CEILING / 20.0) / true_peak(audio, sampling_rate)
-    return audio * np.float32(min(gain, highest))
+    return changed(audio, lambda block: block * np.float32(min(gain, highest)))
 
 
-def integrated_loudness(audio: np.ndarray, sampling_rate: int) -> float:
+def integrated_loudness(audio: Samples, sampling_rate: int) -> float:
     """Loudness of ``audio`` (T,) in LUFS; -inf for silence.
 
-    A clip shorter than one gating block (0.4 s) is measured as if it were repeated.
+    A clip shorter than one gating block (0.4 s) is measured as if it were repeated. One of
+    more than a minute is measured in windows, whose gating blocks are then gated together.
     """
     import pyloudnorm
 
     if len(audio) == 0:
         return -math.inf
-    block = math.ceil(_BLOCK * sampling_rate)
-    if len(audio) < block:
-        audio = np.resize(audio, block)
-    return float(pyloudnorm.Meter(sampling_rate).integrated_loudness(audio.astype(np.float64)))
+    shortest = math.ceil(_BLOCK * sampling_rate)
+    meter = pyloudnorm.Meter(sampling_rate)
+    n_windows = len(audio) // (_WINDOW * sampling_rate)
+    if n_windows < 2:
+        whole = np.asarray(audio[:])
+        whole = np.resize(whole, shortest) if len(whole) < shortest else whole
+        return float(meter.integrated_loudness(whole.astype(np.float64)))
+    levels: list[np.ndarray] = []
+    for window in range(n_windows):
+        first = max(0, window * _WINDOW - 1) * sampling_rate
+        # the window's last block begins 0.1 s before its end
+        stop = (window + 1) * _WINDOW * sampling_rate + math.ceil(0.75 * _BLOCK * sampling_rate)
+        piece = audio[first : len(audio) if window == n_windows - 1 else stop]
+        meter.integrated_loudness(piece.astype(np.float64))
+        levels.append(np.array(meter.blockwise_loudness)[10 if window else 0 :])
+    return _gated(np.concatenate(levels))
 
 
-def true_peak(audio: np.ndarray, sampling_rate: int) -> float:
+def _gated(levels: np.ndarray) -> float:
+    """Loudness of a recording, LUFS, whose gating blocks have these ``levels``, LUFS."""
+    power = 10.0 ** ((levels - _OFFSET) / 10.0)
+
+    def mean(kept: np.ndarray) -> float:
+        return _OFFSET + 10.0 * math.log10(power[kept].mean()) if kept.any() else -math.inf
+
+    loud = levels >= _ABSOLUTE
+    return mean(loud & (levels > mean(loud) + _RELATIVE))
+
+
+def true_peak(audio: Samples, sampling_rate: int) -> float:
     """Highest magnitude of ``audio`` (T,), also between samples (4 × oversampled)."""
-    between = resample(audio, sampling_rate, 4 * sampling_rate)
-    return float(max(np.abs(audio).max(initial=0.0), np.abs(between).max(initial=0.0)))
+    between = resample_blocks(blocks(audio), sampling_rate, 4 * sampling_rate)
+    return float(max(peak(audio), *map(peak, between)))
 
 
 def to_int16(audio: np.ndarray) -> np.ndarray:

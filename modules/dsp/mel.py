@@ -16,6 +16,7 @@ from modules.config import DataConfig
 from modules.dsp.mel_basis import mel_basis
 
 FLOOR = 1e-5  # magnitude; ln gives -11.5, the value of silence
+_CHUNK = 2600  # frames computed at a time, 30 s
 _POWER_EPS = 1e-9  # the vocoder's; 1e-6 lifts silence to -10 and quiet bins with it
 
 
@@ -61,8 +62,21 @@ class LogMel(nn.Module):
         padded = F.pad(audio.unsqueeze(1), (left, right), mode=mode).squeeze(1)
         if padded.shape[-1] < n_fft:
             padded = F.pad(padded, (0, n_fft - padded.shape[-1]))
+        n_frames = (padded.shape[-1] - n_fft) // hop_length + 1
+        parts = []
+        for first in range(0, n_frames, _CHUNK):
+            last = min(first + _CHUNK, n_frames) - 1
+            samples = padded[:, first * hop_length : last * hop_length + n_fft]
+            parts.append(self._log_mel(samples, n_fft, hop_length, window.to(audio), key_shift))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+    def _log_mel(
+        self, samples: Tensor, n_fft: int, hop_length: int, window: Tensor, key_shift: float
+    ) -> Tensor:
+        """Log-mel (B, M, N) of padded ``samples`` (B, T)."""
+        win_length = len(window)
         spectrum = torch.stft(
-            padded, n_fft, hop_length, win_length, window.to(audio), center=False, return_complex=True
+            samples, n_fft, hop_length, win_length, window, center=False, return_complex=True
         )
         magnitude = torch.view_as_real(spectrum).square().sum(-1).add(_POWER_EPS).sqrt()
         if key_shift != 0:

@@ -13,6 +13,7 @@ import resample
 from modules.dataset.layout import LONGEST_NAME
 from modules.dsp.loudness import integrated_loudness, true_peak
 from tests.support.golden_cases import voice
+from tests.support.memory import memory_grown
 
 FORMATS = {
     "8 bit.wav": (8000, 1, "PCM_U8"),
@@ -68,6 +69,27 @@ def test_every_format_becomes_mono_16_bit_at_full_scale(run):
     assert clips.keys() == set(names())
     for name, clip in clips.items():
         np.testing.assert_array_equal(read(f"a/{name}"), clip)
+
+
+def test_a_recording_of_a_telephone_is_made_too(run):
+    put("a/call.wav", 0.3 * voice(0.7, 8000), 8000, "GSM610")
+    put("a/good.wav", voice(0.4, 44100))
+    assert run().code == 0 and names() == ["call.wav", "good.wav"]
+    assert len(read("a/call.wav")) == pytest.approx(0.7 * 44100, abs=0.08 * 44100)
+
+
+@pytest.mark.parametrize("flags", [["--slice"], ["--loudnorm", "lufs"]])
+def test_memory_does_not_grow_with_the_recording(run, flags):
+    phrase = np.tile(0.3 * voice(10.0, 24000)[:, None], (1, 2)).astype(np.float32)
+    put("a/warm.wav", phrase[:24000], 24000)
+    assert run(*flags).code == 0
+    with soundfile.SoundFile("dataset_raw/a/long.wav", "w", 24000, 2, subtype="PCM_16") as file:
+        for _ in range(60):
+            file.write(phrase)
+    assert (
+        memory_grown(lambda: run(*flags)) < 60 << 20
+    )  # ten minutes: 115 MB as float32, for each channel and copy
+    assert run(*flags).out.startswith("2 of 2 recordings are done already")
 
 
 def test_levels_without_loudnorm(run):

@@ -30,6 +30,8 @@ def test_speakers_and_clips_are_sorted_and_other_files_do_not_count(tmp_path):
 
 def test_what_is_ignored_is_named(tmp_path, caplog):
     touch(tmp_path, "a/1.wav", "a/session 2/take/1.wav", "a/song.m4a", "loose.wav", "film.MP4", "a/._2.m4a")
+    others = ["b/call.amr", "b/phone.3gp", "b/disc.DSF", "b/old.wma"]
+    touch(tmp_path, *others)
     wrong = ["a/two\nlines.wav", "a/" + os.fsdecode("歌.wav".encode("shift-jis"))]
     touch(tmp_path, *wrong, "b\u2028c/1.wav")
     layout = scan_folder(tmp_path)
@@ -38,6 +40,7 @@ def test_what_is_ignored_is_named(tmp_path, caplog):
         "film.MP4": "format",
         "a/session 2": "nested",
         "a/song.m4a": "format",
+        **dict.fromkeys(others, "format"),
         **dict.fromkeys([*wrong, "b\u2028c"], "name"),
     }
     assert layout.clips == {"a": [tmp_path / "a/1.wav"]}

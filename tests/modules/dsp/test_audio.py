@@ -3,7 +3,15 @@ import pytest
 import soundfile
 
 from modules.common.errors import AudioError
-from modules.dsp.audio import AUDIO_SUFFIXES, find_audio, read_audio, resample, resampled_length, write_audio
+from modules.dsp.audio import (
+    AUDIO_SUFFIXES,
+    find_audio,
+    read_audio,
+    resample,
+    resample_blocks,
+    resampled_length,
+    write_audio,
+)
 
 RATE = 44100
 
@@ -29,6 +37,32 @@ def test_every_format_reads_back_and_stereo_is_averaged_over_its_channels(tmp_pa
     soundfile.write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), RATE, "FLOAT")
     audio, _ = read_audio(tmp_path / "stereo.wav")
     np.testing.assert_allclose(audio, (left + right) / 2, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        ("a.wav", "GSM610"), ("a.aiff", "GSM610"), ("a.wav", "G721_32"), ("a.au", "G721_32"),
+        ("a.au", "G723_24"), ("a.au", "G723_40"), ("a.wav", "NMS_ADPCM_16"), ("a.wav", "NMS_ADPCM_32"),
+    ],
+)  # fmt: skip
+def test_telephone_formats_that_cannot_tell_their_length_are_read(tmp_path, name, subtype):
+    soundfile.write(tmp_path / name, tone(10.0, 8000), 8000, subtype)
+    assert not soundfile.SoundFile(tmp_path / name).seekable()
+    audio, rate = read_audio(tmp_path / name)
+    assert rate == 8000 and 80000 <= len(audio) <= 80320  # whole blocks of the format
+    middle = slice(4000, 76000)
+    assert np.corrcoef(audio[middle], tone(10.0, 8000)[middle])[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_blocks_are_resampled_as_the_whole_is(rate):
+    audio = tone(3.1, rate)[:-5]
+    for sizes in ([1, 10000, 0, 7, 50000], [3], []):
+        blocks = np.split(audio, np.cumsum(sizes)) if sizes else []
+        whole = np.concatenate([np.zeros(0, np.float32), *blocks])
+        given = np.concatenate([np.zeros(0, np.float32), *resample_blocks(blocks, rate, RATE)])
+        np.testing.assert_array_equal(given, resample(whole, rate, RATE) if blocks else whole)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 48000, 96000])

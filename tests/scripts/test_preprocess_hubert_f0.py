@@ -22,9 +22,7 @@ from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
 from tests.support.golden_cases import voice
-from tests.support.memory import memory_grown
 from tests.support.processes import wait_until
-from training.data.extraction import ExtractionJob, Extractor, in_batches
 from vencoder import ENCODERS
 
 RATE, HOP = 44100, 512
@@ -228,61 +226,21 @@ def test_another_encoder_or_other_weights_are_noticed(run, monkeypatch, tmp_path
     assert "encoder weights changed from toy-1-" in run()[1]
 
 
-def test_a_gpu_gets_a_minute_of_clips_at_a_time_with_the_same_result(run):
-    """Batches change nothing in what is stored, and one bad clip spoils none of the others."""
-    wavs = [put(f"a/{number}.wav") for number in range(4)]
-    run()
-    one_by_one = [features.load_units(wav) for wav in wavs]
-    config = load_config("configs/config.json")
-    wanted = recipe(config, "pm", encoder_weights="other")
-    jobs = [ExtractionJob(wav, wanted, frozenset({"units"}), 0) for wav in wavs]
-    wavs[2].write_bytes(b"no sound")
-    batches = in_batches(jobs, RATE)
-    assert batches == [jobs]
-    assert sum(map(len, in_batches(jobs * 50, RATE))) == 200 and len(in_batches(jobs * 50, RATE)) > 1
-    reasons = Extractor(config.data, "mfcc", "pm", "cpu").process(batches[0])
-    assert [bool(reason) for reason in reasons] == [False, False, True, False]
-    for number in (0, 1, 3):
-        assert torch.equal(features.load_units(wavs[number]), one_by_one[number])
-
-
-def test_a_batch_that_does_not_fit_is_done_clip_by_clip_and_the_clip_is_named(run, monkeypatch):
-    wavs = [put(f"a/{number}.wav", voice(0.3 + number * 0.3, RATE)) for number in range(3)]
-    wanted = recipe(load_config("configs/config.json"), "pm", encoder_weights="other")
-    jobs = [ExtractionJob(wav, wanted, frozenset({"units"}), 0) for wav in wavs]
-    extractor = Extractor(load_config("configs/config.json").data, "mfcc", "pm", "cpu")
-    sizes, encode = [], extractor.encoder._encode
-
-    def limited(waves):
-        sizes.append(len(waves))
-        if sum(map(len, waves)) > 0.7 * 16000:
-            torch.empty(1 << 50)
-        return encode(waves)
-
-    monkeypatch.setattr(extractor.encoder, "_encode", limited)
-    reasons = extractor.process(jobs)
-    assert sizes == [3, 1, 1, 1] and reasons[:2] == ["", ""]
-    assert reasons[2] == f"{wavs[2]}: cpu is out of memory; cut it with resample.py --slice"
-    assert [failed(wav) for wav in wavs] == reasons
-
-    def broken(waves):
-        raise RuntimeError("the shapes do not fit")
-
-    monkeypatch.setattr(extractor.encoder, "_encode", broken)
-    with pytest.raises(RuntimeError, match="shapes"):
-        extractor.process(jobs)
-
-
-def test_memory_hardly_grows_with_the_clip(run):
-    """Beside the clip itself and its features, windows of half a minute are held."""
-    wav = put("a/long.wav", np.tile(voice(10.0, RATE), 12))
-    config = load_config("configs/config.json")
-    wanted = recipe(config, "pm", True)
-    extractor = Extractor(config.data, "mfcc", "pm", "cpu")
-    extractor.process([ExtractionJob(put("a/warm.wav"), wanted, frozenset(wanted), 0)])
-    job = ExtractionJob(wav, wanted, frozenset(wanted), 0)
-    assert memory_grown(lambda: extractor.process([job])) < 240 << 20
-    assert problems(wav, use_diff=True) == [f"{wav}: not made yet (perturbed_units)"]
+def test_a_whispering_speaker_is_named(run, caplog):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(RATE)
+    put("b/1.wav", noise)
+    put("a/1.wav")
+    assert run()[0] == 0
+    assert caplog.messages == [
+        "speaker b: 0 % is voiced: whispered, or try --f0_predictor crepe; no key is advised"
+    ]
+    track = np.zeros((2, 100), np.float32)
+    track[:, 0] = 900.0, 1.0  # a tracker's errors
+    for speaker, n_voiced in (("b", 4), ("a", 40)):
+        track[:, :n_voiced] = track[:, :1]
+        np.save(features.feature_path(f"dataset/44k/{speaker}/1.wav", "f0"), track)
+    wavs = [Path(f"dataset/44k/{speaker}/1.wav") for speaker in "ab"]
+    assert features.f0_ranges(wavs) == {"a": [900.0, 900.0, 900.0]}
 
 
 def test_chance_follows_from_the_place_in_the_data_set_alone(run):

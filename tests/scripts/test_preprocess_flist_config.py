@@ -89,7 +89,7 @@ def test_a_second_run_writes_the_same_and_a_new_speaker_moves_no_other(run):
     assert not list(Path("configs").glob("*.bak"))
     put("a", *numbered(4))
     run()
-    assert lists()[1][2:] == val
+    assert lists()[1][1:] == val
 
 
 def test_validation_takes_a_tenth_of_the_time_at_most(run):
@@ -166,7 +166,7 @@ def test_sizes_follow_the_encoder_and_flags_the_command(run):
     config = load_config("configs/config.json")
     assert config.train.vol_aug and config.model.vol_embedding and config.model.vocoder_name == "world"
     assert (config.data.training_files, config.data.validation_files) == ("lists/t.txt", "lists/v.txt")
-    assert len(Path("lists/t.txt").read_text().splitlines()) == 2
+    assert len(Path("lists/t.txt").read_text().splitlines()) == 3
     assert diffusion()["vocoder"] == {"type": "world", "ckpt": ""}
 
 

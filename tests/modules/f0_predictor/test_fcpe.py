@@ -9,7 +9,7 @@ import pytest
 
 from modules.dsp.audio import resample
 from modules.dsp.f0 import fill_unvoiced
-from modules.f0_predictor import F0_PREDICTORS, fcpe, salience
+from modules.f0_predictor import F0_PREDICTORS, fcpe
 from modules.f0_predictor.salience import decode
 from tests.modules.f0_predictor.published import to_16k
 from tests.support.golden_cases import load_case, voice
@@ -64,7 +64,6 @@ def test_chunks_change_nothing(predictor, monkeypatch):
     whole = [predictor.pitch(sound) for sound in sounds]
     rows = []
     predictor.network.norm.register_forward_hook(lambda module, inputs, out: rows.append(out.shape[1]))
-    monkeypatch.setattr(salience, "CHUNK", 64)
     monkeypatch.setattr(fcpe, "CHUNK", 64)
     for sound, pitch in zip(sounds, whole, strict=True):
         assert len(pitch) == len(sound) // 160 + 1

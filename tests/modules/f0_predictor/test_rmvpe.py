@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from modules.common.errors import CheckpointError, MissingWeightsError
 from modules.dsp.audio import resample
 from modules.dsp.f0 import fill_unvoiced
-from modules.f0_predictor import F0_PREDICTORS, rmvpe, salience
+from modules.f0_predictor import F0_PREDICTORS, rmvpe
 from modules.f0_predictor.rmvpe import CENTS_PER_BIN, FIRST_CENT, PitchMel, RmvpePredictor
 from modules.f0_predictor.rmvpe_model import E2E0, load_rmvpe
 from modules.f0_predictor.salience import decode
@@ -194,7 +194,7 @@ class TestPredictor:
             monkeypatch.setattr(
                 predictor.network, "features", lambda mel: sizes.append(mel.shape[2]) or features(mel)
             )
-            monkeypatch.setattr(salience, "CHUNK", 64)
+            monkeypatch.setattr(rmvpe, "CHUNK", 64)
             monkeypatch.setattr(rmvpe, "MARGIN", 128)
             pieces = list(predictor.salience(sound))
         assert max(sizes) == 320 and len(pieces) == 13

@@ -181,6 +181,7 @@ def test_a_model_is_compressed_and_exported(page, project):
     assert (project / "trained/anna/G_8_release.pth").is_file()
     tab(page, "Lab", "ONNX")
     fold(page, "Import a trained model")
+    see(page, ", with its configuration.")  # open: there is another Model below
     choose(page, "Model", "trained/anna/G_8.pth")
     field(page, "Name", exact=True).fill("anna")
     button(page, "Copy").click()

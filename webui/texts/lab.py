@@ -88,8 +88,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "lab.onnx.import": ("Import a trained model", "导入训练好的模型"),
     "lab.onnx.import.info": (
-        "Copied to checkpoints/<name>, with its configuration.",
-        "连同配置文件复制到 checkpoints/<名称>。",
+        "Copied to `checkpoints/<name>`, with its configuration.",
+        "连同配置文件复制到 `checkpoints/<名称>`。",
     ),
     "lab.onnx.copy": ("Copy", "复制"),
     "lab.onnx.copied": ("Copied to {path}", "已复制到 {path}"),

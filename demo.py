@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modules.common.children import child_environment, wait_for
 from modules.common.cli import entry_point, make_parser
 from modules.common.errors import AudioError, CheckpointError, ConfigError, GlowSVCError
 from modules.common.files import replacing, write_text
@@ -220,15 +221,12 @@ def _synthesize_song(workspace: Path) -> Path:
 
 
 def _run(command: list[str], workspace: Path) -> int:
-    """Run one step; return its exit code. Ctrl-C, which it gets too, waits until it has saved its work."""
+    """Run one step; return its exit code. Ctrl-C, or a request to end, waits until it has saved its work."""
     shown = " ".join(f'"{part}"' if " " in part else part for part in command)
     print(f"\n$ python {shown}", flush=True)
-    step = subprocess.Popen([sys.executable, str(ROOT / command[0]), *command[1:]], cwd=workspace)
-    try:
-        return step.wait()
-    except KeyboardInterrupt:
-        step.wait()
-        raise
+    program = [sys.executable, str(ROOT / command[0]), *command[1:]]
+    step = subprocess.Popen(program, cwd=workspace, env=child_environment(), start_new_session=True)
+    return wait_for([step])
 
 
 def _suggested_key(song: DemoSong, config: Config, speaker: str) -> int:

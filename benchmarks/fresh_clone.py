@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import table, temporary_folder
 from benchmarks.workspace import ROOT
+from modules.common.children import child_environment
 from modules.common.cli import make_parser
 
 COMMANDS = {
@@ -46,7 +47,7 @@ def main() -> None:
         rows, before = [], disk_use(folder)
         for name, command in COMMANDS.items():
             began = time.monotonic()
-            code = subprocess.run(command, cwd=folder, check=False).returncode
+            code = subprocess.run(command, cwd=folder, env=child_environment(), check=False).returncode
             spent, after = time.monotonic() - began, disk_use(folder)
             outcome = "" if code == 0 else f" (exit code {code})"
             rows.append([f"`{name}`{outcome}", f"{spent / 60:.1f} min", f"{(after - before) / 1e9:.2f} GB"])

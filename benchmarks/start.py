@@ -24,6 +24,7 @@ from pathlib import Path
 
 from benchmarks.measure import table, temporary_folder
 from benchmarks.workspace import ROOT, synthetic_song, template_without_downloads, write_model
+from modules.common.children import child_environment
 from modules.common.cli import make_parser
 from modules.dsp.audio import write_audio
 
@@ -77,7 +78,7 @@ def _unpack(commit: str, folder: Path) -> None:
 
 
 def _environment(project: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(project), "GRADIO_ANALYTICS_ENABLED": "False"}
+    return {**child_environment(), "PYTHONPATH": str(project), "GRADIO_ANALYTICS_ENABLED": "False"}
 
 
 def _run(project: Path, folder: Path, script: str, *arguments: str) -> None:

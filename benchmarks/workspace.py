@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modules.common.children import child_environment
 from modules.common.files import write_json
 from synthetic_voice import compose, sing, write_dataset
 
@@ -27,8 +27,8 @@ SIZES = {"tiny": "config_tiny_template.json", "published size": "config_template
 
 
 def environment() -> dict[str, str]:
-    """Environment in which scripts find the project from any folder."""
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    """Environment in which scripts find the project from any folder, and end with the benchmark."""
+    return {**child_environment(), "PYTHONPATH": str(ROOT)}
 
 
 def synthetic_song(

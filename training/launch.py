@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import distributed
 
+from modules.common.children import child_environment, wait_for
 from modules.common.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
@@ -22,17 +21,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Ctrl-C, a request to end, and a terminal that is closed
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
 
 def wanted_processes(device: torch.device) -> int:
     """Number of processes to start for a run on ``device``; 1 within torchrun."""
     if "WORLD_SIZE" in os.environ or device.type != "cuda" or device.index is not None:
         return 1
     count = torch.cuda.device_count()
-    if count > 1 and not (distributed.is_available() and distributed.is_nccl_available()):
-        logger.warning("this PyTorch has no NCCL, which several GPUs need; training on one of %d", count)
+    if count > 1 and not distributed.is_available():
+        logger.warning("this PyTorch cannot train on several GPUs; training on one of %d", count)
         return 1
     return count
 
@@ -40,8 +36,8 @@ def wanted_processes(device: torch.device) -> int:
 def launch(script: str, arguments: Sequence[str], count: int, port: str) -> int:
     """Run ``script`` in ``count`` processes that find each other at ``port``; return the exit code.
 
-    Signals that ask this process to end are passed on to torchrun, which ends its
-    processes, and is waited for: they save first.
+    Signals that ask this process to end are passed on to them, and they are
+    waited for: they save first.
 
     Raises:
         ConfigError: The port is in use or invalid.
@@ -49,29 +45,23 @@ def launch(script: str, arguments: Sequence[str], count: int, port: str) -> int:
         KeyboardInterrupt: The run was asked to end, and has.
     """
     check_port(port)
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run"),
-        *("--nproc_per_node", str(count), "--master_addr", "127.0.0.1", "--master_port", port),
-        script,
-        *arguments,
+    # not torchrun, which adds a traceback to every error, and needs libuv, which PyTorch on Windows lacks
+    environment = {"OMP_NUM_THREADS": "1", **child_environment(), "MASTER_ADDR": "127.0.0.1"}
+    environment |= {"MASTER_PORT": port, "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, *arguments],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            start_new_session=True,
+        )
+        for rank in range(count)
     ]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
-    # in a new session: from a terminal it would get Ctrl-C twice
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-    asked: list[int] = []
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        process.send_signal(number)
-
-    previous = {number: signal.signal(number, pass_on) for number in _SIGNALS}
-    try:
-        code = process.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if asked:
-        raise KeyboardInterrupt
+    code = wait_for(processes)
+    if code < 0:
+        raise TrainingError(
+            f"a process of the run was killed by signal {-code}, perhaps for want of memory; the others "
+            "were ended. Run the same command again: it continues from the last checkpoint"
+        )
     if code:
         raise TrainingError("a process of the run failed, and the others were ended; its message is above")
     return 0

@@ -16,13 +16,14 @@ from collections.abc import Sequence
 
 from benchmarks.measure import table
 from benchmarks.workspace import ROOT
+from modules.common.children import child_environment
 from modules.common.cli import make_parser
 
 SECONDS = 8.0  # of steps; the first second warms up
 DEFAULT = "default"
 # torch comes first: what modules/__init__.py sets must not reach its runtime
 STEPS = "import torch; from benchmarks.training.contention import train; train()"
-BUSY = "while True: pass"
+BUSY = "from modules.common.children import watch_parent; watch_parent()\nwhile True: pass"
 SITUATIONS = {
     "alone": (1, 0),
     "two at once": (2, 0),
@@ -55,7 +56,9 @@ def train() -> None:
 def measure(trainings: int, busy: int, spin: str, threads: int) -> float:
     """Median time of a step, in seconds, the slowest of several trainings."""
     kept = {
-        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+        name: value
+        for name, value in child_environment().items()
+        if name not in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")
     }
     environment = {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
     if spin != DEFAULT:

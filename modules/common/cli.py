@@ -13,6 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from modules.common.children import watch_parent
 from modules.common.errors import GlowSVCError
 from modules.common.text import printable
 
@@ -93,7 +94,8 @@ def entry_point(main: Main) -> Main:
 
     So is a file that the system refuses: no permission, in use, no space left.
     Ctrl-C ends with 130 and says that the next run continues. Any other
-    exception is a bug and keeps its traceback.
+    exception is a bug and keeps its traceback. A script that another one
+    started ends with that one.
     """
 
     @wraps(main)
@@ -105,6 +107,7 @@ def entry_point(main: Main) -> Main:
         if program == "__main__.py":  # of a package
             program = f"python -m {Path(main.__globals__['__file__']).parent.name}"
         configure_logging()
+        watch_parent()
         try:
             return main(argv)
         except GlowSVCError as error:

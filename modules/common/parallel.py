@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from modules.common.children import end_with
 from modules.common.errors import GlowSVCError
 
 Item = TypeVar("Item")
@@ -75,6 +76,7 @@ def run(
 
 def _start(setup: Callable[..., None] | None, setup_args: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: only the parent acts on it
+    end_with(os.getppid())  # a pool does not end with a parent that is killed
     os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later
     if setup:
         setup(*setup_args)

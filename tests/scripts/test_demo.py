@@ -159,6 +159,7 @@ def save(*_):
     sys.exit(130)
 
 signal.signal(signal.SIGINT, save)
+signal.signal(signal.SIGTERM, save)
 Path("ready").touch()
 time.sleep(60)
 """
@@ -176,7 +177,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals a process group")
-def test_ctrl_c_waits_until_the_step_has_saved_its_work(tmp_path):
+@pytest.mark.parametrize("whom", ["all", "the demo"])
+def test_the_demo_waits_until_the_step_has_saved_its_work(tmp_path, whom):
     (tmp_path / "child.py").write_text(CHILD)
     process = start_interruptible(
         [sys.executable, "-c", PARENT],
@@ -186,6 +188,9 @@ def test_ctrl_c_waits_until_the_step_has_saved_its_work(tmp_path):
         stdout=subprocess.DEVNULL,
     )
     wait_until((tmp_path / "ready").exists, process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the demo and to its step
+    if whom == "all":
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C in a terminal
+    else:
+        process.terminate()
     assert process.wait(60) == 130
     assert (tmp_path / "saved").exists()

@@ -16,12 +16,13 @@ ROOT = Path(__file__).parents[2]
 
 def test_only_several_gpus_make_several_processes(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert wanted_processes(torch.device("cuda")) == 4
     assert wanted_processes(torch.device("cuda:1")) == wanted_processes(torch.device("cpu")) == 1
-    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
-    assert wanted_processes(torch.device("cuda")) == 1 and "has no NCCL" in caplog.text
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)  # on Windows: gloo will do
+    assert wanted_processes(torch.device("cuda")) == 4 and not caplog.text
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    assert wanted_processes(torch.device("cuda")) == 1 and "training on one of 4" in caplog.text
     monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun has decided
     assert wanted_processes(torch.device("cuda")) == 1
 
@@ -90,3 +91,6 @@ def test_processes_are_started_and_their_failure_is_reported(tmp_path, port):
     assert launch(str(script), ["0"], 2, port) == 0
     with pytest.raises(TrainingError, match="a process of the run failed"):
         launch(str(script), ["3"], 2, port)
+    script.write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    with pytest.raises(TrainingError, match=r"killed by signal 15.*continues from the last checkpoint"):
+        launch(str(script), [], 2, port)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -84,13 +85,15 @@ def test_no_step_is_lost_where_validating_fails_or_the_end_is_known_late(clips, 
     assert run.run().step == 7 and run.checkpoints.steps()[-1] == 7
 
 
-def test_workers_live_through_an_interrupt():
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_workers_live_through_an_interrupt(number):
     """Ctrl-C reaches them too, and the last step still wants its batch; spawned, as on Windows and macOS."""
     code = (
         "import os, signal\n"
         "from training.interrupt import ignore_interrupts\n"
         "ignore_interrupts(0)\n"
-        "os.kill(os.getpid(), signal.SIGINT)\n"
+        f"os.kill(os.getpid(), signal.{number})\n"
         "print('alive')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modules.common.children import child_environment
 from modules.common.cli import entry_point, make_parser
 from modules.common.progress import progress_bar
 from tools.starter.generate import RATE, finished_folder
@@ -130,7 +131,8 @@ def _write_voice(source: Path, target: Path, most: float, rng: np.random.Generat
 
 def _run(folder: Path, script: str, *arguments: str) -> None:
     """Run one of the scripts in ``folder``; raises CalledProcessError if it fails."""
-    subprocess.run([sys.executable, str(ROOT / script), *arguments], cwd=folder, check=True)
+    command = [sys.executable, str(ROOT / script), *arguments]
+    subprocess.run(command, cwd=folder, env=child_environment(), check=True)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ class ScriptProcess:
             elif os.name == "posix":
                 _quietly(lambda: os.killpg(record.pid, signal.SIGINT))  # as a terminal does
             else:
-                _quietly(tree[0].terminate)
+                for process in tree:
+                    _quietly(process.terminate)
 
     def _tree(self) -> list[psutil.Process]:
         """The process and its descendants; raises ConfigError if none is running."""

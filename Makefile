@@ -76,8 +76,8 @@ format: $(VENV)/.installed-dev  ## let ruff lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed  ## measure speed and memory
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.installed  ## measure speed and memory, and renew the tables of docs/benchmarks.md
+	$(BIN)/python -m benchmarks --page docs/benchmarks.md
 
 FAIRSEQ := .venv-fairseq
 PYTHON311 ?= python3.11

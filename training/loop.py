@@ -8,7 +8,6 @@ on is a function of the step or is in the checkpoint, so a stopped run resumes e
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from modules.common.errors import TrainingError
 from modules.common.progress import progress_bar
 from modules.config import TrainConfig
 from training.budget import Budget
@@ -26,7 +24,7 @@ from training.data.batches import TensorBatch
 from training.data.sampler import EpochBatches
 from training.distributed import DistributedContext
 from training.interrupt import StopRequest, ignore_interrupts
-from training.optimizer_step import OptimizerStep
+from training.optimizer_step import MAX_SKIPPED, OptimizerStep
 from training.precision import Precision
 from training.progress import CheckpointFolder, Progress
 from training.schedule import learning_rate
@@ -92,7 +90,7 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: It was asked to stop, and the last step is saved.
-            TrainingError: The loss became NaN, or memory ran out.
+            TrainingError: The gradients stay NaN or infinite, or memory ran out.
         """
         if self.context.is_main and self.task.preview:  # a wrong vocoder is found before the first step
             self.task.preview.load()
@@ -187,7 +185,10 @@ class Trainer:
         validating = step % config.eval_interval == 0 or self._fraction_done() >= 1
         logging_now = step % config.log_interval == 0
         forced = config.force_save_interval > 0 and step % config.force_save_interval == 0
-        if not (validating or logging_now or stopping or forced):
+        acting = validating or logging_now or stopping or forced
+        if not stopping and (acting or step % MAX_SKIPPED == 0):  # rarely: a GPU has to wait
+            self.optimizer_step.check()
+        if not acting:
             return
         losses = self._losses(values)
         if logging_now:
@@ -206,19 +207,9 @@ class Trainer:
             raise KeyboardInterrupt
 
     def _losses(self, values: dict[str, Tensor]) -> dict[str, float]:
-        """Losses and the norm of the gradients of the last step, over all processes.
-
-        Raises:
-            TrainingError: The loss is not finite: do not go on, and above all do not save.
-        """
+        """Losses and the norm of the gradients of the last step, over all processes."""
         sums = self.context.all_reduce(torch.stack(list(values.values()))).tolist()
-        losses = dict(zip(values, sums, strict=True))
-        if not math.isfinite(losses["total"]):
-            raise TrainingError(
-                f"the loss became {losses['total']} at step {self.progress.step}. "
-                f"{self.task.advice['nan']}, and start again: the last checkpoint is kept."
-            )
-        return losses
+        return dict(zip(values, sums, strict=True))
 
     def _log(self, losses: dict[str, float], bar: tqdm) -> None:
         skipped = self.optimizer_step.count_skipped()

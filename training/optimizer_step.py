@@ -14,6 +14,8 @@ from training.precision import Precision
 from training.state import TrainingState
 from training.step_sync import StepSync
 
+MAX_SKIPPED = 20  # steps in a row; the scaler of float16 may halve its first scale, 2^16, as often as that
+
 _MAX_GRAD_NORM = 5.0
 
 
@@ -27,6 +29,7 @@ class OptimizerStep:
         if state.config.compile:
             self.network = torch.compile(self.network)  # type: ignore[assignment]
         self._skipped = torch.zeros((), device=self.context.device)
+        self._in_a_row = torch.zeros_like(self._skipped)
 
     def take(self, batches: Sequence[TensorBatch], learning_rate: float) -> dict[str, Tensor]:
         """Take one step on this process's batches, without waiting for the device.
@@ -89,6 +92,21 @@ class OptimizerStep:
         self._skipped.zero_()
         return skipped
 
+    def check(self) -> None:
+        """Check that the gradients of one of the last steps were finite; waits for the device.
+
+        Every process finds the same: the gradients are the mean over all of them.
+
+        Raises:
+            TrainingError: :data:`MAX_SKIPPED` steps in a row, or more, were skipped.
+        """
+        in_a_row = int(self._in_a_row)
+        if in_a_row >= MAX_SKIPPED:
+            raise TrainingError(
+                f"the gradients of the last {in_a_row} steps, up to step {self.state.progress.step}, were "
+                f"not finite. {self.task.advice['nan']}, and start again: the last checkpoint is kept."
+            )
+
     def _skip_unless_finite(self, norm: Tensor) -> None:
         """Make the optimizer step a no-op if the norm of the gradients is not finite.
 
@@ -98,6 +116,7 @@ class OptimizerStep:
         optimizer = self.state.optimizer
         bad = (~torch.isfinite(norm)).float()
         self._skipped += bad
+        self._in_a_row = (self._in_a_row + 1) * bad
         if optimizer.param_groups[0]["fused"]:
             optimizer.found_inf = bad  # type: ignore[attr-defined] # as GradScaler does
         elif bad:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
-from modules.common.errors import CheckpointError
+from modules.common.errors import CheckpointError, TrainingError
 from modules.config import TrainConfig
 from training.base_model import fit_speakers
 from training.data.batches import TensorBatch
@@ -88,8 +88,16 @@ class TrainingState:
         """Write the checkpoint of this step and drop old ones; nothing before the first step.
 
         Every process must call it: rank 0 writes the random state of all.
+
+        Raises:
+            TrainingError: Weights are not finite, in every process alike: older checkpoints are better.
         """
         config, step = self.config, self.progress.step
+        if not torch.stack([p.isfinite().all() for p in self.model.parameters()]).all():
+            raise TrainingError(
+                f"weights of step {step} are not finite, so they are not saved. {self.task.advice['nan']}, "
+                "and start again: the last checkpoint is kept."
+            )
         rng_states = self.context.all_gather(rng_state(self.context.device))
         if step == BASE_STEP or self.fresh or not self.context.is_main:
             return

@@ -100,16 +100,43 @@ def test_workers_live_through_an_interrupt(number):
     assert done.stdout == "alive\n", done.stderr
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(clips, tmp_path):
-    run = trainer(clips, tmp_path)
+def poison(run, *steps):
+    """Make the loss of these steps NaN."""
     losses = run.task.losses
 
     def poisoned(network, batch):
         parts = losses(network, batch)
-        return {**parts, "mle": parts["mle"] * float("nan")} if run.progress.step >= 12 else parts
+        return {**parts, "mle": parts["mle"] * float("nan")} if run.progress.step + 1 in steps else parts
 
     run.task.losses = poisoned
-    with pytest.raises(TrainingError, match="learning_rate"):
+    return run
+
+
+def test_a_loss_that_is_not_finite_is_skipped_on_every_kind_of_step(clips, tmp_path, caplog):
+    """On one that is logged (5), validated (10), saved at a stop (13), and the last (20)."""
+    config = with_train(max_steps=20, log_interval=5)
+    stop_at(poison(trainer(clips, tmp_path, config), 5, 10, 13), 13)
+    run = poison(trainer(clips, tmp_path, config), 20)
+    assert run.progress.step == 13 and run.run().step == 20
+    assert run.checkpoints.steps() == [10, 13, 20]
+    assert all(value.isfinite().all() for value in run.state.model.state_dict().values())
+    assert sum("1 steps skipped" in line for line in caplog.messages) == 3
+
+
+@pytest.mark.parametrize(("interval", "kept"), [(10, [10, 20, 30]), (1000, [])])
+def test_twenty_such_steps_in_a_row_end_the_run_also_between_validations(clips, tmp_path, interval, kept):
+    train = with_train(max_steps=60, log_interval=1000, eval_interval=interval)
+    run = poison(trainer(clips, tmp_path, train), *range(12, 61))
+    with pytest.raises(TrainingError, match=r"the last 29 steps, up to step 40.*learning_rate"):
+        run.run()
+    assert run.checkpoints.steps() == kept  # the weights are those of step 11
+
+
+def test_weights_that_are_not_finite_are_never_saved(clips, tmp_path):
+    run = trainer(clips, tmp_path, with_train(keep_ckpts=1))
+    weight = next(run.state.model.parameters())
+    after_each_step(run, lambda _: run.progress.step == 19 and weight.data.fill_(float("nan")))
+    with pytest.raises(TrainingError, match=r"weights of step 20 are not finite.*learning_rate"):
         run.run()
     assert run.checkpoints.steps() == [10]
 

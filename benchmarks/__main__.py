@@ -28,6 +28,7 @@ BENCHMARKS = {  # module in benchmarks/, by name
     "scaling": "training.scaling",
     "conversion": "conversion",
     "vocoding": "vocoding",
+    "denoising": "diffusion.denoising",
     "precision": "quality.precision",
     "encoders": "encoders",
     "memory": "growth.memory",

@@ -156,12 +156,13 @@ class MelDecoder(nn.Module, ABC):
     ) -> Tensor:
         """Mel (B, M, N), natural log, that ``sampler`` makes of the start ``x`` (B, M, N)."""
         done = 0
+        projected = list(self.network.project(condition))
 
         def predict(x: Tensor, t: float) -> Tensor:
             nonlocal done
             times = torch.full((len(x),), t * self.time_scale, device=x.device)
-            # under autocast the network predicts in half precision; the steps are summed in the start's own
-            predicted = self.network(x, times, condition).to(x.dtype)
+            # the network may predict in half precision; the steps are summed in the start's own
+            predicted = self.network(x, times, projected).to(x.dtype)
             done += 1
             if progress is not None:
                 progress(done, len(sampler.times))

@@ -2,15 +2,19 @@
 
 A WaveNet without dilation, conditioned on the time and, frame by frame, on
 units, F0, volume and speaker (DiffSinger, Liu et al., 2021, as in the published project).
-Module names are those of the published checkpoints.
+Module names are those of the published checkpoints. Inside, tensors are (B, N, C): see
+modules/nn/frames.py.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from modules.nn.frames import FrameConv, store_innermost
 
 _SLOWEST = 10000.0  # ratio of the slowest to the fastest wave of the time embedding
 
@@ -23,8 +27,8 @@ def embed_time(t: Tensor, channels: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-def _conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv1d:
-    conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+def _conv(in_channels: int, out_channels: int, kernel_size: int) -> FrameConv:
+    conv = FrameConv(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
     nn.init.kaiming_normal_(conv.weight)
     return conv
 
@@ -39,11 +43,15 @@ class ResidualBlock(nn.Module):
         self.conditioner_projection = _conv(n_hidden, 2 * channels, 1)
         self.output_projection = _conv(channels, 2 * channels, 1)
 
-    def forward(self, x: Tensor, condition: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Residual and skip path, (B, C, N) each; ``condition`` is (B, H, N), the embedded time (B, C)."""
-        shifted = x + self.diffusion_projection(time).unsqueeze(2)
-        gate, filtered = (self.dilated_conv(shifted) + self.conditioner_projection(condition)).chunk(2, 1)
-        residual, skip = self.output_projection(torch.sigmoid(gate) * torch.tanh(filtered)).chunk(2, 1)
+    def forward(self, x: Tensor, projected: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        """Residual and skip path, (B, N, C) each.
+
+        ``projected`` (B, N, 2C) is the condition after ``conditioner_projection``; ``time`` (B, C) is
+        embedded.
+        """
+        shifted = x + self.diffusion_projection(time).unsqueeze(1)
+        gate, filtered = (self.dilated_conv(shifted) + projected).chunk(2, 2)
+        residual, skip = self.output_projection(torch.sigmoid(gate) * torch.tanh(filtered)).chunk(2, 2)
         return (x + residual) * math.sqrt(0.5), skip
 
 
@@ -60,16 +68,32 @@ class Denoiser(nn.Module):
         self.output_projection = _conv(n_chans, n_mels, 1)
         nn.init.zeros_(self.output_projection.weight)  # an untrained network predicts 0
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+    def in_precision(self, dtype: torch.dtype) -> Denoiser:
+        """Convert the weights to ``dtype`` and to the order that convolutions read, for inference.
+
+        Otherwise every evaluation converts them again. Returns the network.
+        """
+        store_innermost(self.to(dtype))
+        return self
+
+    def project(self, condition: Tensor) -> Iterator[Tensor]:
+        """Yield what each layer adds, (B, N, 2C), for the condition (B, H, N): the same at all times."""
+        frames = condition.mT.contiguous()
+        for layer in self.residual_layers:
+            yield layer.conditioner_projection(frames)  # type: ignore[operator, union-attr]
+
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor | Sequence[Tensor]) -> Tensor:
         """Prediction (B, M, N) from the noised mel ``x``, normalised, and the ``condition`` (B, H, N).
 
-        ``t`` (B,) are times in steps, whole or not.
+        ``t`` (B,) are times in steps, whole or not. The condition may be what :meth:`project`
+        yields for it, so that several evaluations share that.
         """
-        x = torch.relu(self.input_projection(x))
+        x = torch.relu(self.input_projection(x.mT.contiguous()))
         time = self.mlp(embed_time(t, self.n_chans).to(x.dtype))
         skips = torch.zeros_like(x)
-        for layer in self.residual_layers:
-            x, skip = layer(x, condition, time)
+        given = self.project(condition) if isinstance(condition, Tensor) else condition
+        for layer, projected in zip(self.residual_layers, given, strict=True):
+            x, skip = layer(x, projected, time)
             skips = skips + skip
         skips = skips * len(self.residual_layers) ** -0.5
-        return self.output_projection(torch.relu(self.skip_projection(skips)))
+        return self.output_projection(torch.relu(self.skip_projection(skips))).mT

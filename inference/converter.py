@@ -72,7 +72,9 @@ class Converter(SongConverter):
         logger.info("precision %s on %s: %s", options.precision, device, chosen)
         with within_memory(self.model_path, device, options, loading=True):
             self.model = None if alone else self._load_glow()
-            self.refiner = Refiner(diffusion, options, config, device) if diffusion else None
+            self.refiner = None
+            if diffusion:
+                self.refiner = Refiner(diffusion, options, config, device, self._dtype(DIFFUSION))
             self.encoder = ENCODERS.build(config.model.speech_encoder, device, dtype=self._dtype(ENCODER))
             vocoder, data = config.model.vocoder_name, config.data
             file = custom_checkpoint(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
@@ -136,8 +138,7 @@ class Converter(SongConverter):
             if self.options.second_encoding:
                 units = self._reencode(mel, f0, segment)
         if self.refiner:
-            with autocast(self.device, self._dtype(DIFFUSION)):
-                mel = self.refiner.refine(segment, units, f0, mel, report)
+            mel = self.refiner.refine(segment, units, f0, mel, report)
         assert mel is not None
         return mel.float(), f0
 

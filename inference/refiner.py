@@ -21,6 +21,7 @@ class Refiner:
 
     ``config`` is the configuration saved beside it; ``voice`` that of the voice model,
     whose speaker ids segments carry. The options name its file, the steps and the method.
+    The network computes in ``dtype``.
 
     Raises:
         ConfigError: It cannot do what the options ask for; says what it can.
@@ -28,7 +29,12 @@ class Refiner:
     """
 
     def __init__(
-        self, config: DiffusionConfig, options: ConvertOptions, voice: Config, device: torch.device
+        self,
+        config: DiffusionConfig,
+        options: ConvertOptions,
+        voice: Config,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.config, self.options, self.device = config, options, device
         if options.diffusion_method:
@@ -36,7 +42,7 @@ class Refiner:
         self._voice, self._ids = voice, _speaker_ids(config, voice)
         self.model = load_unit2mel(options.diffusion_model_path, config)
         self.model.decoder.steps(self._k_step, shallow=not options.only_diffusion)  # refused before any work
-        self.model.to(device)
+        self.model.to(device).decoder.network.in_precision(dtype)
 
     @property
     def _k_step(self) -> int | None:

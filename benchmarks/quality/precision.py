@@ -11,6 +11,7 @@ modules/common/precision.py holds what follows from it.
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -243,12 +244,12 @@ class Measurements:
         speaker, mel = torch.zeros(1, dtype=torch.int64, device=DEVICE), self.mel[None]
         noise = given.noise(DIFFUSION_NOISE)
 
-        def refine(dtype: torch.dtype) -> Tensor:
-            with autocast(DEVICE, dtype):
-                refined = model.infer(*tracks, speaker, mel=mel, noise=noise, k_step=100, speedup=10)
-            return refined[0].float()
+        def run(dtype: torch.dtype) -> Callable[[], Tensor]:
+            refiner = copy.deepcopy(model)
+            refiner.decoder.network.in_precision(dtype)
+            return lambda: refiner.infer(*tracks, speaker, mel=mel, noise=noise, k_step=100, speedup=10)[0]
 
-        return lambda dtype: partial(refine, dtype), self.compare_mels
+        return run, self.compare_mels
 
     def vocoder(self, name: str) -> tuple[Run, Callable[[Any, Any], Cells]]:
         """A neural vocoder with random weights."""

@@ -1,17 +1,19 @@
-"""A training step of the diffusion model, against the same step in float32 with plain torch.
+"""A training step of the diffusion model, in either number format, against the published computation.
 
-The sizes are those of the published template. The measured step is that of the
-training loop: its number format on this machine, the fused optimizer, clipped
-gradients. Both run in turn, so that other load slows both.
+The sizes are those of the templates. The measured step is that of the training
+loop: autocast, the fused optimizer, clipped gradients. All run in turn, so that
+other load slows all.
 """
 
 from __future__ import annotations
 
-import statistics
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
+from benchmarks.diffusion.published import published_denoiser
 from benchmarks.measure import alternate, table
 from benchmarks.workspace import TEMPLATES
 from diffusion.config import DiffusionConfig, load_diffusion_config
@@ -21,27 +23,30 @@ from training.precision import Precision
 from training.tasks.diffusion import engine_config
 
 MAX_NORM = 5.0  # training/loop.py
+FORMATS = {"float32": "fp32", "bfloat16": "bf16"}  # name in train.amp_dtype
 
 
 def main() -> None:
-    """Print a row for each template."""
+    """Print rows for each template."""
     device = resolve_device()
     rows = []
     for label, name, repeats in (
         ("tiny", "diffusion_tiny_template.yaml", 7),
-        ("published size", "diffusion_template.yaml", 3),
+        ("published size", "diffusion_template.yaml", 2),
     ):
         config = load_diffusion_config(TEMPLATES / name)
-        precision = Precision(engine_config(config.train, device), device)
-        plain, ours = Unit2Mel(config).to(device), Unit2Mel(config).to(device)
-        batch = make_batch(config, device)
-        steps = {"plain": plain_step(plain, batch), "ours": loop_step(ours, batch, device, precision)}
-        times = {name: statistics.median(found) for name, found in alternate(steps, repeats).items()}
-        model = f"{label}, {sum(p.numel() for p in plain.parameters()) / 1e6:.1f} M"
-        cells = [f"{spent:.2f}" for spent in (times["plain"], times["ours"], times["ours"] / times["plain"])]
+        model, batch = Unit2Mel(config).to(device), make_batch(config, device)
+        steps = {"published, float32": published_step(model, config, batch)}
+        for spoken, short in FORMATS.items():
+            settings = engine_config(replace(config.train, amp_dtype=short), device)
+            steps[spoken] = loop_step(copy.deepcopy(model), batch, device, Precision(settings, device))
+        times = {name: min(found) for name, found in alternate(steps, repeats).items()}
+        sizes = f"{label}, {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M"
         shape = f"{config.train.batch_size} × {batch[0].size(2)}"
-        rows.append([model, shape, *cells[:2], precision.name, cells[2]])
-    table(["model", "batch × frames", "plain float32, s", "ours, s", "format", "ours / plain"], rows)
+        for spoken, spent in times.items():
+            ratio = times["published, float32"] / spent
+            rows.append([sizes, shape, spoken, f"{spent:.2f}", f"{ratio:.2f}×"])
+    table(["model", "batch × frames", "computation", "seconds", "over published"], rows)
 
 
 def make_batch(config: DiffusionConfig, device: torch.device) -> tuple[torch.Tensor, ...]:
@@ -58,13 +63,18 @@ def make_batch(config: DiffusionConfig, device: torch.device) -> tuple[torch.Ten
     )
 
 
-def plain_step(model: Unit2Mel, batch: tuple[torch.Tensor, ...]) -> Callable[[], None]:
-    """A step in float32 with torch's optimizer by default."""
-    optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
+def published_step(
+    model: Unit2Mel, config: DiffusionConfig, batch: tuple[torch.Tensor, ...]
+) -> Callable[[], None]:
+    """A step in float32 of the published computation, with torch's optimizer by default."""
+    plain = copy.deepcopy(model)
+    network = published_denoiser(plain.decoder, config.data.n_mels)
+    plain.decoder.add_module(plain.decoder.network_name, network)
+    optimizer = torch.optim.AdamW(plain.parameters(), foreach=False)
 
     def step() -> None:
         optimizer.zero_grad()
-        model(*batch).backward()
+        plain(*batch).backward()
         optimizer.step()
         _wait()
 

@@ -38,6 +38,16 @@ class FrameConv(nn.Conv1d):
         return convolve(x, self.weight, self.bias, int(self.padding[0]), self.groups)
 
 
+def store_innermost(network: nn.Module) -> None:
+    """Reorder the kernels of a network's :class:`FrameConv`, which otherwise every call does.
+
+    For inference alone: optimizers expect the usual order.
+    """
+    for conv in network.modules():
+        if isinstance(conv, FrameConv):
+            conv.weight.data = conv.weight.data.mT.clone(memory_format=torch.contiguous_format).mT
+
+
 class ChannelNorm(nn.Module):
     """Layer normalization of every frame over its channels, by its published tensor names."""
 

@@ -158,6 +158,28 @@ def test_rectified_flow_learns_the_straight_path_and_has_its_own_names():
     assert isinstance(model.decoder, ReFlow)
 
 
+def test_a_sampling_projects_the_condition_once(model):
+    seen = []
+    for layer in model.decoder.network.residual_layers:
+        layer.conditioner_projection.register_forward_hook(lambda module, *_: seen.append(module))
+    model.infer(*song(), progress=lambda *done: seen.append(done))
+    assert seen[:2] == [layer.conditioner_projection for layer in model.decoder.network.residual_layers]
+    assert seen[2:] == [(done, 4) for done in range(1, 5)]
+
+
+def test_a_network_in_half_precision_predicts_as_under_autocast_and_samples_in_float32(model):
+    network = model.decoder.network
+    inputs = mels() / 10, torch.tensor([3.0, 30.0]), torch.randn(2, 6, 11)
+    with torch.autocast("cpu", torch.bfloat16):
+        want = network(*inputs)
+    full = model.infer(*song())
+    network.in_precision(torch.bfloat16)
+    assert {p.dtype for p in network.parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(network(*inputs), want, rtol=0.02, atol=0.02)  # of bfloat16's three digits
+    half = model.infer(*song())
+    assert half.dtype == torch.float32 and 0 < (half - full).abs().max() < 0.1 * full.std()
+
+
 def test_a_file_with_another_noise_schedule_is_followed(tmp_path):
     model = tiny()
     betas = torch.linspace(1e-3, 0.05, 40)

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from modules.nn.frames import ChannelNorm, Dropout, FrameConv, convolve
+from modules.nn.frames import ChannelNorm, Dropout, FrameConv, convolve, store_innermost
 
 
 @pytest.mark.parametrize("frames", [1, 9])
@@ -25,6 +25,17 @@ def test_a_convolution_and_its_gradients_are_torchs(frames, size, groups, half):
 def test_a_convolution_follows_its_weights_format():
     x, weight = torch.randn(1, 5, 4).double(), torch.randn(6, 4, 3).double()
     assert convolve(x, weight, None, 1).dtype == torch.float64
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_kernels_stored_innermost_are_the_same_and_read_without_a_copy(size):
+    conv, x = FrameConv(4, 6, size, padding=size // 2), torch.randn(2, 9, 4)
+    before, want = conv.weight.detach().clone(), conv(x)
+    store_innermost(conv)
+    kernels = conv.weight.unsqueeze(2).to(memory_format=torch.channels_last)
+    assert kernels.data_ptr() == conv.weight.data_ptr()
+    torch.testing.assert_close(conv.weight.detach(), before, rtol=0, atol=0)
+    torch.testing.assert_close(conv(x), want)
 
 
 def test_channel_norm_is_of_every_frame():

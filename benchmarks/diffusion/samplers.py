@@ -1,6 +1,6 @@
 r"""Error of each sampler against its number of evaluations, on a trained diffusion model.
 
-    python -m benchmarks.samplers --model logs/44k/diffusion/model_2000.pt \
+    python -m benchmarks.diffusion.samplers --model logs/44k/diffusion/model_2000.pt \
         --config logs/44k/diffusion/config.yaml --features dataset/44k/singer/clip.wav
 
 The features beside the clip (preprocess_hubert_f0.py writes them) are sampled

@@ -17,7 +17,8 @@ _LEVELS = 2**16  # of a random number that decides whether a value is dropped
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int = 1) -> Tensor:
     """Convolution (B, N', C') over the frames of ``x`` (B, N, C), by kernels (C', C / groups, K)."""
-    if torch.compiler.is_exporting():  # ONNX has no orders of memory
+    # ONNX has no orders of memory, and MPS is known for wrong results with this one
+    if torch.compiler.is_exporting() or x.device.type == "mps":
         return F.conv1d(x.mT, weight, bias, padding=padding, groups=groups).mT
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype

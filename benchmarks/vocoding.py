@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from benchmarks.machine import count_operations, peak_flops
 from benchmarks.measure import alternate, table
 from modules.pretrained.weights import find_weights
-from vdecoder.draws import source_generator
+from vdecoder.clock import SONG_START
+from vdecoder.draws import initial_phase, source_noise
 from vdecoder.generator import SLOPE, Generator, GeneratorConfig
 from vdecoder.layers import Conv, Inject, OutputConv, Upsample, fold_all
 from vdecoder.nsf_hifigan import side_config
@@ -128,12 +129,17 @@ def main() -> None:
     mel = torch.randn(1, ours.config.num_mels, n_frames, generator=rng) - 5
     f0 = torch.from_numpy(220 * 2 ** (0.5 * np.sin(np.linspace(0, 20, n_frames)))).float().unsqueeze(0)
     source: SineSource = ours.m_source
-    excitation = source(f0, hop, rate, source_generator())
+
+    def draw() -> Tensor:
+        phase, noise = initial_phase(SONG_START), source_noise(SONG_START, n_frames, hop)
+        return source(f0, hop, rate, torch.from_numpy(phase), torch.from_numpy(noise)[None])
+
+    excitation = draw()
     works: dict[str, Callable[[], Tensor]] = {
         "plain float32": lambda: plain(mel, excitation),
         "float32": lambda: ours(mel, excitation),
         "bfloat16": lambda: half(mel, excitation),
-        "sine source": lambda: source(f0, hop, rate, source_generator()),
+        "sine source": draw,
     }
     times = {name: min(found) for name, found in alternate(works, REPEATS).items()}
     sound = works["plain float32"]()[0]

@@ -13,7 +13,6 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from export.check import FRAMES, SAMPLES, Graph
@@ -61,24 +60,9 @@ def reach(network: Generator) -> int:
 
 
 def _synthesize(vocoder: NeuralVocoder, mel: Tensor, f0: Tensor, feed: Mapping[str, Tensor]) -> Tensor:
-    draws: Any = _FixedRandom(feed["phase"], feed["source_noise"])
-    network = vocoder.network
-    excitation = network.m_source(f0, vocoder.hop_length, vocoder.sampling_rate, draws)
+    network, phase = vocoder.network, feed["phase"][0].double()
+    excitation = network.m_source(f0, vocoder.hop_length, vocoder.sampling_rate, phase, feed["source_noise"])
     return network(mel * vocoder.mel_scale, excitation)
-
-
-class _FixedRandom:
-    """A random generator for the sine source that hands out the graph's inputs."""
-
-    def __init__(self, phase: Tensor, noise: Tensor) -> None:
-        self._phase, self._noise = phase.double().numpy(), noise.numpy()
-
-    def random(self, n: int) -> np.ndarray:
-        return self._phase[0, -n:]
-
-    def standard_normal(self, shape: tuple[int, ...], dtype: object) -> np.ndarray:
-        drawn, self._noise = self._noise[:, : shape[1]], self._noise[:, shape[1] :]
-        return np.array(drawn)
 
 
 class FusedGraph(nn.Module):

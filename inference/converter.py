@@ -35,6 +35,7 @@ from modules.config import Config
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from vdecoder import VOCODERS, custom_checkpoint
+from vdecoder.clock import SongClock
 from vdecoder.enhancer import Enhancer
 from vencoder import ENCODERS
 
@@ -80,6 +81,7 @@ class Converter(SongConverter):
             file = custom_checkpoint(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
             dtype = self._dtype(VOCODER)
             self.vocoder = VOCODERS.build(vocoder, data, device, weights=file, dtype=dtype)
+            self._clock = SongClock()
             self.enhancer = None
             if options.enhances:
                 nsf = self.vocoder
@@ -122,10 +124,13 @@ class Converter(SongConverter):
         """Render N * hop_length samples; call ``report`` with the share that is done."""
         mel, f0 = self.mel(segment, report)
         uv = torch.from_numpy(segment.uv).to(self.device)
-        audio = self.vocoder.synthesize(mel, f0, uv)
+        start = self._clock.start(segment.first, segment.join, self.vocoder.cycles(f0, uv))
+        audio = self.vocoder.synthesize(mel, f0, uv, start)
         if self.enhancer:
             hop, key = self.config.data.hop_length, self.options.enhancer_adaptive_key
-            audio = self.enhancer.enhance(audio, f0 * uv, hop, adaptive_key=key)
+            audio = self.enhancer.enhance(
+                audio, f0 * uv, hop, adaptive_key=key, first=segment.first, join=segment.join
+            )
         return audio.cpu().numpy()
 
     @torch.inference_mode()

@@ -56,11 +56,47 @@ class Segment:
     uv: np.ndarray  # (N,), 1 where voiced
     volume: np.ndarray  # (N,), loudness of the source, root mean square
     speaker: int | np.ndarray  # target speaker: an id, or the shares (N, S) of all speakers
+    join: int | None = None  # frame at which it takes over from the slice before; None: it is the first
 
     @property
     def n_frames(self) -> int:
         """N."""
         return len(self.f0)
+
+
+class PitchTrack:
+    """Pitch of a song, of which the slices give their parts in order.
+
+    What one slice has given stays: where two overlap, their sources then sound in unison.
+    """
+
+    def __init__(self, n_frames: int) -> None:
+        self.f0 = np.zeros(n_frames, np.float32)  # Hz, without gaps
+        self.uv = np.zeros(n_frames, np.float32)
+        self._given = np.zeros(n_frames, bool)
+        self.first: int | None = None  # frame at which the first slice begins
+
+    def begin(self, first: int, group: int) -> int:
+        """Frame, at ``first`` or before, at which the next slice begins: groups of frames are the song's."""
+        if self.first is None:
+            self.first = first
+        return first - (first - self.first) % group
+
+    def add(
+        self, first: int, f0: np.ndarray, uv: np.ndarray, start: int, end: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Add frames ``start`` to ``end`` of a slice's F0 and uv (N,), which begin at frame ``first``.
+
+        Return both, with what was given before in its place.
+        """
+        frames = np.arange(max(first, 0), min(first + len(f0), len(self.f0)))
+        old, new = frames[self._given[frames]], frames[(frames >= start) & (frames < end)]
+        f0, uv = f0.copy(), uv.copy()
+        for own, song in ((f0, self.f0), (uv, self.uv)):
+            own[old - first] = song[old]
+            song[new] = own[new - first]
+        self._given[new] = True
+        return f0, uv
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +211,7 @@ class SongConverter(ABC):
                 lambda: progress and progress(0.0, 0.0),
             ) as source,
         ):
-            f0 = np.zeros(source.n_samples // self.config.data.hop_length, np.float32)
-            uv = np.zeros_like(f0)
+            track = PitchTrack(source.n_samples // self.config.data.hop_length)
             chunks = self._plan(source, rule)
             with writing(destination, self.sampling_rate, options.wav_format, tag) as file:
                 stitcher = Stitcher()
@@ -184,9 +219,10 @@ class SongConverter(ABC):
                     report = self._reporter(source, chunk, progress)
                     audio = np.zeros(len(chunk), np.float32)
                     if not chunk.silent:
-                        audio = self._render(source, chunk, target, key, f0, uv, report)
+                        audio = self._render(source, chunk, target, key, track, report)
                     file.write(stitcher.push(chunk, audio))
                     report(1.0)
+        f0, uv = track.f0 * track.uv, track.uv
         trained = None
         if not options.auto_predict_f0:
             trained = self.config.f0_range.get(target.name)
@@ -245,26 +281,22 @@ class SongConverter(ABC):
         chunk: Chunk,
         target: TargetVoice,
         key: float,
-        song_f0: np.ndarray,
-        song_uv: np.ndarray,
+        track: PitchTrack,
         report: Report,
     ) -> np.ndarray:
-        """Convert a slice to (len(chunk),); note its source pitch in ``song_f0`` and ``song_uv`` (N,)."""
+        """Convert a slice to (len(chunk),); add its source pitch to ``track``."""
         hop = self.config.data.hop_length
         strength = self.options.loudness_envelope_adjustment
         margin = max(self.options.pad_seconds, ENVELOPE_MARGIN if strength < 1 else 0.0)
         pad = round(margin * self.sampling_rate)
-        first = (chunk.start - pad) // hop
+        first = track.begin((chunk.start - pad) // hop, self.config.model.n_sqz)
         n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
         audio = source.read(first * hop, (first + n_frames) * hop)
         tracker = self.f0_predictor
         if not self.options.auto_predict_f0:
             tracker = tracker.within(*tracking_range(key, self.sampling_rate))
         f0, uv = tracker.predict(audio, n_frames)
-
-        inside = slice(chunk.start // hop, min(-(-chunk.end // hop), len(song_f0)))
-        here = slice(inside.start - first, inside.stop - first)
-        song_f0[inside], song_uv[inside] = f0[here] * uv[here], uv[here]
+        f0, uv = track.add(first, f0, uv, chunk.start // hop, -(-chunk.end // hop))
 
         segment = Segment(
             first=first,
@@ -273,6 +305,7 @@ class SongConverter(ABC):
             uv=uv,
             volume=frame_rms(audio, hop),
             speaker=target.shares(first, n_frames, -(-source.n_samples // hop)),
+            join=None if first == track.first else (chunk.start + chunk.fade_in // 2) // hop,
         )
         result = self.synthesize(segment, report)
         if strength < 1:

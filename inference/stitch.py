@@ -16,7 +16,7 @@ import numpy as np
 
 from modules.dsp.slicer import LONGEST, Range
 
-JOIN = 0.02  # s; cross-fade at cuts other than forced ones: one period of the lowest voice
+JOIN = 0.02  # s; cross-fade at a cut, at forced ones at least: one period of the lowest voice
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,15 @@ def plan(
     A forced clip of the published project renders ``linear_gradient`` s of its
     predecessor as well; the share ``linear_gradient_retain`` in the middle of that is
     blended and the rest is dropped. Here the dropped part is not rendered, since
-    every chunk has real audio around it. Silences and other cuts cross-fade over
-    20 ms of the singing.
+    every chunk has real audio around it; and at least 20 ms are blended, as at
+    silences and other cuts.
     """
+    fade, step = round(JOIN * sampling_rate), int(clip * sampling_rate)
     overlap = int(linear_gradient * sampling_rate) if clip else 0
-    blended = int(overlap * linear_gradient_retain)
+    blended = max(int(overlap * linear_gradient_retain), min(fade, step))
+    overlap = max(overlap, blended)
     begin = (overlap - blended) // 2 - overlap  # of the blend, seen from the cut
-    fade = round(JOIN * sampling_rate)
-    tiles, forced = _cut_ranges(ranges, round(LONGEST * sampling_rate), int(clip * sampling_rate))
+    tiles, forced = _cut_ranges(ranges, round(LONGEST * sampling_rate), step)
 
     def shared(left: Range, right: Range) -> range:
         """Samples that both neighbours render."""

@@ -2,12 +2,14 @@
 
 A vocoder is built as ``VOCODERS.build(name, data_config, device)``, with
 ``weights`` (a file; None takes the published one) and ``dtype`` as keywords,
-and has one method::
+and has two methods::
 
-    synthesize(mel, f0, uv) -> audio
+    synthesize(mel, f0, uv, start) -> audio
+    cycles(f0, uv) -> cycles
 
 with mel (M, N) from :class:`modules.dsp.mel.LogMel`, f0 (N,) in Hz without
-gaps, uv (N,) 1 where voiced, and audio (N * hop_length,), all float32 tensors.
+gaps, uv (N,) 1 where voiced, and audio (N * hop_length,), all float32 tensors;
+``start`` and ``cycles`` let the slices of a song sound as one, see vdecoder/clock.py.
 A new one is one file here with a subclass of :class:`vdecoder.base.Vocoder`, and
 one line in the table; the tests in tests/vdecoder/test_contract.py then apply to
 it too.

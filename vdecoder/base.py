@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from modules.common.errors import FeatureError
+from vdecoder.clock import SONG_START, SourceStart
 
 if TYPE_CHECKING:
     from modules.config import DataConfig
@@ -39,13 +41,14 @@ class Vocoder(ABC):
         self.n_mels = data_config.n_mels
 
     @torch.no_grad()
-    def synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+    def synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor, start: SourceStart = SONG_START) -> Tensor:
         """Audio (N * hop_length,), float32, on the vocoder's device.
 
         Args:
             mel: (M, N), natural log.
             f0: (N,), Hz; 0 is unvoiced, even where ``uv`` is 1.
             uv: (N,), 1 = voiced.
+            start: Where in its song it begins, so that slices of one song fit together.
 
         Raises:
             FeatureError: The shapes do not match, or there is NaN or infinity.
@@ -63,8 +66,12 @@ class Vocoder(ABC):
                     f"the {name} given to the vocoder holds NaN or infinity. If it comes from a model, "
                     "its training has diverged: go back to an earlier checkpoint."
                 )
-        return self._synthesize(mel, f0, uv)
+        return self._synthesize(mel, f0, uv, start)
 
     @abstractmethod
-    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor, start: SourceStart) -> Tensor:
         """Audio of checked inputs."""
+
+    @abstractmethod
+    def cycles(self, f0: Tensor, uv: Tensor) -> np.ndarray:
+        """Cycles (N + 1,), float64, of the fundamental up to each frame of F0 (N,), and to the end."""

@@ -18,6 +18,7 @@ from modules.dsp.audio import resample, resampled_length
 from modules.dsp.f0 import fill_unvoiced
 from modules.dsp.mel import LogMel
 from vdecoder.base import Vocoder
+from vdecoder.clock import SongClock
 
 if TYPE_CHECKING:
     from modules.config import DataConfig
@@ -33,6 +34,7 @@ class Enhancer:
         self.vocoder = vocoder
         self.sampling_rate, self.hop_length = vocoder.sampling_rate, vocoder.hop_length
         self.log_mel = LogMel(data_config)
+        self._clock = SongClock()
 
     def enhance(
         self,
@@ -42,6 +44,8 @@ class Enhancer:
         sampling_rate: int | None = None,
         adaptive_key: float = 0.0,
         silence_front: float = 0.0,
+        first: int = 0,
+        join: int | None = None,
     ) -> Tensor:
         """The resynthesized audio, float32 on the vocoder's device, at the vocoder's rate.
 
@@ -57,6 +61,9 @@ class Enhancer:
             adaptive_key: Semitones by which the vocoder works lower, so that high
                 notes are in its range. The result is not shifted.
             silence_front: Seconds of silence at the beginning, which stay silent.
+            first: Number of the first frame of ``f0`` in its song.
+            join: Number of the frame at which this slice takes over from the one before; None: it is
+                the first of its song.
 
         Raises:
             ConfigError: The key is beyond ±24.
@@ -73,31 +80,39 @@ class Enhancer:
         wave, pitch = audio.detach().cpu().float().numpy(), f0.detach().cpu().double().numpy()
         length = resampled_length(len(wave), rate, self.sampling_rate)
 
-        first_frame = int(silence_front * rate / hop_length)
-        first = round(first_frame * hop_length)
-        if first >= len(wave) or first_frame >= len(pitch):
+        silent_frames = int(silence_front * rate / hop_length)
+        silent = round(silent_frames * hop_length)
+        if silent >= len(wave) or silent_frames >= len(pitch):
             return torch.zeros(length, device=self.vocoder.device)
-        begin = resampled_length(first, rate, self.sampling_rate)
+        begin = resampled_length(silent, rate, self.sampling_rate)
 
         slower = adaptive_rate(self.sampling_rate, adaptive_key)
-        stretched = resample(wave[first:], rate, slower)
-        f0_there, uv = self._track(pitch[first_frame:], hop_length / rate, len(stretched), slower)
+        # samples of the stretched song per frame of F0; its own frames are those of all slices
+        step = hop_length / rate * slower
+        frame, ahead = divmod(round(first * step), self.hop_length)
+        stretched = np.pad(resample(wave[silent:], rate, slower), (ahead, 0), mode="reflect")
+        f0_there, uv = self._track(pitch[silent_frames:], step, len(stretched), ahead, slower)
         padded = np.pad(stretched, (0, len(uv) * self.hop_length - len(stretched)))
         mel = self.log_mel(torch.from_numpy(padded)[None])[0]
-        sound = self.vocoder.synthesize(mel, f0_there, uv).cpu().numpy()
-        sound = resample(sound[: len(stretched)], slower, self.sampling_rate)[: length - begin]
+        join_there = None if join is None else round(join * step) // self.hop_length
+        start = self._clock.start(frame, join_there, self.vocoder.cycles(f0_there, uv))
+        sound = self.vocoder.synthesize(mel, f0_there, uv, start).cpu().numpy()
+        sound = resample(sound[ahead : len(stretched)], slower, self.sampling_rate)[: length - begin]
         end = length - begin - len(sound)
         return torch.from_numpy(np.pad(sound, (begin, end))).to(self.vocoder.device)
 
-    def _track(self, f0: np.ndarray, frame: float, n_samples: int, rate: int) -> tuple[Tensor, Tensor]:
+    def _track(
+        self, f0: np.ndarray, step: float, n_samples: int, ahead: int, rate: int
+    ) -> tuple[Tensor, Tensor]:
         """F0 (N,) and voicing (N,) for the vocoder's frames of audio at ``rate`` Hz.
 
         The vocoder treats the audio as one at its own rate, so everything is
-        slower and lower by the ratio of the two. ``f0`` is one every ``frame`` seconds.
+        slower and lower by the ratio of the two. ``f0`` is one every ``step`` samples, the first
+        of them after ``ahead`` samples.
         """
         filled, voiced = fill_unvoiced(f0)
-        times = np.arange(-(-n_samples // self.hop_length)) * (self.hop_length / rate)
-        given = np.arange(len(f0)) * frame
+        times = np.arange(-(-n_samples // self.hop_length)) * self.hop_length - ahead
+        given = np.arange(len(f0)) * step
         pitch = np.interp(times, given, filled) * (self.sampling_rate / rate)
         voicing = np.interp(times, given, voiced) >= 0.5
         return torch.from_numpy(pitch).float(), torch.from_numpy(voicing).float()

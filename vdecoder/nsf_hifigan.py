@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,8 @@ from modules.common.errors import ConfigError, MissingWeightsError, sanitize
 from modules.config import read_json
 from modules.pretrained.weights import weights_path
 from vdecoder.base import Vocoder
-from vdecoder.draws import source_generator
+from vdecoder.clock import SourceStart, frame_cycles
+from vdecoder.draws import initial_phase, source_noise
 from vdecoder.generator import Generator, GeneratorConfig
 from vdecoder.layers import fold_all
 
@@ -94,16 +96,28 @@ class NeuralVocoder(Vocoder):
         """The analysis settings in a config.json."""
         return values
 
-    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+    def cycles(self, f0: Tensor, uv: Tensor) -> np.ndarray:
+        """Cycles (N + 1,) of the sines, whose phase is constant where they are muted."""
+        return frame_cycles(_sounding(f0, uv).cpu().numpy(), self.hop_length, self.sampling_rate)
+
+    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor, start: SourceStart) -> Tensor:
         """Audio within ±1."""
         audio = torch.empty(mel.shape[1] * self.hop_length, device=self.device)
         with torch.inference_mode():
-            voiced = torch.where(uv > 0.5, f0, 0.0).clamp(min=0)
             excitation = self.network.m_source(
-                voiced.unsqueeze(0), self.hop_length, self.sampling_rate, source_generator()
+                _sounding(f0, uv).unsqueeze(0),
+                self.hop_length,
+                self.sampling_rate,
+                phase=torch.from_numpy(initial_phase(start)),
+                noise=torch.from_numpy(source_noise(start, len(f0), self.hop_length)).unsqueeze(0),
             )
             mel = (mel * self.mel_scale).to(self.device).unsqueeze(0)
             return audio.copy_(self.network(mel, excitation.to(self.device))[0])
+
+
+def _sounding(f0: Tensor, uv: Tensor) -> Tensor:
+    """F0 (N,) of the sines, 0 where they are muted."""
+    return torch.where(uv > 0.5, f0, 0.0).clamp(min=0)
 
 
 class NsfHifigan(NeuralVocoder):

@@ -11,15 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vdecoder.draws import N_HARMONICS, initial_phase
+from vdecoder.draws import N_HARMONICS
 
 AMPLITUDE = 0.1
 NOISE = 0.003  # standard deviation in voiced frames; in unvoiced ones a third of AMPLITUDE
-_BLOCK = 512  # frames computed at a time; constant, since the noise depends on it
+_BLOCK = 512  # frames computed at a time
 
 
 class SineSource(nn.Module):
@@ -31,7 +30,12 @@ class SineSource(nn.Module):
         self.l_linear = nn.utils.skip_init(nn.Linear, N_HARMONICS, 1)
 
     def forward(
-        self, f0: Tensor, hop_length: int, sampling_rate: int, generator: np.random.Generator | None = None
+        self,
+        f0: Tensor,
+        hop_length: int,
+        sampling_rate: int,
+        phase: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Tensor:
         """Excitation (B, N * hop_length), float32, on the CPU.
 
@@ -40,18 +44,17 @@ class SineSource(nn.Module):
         the norm of the weights: a ninth of the random numbers is enough.
 
         ``f0`` (B, N), Hz, 0 where unvoiced, is constant within a hop, as in the
-        training of the published vocoders. Without a ``generator`` the harmonics'
-        initial phases and the noise are 0.
+        training of the published vocoders. ``phase`` (9,), float64, is that of the harmonics before
+        the first sample, cycles, ``noise`` (B, N * hop_length) standard normal; both are 0 if not given.
         """
-        initial = torch.from_numpy(initial_phase(generator))
+        initial = torch.zeros(N_HARMONICS, dtype=torch.float64) if phase is None else phase
         frames = f0.detach().cpu().double()
         excitation = torch.empty(len(f0), f0.shape[1] * hop_length)
         for block, sines in harmonics(frames, hop_length, sampling_rate, initial):
-            shape, noise = tuple(sines.shape[:2]), None
-            if generator is not None:
-                noise = torch.from_numpy(generator.standard_normal(shape, np.float32))
+            samples = slice(block.start * hop_length, block.stop * hop_length)
             voiced = (frames[:, block] > 0).repeat_interleave(hop_length, 1)
-            excitation[:, block.start * hop_length : block.stop * hop_length] = self.mix(sines, voiced, noise)
+            part = None if noise is None else noise[:, samples]
+            excitation[:, samples] = self.mix(sines, voiced, part)
         return excitation
 
     def mix(self, sines: Tensor, voiced: Tensor, noise: Tensor | None) -> Tensor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from modules.common.errors import ConfigError
 from vdecoder.base import Vocoder
+from vdecoder.clock import SourceStart
 from vdecoder.world_synthesis import WorldSynthesis
 
 if TYPE_CHECKING:
@@ -37,7 +39,16 @@ class WorldVocoder(Vocoder):
             raise ConfigError(f"the vocoder 'world' has no weights; {weights} belongs to another vocoder")
         self._synthesis = WorldSynthesis(data_config)
 
-    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor) -> Tensor:
+    def cycles(self, f0: Tensor, uv: Tensor) -> np.ndarray:
+        """Cycles (N + 1,) of the pulses, whose phase goes on where they are muted."""
+        return self._synthesis.cycles(_array(f0), _array(uv))
+
+    def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor, start: SourceStart) -> Tensor:
         """Audio; loud mels give peaks beyond ±1."""
-        audio = self._synthesis(*(track.detach().float().cpu().numpy() for track in (mel, f0, uv)))
+        audio = self._synthesis(_array(mel), _array(f0), _array(uv), start)
         return torch.from_numpy(audio).to(self.device)
+
+
+def _array(track: Tensor) -> np.ndarray:
+    array: np.ndarray = track.detach().float().cpu().numpy()
+    return array

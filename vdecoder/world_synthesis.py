@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from modules.common.errors import ConfigError
 from modules.dsp.f0 import fill_unvoiced
 from modules.dsp.mel_basis import mel_basis
+from vdecoder.clock import SONG_START, SourceStart
+from vdecoder.draws import source_noise
 
 if TYPE_CHECKING:
     from modules.config import DataConfig
@@ -31,7 +33,6 @@ _LOUDEST = 10.0  # ln; far above any recording, and its exp() does not overflow
 _UNVOICED_WIDTH = 60.0  # Hz, smoothing in unvoiced frames
 _ROLL_OFF = 0.7e-3  # ln per Hz, slope of the envelope above the last mel band
 _MAX_CORRECTION = 1.0  # ln, 9 dB; more does not help, and is worse where F0 is wrong
-_SEED = 0  # of the noise: equal inputs give equal audio
 
 
 class WorldSynthesis:
@@ -64,7 +65,9 @@ class WorldSynthesis:
         aperiodicity = 0.02 + 0.75 / (1 + np.exp((7500.0 - hertz) / 1500.0))
         self._aperiodicity = aperiodicity.astype(np.float32)
 
-    def __call__(self, mel: Array, f0: Array, uv: Array) -> NDArray[np.float32]:
+    def __call__(
+        self, mel: Array, f0: Array, uv: Array, start: SourceStart = SONG_START
+    ) -> NDArray[np.float32]:
         """Audio, see :meth:`vdecoder.base.Vocoder.synthesize`; loud mels give peaks beyond ±1."""
         target, pitch, voicing = self._tracks(mel, f0, uv)
         between = (pitch + np.append(pitch[1:], pitch[-1])) / 2  # mel frames are between F0 frames
@@ -74,7 +77,7 @@ class WorldSynthesis:
         magnitude = np.exp((target - self._areas) @ self._spread + self._roll_off)
         # one F0 wide: low mel bands resolve single harmonics, this removes them
         envelope = running_mean(magnitude, smoothing)
-        spectrum = self._excitation(pitch, voicing)
+        spectrum = self._excitation(pitch, voicing, start)
         spectrum *= minimum_phase(envelope)
         audio = self._inverse(spectrum)
 
@@ -86,15 +89,25 @@ class WorldSynthesis:
         spectrum *= np.exp(gain)
         return self._inverse(spectrum)
 
+    def cycles(self, f0: Array, uv: Array) -> NDArray[np.float64]:
+        """Cycles of the pulses, see :meth:`vdecoder.base.Vocoder.cycles`."""
+        pitch, hop = self._pitch(f0)[0], self.hop_length
+        rise = np.diff(pitch, append=pitch[-1]) * ((hop - 1) / 2)  # pitch is linear between two frames
+        return np.concatenate([[0.0], np.cumsum((hop * pitch + rise) / self.sampling_rate)])
+
     def _tracks(self, mel: Array, f0: Array, uv: Array) -> tuple[Array, Array, Array]:
         """Bounded mel (N, M), f0 (N,) without gaps in Hz, and voicing (N,)."""
-        filled, has_pitch = fill_unvoiced(f0.astype(np.float64))
-        lowest = self.sampling_rate / self.n_fft  # one period per window
-        pitch = np.clip(filled.astype(np.float64), lowest, self.sampling_rate / 4)
+        pitch, has_pitch = self._pitch(f0)
         target = np.ascontiguousarray(mel.T, np.float32).clip(math.log(_FLOOR), _LOUDEST)
         return target, pitch, has_pitch * (uv > 0.5)
 
-    def _excitation(self, pitch: Array, voicing: Array) -> Array:
+    def _pitch(self, f0: Array) -> tuple[Array, Array]:
+        """Bounded F0 (N,) without gaps, Hz, and where there was one (N,)."""
+        filled, has_pitch = fill_unvoiced(f0.astype(np.float64))
+        lowest = self.sampling_rate / self.n_fft  # one period per window
+        return np.clip(filled.astype(np.float64), lowest, self.sampling_rate / 4), has_pitch
+
+    def _excitation(self, pitch: Array, voicing: Array, start: SourceStart) -> Array:
         """Spectra (N, K) of the source, with a mean magnitude of 1.
 
         A harmonic of amplitude A has n_fft / 2 * A of magnitude, spread over one
@@ -106,8 +119,9 @@ class WorldSynthesis:
         frames = np.arange(len(pitch))
         # frame i covers half a hop on either side; a fade over a third of a hop between frames
         gate = np.clip(3 * np.interp(clock, frames, voicing) - 1, 0, 1)
-        pulses = (pulse_train(np.interp(clock, frames, pitch) / self.sampling_rate) * gate).astype(np.float32)
-        noise = np.random.default_rng(_SEED).standard_normal(n_samples, np.float32)
+        rate = np.interp(clock, frames, pitch) / self.sampling_rate
+        pulses = (pulse_train(rate, start.phase) * gate).astype(np.float32)
+        noise = source_noise(start, len(pitch), self.hop_length)
         noise *= np.float32(math.sqrt(32 / (3 * math.pi * self.n_fft)))
         voiced_noise = noise * gate.astype(np.float32)
         spectrum = self._forward(pulses)
@@ -193,16 +207,16 @@ def minimum_phase(magnitude: Array) -> Array:
     return spectrum
 
 
-def pulse_train(rate: Array) -> Array:
-    """Band-limited unit pulses (T,), ``rate`` (T,) of them per sample.
+def pulse_train(rate: Array, phase: float = 0.0) -> Array:
+    """Band-limited unit pulses (T,), ``rate`` (T,) of them per sample, from a ``phase`` in cycles on.
 
     Pulses are between samples, where the phase (float64, to avoid drift) passes
     an integer; rounding them to samples would make the tone rough.
     """
-    phase = np.cumsum(rate)
-    cycles = np.floor(phase)
+    total = phase + np.cumsum(rate)
+    cycles = np.floor(total)
     before = np.flatnonzero(cycles[1:] > cycles[:-1])
-    fraction = (cycles[before + 1] - phase[before]) / rate[before + 1]
+    fraction = (cycles[before + 1] - total[before]) / rate[before + 1]
     reach = 8  # samples: flat up to 16 kHz at 44.1 kHz
     offsets = np.arange(1 - reach, reach + 1)
     distance = offsets - fraction[:, None]

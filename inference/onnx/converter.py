@@ -17,7 +17,7 @@ import onnxruntime
 
 from diffusion.compatibility import check_encoder
 from inference.noise import frame_noise
-from inference.onnx.vocoder import GraphVocoder, source_inputs
+from inference.onnx.vocoder import GraphVocoder, sounding, source_inputs
 from inference.options import ConvertOptions
 from inference.pipeline import Report, Segment, SongConverter
 from modules.common.errors import CheckpointError, ConfigError
@@ -26,6 +26,7 @@ from modules.config import Config
 from modules.f0_predictor import F0_PREDICTORS
 from modules.onnx.manifest import MELODY, MODEL, VOCODER, Manifest, read_manifest, track_inputs
 from modules.onnx.session import open_session, run
+from vdecoder.clock import SongClock, frame_cycles
 from vdecoder.draws import N_HARMONICS
 from vdecoder.world_synthesis import WorldSynthesis
 from vencoder import ENCODERS
@@ -60,6 +61,7 @@ class OnnxConverter(SongConverter):
         self._model = self._open(MODEL, {**tracks, **noise, **(_SOURCE if sidecar.fused else {})})
         self._melody = self._open(MELODY, tracks) if options.auto_predict_f0 else None
         self._vocoder = self._build_vocoder(sidecar)
+        self._clock = SongClock()
         self.encoder = ENCODERS.build(_encoder_name(config), self.device)
         check_encoder(config)
 
@@ -75,13 +77,16 @@ class OnnxConverter(SongConverter):
             feed["f0"] = self._run(self._melody, MELODY, feed)
         noise = frame_noise(segment.first, segment.n_frames, self.config.data.n_mels)
         scaled = {**feed, "noise": noise[None] * np.float32(self.options.noise_scale)}
+        f0, uv, hop = feed["f0"][0], segment.uv, self.config.data.hop_length
         if self._vocoder is None:
-            phase, draws = source_inputs(segment.n_frames * self.config.data.hop_length)
-            source = {"phase": phase.astype(np.float32), "source_noise": draws}
+            cycles = frame_cycles(sounding(f0, uv), hop, self.sampling_rate)
+            start = self._clock.start(segment.first, segment.join, cycles)
+            source = source_inputs(start, segment.n_frames, hop)
             return self._run(self._model, MODEL, {**scaled, **source})[0]
         mel = self._run(self._model, MODEL, scaled)[0]
         report(0.5)
-        audio: np.ndarray = self._vocoder(mel, feed["f0"][0], segment.uv)
+        start = self._clock.start(segment.first, segment.join, self._vocoder.cycles(f0, uv))
+        audio: np.ndarray = self._vocoder(mel, f0, uv, start)
         return audio
 
     def _feed(self, segment: Segment) -> Feed:

@@ -11,7 +11,8 @@ from export.vocoder import VocoderGraph, reach
 from inference.onnx.vocoder import GraphVocoder
 from tests.support.published import write_vocoder
 from tests.vdecoder.test_contract import reduced_data
-from vdecoder.draws import initial_phase, source_generator
+from vdecoder.clock import SONG_START, SourceStart
+from vdecoder.draws import initial_phase, source_noise
 from vdecoder.nsf_hifigan import NsfHifigan
 from vdecoder.nsf_snake_hifigan import NsfSnakeHifigan
 
@@ -46,9 +47,8 @@ def tolerance(vocoder):
 @pytest.mark.parametrize("n_frames", [1, 2, 31])
 def test_the_sound_is_that_of_the_vocoder(vocoder, n_frames):
     mel, f0, uv = song(vocoder, n_frames)
-    drawn = source_generator()
-    phase = torch.from_numpy(initial_phase(drawn))[None].float()
-    noise = torch.from_numpy(drawn.standard_normal((1, n_frames * vocoder.hop_length), np.float32))
+    phase = torch.from_numpy(initial_phase(SONG_START))[None].float()
+    noise = torch.from_numpy(source_noise(SONG_START, n_frames, vocoder.hop_length))[None]
     found = VocoderGraph(vocoder).eval()(mel[None], (f0 * uv)[None], noise, phase)[0]
     torch.testing.assert_close(found, vocoder.synthesize(mel, f0, uv), **tolerance(vocoder))
 
@@ -67,6 +67,10 @@ def test_pieces_join_without_a_trace(vocoder, piece):
     found = torch.from_numpy(made(mel.numpy(), f0.numpy(), uv.numpy()))
     torch.testing.assert_close(found, vocoder.synthesize(mel, f0, uv), **tolerance(vocoder))
     assert max(lengths) <= piece + 2 * frames and len(lengths) == -(-150 // piece)
+    np.testing.assert_allclose(made.cycles(f0.numpy(), uv.numpy()), vocoder.cycles(f0, uv), rtol=0, atol=1e-9)
+    start = SourceStart(7, 0.3)
+    found = torch.from_numpy(made(mel.numpy(), f0.numpy(), uv.numpy(), start))
+    torch.testing.assert_close(found, vocoder.synthesize(mel, f0, uv, start), **tolerance(vocoder))
 
 
 def test_two_minutes_do_not_drift(vocoder):

@@ -17,9 +17,12 @@ from inference.options import ConvertOptions
 from models import GlowSVC
 from modules.checkpoint import write_checkpoint
 from modules.config import parse_config
+from modules.pretrained.weights import WEIGHTS
 from tests.support.golden_cases import fill, load_case
 from tests.support.scripts import CONFIG
+from vdecoder import VOCODERS
 from vdecoder.generator import Generator, GeneratorConfig
+from vdecoder.nsf_snake_hifigan import SnakeGenerator
 
 RATE, HOP = 44100, 512
 SPEAKERS = {"anna": 0, "花子": 1}
@@ -103,20 +106,22 @@ def read(path: Path) -> np.ndarray:
     return audio
 
 
-def write_vocoder(pretrain: Path) -> None:
-    """Write an NSF-HiFiGAN of a few random weights to where the published one has its place."""
+def write_vocoder(pretrain: Path, name: str = "nsf-hifigan") -> None:
+    """Write a vocoder of a few random weights to where the published one has its place."""
+    snake = name == "nsf-snake-hifigan"
     values = load_case("nsf_hifigan").manifest["config"]["published"] | {
-        "resblock": "2",
+        "resblock": "1" if snake else "2",
         "upsample_rates": [16, 32],
         "upsample_kernel_sizes": [32, 64],
         "upsample_initial_channel": 8,
         "resblock_kernel_sizes": [3],
-        "resblock_dilation_sizes": [[1, 3]],
+        "resblock_dilation_sizes": [[1, 3, 5] if snake else [1, 3]],
     }
-    folder = pretrain / "nsf_hifigan"
-    folder.mkdir(parents=True)
-    names = Generator(GeneratorConfig.read(values, folder)).state_dict()
+    path = pretrain / WEIGHTS[VOCODERS[name].weights or ""].file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = SnakeGenerator if snake else Generator
+    names = kind(GeneratorConfig.read(values, path)).state_dict()
     state = {name: torch.from_numpy(fill(name, tuple(value.shape))) for name, value in names.items()}
     state["conv_post.weight_g"] *= 0.05  # within ±1
-    torch.save({"generator": state}, folder / "model")
-    (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    torch.save({"generator": state}, path)
+    path.with_name("config.json").write_text(json.dumps(values), encoding="utf-8")

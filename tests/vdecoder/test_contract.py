@@ -19,6 +19,7 @@ from modules.pretrained.weights import find_weights
 from tests.support.golden_cases import voice
 from tests.support.published import VOCODER_CASES, write_vocoder
 from vdecoder import VOCODERS
+from vdecoder.clock import SongClock
 
 N = 86
 
@@ -112,6 +113,20 @@ def test_synthesis_is_deterministic_changes_nothing_and_may_have_lower_precision
     error = (audio - vocoder.synthesize(*inputs)).square().mean()
     # three digits in every layer; untrained weights saturate
     assert error < 0.03 * audio.square().mean()
+
+
+def test_slices_of_a_song_sound_as_the_whole(vocoder, inputs):
+    """In their common frames, in a consonant as in a note: phase and noise are those of the song."""
+    whole, clock, hop = vocoder.synthesize(*inputs), SongClock(), vocoder.hop_length
+    for first, last, join in ((-3, 40, None), (10, 60, 24), (30, N - 3, 45)):
+        mel, f0, uv = (track[..., first + 3 : last + 3] for track in inputs)
+        start = clock.start(first, join, vocoder.cycles(f0, uv))
+        assert start.frame == first + 3
+        part = vocoder.synthesize(mel, f0, uv, start)
+        edges = (0 if join is None else 14, last - first - 14)  # beyond them the context is missing
+        wanted = whole[(first + 3 + edges[0]) * hop : (first + 3 + edges[1]) * hop]
+        # the random weights of the snakes ask for the sine of large numbers
+        torch.testing.assert_close(part[edges[0] * hop : edges[1] * hop], wanted, rtol=0, atol=2e-4)
 
 
 def test_unusable_inputs_are_refused(vocoder, inputs):

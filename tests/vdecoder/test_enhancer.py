@@ -19,7 +19,7 @@ class StubVocoder(WorldVocoder):
 
     audio: torch.Tensor
 
-    def _synthesize(self, mel, f0, uv):
+    def _synthesize(self, mel, f0, uv, start):
         self.f0, self.uv = f0, uv
         return 0.5 * self.audio[0] + 0.001 * f0.repeat_interleave(self.hop_length)
 

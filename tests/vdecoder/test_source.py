@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from tests.support.golden_cases import load_case
-from vdecoder.draws import N_HARMONICS, initial_phase
+from vdecoder.clock import SONG_START
+from vdecoder.draws import N_HARMONICS, initial_phase, source_noise
 from vdecoder.source import AMPLITUDE, NOISE, SineSource, harmonics
 
 NO_PHASE = torch.zeros(N_HARMONICS, dtype=torch.float64)
@@ -19,6 +20,11 @@ def source(weights=1.0, bias=0.0):
         made.l_linear.weight.copy_(torch.as_tensor(weights).expand(1, N_HARMONICS))
         made.l_linear.bias.fill_(bias)
     return made
+
+
+def drawn(made, f0, hop_length):
+    noise = source_noise(SONG_START, f0.shape[1], hop_length)[None]
+    return made(f0, hop_length, 44100, *map(torch.from_numpy, (initial_phase(SONG_START), noise)))
 
 
 @pytest.mark.parametrize("name", ["nsf_hifigan", "nsf_snake_hifigan"])
@@ -52,7 +58,7 @@ def test_the_initial_phase_is_added_once_and_a_beginning_does_not_depend_on_what
     made, f0 = source(), torch.full((1, 1100), 220.0)
 
     def draw(n):
-        return made(f0[:, :n], 8, 44100, np.random.default_rng(0))
+        return drawn(made, f0[:, :n], 8)
 
     assert torch.equal(draw(1100)[:, : 512 * 8], draw(513)[:, : 512 * 8])
 
@@ -62,11 +68,11 @@ def test_noise_has_the_published_deviation():
     made = source(torch.arange(1.0, 10.0) / 10)
     norm = float(made.l_linear.weight.detach().norm())
     f0 = torch.zeros(1, 600)  # more than a block
-    unvoiced = made(f0, 64, 44100, np.random.default_rng(0)).atanh()
+    unvoiced = drawn(made, f0, 64).atanh()
     assert abs(float(unvoiced.std()) / (AMPLITUDE / 3 * norm) - 1) < 0.02
     f0 = torch.full((1, 600), 220.0)
-    rest = made(f0, 64, 44100, np.random.default_rng(0))
-    initial = torch.from_numpy(initial_phase(np.random.default_rng(0)))
+    rest = drawn(made, f0, 64)
+    initial = torch.from_numpy(initial_phase(SONG_START))
     clean = (sines(f0, 64, initial=initial) @ made.l_linear.weight[0]).detach()
     assert abs(float((rest.atanh() - clean).std()) / (NOISE * norm) - 1) < 0.02
 

@@ -97,6 +97,14 @@ def test_a_fused_graph_and_the_world_vocoder_give_it_too(fused_voice, copy, song
     assert_same(*both(folder, song, tmp_path))
 
 
+def test_slices_join_as_with_pytorch(rich_voice, fused_voice, copy, song, tmp_path):
+    """Phase and noise go on from slice to slice, in each vocoder."""
+    world = copy(vocoder="world", reach=0)
+    for folder in (rich_voice.folder, fused_voice.folder, world):
+        for cuts in ({"clip": 0.9}, {"clip": 0.9, "linear_gradient": 0.3}):
+            assert_same(*both(folder, song, tmp_path, **cuts))
+
+
 def test_a_speaker_mix_synthesis_in_pieces_and_predicted_pitch(rich_voice, song, tmp_path, monkeypatch):
     mix = tmp_path / "mix.json"
     mix.write_text(json.dumps({"0": [[0, 1, 1, 0]], "1": [[0, 1, 0, 1]]}), encoding="utf-8")

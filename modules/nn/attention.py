@@ -57,7 +57,7 @@ class SelfAttention(nn.Module):
     def _weights(self, scores: Tensor, hidden: Tensor) -> Tensor:
         """Attention weights of ``scores`` (B, heads, N, N), which are overwritten."""
         # a large finite number: an item without a real frame must not become NaN
-        return self.drop(scores.masked_fill_(hidden, -1e4).softmax(3))
+        return self.drop(scores.add_(hidden.to(scores.dtype) * -1e4).softmax(3))
 
     def _output(self, heads: Tensor) -> Tensor:
         """(B, N, C) from the heads (B, heads, N, d)."""

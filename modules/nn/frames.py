@@ -76,5 +76,6 @@ class Dropout(nn.Dropout):
         kept = round((1 - self.p) * _LEVELS)
         source = np.random.SFC64(int(torch.randint(2**31, ())))
         numbers = torch.from_numpy(source.random_raw(-(-x.numel() // 4)).view(np.int16))
-        mask = (numbers[: x.numel()].view(x.shape) < kept - _LEVELS // 2).to(x.dtype)
+        mask = torch.empty_like(x, requires_grad=False)
+        torch.lt(numbers[: x.numel()].view(x.shape), kept - _LEVELS // 2, out=mask)  # without a mask of bool
         return x * mask.mul_(_LEVELS / kept)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.machine import count_operations, peak_flops
+from benchmarks.machine import Peak, count_operations
 from benchmarks.measure import alternate, table
 from modules.pretrained.weights import find_weights
 from vdecoder.clock import SONG_START
@@ -135,16 +135,18 @@ def main() -> None:
         return source(f0, hop, rate, torch.from_numpy(phase), torch.from_numpy(noise)[None])
 
     excitation = draw()
-    works: dict[str, Callable[[], Tensor]] = {
+    sounds: dict[str, Callable[[], Tensor]] = {
         "plain float32": lambda: plain(mel, excitation),
         "float32": lambda: ours(mel, excitation),
         "bfloat16": lambda: half(mel, excitation),
         "sine source": draw,
     }
-    times = {name: min(found) for name, found in alternate(works, REPEATS).items()}
-    sound = works["plain float32"]()[0]
-    needed = count_operations(works["plain float32"]) / length
-    peaks = {name: peak_flops(getattr(torch, name)) for name in ("float32", "bfloat16")}
+    formats = {name: Peak(getattr(torch, name)) for name in ("float32", "bfloat16")}
+    turns = alternate({**sounds, **formats["float32"].works, **formats["bfloat16"].works}, REPEATS)
+    peaks = {name: peak.flops(turns) for name, peak in formats.items()}
+    times = {name: min(turns[name]) for name in sounds}
+    sound = sounds["plain float32"]()[0]
+    needed = count_operations(sounds["plain float32"]) / length
     rows = []
     for name, seconds in times.items():
         cells = ["", "", f"{times['plain float32'] / seconds:.2f}×", ""]
@@ -152,7 +154,7 @@ def main() -> None:
             floor = needed / peaks[name.split()[-1]]
             cells[:2] = [f"{floor:.3f}", f"{100 * floor * length / seconds:.0f} %"]
         if name in ("float32", "bfloat16"):
-            cells[3] = f"{log_spectral_distance(works[name]()[0], sound):.4f} dB"
+            cells[3] = f"{log_spectral_distance(sounds[name]()[0], sound):.4f} dB"
         rows.append([name, f"{seconds / length:.3f}", *cells])
     table(
         ["NSF-HiFiGAN", "real-time factor", "floor", "floor reached", "over plain", "log-spectral distance"],

@@ -38,17 +38,14 @@ def train() -> None:
 
     import torch
 
-    from benchmarks.training.step import make_step
+    from benchmarks.training.step import Form, make_step
     from benchmarks.workspace import template
-    from models import GlowSVC
 
-    config = template("tiny")
-    model = GlowSVC(config.model)
-    step = make_step(model, config, torch.float32)
+    step = make_step(template("tiny"), Form(True, torch.float32))
     times: list[float] = []
     end = time.perf_counter() + SECONDS
     while (began := time.perf_counter()) < end or len(times) < 3:
-        step(model)
+        step()
         times.append(time.perf_counter() - began)
     print(statistics.median(times[len(times) // 8 :]))
 

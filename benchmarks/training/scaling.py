@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.measure import table
-from benchmarks.training.step import measure
+from benchmarks.training.step import Form, measure
 from benchmarks.workspace import template
 from models import GlowSVC
 from modules.common.device import cpu_has_bf16
@@ -37,7 +37,8 @@ def main() -> None:
     """Print the assumptions and the table."""
     config = template("published size")
     dtype = torch.bfloat16 if cpu_has_bf16() else torch.float32
-    operations, spent, share = measure(config, dtype)
+    form = Form(True, dtype)
+    operations, spent, share = measure(config, [form])[form]
     size = 4.0 * sum(p.numel() for p in GlowSVC(config.model).parameters())
     batch = config.train.batch_size
     print(

@@ -1,4 +1,9 @@
-"""A training step: its time, its operations, and the share of the machine's peak that it reaches.
+"""A training step of the Glow model against the published computation, in turns.
+
+The plain form (benchmarks/training/plain.py) has the same weights; before anything is timed,
+its likelihood and gradients must be the model's. It leaves the F0 decoder untrained, as
+published; ours trains it. Its optimizer is torch's in its plain form, and it clamps gradients;
+ours is that of training/. The machine's peak is measured in the same turns.
 
 `python -m benchmarks.training.step --compile` adds rows for torch.compile, whose first
 step takes minutes on a CPU.
@@ -8,72 +13,153 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
 
-from benchmarks.machine import count_operations, peak_flops
-from benchmarks.measure import seconds, table
+from benchmarks.machine import Peak, count_operations
+from benchmarks.measure import alternate, table
+from benchmarks.training.plain import PlainGlow, differences
 from benchmarks.workspace import SIZES, template
 from models import GlowSVC
-from modules.config import Config
+from modules.common.device import autocast
+from modules.config import Config, ModelConfig
 
 FORMATS = (torch.float32, torch.bfloat16)
+REPEATS = 5
+MAX_NORM = MAX_VALUE = 5.0  # of the gradients: training/optimizer_step.py clips their norm, plain each value
+LEARNING_RATE = 1e-5  # small, so that steps on noise do not diverge
+TOLERANCE = 1e-4, 1e-2  # relative, of the likelihood and of the gradients' norms: float32 in a deep flow
+
+
+class Form(NamedTuple):
+    """One way of computing a step."""
+
+    ours: bool
+    dtype: torch.dtype
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        name = f"{'ours' if self.ours else 'plain'}, {str(self.dtype).removeprefix('torch.')}"
+        return name + ", compiled" * self.compiled
+
+
+class StepCost(NamedTuple):
+    """Cost of a training step: operations, seconds, and the share of the machine's peak."""
+
+    operations: float
+    seconds: float
+    share: float
+
+
+FORMS = [Form(ours, dtype) for ours in (False, True) for dtype in FORMATS]
 
 
 def main(compiled: bool = False) -> None:
-    """Print a row for each template and number format; float32 without torch.compile is the baseline."""
-    rows = []
+    """Print a row for each template and form, and how far the plain form is from ours."""
+    rows, notes = [], []
     for size in SIZES:
-        config, baseline = template(size), 0.0
-        model = f"{size}, {sum(p.numel() for p in GlowSVC(config.model).parameters()) / 1e6:.1f} M"
+        config = template(size)
+        forms = FORMS + [Form(True, dtype, True) for dtype in FORMATS if compiled]
+        model = make_model(config.model).eval()
+        loss, gradients = differences(model, make_batch(config.model, 2, config.train.max_speclen))
+        if loss > TOLERANCE[0] or gradients > TOLERANCE[1]:
+            raise SystemExit(f"{size}: the plain form computes something else: {loss:.1e}, {gradients:.1e}")
+        notes.append(f"{size}: {loss:.0e} and {gradients:.0e}")
+        model_name = f"{size}, {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M"
         shape = f"{config.train.batch_size} × {config.train.max_speclen}"
-        for compile_it in (False, True)[: 1 + compiled]:
-            for dtype in FORMATS:
-                operations, spent, share = measure(config, dtype, compile_it)
-                baseline = baseline or spent
-                name = str(dtype).removeprefix("torch.") + (", compiled" if compile_it else "")
-                cells = [f"{operations / 1e9:.1f}", f"{spent * 1000:.0f}", f"{share:.0%}"]
-                rows.append([model, shape, name, *cells, f"{baseline / spent:.2f}×"])
-    table(["model", "batch × frames", "format", "GFLOP a step", "ms", "share of peak", "over float32"], rows)
+        costs = measure(config, forms)
+        baseline = costs[FORMS[0]].seconds
+        for form, (operations, spent, share) in costs.items():
+            cells = [f"{operations / 1e9:.1f}", f"{spent * 1000:.0f}", f"{baseline / spent:.2f}×"]
+            rows.append([model_name, shape, form, *cells, f"{share:.0%}"])
+    header = ["model", "batch × frames", "form", "GFLOP a step", "ms", "speed over plain float32"]
+    table([*header, "share of peak"], rows)
+    print(f"\nRelative difference to plain, of likelihood and gradient norms: {'; '.join(notes)}.")
 
 
-def make_step(model: GlowSVC, config: Config, dtype: torch.dtype) -> Callable[[torch.nn.Module], None]:
-    """Training step on a random batch of the configuration's size, of ``model`` or what wraps it."""
-    n_clips, n_frames = config.train.batch_size, config.train.max_speclen
-    batch = {
-        "units": torch.randn(n_clips, config.model.ssl_dim, n_frames),
+def make_model(config: ModelConfig) -> GlowSVC:
+    """Model of random weights, whose couplings do something."""
+    torch.manual_seed(0)
+    model = GlowSVC(config)
+    for name, parameter in model.named_parameters():
+        if ".post.weight" in name:  # zero at the start, which would hide what a WaveNet computes
+            nn.init.normal_(parameter, std=0.01)
+    return model
+
+
+def make_batch(config: ModelConfig, n_clips: int, n_frames: int) -> dict[str, Tensor]:
+    """Random recordings, as :meth:`models.GlowSVC.forward` takes them."""
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "units": torch.randn(n_clips, config.ssl_dim, n_frames, generator=generator),
         "f0": torch.full((n_clips, n_frames), 220.0),
         "uv": torch.ones(n_clips, n_frames),
-        "mel": torch.randn(n_clips, config.data.n_mels, n_frames) - 5,
+        "mel": torch.randn(n_clips, config.inter_channels, n_frames, generator=generator) - 5,
         "lengths": torch.full((n_clips,), n_frames),
         "speaker_id": torch.zeros(n_clips, dtype=torch.long),
     }
-    optimizer = torch.optim.Adam(model.parameters(), fused=True)
 
-    def step(network: torch.nn.Module) -> None:
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            loss = torch.stack(list(model.losses(network(**batch)).values())).sum()
+
+def make_step(config: Config, form: Form) -> Callable[[], None]:
+    """Training step on a random batch of the configuration's size."""
+    model = make_model(config.model)
+    batch = make_batch(config.model, config.train.batch_size, config.train.max_speclen)
+    return _our_step(model, batch, form) if form.ours else _plain_step(PlainGlow.copy(model), batch, form)
+
+
+def _plain_step(model: PlainGlow, batch: dict[str, Tensor], form: Form) -> Callable[[], None]:
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, foreach=False)
+
+    def step() -> None:
         optimizer.zero_grad()
+        with autocast("cpu", form.dtype):
+            loss = model(**batch)
         loss.backward()
+        nn.utils.clip_grad_value_(model.parameters(), MAX_VALUE, foreach=False)
         optimizer.step()
 
     return step
 
 
-def measure(config: Config, dtype: torch.dtype, compiled: bool = False) -> tuple[float, float, float]:
-    """Operations of a training step, its seconds, and the share of the machine's peak."""
-    model = GlowSVC(config.model)
-    step = make_step(model, config, dtype)
-    network: torch.nn.Module = model
-    if compiled:
-        network = torch.compile(model)  # type: ignore[assignment]
-        began = time.perf_counter()
-        step(network)
-        print(f"torch.compile, {dtype}: the first step took {time.perf_counter() - began:.0f} s", flush=True)
-    operations = count_operations(lambda: step(model))
-    spent = seconds(lambda: step(network))
-    return operations, spent, operations / spent / peak_flops(dtype)
+def _our_step(model: GlowSVC, batch: dict[str, Tensor], form: Form) -> Callable[[], None]:
+    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, fused=True)
+    network = torch.compile(model) if form.compiled else model
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with autocast("cpu", form.dtype):
+            loss = torch.stack(list(model.losses(network(**batch)).values())).sum()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
+        optimizer.step()
+
+    return step
+
+
+def measure(config: Config, forms: Sequence[Form]) -> dict[Form, StepCost]:
+    """Cost of a training step in each form, the fastest of several turns."""
+    steps = {form: make_step(config, form) for form in forms}
+    peaks = {form.dtype: Peak(form.dtype) for form in forms}
+    operations: dict[bool, float] = {}  # of ours, and of plain
+    for form, step in steps.items():
+        if form.compiled:
+            began = time.perf_counter()
+            step()
+            print(f"{form}: the first step took {time.perf_counter() - began:.0f} s", flush=True)
+        elif form.ours not in operations:
+            operations[form.ours] = count_operations(step)
+    works: dict[str, Callable[[], object]] = {str(form): step for form, step in steps.items()}
+    for peak in peaks.values():
+        works |= peak.works
+    times = alternate(works, REPEATS)
+    costs = {}
+    for form in forms:
+        spent, needed = min(times[str(form)]), operations[form.ours]
+        costs[form] = StepCost(needed, spent, needed / spent / peaks[form.dtype].flops(times))
+    return costs
 
 
 if __name__ == "__main__":

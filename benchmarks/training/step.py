@@ -5,13 +5,13 @@ its likelihood and gradients must be the model's. It leaves the F0 decoder untra
 published; ours trains it. Its optimizer is torch's in its plain form, and it clamps gradients;
 ours is that of training/. The machine's peak is measured in the same turns.
 
-`python -m benchmarks.training.step --compile` adds rows for torch.compile, whose first
-step takes minutes on a CPU.
+    python -m benchmarks.training.step [--sizes tiny] [--compile]
+
+adds rows for torch.compile with --compile, whose first step takes minutes on a CPU.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from benchmarks.measure import alternate, table
 from benchmarks.training.plain import PlainGlow, differences
 from benchmarks.workspace import SIZES, template
 from models import GlowSVC
+from modules.common.cli import make_parser
 from modules.common.device import autocast
 from modules.config import Config, ModelConfig
 
@@ -57,14 +58,18 @@ class StepCost(NamedTuple):
 FORMS = [Form(ours, dtype) for ours in (False, True) for dtype in FORMATS]
 
 
-def main(compiled: bool = False) -> None:
+def main(argv: Sequence[str] | None = ()) -> None:
     """Print a row for each template and form, and how far the plain form is from ours."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--sizes", nargs="+", choices=[*SIZES], default=[*SIZES], help="of the model")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too")
+    args = parser.parse_args(argv)
+    forms = FORMS + [Form(True, dtype, True) for dtype in FORMATS if args.compile]
     rows, notes = [], []
-    for size in SIZES:
+    for size in args.sizes:
         config = template(size)
-        forms = FORMS + [Form(True, dtype, True) for dtype in FORMATS if compiled]
         model = make_model(config.model).eval()
-        loss, gradients = differences(model, make_batch(config.model, 2, config.train.max_speclen))
+        loss, gradients = differences(model, make_batch(config.model, 1, config.train.max_speclen))
         if loss > TOLERANCE[0] or gradients > TOLERANCE[1]:
             raise SystemExit(f"{size}: the plain form computes something else: {loss:.1e}, {gradients:.1e}")
         notes.append(f"{size}: {loss:.0e} and {gradients:.0e}")
@@ -163,4 +168,4 @@ def measure(config: Config, forms: Sequence[Form]) -> dict[Form, StepCost]:
 
 
 if __name__ == "__main__":
-    main("--compile" in sys.argv)
+    main(None)

@@ -72,7 +72,7 @@ def small(monkeypatch):
     config = Config(model=TINY, train=TrainConfig(batch_size=2, max_speclen=8))
     for module in (step, conversion):
         monkeypatch.setattr(module, "REPEATS", 1)
-        monkeypatch.setattr(module, "SIZES", ["small"])
+        monkeypatch.setattr(module, "SIZES", {"small": "a template"})
         monkeypatch.setattr(module, "template", lambda size: config)
     monkeypatch.setattr(conversion, "FRAMES", 8)
     monkeypatch.setattr("benchmarks.machine._SIZE", 16)

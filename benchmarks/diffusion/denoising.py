@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.diffusion.published import published_denoiser
-from benchmarks.machine import count_operations, peak_flops
+from benchmarks.machine import Peak, count_operations
 from benchmarks.measure import alternate, table
 from benchmarks.workspace import TEMPLATES
 from diffusion.config import load_diffusion_config
@@ -65,12 +65,14 @@ def measure(label: str, template: str) -> list[list[object]]:
         return lambda: decoder.run(sampler, condition, start, torch.randn_like)
 
     works = {"published, float32": run_published, **{name: ours(name) for name in FORMATS}}
-    times = {name: min(found) for name, found in alternate(works, REPEATS).items()}
+    peaks = {name: Peak(getattr(torch, name)) for name in FORMATS}
+    turns = alternate({**works, **peaks["float32"].works, **peaks["bfloat16"].works}, REPEATS)
+    times = {name: min(turns[name]) for name in works}
     want = run_published()
     rows: list[list[object]] = []
     for name, spent in times.items():
         length = n_frames * data.hop_length / data.sampling_rate
-        floor = count_operations(works[name]) / peak_flops(getattr(torch, name.split()[-1])) / length
+        floor = count_operations(works[name]) / peaks[name.split()[-1]].flops(turns) / length
         distance = "" if name not in FORMATS else f"{(works[name]() - want).abs().mean():.4f}"
         ratio = f"{times['published, float32'] / spent:.2f}×"
         rows.append([label, name, f"{spent / length:.4f}", f"{floor:.4f}", ratio, distance])

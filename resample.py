@@ -38,8 +38,8 @@ Next step:  python preprocess_flist_config.py
 """
 JOURNAL = ".resample.jsonl"  # in the output folder: one line for each recording that is done
 FACTS = {"seconds", "lufs", "clipped", "bytes"}  # in a line, of each clip
-VERSION = 2  # counts up when the processing changes; older outputs are then made again
-SILENCE = 1e-3  # a recording whose highest peak is below -60 dBFS is silent
+VERSION = 3  # counts up when the processing changes; older outputs are then made again
+SILENCE = 1e-4  # a recording whose highest peak is below -80 dBFS is silent: three steps of 16 bits
 SHORTEST, LONGEST = 5.0, 15.0  # s, of the clips that --slice cuts
 USELESS = 0.3  # s; shorter cuttings are dropped, step 2 would skip them
 LONGEST_STEM = 200  # bytes; what is added to it stays below modules/dataset/layout.py:LONGEST_NAME
@@ -138,7 +138,7 @@ def _make_clips(job: ResampleJob, done: JournalEntry) -> None:
         resampled_length,
         write_audio,
     )
-    from modules.dsp.blocks import ScratchAudio, blocks, changed, peak
+    from modules.dsp.blocks import ScratchAudio, blocks, changed
     from modules.dsp.loudness import below_full_scale, match_lufs, match_peak, to_int16, trim_silence
 
     settings = job.settings
@@ -148,11 +148,12 @@ def _make_clips(job: ResampleJob, done: JournalEntry) -> None:
         rate = file.samplerate
         recording = stack.enter_context(ScratchAudio(scratch, mono_blocks(file)))
         check_length(job.source, resampled_length(len(recording), rate, settings.sampling_rate))
-        if peak(recording) < SILENCE:
-            raise AudioError(f"{job.source} is silent")
         clipped = is_clipped(recording)
-        audio = trim_silence(recording)
-        pieces = [trim_silence(piece) for piece in cut(audio, rate)] if settings.slice else [audio]
+        audio = centre(recording, rate)
+        if is_silent(audio):
+            raise AudioError(f"{job.source} is silent")
+        audio = trim_silence(audio, rate)
+        pieces = [trim_silence(piece, rate) for piece in cut(audio, rate)] if settings.slice else [audio]
         for number, piece in enumerate(pieces):
             resampled = resample_blocks(blocks(piece), rate, settings.sampling_rate)
             with ScratchAudio(scratch, resampled) as whole:
@@ -168,10 +169,30 @@ def _make_clips(job: ResampleJob, done: JournalEntry) -> None:
                 done.clips[f"{path.parent.name}/{path.name}"] = facts
 
 
+def centre(audio: Samples, rate: int) -> Samples:
+    """Remove the constant offset (DC) of a whole recording ``audio`` (T,)."""
+    from modules.dsp.blocks import blocks, changed
+    from modules.dsp.infrasound import OffsetMeter, remove_offset
+
+    meter = OffsetMeter(rate)
+    for block in blocks(audio):
+        meter.feed(block)
+    offset = meter.offset()
+    return changed(audio, lambda block: remove_offset(block, offset)) if offset else audio
+
+
+def is_silent(audio: Samples) -> bool:
+    """Whether a recording ``audio`` (T,), which :func:`centre` centred, holds no sound."""
+    from modules.dsp.blocks import peak
+
+    return bool(peak(audio) < SILENCE)
+
+
 def cut(audio: Samples, rate: int) -> list[Samples]:
     """Pieces of ``audio`` (T,) between its silences, none longer than 15 s.
 
-    Silence is what lies 40 dB below the recording's own peak. Singers leave
+    Silence is what lies 40 dB below the recording's own peak, or deeper where single clicks are much
+    louder than the voice. Singers leave
     shorter gaps than speakers do, hence the interval of 0.1 s. A recording of
     at most 15 s stays whole.
     """
@@ -186,6 +207,7 @@ def cut(audio: Samples, rate: int) -> list[Samples]:
     for block in blocks(match_peak(audio)):
         meter.feed(block)
     rms = meter.rms()
+    rule = rule.for_song(rms)
     ranges = limit_length(slice_ranges(rms, len(audio), rate, rule), rms, rate, rule, SHORTEST, LONGEST)
     pieces = [part(audio, found.start, found.end) for found in ranges if not found.silent]
     return [piece for piece in pieces if len(piece) >= USELESS * rate] or [audio]

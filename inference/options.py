@@ -206,7 +206,8 @@ class ConvertOptions:
         "--slice_db",
         default=-40.0,
         within=(-200, 0),
-        help="loudness of silence, dB below 0; -30 for noisy recordings, -50 to keep breaths",
+        help="loudness of silence, dB below full scale, in soft songs below their own level; "
+        "-30 for noisy recordings, -50 to keep breaths",
     )
     pad_seconds: float = _option(
         "-p",

@@ -28,7 +28,13 @@ from inference.key import KeyAdvice, key_advice, name_extremes, tracking_range
 from inference.oom import within_memory
 from inference.options import ConvertOptions
 from inference.output import check_format, writing
-from inference.silence_gate import GATE_MARGIN, silence_gate
+from inference.silence_gate import (
+    GATE_MARGIN,
+    THRESHOLD,
+    find_soft_singing,
+    silence_gate,
+    warn_of_silence,
+)
 from inference.source import SourceAudio
 from inference.speaker_mix import SpeakerMix
 from inference.stitch import Chunk, Stitcher, plan
@@ -37,7 +43,7 @@ from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from modules.dsp.f0 import transpose
 from modules.dsp.frame_rms import frame_rms
-from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges
+from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges, softness, song_level
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
 
@@ -223,6 +229,9 @@ class SongConverter(ABC):
                     file.write(stitcher.push(chunk, audio))
                     report(1.0)
         f0, uv = track.f0 * track.uv, track.uv
+        if file.peak < THRESHOLD:
+            unheard = all(chunk.silent for chunk in chunks)
+            warn_of_silence(destination, source.rms, self.model_name, rule if unheard else None)
         trained = None
         if not options.auto_predict_f0:
             trained = self.config.f0_range.get(target.name)
@@ -260,7 +269,8 @@ class SongConverter(ABC):
 
     def _plan(self, source: SourceAudio, rule: SliceRule) -> list[Chunk]:
         options, rate = self.options, self.sampling_rate
-        ranges = slice_ranges(source.rms, source.n_samples, rate, rule)
+        ranges = slice_ranges(source.rms, source.n_samples, rate, rule.for_song(source.rms))
+        ranges = find_soft_singing(ranges, source, self.f0_predictor, rule)
         if not 0 < options.clip <= LONGEST:
             ranges = limit_length(ranges, source.rms, rate, rule)
         return plan(ranges, rate, options.clip, options.linear_gradient, options.linear_gradient_retain)
@@ -317,6 +327,7 @@ class SongConverter(ABC):
         """Gain (len(chunk),) that keeps the digital silence of the source."""
         margin = round(GATE_MARGIN * self.sampling_rate)
         audio = source.read(chunk.start - margin, chunk.end + margin)
+        audio /= np.float32(softness(song_level(source.rms)))  # as if it were no softer than usual
         return silence_gate(audio, self.sampling_rate)[margin : margin + len(chunk)]
 
     def _units(self, source: SourceAudio, first: int, n_frames: int, target: TargetVoice) -> np.ndarray:

@@ -22,11 +22,14 @@ from modules.dsp.audio import (
     resample_blocks,
 )
 from modules.dsp.blocks import ScratchAudio
+from modules.dsp.infrasound import OffsetMeter, remove_offset
 from modules.dsp.slicer import PUBLISHED, LoudnessMeter, SliceRule
 
 
 class SourceAudio:
     """A recording as mono float32 at the model's rate. A context manager: leaving it frees the disk.
+
+    Constant offset (DC) is removed. Of channels that cancel one is taken.
 
     It may have any format that libsndfile reads, with any rate and channel count. ``scratch``
     is an existing folder for the temporary file (4 bytes per sample). ``n_samples`` is exactly
@@ -48,18 +51,19 @@ class SourceAudio:
         report: Callable[[], object] = lambda: None,
     ) -> None:
         self.path, self.sampling_rate = Path(path), sampling_rate
-        meter = LoudnessMeter(sampling_rate, rule)
+        meter, offset = LoudnessMeter(sampling_rate, rule), OffsetMeter(sampling_rate)
 
         def metered(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             for block in blocks:
                 meter.feed(block)
+                offset.feed(block)
                 report()
                 yield block
 
         with open_audio(self.path) as file:
             found = metered(resample_blocks(mono_blocks(file), file.samplerate, sampling_rate))
             self._audio = ScratchAudio(scratch, found)
-        self.n_samples, self.rms = len(self._audio), meter.rms()
+        self.n_samples, self.rms, self._offset = len(self._audio), meter.rms(), offset.offset()
         try:
             check_length(self.path, self.n_samples)
         except AudioError:
@@ -76,7 +80,7 @@ class SourceAudio:
         audio = np.zeros(end - start, np.float32)
         first, last = max(start, 0), min(end, self.n_samples)
         if first < last:
-            audio[first - start : last - start] = self._audio[first:last]
+            audio[first - start : last - start] = remove_offset(self._audio[first:last], self._offset)
         return audio
 
     def __enter__(self) -> SourceAudio:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,11 @@ _BLOCK = 1 << 16  # samples per channel that are decoded at once
 _GIVEN = 300.0  # s
 _LEAST_BYTES = 1000  # per second
 _USUAL_RATE = 48_000  # Hz; seconds at higher rates count for more
+_CANCELLED = 0.01  # of the power of a channel; unrelated channels leave 1/64 and more
+_HEARD = 1e-6  # power, -60 dB; a second of it is sound
 _LEAST_FREE = 2**16  # bytes; less is a full disk
+
+logger = logging.getLogger(__name__)
 
 
 def find_audio(folder: str | Path) -> list[Path]:
@@ -106,25 +111,27 @@ def read_mono(file: soundfile.SoundFile, n_samples: int | None = None) -> np.nda
     """Read the next samples of an open file as mono (T,), float32; None reads to its end.
 
     They are decoded block by block, so memory follows from what is there and not from what the header
-    claims, and one channel of it is held. Raises AudioError if the file is damaged.
+    claims, and one channel of it is held. Of channels that cancel one is read, see
+    :func:`find_channel`. Raises AudioError if the file is damaged.
     """
+    channel = find_channel(file, n_samples)
     audio = bytearray()  # grows in place
     left = sys.maxsize if n_samples is None else n_samples
     while left and len(samples := read_samples(file, min(left, _BLOCK))):
-        audio += to_mono(samples).tobytes()
+        audio += to_mono(samples, channel).tobytes()
         left -= len(samples)
     return np.frombuffer(audio, np.float32)
 
 
 def mono_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    """Yield the samples of an open file in blocks (T,), the mean of its channels.
+    """Yield the samples of an open file in blocks (T,): the mean of its channels, or :func:`find_channel`'s.
 
     Raises:
         AudioError: The file is damaged, or holds NaN or infinite samples.
     """
-    n_read = 0
+    channel, n_read = find_channel(file), 0
     while len(samples := read_samples(file)):
-        block = to_mono(samples)
+        block = to_mono(samples, channel)
         if not np.isfinite(block).all():
             second = (n_read + int(np.flatnonzero(~np.isfinite(block))[0])) / file.samplerate
             raise AudioError(
@@ -153,9 +160,35 @@ def check_length(path: str | Path, n_samples: int) -> None:
         raise AudioError(f"{path} holds no samples, or too few to be a sound")
 
 
-def to_mono(samples: np.ndarray) -> np.ndarray:
-    """Mean (T,) of the channels of ``samples`` (T, channels), float32."""
-    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+def to_mono(samples: np.ndarray, channel: int | None = None) -> np.ndarray:
+    """Channel ``channel`` (T,) of ``samples`` (T, channels), float32, or the mean of all."""
+    if samples.shape[1] == 1 or channel is not None:
+        return samples[:, channel or 0]
+    mean: np.ndarray = samples.mean(axis=1, dtype=np.float32)
+    return mean
+
+
+def find_channel(file: soundfile.SoundFile, n_samples: int | None = None) -> int | None:
+    """Loudest channel of the next samples, if the channels cancel, so that none is left in their mean.
+
+    That is said in a warning. None if the mean will do, which mostly shows as soon as there is sound.
+    The file is then where it was.
+    """
+    if file.channels == 1 or not file.seekable():
+        return None
+    start, left = file.tell(), sys.maxsize if n_samples is None else n_samples
+    powers, mean_power, cancel = np.zeros(file.channels), 0.0, True
+    while left and cancel and len(samples := read_samples(file, min(left, _BLOCK))):
+        left -= len(samples)
+        powers += np.einsum("ij,ij->j", samples, samples, dtype=np.float64)
+        mean_power += float(np.square(to_mono(samples), dtype=np.float64).sum())
+        cancel = mean_power < max(_CANCELLED * powers.mean(), _HEARD * file.samplerate)
+    file.seek(start)
+    if not mean_power < _CANCELLED * powers.mean():
+        return None
+    loudest = int(powers.argmax())
+    logger.warning("%s: its channels cancel; channel %d alone is used", file.name, loudest + 1)
+    return loudest
 
 
 def resampled_length(n_samples: int, from_rate: int, to_rate: int) -> int:

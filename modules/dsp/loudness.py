@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from modules.dsp.audio import resample_blocks
-from modules.dsp.blocks import Samples, blocks, changed, part, peak
+from modules.dsp.blocks import BLOCK, Samples, blocks, changed, part, peak
+from modules.dsp.infrasound import audible, block_length
 
 TARGET_LUFS = -20.0  # leaves dry singing, with peaks up to 19 dB above it, below the ceiling
 TRUE_PEAK_CEILING = -1.0  # dBTP
@@ -23,15 +24,16 @@ _BLOCK, _OFFSET, _ABSOLUTE, _RELATIVE = 0.4, -0.691, -70.0, -10.0
 _WINDOW = 30  # s measured at a time, and one before them for the filters to settle
 
 
-def trim_silence(audio: Samples) -> Samples:
+def trim_silence(audio: Samples, sampling_rate: int) -> Samples:
     """``audio`` (T,) without the silence at both ends.
 
-    A frame is silent if its RMS is 40 dB or more below that of the loudest. The
+    A frame is silent if its RMS, without rumble, is 40 dB or more below that of the loudest. The
     result is that of ``librosa.effects.trim``, whose import takes every worker a second.
     """
     energies = [np.zeros(2)]
-    for block in blocks(audio):  # whole hops, except the last
-        hops = np.pad(block, (0, -len(block) % _HOP)).reshape(-1, _HOP)
+    size = math.lcm(_HOP, block_length(sampling_rate))
+    for block in blocks(audio, -(-BLOCK // size) * size):  # whole hops, except the last
+        hops = np.pad(audible(block, sampling_rate), (0, -len(block) % _HOP)).reshape(-1, _HOP)
         energies.append(np.square(hops, dtype=np.float64).sum(1))
     energy = np.concatenate([*energies, np.zeros(2)])
     power = np.lib.stride_tricks.sliding_window_view(energy, 4).sum(1)[: len(audio) // _HOP + 1]

@@ -7,16 +7,21 @@ sliced without being held in memory. ``librosa.feature.rms`` needs the whole of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 import numpy as np
 
 from modules.common.errors import ConfigError
+from modules.dsp.infrasound import without_rumble, without_rumble_at_end
 
 LONGEST = 30.0  # s, rendered at once; bounds the memory whatever the length of the song
 SHORTEST = 5.0  # s, left at least by a cut for length: encoders need context
+ORDINARY = 10 ** (-24 / 20)  # level of a soft recording; for those below it, thresholds are lowered as much
+FAINTEST = 10 ** (-90 / 20)  # level below which there is only dither
+_LOUDEST = 150  # frames, 3 s
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ class SliceRule:
         """Samples per loudness frame."""
         return max(1, round(sampling_rate * self.hop))
 
+    def for_song(self, rms: np.ndarray) -> SliceRule:
+        """Lower the threshold as far as the song of this curve (R,) lies below an ordinary level."""
+        return replace(self, threshold=self.threshold + 20 * math.log10(softness(song_level(rms))))
+
     def frames(self, seconds: float, sampling_rate: int) -> int:
         """``seconds`` in loudness frames."""
         return round(sampling_rate * seconds / self.hop_length(sampling_rate))
@@ -66,7 +75,7 @@ class LoudnessMeter:
 
     Frame i is the RMS of the four hops centred on sample ``i * hop_length``
     (two hops to find shorter silences), with silence assumed beyond both ends; T
-    samples give ``T // hop_length + 1`` frames.
+    samples give ``T // hop_length + 1`` frames. Offset and rumble do not count, where most of a hop is that.
     """
 
     def __init__(self, sampling_rate: int, rule: SliceRule = PUBLISHED) -> None:
@@ -80,12 +89,14 @@ class LoudnessMeter:
         audio = np.concatenate([self._rest, audio])
         whole = len(audio) // self.hop_length * self.hop_length
         hops = audio[:whole].reshape(-1, self.hop_length).astype(np.float64)
+        hops = without_rumble(hops)
         self._energies.append(np.einsum("ij,ij->i", hops, hops))
         self._rest = audio[whole:]
 
     def rms(self) -> np.ndarray:
         """Curve (R,) of everything fed so far, float64."""
-        last = np.square(self._rest, dtype=np.float64).sum(keepdims=True)
+        rest = without_rumble_at_end(self._rest, self.hop_length)
+        last = np.square(rest, dtype=np.float64).sum(keepdims=True)
         half = self._span // 2
         energy = np.pad(np.concatenate([*self._energies, last]), (half, half - 1))
         windows = np.lib.stride_tricks.sliding_window_view(energy, self._span)
@@ -97,6 +108,22 @@ def measure(audio: np.ndarray, sampling_rate: int, rule: SliceRule = PUBLISHED) 
     meter = LoudnessMeter(sampling_rate, rule)
     meter.feed(audio)
     return meter.rms()
+
+
+def song_level(rms: np.ndarray) -> float:
+    """Level of a song, linear: what the loudest 5 % of its curve (R,) exceed, but at most 3 s of them.
+
+    So neither single pops decide, nor how much of the recording is silent. 0 without any frame.
+    """
+    if len(rms) == 0:
+        return 0.0
+    rank = max(1, min(len(rms) // 20, _LOUDEST))
+    return float(np.partition(rms, len(rms) - rank)[len(rms) - rank])
+
+
+def softness(level: float) -> float:
+    """Factor, at most 1, on thresholds for a song of this level; 1 if it is ordinary, or mere dither."""
+    return min(1.0, level / ORDINARY) if level > FAINTEST else 1.0
 
 
 def slice_ranges(

@@ -30,7 +30,8 @@ RATE = torchcrepe.SAMPLE_RATE  # 16 kHz
 WINDOW = torchcrepe.WINDOW_SIZE  # samples per frame
 BINS = torchcrepe.PITCH_BINS
 FIRST_CENT = 1997.3794084376191  # of bin 0, above 10 Hz
-SILENCE = -60.0  # dB, A-weighted; frames below are unvoiced
+# dB, A-weighted: frames below SILENCE are unvoiced, unless they are less than DEPTH below the loudest
+SILENCE, DEPTH = -60.0, 40.0
 BATCH = 64  # frames: the full network then needs about 0.2 GB, for any length
 
 
@@ -56,7 +57,8 @@ class CrepePredictor(F0Predictor):
         hop = self.hop_length * RATE / self.sampling_rate  # 185.76 samples, rounded for each frame
         centres = np.rint(np.arange(n_frames) * hop).astype(np.int64)
         pitch, periodicity, level = self.analyse(resample(audio, self.sampling_rate, RATE), centres)
-        voiced = (level >= SILENCE) & (median3(periodicity) >= self.threshold)
+        silence = min(SILENCE, level.max() - DEPTH)
+        voiced = (level >= silence) & (median3(periodicity) >= self.threshold)
         # the mean filter does not extend into unvoiced frames
         return np.where(voiced, mean3(np.where(voiced, pitch, np.nan)), 0.0)
 

@@ -54,6 +54,37 @@ def test_channels_are_averaged_and_beyond_the_ends_are_zeros(tmp_path):
         assert not source.read(-30, -20).any()
 
 
+@pytest.mark.parametrize("channels", [(1.0, -1.0), (0.9, -1.0), (1.0, -1.0, 0.0)])
+def test_of_channels_that_cancel_one_is_taken(tmp_path, caplog, channels):
+    audio = voice(1.4, RATE)
+    path = write(tmp_path / "x.wav", np.stack([gain * audio for gain in channels], 1), subtype="FLOAT")
+    with SourceAudio(path, RATE, tmp_path) as source:
+        found = source.read(0, source.n_samples)
+    (taken,) = [gain for gain in channels if np.allclose(found, gain * audio, atol=1e-6)]
+    assert abs(taken) == 1.0
+    assert f"its channels cancel; channel {channels.index(taken) + 1} alone is used" in caplog.text
+
+
+def test_channels_that_do_not_cancel_are_averaged_as_before(tmp_path, caplog):
+    for gains in ((1.0, -0.5), (1.0, 0.0), (1.0,) + (0.0,) * 60):
+        audio = np.stack([gain * voice(0.5, RATE) for gain in gains], 1)
+        with SourceAudio(write(tmp_path / "x.wav", audio, subtype="FLOAT"), RATE, tmp_path) as source:
+            np.testing.assert_array_equal(
+                source.read(0, len(audio)), audio.astype(np.float32).mean(1, dtype=np.float32)
+            )
+    assert not caplog.records
+
+
+def test_an_offset_is_removed_and_digital_silence_stays(tmp_path):
+    audio = np.concatenate([voice(1.4, RATE), np.zeros(RATE, np.float32), voice(1.4, RATE)])
+    constant, muted = audio + np.float32(0.05), np.where(audio == 0, audio, audio + np.float32(0.05))
+    for shifted in (constant, muted):
+        with SourceAudio(write(tmp_path / "x.wav", shifted, subtype="FLOAT"), RATE, tmp_path) as source:
+            found = source.read(0, len(audio))
+            np.testing.assert_allclose(found, audio, atol=3e-3)
+    assert not found[round(1.4 * RATE) : round(2.4 * RATE)].any()
+
+
 def test_unreadable_songs_are_refused_by_name(tmp_path):
     (tmp_path / "text.wav").write_text("not a sound at all")
     (tmp_path / "none.wav").touch()

@@ -260,3 +260,60 @@ def test_slices(run):
 
     assert run().code == 0  # other settings: the slices make room for whole recordings
     assert names() == ["hum.wav", "short.wav", "song.wav"]
+
+
+BELOW_HEARING = {
+    "offset": lambda t: 0.1 + 0 * t,
+    "8 Hz": lambda t: 0.1 * np.sin(2 * np.pi * 8 * t),
+    "20 Hz": lambda t: 0.05 * np.sin(2 * np.pi * 20 * t),
+}
+
+
+@pytest.mark.parametrize("below", BELOW_HEARING)
+def test_what_is_not_heard_does_not_defeat_trimming_and_slicing(run, below):
+    phrase = voice(6.4, 16000)  # rests at 1.5 to 2 s, 3.5 to 4 s and 5.5 to 6 s
+    song = np.concatenate([phrase, np.zeros(8000), phrase, np.zeros(48000), phrase])
+    phrase = np.concatenate([np.zeros(16000), voice(1.4, 16000), np.zeros(16000)])
+    for name, audio in (("song", song), ("phrase", phrase)):
+        put(f"clean/{name}.wav", audio, 16000, "FLOAT")
+        put(f"a/{name}.wav", audio + BELOW_HEARING[below](np.arange(len(audio)) / 16000), 16000, "FLOAT")
+    assert run("--slice").code == 0
+    assert names() == sorted(os.listdir("dataset/44k/clean"))
+    seconds = [[len(read(f"{speaker}/{name}")) / 44100 for name in names()] for speaker in ("a", "clean")]
+    np.testing.assert_allclose(seconds[0], seconds[1], atol=0.6)  # a cut may fall elsewhere in the same rest
+    assert seconds[0][0] == pytest.approx(1.4, abs=0.15)
+    if below == "offset":  # 0.6 % of full scale
+        assert all(abs(read(f"a/{name}").mean()) < 200 for name in names())
+
+
+def test_offset_alone_is_silence_and_a_soft_recording_is_not(run):
+    put("a/offset.wav", np.full(44100, 0.02))
+    put("a/soft.wav", 10 ** (-65 / 20) / 0.3 * voice(1.4, 44100), subtype="PCM_24")
+    done = run()
+    assert done.code == 0 and names() == ["soft.wav"] and "offset.wav is silent" in done.out
+    assert np.abs(read("a/soft.wav").astype(int)).max() >= 32767
+
+
+def test_one_of_channels_that_cancel_is_taken(run):
+    audio = 0.3 * voice(1.4, 44100)
+    put("a/plain.wav", audio, subtype="FLOAT")
+    put("a/wide.wav", np.stack([-audio, audio], 1), subtype="FLOAT")
+    assert run().code == 0
+    mirrored, plain = read("a/wide.wav").astype(int), read("a/plain.wav").astype(int)
+    np.testing.assert_allclose(mirrored, -plain, atol=1)  # there is no 32768
+
+
+def test_a_click_does_not_make_the_voice_silent(run):
+    """Slicing is relative to the voice, not to the highest sample."""
+    song = np.concatenate(
+        [voice(6.4, 16000), np.zeros(8000), voice(6.4, 16000), np.zeros(8000), voice(6.4, 16000)]
+    )
+    put("plain/song.wav", 0.02 * song, 16000, "FLOAT")
+    song[50000] = 50.0
+    put("a/song.wav", 0.02 * song, 16000, "FLOAT")
+    assert run("--slice", "--skip_loudnorm").code == 0
+    seconds = [
+        sum(len(read(f"{speaker}/{name}")) for name in os.listdir(f"dataset/44k/{speaker}")) / 44100
+        for speaker in ("plain", "a")
+    ]
+    assert seconds[1] > 0.95 * seconds[0]

@@ -74,7 +74,7 @@ def _analyse(task: tuple[str, Path]) -> Recording:
     facts = measure(audio, recording.sampling_rate) if len(audio) else {"lufs": None, "clipped": False}
     recording.lufs = facts["lufs"]
     found = {
-        SILENT: not len(audio) or np.abs(audio).max() < resample.SILENCE,
+        SILENT: resample.is_silent(resample.centre(audio, recording.sampling_rate)),
         CLIPPED: facts["clipped"],
         TOO_SHORT: recording.seconds < lists.SHORTEST,
         TOO_LONG: recording.seconds > resample.LONGEST,

@@ -175,7 +175,7 @@ TEXTS: dict[str, tuple[str, str]] = {
             "slice_db": (
                 "Silence, dB",
                 "静音阈值（dB）",
-                "低于此响度视为静音；有噪声用 -30，保留呼吸声用 -50",
+                "低于此响度（相对满刻度；轻的歌曲相应降低）视为静音；有噪声用 -30，保留呼吸声用 -50",
             ),
             "pad_seconds": (
                 "Context, s",

@@ -25,7 +25,7 @@ def test_trimming_is_librosas():
     ):
         audio = audio.astype(np.float32)
         want = librosa.effects.trim(audio, top_db=40, frame_length=2048, hop_length=512)[0]
-        np.testing.assert_array_equal(loudness.trim_silence(audio), want)
+        np.testing.assert_array_equal(loudness.trim_silence(audio, RATE), want)
 
 
 def test_a_tone_has_its_known_loudness_and_reaches_its_target_however_short():
@@ -57,7 +57,7 @@ def test_peaks_are_matched_and_silence_stays_silence():
     assert np.abs(loudness.below_full_scale(3 * quiet / quiet.max())[:]).max() == pytest.approx(0.98)
     silence = np.zeros(RATE, np.float32)
     assert not loudness.match_peak(silence)[:].any() and not loudness.below_full_scale(silence)[:].any()
-    assert not loudness.match_lufs(silence, RATE)[:].any() and len(loudness.trim_silence(silence)) == 0
+    assert not loudness.match_lufs(silence, RATE)[:].any() and len(loudness.trim_silence(silence, RATE)) == 0
 
 
 def test_sixteen_bits_are_rounded_and_never_wrap():

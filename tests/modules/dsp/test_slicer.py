@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from modules.common.errors import ConfigError
-from modules.dsp.slicer import LoudnessMeter, Range, SliceRule, limit_length, measure, slice_ranges
+from modules.dsp.slicer import (
+    LoudnessMeter,
+    Range,
+    SliceRule,
+    limit_length,
+    measure,
+    slice_ranges,
+    song_level,
+)
 from tests.support.golden_cases import load_case
 
 CASE = load_case("slicer")
@@ -128,3 +136,23 @@ def test_short_intervals_are_seen_and_contradictory_rules_refused():
     audio[6 * rate : 6 * rate + rate // 10] = 0  # 100 ms
     assert len(cut(audio, rate)) == 1
     assert len(cut(audio, rate, min_interval=0.05)) == 2
+
+
+def test_the_level_of_a_song_is_that_of_its_singing_however_little_there_is():
+    rate, rng = 8000, np.random.default_rng(0)
+    sung = (0.1 * rng.standard_normal(20 * rate)).astype(np.float32)
+    long = np.concatenate([sung, np.zeros(2000 * rate, np.float32)])  # 1 % of it is sung
+    popping = sung.copy()
+    for second in range(0, 20, 8):
+        popping[second * rate : second * rate + 400] = 1.0 * (-1) ** np.arange(400)
+    for audio in (sung, long, popping):
+        assert song_level(measure(audio, rate)) == pytest.approx(0.1, rel=0.1)
+    assert song_level(np.zeros(0)) == 0
+
+
+@pytest.mark.parametrize(("level", "threshold"), [(0, -40), (-23, -40), (-30, -46), (-70, -86), (-100, -40)])
+def test_the_threshold_follows_soft_songs_alone_and_not_mere_dither(level, threshold):
+    rms = np.full(1000, 10 ** (level / 20))
+    assert SliceRule().for_song(rms).threshold == pytest.approx(threshold)
+    assert SliceRule(threshold=-50).for_song(rms).threshold == pytest.approx(threshold - 10)
+    assert SliceRule().for_song(np.zeros(9)) == SliceRule()

@@ -124,6 +124,12 @@ class TestCrepe:
         _, uv = CrepePredictor(model="tiny", threshold=0.0).predict(audio)
         assert not uv[43:55].any() and uv[:35].all()
 
+    def test_a_soft_voice_is_voiced_as_a_loud_one(self):
+        """Down to the noise of 16 bits."""
+        audio = voice(1.0, 44100)
+        loud, soft = (CrepePredictor(model="tiny").predict(gain * audio)[1] for gain in (1.0, 2e-4))
+        np.testing.assert_array_equal(soft, loud)
+
     def test_batches_do_not_grow_with_the_song(self):
         predictor = CrepePredictor(model="tiny")
         sizes = []

@@ -285,7 +285,8 @@ def _convert(
     song = sources[known]
     copy = None
     if held_out:
-        copy = copy_synthesis(song.audio, converter.config.data, converter.vocoder, done.f0, done.uv)
+        voiced = converter.source_voicing(done.uv)
+        copy = copy_synthesis(song.audio, converter.config.data, converter.vocoder, done.f0, voiced)
     conversion = Conversion(
         song=song,
         audio=read_audio(plan.output / result, rate)[0],

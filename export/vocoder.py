@@ -47,7 +47,7 @@ def fused_graph(model: GlowSVC, vocoder: NeuralVocoder) -> Graph:
     mel = mel_reference(model)
 
     def reference(feed: Mapping[str, Tensor]) -> Tensor:
-        return _synthesize(vocoder, mel(feed), feed["f0"] * (feed["uv"] > 0.5), feed)
+        return _synthesize(vocoder, mel(feed), feed["f0"], feed)
 
     module = FusedGraph(GlowGraph(model), VocoderGraph(vocoder))
     return Graph(MODEL, module, {**first, **_SOURCE, **inputs}, _AUDIO, reference, vocoder.hop_length)
@@ -85,7 +85,7 @@ class FusedGraph(nn.Module):
     ) -> Tensor:
         """Synthesize the audio (1, N * hop_length); arguments as of the two."""
         mel = self.glow(units, f0, uv, noise, speaker, volume)
-        return self.vocoder(mel, f0 * (uv > 0.5), source_noise, phase)
+        return self.vocoder(mel, f0, source_noise, phase)  # voiced throughout, as in its training
 
 
 class VocoderGraph(nn.Module):

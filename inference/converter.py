@@ -34,7 +34,7 @@ from modules.common.precision import (
 from modules.config import Config
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
-from vdecoder import VOCODERS, custom_checkpoint
+from vdecoder import VOCODERS, custom_checkpoint, source_voicing
 from vdecoder.clock import SongClock
 from vdecoder.enhancer import Enhancer
 from vencoder import ENCODERS
@@ -123,13 +123,16 @@ class Converter(SongConverter):
     def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
         """Render N * hop_length samples; call ``report`` with the share that is done."""
         mel, f0 = self.mel(segment, report)
-        uv = torch.from_numpy(segment.uv).to(self.device)
+        uv = torch.from_numpy(self.source_voicing(segment.uv)).to(self.device)
         start = self._clock.start(segment.first, segment.join, self.vocoder.cycles(f0, uv))
         audio = self.vocoder.synthesize(mel, f0, uv, start)
         if self.enhancer:
             hop, key = self.config.data.hop_length, self.options.enhancer_adaptive_key
+            voiced = torch.from_numpy(source_voicing(_ENHANCING, segment.uv, self.options.mute_unvoiced)).to(
+                f0
+            )
             audio = self.enhancer.enhance(
-                audio, f0 * uv, hop, adaptive_key=key, first=segment.first, join=segment.join
+                audio, f0 * voiced, hop, adaptive_key=key, first=segment.first, join=segment.join
             )
         return audio.cpu().numpy()
 
@@ -169,7 +172,7 @@ class Converter(SongConverter):
 
     def _reencode(self, mel: Tensor, f0: Tensor, segment: Segment) -> Tensor:
         """Vocode ``mel`` (M, N) and encode it again: units (D, N) without the source's voice."""
-        audio = self.vocoder.synthesize(mel, f0, torch.from_numpy(segment.uv).to(self.device))
+        audio = self.vocoder.synthesize(mel, f0, torch.from_numpy(self.source_voicing(segment.uv)).to(f0))
         resampled = resample(audio.cpu().numpy(), self.sampling_rate, self.encoder.sampling_rate)
         mode = self.config.data.unit_interpolate_mode
         units = align_units(self.encode(resampled), segment.n_frames, mode)
@@ -194,6 +197,8 @@ def _check(config: Config, options: ConvertOptions) -> None:
         logger.warning("-lg has no effect without -cl: there are no forced slices to cross-fade")
     if options.enhancer_adaptive_key and not options.enhance:
         logger.warning("-eak has no effect without -eh")
+    if options.mute_unvoiced and not VOCODERS[config.model.vocoder_name].voiced_throughout:
+        logger.warning("-mu has no effect on the vocoder %r, which always mutes", config.model.vocoder_name)
     if options.cluster_infer_ratio and options.use_spk_mix:
         logger.warning("-cr has no effect on a speaker mix (-usm)")
     if options.only_diffusion and options.shallow_diffusion:

@@ -152,6 +152,13 @@ class ConvertOptions:
         within=(-24, 24),
         help="semitones, up to 24, by which the enhancer's range is extended upwards",
     )
+    mute_unvoiced: bool = _option(
+        "-mu",
+        "--mute_unvoiced",
+        default=False,
+        help="mute the sines of neural vocoders in unvoiced frames, instead of interpolating F0 through them "
+        "as in their training: try it if consonants buzz",
+    )
     shallow_diffusion: bool = _option(
         "-shd",
         "--shallow_diffusion",

@@ -46,6 +46,7 @@ from modules.dsp.frame_rms import frame_rms
 from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges, softness, song_level
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
+from vdecoder import source_voicing
 
 MIXED = "spk_mix"  # target name of a speaker mix, in file names and tags
 Progress = Callable[[float, float], None]  # seconds done, and in total; 0, 0 while the song is read
@@ -170,6 +171,10 @@ class SongConverter(ABC):
     def _f0_dtype(self) -> Any:
         """Type of PyTorch for the F0 predictor; None for float32."""
         return None
+
+    def source_voicing(self, uv: np.ndarray) -> np.ndarray:
+        """Voicing (N,) for the vocoder, of that of the song (N,); see -mu."""
+        return source_voicing(self.config.model.vocoder_name, uv, self.options.mute_unvoiced)
 
     @abstractmethod
     def encode(self, audio: np.ndarray) -> np.ndarray:

@@ -20,9 +20,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from modules.common.registry import PartSpec, Registry
 from modules.pretrained.weights import WEIGHTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+Track = TypeVar("Track", "np.ndarray", "torch.Tensor")
 
 logger = logging.getLogger(__name__)
 
@@ -32,20 +39,32 @@ class VocoderSpec(PartSpec):
     """One vocoder."""
 
     weights: str | None = None  # key of its file in modules/pretrained/weights.py; None: it needs none
+    voiced_throughout: bool = False  # trained on F0 that is interpolated through unvoiced frames
 
 
 VOCODERS: Registry[VocoderSpec] = Registry(
     "vocoder",
     {
-        "nsf-hifigan": VocoderSpec("vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan"),
+        "nsf-hifigan": VocoderSpec("vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan", True),
         # trained on decadic logarithms: log10(e), to the digits of the published project
         "nsf-hifigan-log10": VocoderSpec(
-            "vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan", kwargs={"mel_scale": 0.434294}
+            "vdecoder.nsf_hifigan:NsfHifigan", "nsf-hifigan", True, kwargs={"mel_scale": 0.434294}
         ),
-        "nsf-snake-hifigan": VocoderSpec("vdecoder.nsf_snake_hifigan:NsfSnakeHifigan", "nsf-snake-hifigan"),
+        "nsf-snake-hifigan": VocoderSpec(
+            "vdecoder.nsf_snake_hifigan:NsfSnakeHifigan", "nsf-snake-hifigan", True
+        ),
         "world": VocoderSpec("vdecoder.world:WorldVocoder"),
     },
 )
+
+
+def source_voicing(vocoder: str, uv: Track, mute_unvoiced: bool = False) -> Track:
+    """Voicing (N,), 1 = voiced, to be given to a vocoder, from that of the song, ``uv`` (N,).
+
+    The published vocoders know no voicing: in training and in the published inference their sines go
+    on through consonants, at an interpolated F0. ``mute_unvoiced`` silences them there all the same.
+    """
+    return uv if mute_unvoiced or not VOCODERS[vocoder].voiced_throughout else uv * 0 + 1
 
 
 def published_file(vocoder: str) -> str:

@@ -170,7 +170,7 @@ def _free_name(path: Path) -> Path:
 
 def _models(options: ConvertOptions) -> tuple[Any, ...]:
     """What cannot be changed without loading again."""
-    files, others = [], ["onnx", "enhances", "auto_predict_f0", "precision", "device"]
+    files, others = [], ["onnx", "enhances", "auto_predict_f0", "mute_unvoiced", "precision", "device"]
     if not options.onnx and not options.only_diffusion:
         files += ["model_path", "config_path"]
     if options.diffuses:

@@ -41,7 +41,7 @@ def copy_synthesis(
 ) -> np.ndarray:
     """Recording (T,) as ``vocoder`` renders its own mel: a lower bound of the distortion.
 
-    F0 (N,), Hz, and uv (N,), 1 = voiced, are those of the recording.
+    F0 (N,), Hz, is that of the recording; uv (N,), 1 = voiced, as the vocoder wants it.
     """
     mel = LogMel(data)(torch.from_numpy(audio)[None])[0][:, : len(f0)]
     pitch, voiced = (torch.from_numpy(track.astype(np.float32)) for track in (fill_unvoiced(f0)[0], uv))

@@ -62,6 +62,7 @@ class OnnxConverter(SongConverter):
         self._melody = self._open(MELODY, tracks) if options.auto_predict_f0 else None
         self._vocoder = self._build_vocoder(sidecar)
         self._clock = SongClock()
+        self._always_mutes = sidecar.fused and sidecar.mutes_unvoiced
         self.encoder = ENCODERS.build(_encoder_name(config), self.device)
         check_encoder(config)
 
@@ -77,7 +78,8 @@ class OnnxConverter(SongConverter):
             feed["f0"] = self._run(self._melody, MELODY, feed)
         noise = frame_noise(segment.first, segment.n_frames, self.config.data.n_mels)
         scaled = {**feed, "noise": noise[None] * np.float32(self.options.noise_scale)}
-        f0, uv, hop = feed["f0"][0], segment.uv, self.config.data.hop_length
+        f0, hop = feed["f0"][0], self.config.data.hop_length
+        uv = segment.uv if self._always_mutes else self.source_voicing(segment.uv)
         if self._vocoder is None:
             cycles = frame_cycles(sounding(f0, uv), hop, self.sampling_rate)
             start = self._clock.start(segment.first, segment.join, cycles)
@@ -149,6 +151,10 @@ def _check(sidecar: Manifest, options: ConvertOptions, folder: Path) -> None:
         raise ConfigError("-shd and -od need PyTorch; remove --onnx, or these")
     if options.blends == "kmeans":
         raise ConfigError("-cr: k-means files are read with PyTorch; with --onnx use a retrieval index, -fr")
+    if options.mute_unvoiced and sidecar.fused and not sidecar.mutes_unvoiced:
+        raise ConfigError(
+            f"-mu: the vocoder is inside {folder / MODEL}; remove -mu, or export without --fuse"
+        )
     if options.enhance:
         raise ConfigError("-eh needs PyTorch; remove --onnx, or -eh")
     if options.precision not in (AUTO, "fp32"):

@@ -49,6 +49,7 @@ class Manifest:
     config: Config  # of the voice model, as far as converting needs it
     fused: bool = False  # model.onnx gives sound: the vocoder is inside
     melody: bool = False  # f0.onnx is there, which predicts F0
+    mutes_unvoiced: bool = False  # a fused graph mutes its sines where uv is 0, as older exports do
     reach: int = 0  # frames on either side that a frame's sound depends on
     diffusion: DiffusionManifest | None = None
 
@@ -93,6 +94,7 @@ def write_manifest(folder: str | Path, sidecar: Manifest) -> None:
             "vocoder": model.vocoder_name,
             "fused": sidecar.fused,
             "melody": sidecar.melody,
+            "mutes_unvoiced": sidecar.mutes_unvoiced,
             "reach": sidecar.reach,
             "data": {name: getattr(data, name) for name in _DATA},
             "f0_range": config.f0_range,
@@ -146,11 +148,15 @@ def _parsed(values: Mapping[str, Any]) -> Manifest:
     reach, fused = values.get("reach"), values.get("fused")
     if not isinstance(fused, bool) or not isinstance(reach, int) or not 0 <= reach <= _MOST_REACH:
         raise ConfigError("'fused' must be true or false, and 'reach' a number of frames up to 10000")
+    mutes = values.get("mutes_unvoiced", fused)  # older exports do not say it
+    if not isinstance(mutes, bool):
+        raise ConfigError("'mutes_unvoiced' must be true or false")
     given = values.get("diffusion")
     return Manifest(
         config=config,
         fused=fused,
         melody=config.model.use_automatic_f0_prediction,
+        mutes_unvoiced=mutes,
         reach=reach,
         diffusion=None if given is None else _diffusion(given),
     )

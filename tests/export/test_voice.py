@@ -61,7 +61,9 @@ def test_names_and_shapes(rich_voice, file):
     assert facts["encoder"] == "mfcc" and facts["hop_length"] == "512"
 
 
-def test_a_fused_graph_takes_units_and_gives_sound_and_the_sidecars_say_how_they_fit(fused_voice, rich_voice):
+def test_a_fused_graph_takes_units_and_gives_sound_and_the_sidecars_say_how_they_fit(
+    fused_voice, rich_voice, tmp_path
+):
     assert {path.name for path in fused_voice.folder.iterdir()} == {"model.pth", "config.json", "model.onnx"}
     graph = session(fused_voice.folder / "model.onnx")
     one_voice = {name: TRACKS[name] for name in ("units", "f0", "uv")}
@@ -79,6 +81,12 @@ def test_a_fused_graph_takes_units_and_gives_sound_and_the_sidecars_say_how_they
     assert manifest_path(fused_voice.folder).name == "花 v1.2.json"
     other = read_manifest(fused_voice.folder)
     assert other.fused and not other.melody and other.config.model.n_speakers == 1 and other.diffusion is None
+    assert not other.mutes_unvoiced
+    for folder, older in ((fused_voice.folder, True), (rich_voice.folder, False)):
+        values = json.loads(manifest_path(folder).read_text(encoding="utf-8"))
+        del values["mutes_unvoiced"]
+        (tmp_path / f"{folder.name}.json").write_text(json.dumps(values), encoding="utf-8")
+        assert read_manifest(tmp_path / folder.name).mutes_unvoiced == older
 
 
 def test_the_mel_is_that_of_the_model_in_the_file(rich_voice):

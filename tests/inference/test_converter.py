@@ -250,6 +250,36 @@ def test_the_enhancer_keeps_the_length_and_models_with_volume_follow_it(tmp_path
     assert not np.array_equal(convert(options, song), loud)
 
 
+@pytest.mark.parametrize("changes", [{"vocoder_name": "nsf-hifigan"}, {"vocoder_name": "world"}], ids=str)
+def test_the_sines_of_published_vocoders_go_on_through_consonants(tmp_path, song, monkeypatch, changes):
+    """As in their training and in the published inference; -mu mutes them. `world` has a gate of its own."""
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+    write_vocoder(tmp_path / "pretrain")
+    converter = Converter(replace(write_voice(tmp_path / "model", **changes), enhance=True))
+    pitch: list[np.ndarray] = []
+    converter.enhancer.vocoder.network.m_source.register_forward_pre_hook(
+        lambda module, args: pitch.append(args[0][0].numpy())
+    )
+    result = converter.convert(song, tmp_path / "y.wav", "anna")
+    assert 0.1 < result.uv.mean() < 0.9
+    assert len(pitch) == (2 if changes["vocoder_name"] == "nsf-hifigan" else 1)  # itself, and as enhancer
+    for f0 in pitch:
+        assert (f0 > 50).all()
+    full = pitch.copy()
+    configure(converter, mute_unvoiced=True)
+    converter.convert(song, tmp_path / "y.wav", "anna")
+    for open_source, muted in zip(full, pitch[len(full) :], strict=True):
+        voiced = muted > 0
+        assert 0.1 < voiced.mean() < 0.9
+        np.testing.assert_allclose(muted[voiced], open_source[voiced], rtol=1e-6)
+    audio = {}
+    for mute in (False, True):
+        configure(converter, mute_unvoiced=mute)
+        converter.enhancer = None
+        audio[mute] = read(converter.convert(song, tmp_path / "y.wav", "anna").path)
+    assert np.array_equal(audio[False], audio[True]) == (changes["vocoder_name"] == "world")
+
+
 def test_a_broken_model_is_named(converter, run, song, monkeypatch):
     infer = converter.model.infer
     monkeypatch.setattr(converter.model, "infer", lambda *a, **kw: (infer(*a, **kw)[0] * np.nan, None))

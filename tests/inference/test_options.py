@@ -110,6 +110,7 @@ def test_options_that_the_model_cannot_fulfil(tmp_path, monkeypatch, model, chan
         ({"feature_retrieval": True}, "-fr has no effect without -cr"),
         ({"linear_gradient": 0.5}, "-lg has no effect without -cl"),
         ({"enhancer_adaptive_key": 2.0}, "-eak has no effect without -eh"),
+        ({"mute_unvoiced": True}, "-mu has no effect on the vocoder 'world'"),
         ({"precision": "bf16"}, "-pr bf16: this CPU has no instructions for it and is slower"),
     ],
 )

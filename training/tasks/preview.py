@@ -20,7 +20,7 @@ from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import find_weights
 from training.tensorboard import TensorBoardLogger
-from vdecoder import VOCODERS
+from vdecoder import VOCODERS, source_voicing
 
 # scores of generated audio (T,) at a rate in Hz, of the recording at that path
 AudioScorer = Callable[[np.ndarray, int, Path], dict[str, float]]
@@ -96,7 +96,7 @@ class ValidationPreview:
             tensorboard.audio(f"audio/{index}/recorded", recording, rate, step)
         if not self._has_vocoder:
             return {}
-        audio = self._vocoder.synthesize(mels["generated"], f0, uv).cpu()
+        audio = self._vocoder.synthesize(mels["generated"], f0, source_voicing(self.name, uv)).cpu()
         tensorboard.audio(f"audio/{index}/generated", audio, rate, step)
         tracker = F0_PREDICTORS.build("pm", sampling_rate=rate, hop_length=hop)
         pitch, voiced = tracker.predict(audio.numpy(), len(f0))

@@ -25,6 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "feature_retrieval",
         "enhance",
         "enhancer_adaptive_key",
+        "mute_unvoiced",
     ),
     "diffusion": (
         "shallow_diffusion",

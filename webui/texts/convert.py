@@ -148,6 +148,11 @@ TEXTS: dict[str, tuple[str, str]] = {
                 "增强器音域",
                 "半音，至多 24：增强器可达到的音高超出自身音域的程度",
             ),
+            "mute_unvoiced": (
+                "Mute in unvoiced frames",
+                "清音处静音",
+                "在清音帧让神经声码器的正弦源静音，而不是像其训练时那样用插值的音高继续发声：辅音有嗡声时可试",
+            ),
             "shallow_diffusion": ("Shallow diffusion", "浅层扩散", "用扩散模型细化结果：消除金属感；较慢"),
             "diffusion_model_path": ("Diffusion model", "扩散模型", "训练好的扩散模型"),
             "diffusion_config_path": (

@@ -115,6 +115,9 @@ def test_a_speaker_mix_synthesis_in_pieces_and_predicted_pitch(rich_voice, song,
     converter = OnnxConverter(options(rich_voice.folder))
     converter._vocoder.piece = 50
     assert_same(read(converter.convert(song, tmp_path / "pieces.wav", "anna").path), alone)
+    muted, wanted = both(rich_voice.folder, song, tmp_path, mute_unvoiced=True)
+    assert_same(muted, wanted)
+    assert np.abs(muted - alone).max() > 1e-3
     found, wanted = both(rich_voice.folder, song, tmp_path, auto_predict_f0=True)
     # a tenth of a millihertz of pitch is a phase by the end of a slice
     assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.sqrt(np.mean(wanted**2))
@@ -166,6 +169,8 @@ def test_options_that_need_pytorch_or_another_graph_are_refused(rich_voice, fuse
     ):
         with pytest.raises(ConfigError, match=message):
             OnnxConverter(options(rich_voice.folder, **changes))
+    with pytest.raises(ConfigError, match=r"-mu: the vocoder is inside .*model\.onnx; remove -mu"):
+        OnnxConverter(options(fused_voice.folder, mute_unvoiced=True))
     with pytest.raises(ConfigError, match=r"-a: .*no f0\.onnx.*onnx_export\.py -n 花 v1\.2 -a"):
         OnnxConverter(options(fused_voice.folder, auto_predict_f0=True))
 

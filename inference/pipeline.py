@@ -43,7 +43,7 @@ from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from modules.dsp.f0 import transpose
 from modules.dsp.frame_rms import frame_rms
-from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges, softness, song_level
+from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
 from vdecoder import source_voicing
@@ -324,7 +324,9 @@ class SongConverter(ABC):
         )
         result = self.synthesize(segment, report)
         if strength < 1:
-            result = result * envelope_gain(audio, result, self.sampling_rate, strength)
+            usual = audio / np.float32(source.softness)
+            gain = envelope_gain(usual, result, self.sampling_rate, strength)
+            result = result * gain * np.float32(source.softness ** (1 - strength))
         skip = chunk.start - first * hop
         return result[skip : skip + len(chunk)] * self._gate(source, chunk)
 
@@ -332,7 +334,7 @@ class SongConverter(ABC):
         """Gain (len(chunk),) that keeps the digital silence of the source."""
         margin = round(GATE_MARGIN * self.sampling_rate)
         audio = source.read(chunk.start - margin, chunk.end + margin)
-        audio /= np.float32(softness(song_level(source.rms)))  # as if it were no softer than usual
+        audio /= np.float32(source.softness)  # as if it were no softer than usual
         return silence_gate(audio, self.sampling_rate)[margin : margin + len(chunk)]
 
     def _units(self, source: SourceAudio, first: int, n_frames: int, target: TargetVoice) -> np.ndarray:

@@ -23,7 +23,7 @@ from modules.dsp.audio import (
 )
 from modules.dsp.blocks import ScratchAudio
 from modules.dsp.infrasound import OffsetMeter, remove_offset
-from modules.dsp.slicer import PUBLISHED, LoudnessMeter, SliceRule
+from modules.dsp.slicer import PUBLISHED, LoudnessMeter, SliceRule, softness, song_level
 
 
 class SourceAudio:
@@ -34,7 +34,8 @@ class SourceAudio:
     It may have any format that libsndfile reads, with any rate and channel count. ``scratch``
     is an existing folder for the temporary file (4 bytes per sample). ``n_samples`` is exactly
     the file's duration at ``sampling_rate``, rounded; ``rms`` (R,) the loudness curve
-    of :class:`modules.dsp.slicer.LoudnessMeter`, whose resolution ``rule`` gives. ``report`` is
+    of :class:`modules.dsp.slicer.LoudnessMeter`, whose resolution ``rule`` gives; ``softness`` the
+    factor, at most 1, that thresholds meant for an ordinary song take here. ``report`` is
     called after each block that is read, and may raise to stop.
 
     Raises:
@@ -64,6 +65,7 @@ class SourceAudio:
             found = metered(resample_blocks(mono_blocks(file), file.samplerate, sampling_rate))
             self._audio = ScratchAudio(scratch, found)
         self.n_samples, self.rms, self._offset = len(self._audio), meter.rms(), offset.offset()
+        self.softness = softness(song_level(self.rms))
         try:
             check_length(self.path, self.n_samples)
         except AudioError:

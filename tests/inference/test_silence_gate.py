@@ -117,6 +117,17 @@ def test_a_soft_song_is_cut_and_gated_as_a_loud_one(convert, peak):
     assert np.mean(found != wanted) < 1e-4
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_the_envelope_of_a_soft_song_is_that_of_a_loud_one(convert, strength):
+    song = np.concatenate([sung(2), decibels(-35) * sung(2), sung(1)])
+    changes = {"loudness_envelope_adjustment": strength, "wav_format": "wav"}
+    wanted, found = (convert(decibels(level) * song, **changes)[1] for level in (-24, -66))
+    scale = np.abs(found).max() / np.abs(wanted).max()
+    assert scale == pytest.approx(decibels(-42) ** (1 - strength), rel=0.04)
+    # 16 bits hold a soft result to a step
+    np.testing.assert_allclose(found / scale, wanted, atol=0.02 * np.abs(wanted).max() + 2**-15 / scale)
+
+
 def test_ordinary_songs_are_cut_at_the_level_that_was_asked_for(convert):
     """Whatever the song's own level: thresholds follow it only below that of a soft recording."""
     tone = np.sin(np.arange(round(0.8 * RATE)) / 20, dtype=np.float32) * np.float32(2**0.5)

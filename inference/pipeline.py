@@ -37,7 +37,7 @@ from inference.silence_gate import (
 )
 from inference.source import SourceAudio
 from inference.speaker_mix import SpeakerMix
-from inference.stitch import Chunk, Stitcher, plan
+from inference.stitch import Chunk, PitchTrack, Stitcher, plan
 from modules.config import Config
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
@@ -69,41 +69,6 @@ class Segment:
     def n_frames(self) -> int:
         """N."""
         return len(self.f0)
-
-
-class PitchTrack:
-    """Pitch of a song, of which the slices give their parts in order.
-
-    What one slice has given stays: where two overlap, their sources then sound in unison.
-    """
-
-    def __init__(self, n_frames: int) -> None:
-        self.f0 = np.zeros(n_frames, np.float32)  # Hz, without gaps
-        self.uv = np.zeros(n_frames, np.float32)
-        self._given = np.zeros(n_frames, bool)
-        self.first: int | None = None  # frame at which the first slice begins
-
-    def begin(self, first: int, group: int) -> int:
-        """Frame, at ``first`` or before, at which the next slice begins: groups of frames are the song's."""
-        if self.first is None:
-            self.first = first
-        return first - (first - self.first) % group
-
-    def add(
-        self, first: int, f0: np.ndarray, uv: np.ndarray, start: int, end: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Add frames ``start`` to ``end`` of a slice's F0 and uv (N,), which begin at frame ``first``.
-
-        Return both, with what was given before in its place.
-        """
-        frames = np.arange(max(first, 0), min(first + len(f0), len(self.f0)))
-        old, new = frames[self._given[frames]], frames[(frames >= start) & (frames < end)]
-        f0, uv = f0.copy(), uv.copy()
-        for own, song in ((f0, self.f0), (uv, self.uv)):
-            own[old - first] = song[old]
-            song[new] = own[new - first]
-        self._given[new] = True
-        return f0, uv
 
 
 @dataclass(frozen=True, eq=False)

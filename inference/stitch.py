@@ -4,6 +4,7 @@
 the rendered slices in order and returns what is finished. All lengths are
 samples of the *output*: the published project took them from the input's
 sampling rate, and results of 22 050 Hz files came out a tenth too long.
+:class:`PitchTrack` lets the slices agree on the pitch where they overlap.
 """
 
 from __future__ import annotations
@@ -109,3 +110,38 @@ class Stitcher:
         finished = len(audio) - chunk.fade_out
         self._held = audio[finished:].copy()
         return audio[:finished]
+
+
+class PitchTrack:
+    """Pitch of a song, of which the slices give their parts in order.
+
+    What one slice has given stays: where two overlap, their sources then sound in unison.
+    """
+
+    def __init__(self, n_frames: int) -> None:
+        self.f0 = np.zeros(n_frames, np.float32)  # Hz, without gaps
+        self.uv = np.zeros(n_frames, np.float32)
+        self._given = np.zeros(n_frames, bool)
+        self.first: int | None = None  # frame at which the first slice begins
+
+    def begin(self, first: int, group: int) -> int:
+        """Frame, at ``first`` or before, at which the next slice begins: groups of frames are the song's."""
+        if self.first is None:
+            self.first = first
+        return first - (first - self.first) % group
+
+    def add(
+        self, first: int, f0: np.ndarray, uv: np.ndarray, start: int, end: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Add frames ``start`` to ``end`` of a slice's F0 and uv (N,), which begin at frame ``first``.
+
+        Return both, with what was given before in its place.
+        """
+        frames = np.arange(max(first, 0), min(first + len(f0), len(self.f0)))
+        old, new = frames[self._given[frames]], frames[(frames >= start) & (frames < end)]
+        f0, uv = f0.copy(), uv.copy()
+        for own, song in ((f0, self.f0), (uv, self.uv)):
+            own[old - first] = song[old]
+            song[new] = own[new - first]
+        self._given[new] = True
+        return f0, uv

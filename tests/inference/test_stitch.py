@@ -11,8 +11,7 @@ import pytest
 
 from inference import pipeline
 from inference.converter import Converter
-from inference.pipeline import PitchTrack
-from inference.stitch import JOIN, Chunk, Stitcher, plan
+from inference.stitch import JOIN, Chunk, PitchTrack, Stitcher, plan
 from modules.dsp.slicer import Range, limit_length, measure, slice_ranges
 from tests.inference.tiny import read, write_song, write_vocoder, write_voice
 from tests.support.golden_cases import load_case

@@ -19,6 +19,7 @@ from diffusion.config import DiffusionConfig
 from diffusion.decoder import MelDecoder, Progress
 from diffusion.gaussian import GaussianDiffusion
 from diffusion.reflow import ReFlow
+from diffusion.samplers.base import Draw
 from modules.checkpoint import build_module, model_state
 from modules.common.errors import CheckpointError, ConfigError, FeatureError
 from modules.nn.speakers import check_ids, check_shares, embed_speakers
@@ -135,6 +136,7 @@ class Unit2Mel(nn.Module):
         speedup: int | None = None,
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
+        draw: Draw | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
         """Sample a mel.
@@ -153,6 +155,7 @@ class Unit2Mel(nn.Module):
             noise: (B, M, N), standard normal, instead of drawing the start.
             generator: Source of noise; None is a fresh one with the same seed
                 at each call, so the same input gives the same mel.
+            draw: Noise (B, M, N) of stochastic samplers for each step, instead of the generator's.
             progress: Called with (evaluations done, of how many) after each.
 
         Returns:
@@ -176,7 +179,7 @@ class Unit2Mel(nn.Module):
         # drawn on the generator's device: a CPU and a GPU then sample alike
         source = generator or torch.Generator().manual_seed(0)
 
-        def draw(shape: tuple[int, ...]) -> Tensor:
+        def randn(shape: tuple[int, ...]) -> Tensor:
             return torch.randn(shape, generator=source, device=source.device).to(units)
 
         frames = condition.size(2)
@@ -185,8 +188,8 @@ class Unit2Mel(nn.Module):
             condition,
             method=self.config.infer.method if method is None else method,
             speedup=self.config.infer.speedup if speedup is None else speedup,
-            noise=draw(shape) if noise is None else noise[:, :, :frames].to(units),
-            draw=lambda x: draw(tuple(x.shape)),
+            noise=randn(shape) if noise is None else noise[:, :, :frames].to(units),
+            draw=draw or (lambda x: randn(tuple(x.shape))),
             mel=mel,
             k_step=k_step,
             progress=progress,

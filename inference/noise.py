@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 SEED = 1234
-GLOW, DIFFUSION = 0, 1  # independent streams
+GLOW, DIFFUSION = 0, 1  # independent streams; those after belong to the diffusion's steps
 _BLOCK = 64  # frames that share one seed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -62,8 +64,13 @@ class Refiner:
         """
         data, options = self.config.data, self.options
         noise = torch.from_numpy(frame_noise(segment.first, segment.n_frames, data.n_mels, DIFFUSION))
-        # samplers that draw noise: seeded by the slice's place in the recording
-        generator = torch.Generator().manual_seed(segment.first % 2**63)
+        steps = count(DIFFUSION + 1)
+
+        def draw(x: Tensor) -> Tensor:
+            """Noise of a stochastic sampler's next step, which belongs to the frames too."""
+            drawn = frame_noise(segment.first, segment.n_frames, data.n_mels, next(steps))
+            return torch.from_numpy(drawn).to(x)[None, :, : x.shape[2]]
+
         refined = self.model.infer(
             units.to(self.device)[None],
             f0.to(self.device)[None],
@@ -74,7 +81,7 @@ class Refiner:
             method=options.diffusion_method or None,
             speedup=options.diffusion_speedup,
             noise=noise.to(self.device)[None],
-            generator=generator,
+            draw=draw,
             progress=lambda done, total: report(done / (total + 1)),  # the vocoder comes last
         )[0]
         if not torch.isfinite(refined).all():

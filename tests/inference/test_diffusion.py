@@ -43,10 +43,15 @@ def test_modes_differ_and_keep_the_length_and_with_speedup_1_every_step_is_taken
     assert len(seen) > 40  # progress within the slice
 
 
-@pytest.mark.parametrize("only", [False, True])
-def test_slices_agree_where_they_overlap(options, only):
-    """Noise belongs to the song's frames, so a mel does not depend on where the song was cut."""
-    converter = Converter(replace(options, **(ALONE if only else SHALLOW)))
+@pytest.mark.parametrize(
+    "changes", [SHALLOW, ALONE, {**SHALLOW, "k_step": 10, "diffusion_speedup": 1}], ids=str
+)
+def test_slices_agree_where_they_overlap(options, changes):
+    """Noise belongs to the song's frames, so a mel does not depend on where the song was cut.
+
+    The last way draws noise at every step.
+    """
+    converter, only = Converter(replace(options, **changes)), changes == ALONE
     rng = np.random.default_rng(0)
     units, tracks = rng.normal(size=(12, 200)), rng.uniform(0.1, 1, size=(3, 200))
 

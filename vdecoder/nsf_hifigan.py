@@ -98,7 +98,8 @@ class NeuralVocoder(Vocoder):
 
     def cycles(self, f0: Tensor, uv: Tensor) -> np.ndarray:
         """Cycles (N + 1,) of the sines, whose phase is constant where they are muted."""
-        return frame_cycles(_sounding(f0, uv).cpu().numpy(), self.hop_length, self.sampling_rate)
+        pitch = _sounding(f0, uv).cpu().double().numpy()
+        return frame_cycles(pitch, self.hop_length, self.sampling_rate)
 
     def _synthesize(self, mel: Tensor, f0: Tensor, uv: Tensor, start: SourceStart) -> Tensor:
         """Audio within ±1."""

@@ -88,6 +88,8 @@ def test_one_hop_of_sound_per_frame_voiced_or_not(vocoder, inputs):
     rest[20:] = 0
     gap[20:] = 0
     assert torch.equal(vocoder.synthesize(mel, rest, uv), vocoder.synthesize(mel, f0, gap))
+    half = vocoder.cycles(f0.bfloat16(), uv)  # as a model in half precision predicts it
+    assert half.dtype == np.float64 and half.shape == (N + 1,) and (np.diff(half) >= 0).all()
 
 
 def test_level_and_pitch(name, build, vocoder, inputs):

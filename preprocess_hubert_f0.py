@@ -12,7 +12,6 @@ import logging
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from training.distributed import DistributedContext
 
     config = load_config(args.config)
-    with closing(DistributedContext(resolve_device(args.device))) as context:
+    with DistributedContext(resolve_device(args.device)) as context:
         return _preprocess(args, config, context)
 
 

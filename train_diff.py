@@ -11,7 +11,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = _device(args.device, config)
     if (count := wanted_processes(device)) > 1:
         return launch(__file__, sys.argv[1:] if argv is None else argv, count, config.train.port)
-    with closing(DistributedContext(device)) as context:
+    with DistributedContext(device) as context:
         return _train(args, config, context)
 
 
@@ -69,7 +68,7 @@ def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch
     if asked:
         return resolve_device(asked)
     name = config.device
-    if name == "cuda" and config.env.gpu_id > 0 and "WORLD_SIZE" not in os.environ:
+    if name in ("", "cuda") and config.env.gpu_id > 0 and "WORLD_SIZE" not in os.environ:
         name = f"cuda:{config.env.gpu_id}"
     try:
         return resolve_device(name)

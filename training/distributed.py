@@ -7,6 +7,7 @@ process nothing here does anything, so the loop has one path.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from modules.common.children import end_with
 from modules.common.errors import ConfigError, TrainingError
+
+logger = logging.getLogger(__name__)
 
 _TIMEOUT = timedelta(hours=2)  # the others wait while rank 0 validates
 
@@ -34,31 +38,38 @@ class DistributedContext:
             process's own GPU.
 
     Raises:
-        ConfigError: There are more processes than GPUs on this machine.
+        ConfigError: There are more processes than GPUs on this machine, or one GPU was asked for.
         TrainingError: The processes cannot find each other.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        self.device = device
+        self.device = device if self.size == 1 else _own_gpu(device)
+        if self.device.index is not None and self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
         if self.size == 1:
             return
-        if device.type == "cuda" and device.index is None:
-            local, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-            if local >= there:
-                raise ConfigError(
-                    f"process {local} of this machine has no GPU: there are {there}. "
-                    "Lower torchrun's --nproc_per_node"
-                )
-            self.device = torch.device("cuda", local)
-            torch.cuda.set_device(self.device)
-        backend = "nccl" if device.type == "cuda" else "gloo"
+        end_with(os.getppid())
+        backend = "nccl" if device.type == "cuda" and dist.is_nccl_available() else "gloo"
+        if device.type == "cuda" and backend == "gloo" and self.is_main:
+            logger.info("this PyTorch has no NCCL; the GPUs exchange gradients through gloo, which is slower")
         try:
             dist.init_process_group(backend, timeout=_TIMEOUT)
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise TrainingError(
                 f"process {self.rank} of {self.size} cannot reach the others: {reason}"
+            ) from None
+
+    def __enter__(self) -> DistributedContext:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.close()
+        if self.size > 1 and _is_lost(error):
+            reason = str(error).strip().splitlines()[0]
+            raise TrainingError(
+                f"process {self.rank} of {self.size} lost another one, which ended or is away: {reason}"
             ) from None
 
     @property
@@ -100,3 +111,30 @@ class DistributedContext:
         if self.size > 1 and dist.is_initialized():
             gc.collect()  # of the trainer, whose wrapped model still holds on to the group
             dist.destroy_process_group()
+
+
+def _own_gpu(device: torch.device) -> torch.device:
+    """What one of several processes trains on when the user asked for ``device``."""
+    if device.type == "mps":
+        raise ConfigError("Apple's GPU trains in one process: start without torchrun, or add --device cpu")
+    if device.type != "cuda":
+        return device
+    local, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if device.index is not None:
+        if local or int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1:
+            raise ConfigError(
+                f"device {device} is a single GPU, and this machine runs several processes, each of which "
+                "needs its own. Remove --device, or lower torchrun's --nproc_per_node to 1"
+            )
+        return device
+    if local >= there:
+        raise ConfigError(
+            f"process {local} of this machine has no GPU: there are {there}. "
+            "Lower torchrun's --nproc_per_node"
+        )
+    return torch.device("cuda", local)
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Whether an error comes from the connection to the other processes."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))

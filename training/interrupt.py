@@ -39,6 +39,10 @@ class StopRequest:
 
 
 def ignore_interrupts(worker: int) -> None:
-    """Let a worker that reads clips live through requests to end: the last step still needs its batch."""
+    """Let a worker that reads clips live through requests to end: the last step still needs its batch.
+
+    A second SIGTERM ends it: a training that fails sends it until its workers have ended.
+    """
     for number in end_signals():
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -21,6 +21,7 @@ from modules.common.progress import progress_bar
 from modules.config import TrainConfig
 from training.budget import Budget
 from training.data.batches import TensorBatch
+from training.data.loading import BatchDataset, next_batch
 from training.data.sampler import EpochBatches
 from training.distributed import DistributedContext
 from training.interrupt import StopRequest, ignore_interrupts
@@ -81,7 +82,7 @@ class Trainer:
         self._stop = StopRequest()
         self.sync = StepSync(context, self._signals)
         self.optimizer_step = OptimizerStep(self.state, self.precision, self.sync)
-        self.tensorboard = TensorBoardLogger(folder) if context.is_main else None
+        self.tensorboard = TensorBoardLogger(folder, self.progress.step + 1) if context.is_main else None
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class Trainer:
                 before += sum(map(len, step))
                 if before <= progress.position:
                     continue
-                batches = [next(local).to(context.device) for _ in range(len(step) // context.size)]
+                batches = [next_batch(local).to(context.device) for _ in range(len(step) // context.size)]
                 progress.position = before
                 yield batches
                 if self.is_over():
@@ -164,11 +165,9 @@ class Trainer:
         workers = 0 if config.all_in_mem or self.context.device.type == "cpu" else _WORKERS
         workers = workers if config.num_workers < 0 else config.num_workers
         return DataLoader(
-            self.task.training_set,
-            batch_sampler=self.epochs.rank_batches(
-                self.context.rank, self.progress.epoch, self.progress.position
-            ),
-            collate_fn=self.task.collate,
+            BatchDataset(self.task.training_set, self.task.collate),
+            batch_size=None,
+            sampler=self.epochs.rank_batches(self.context.rank, self.progress.epoch, self.progress.position),
             num_workers=workers,
             pin_memory=on_gpu,
             persistent_workers=workers > 0,

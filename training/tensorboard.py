@@ -14,10 +14,11 @@ class TensorBoardLogger:
 
     Args:
         folder: Where the event files go.
+        first: Step from which on earlier logs in ``folder`` are hidden: it will be repeated.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self._writer = SummaryWriter(str(folder), flush_secs=30)
+    def __init__(self, folder: str | Path, first: int = 1) -> None:
+        self._writer = SummaryWriter(str(folder), purge_step=first, flush_secs=30)
 
     def scalars(self, values: dict[str, float], step: int) -> None:
         """Write one point of each curve."""

@@ -1,9 +1,11 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import train
@@ -11,6 +13,7 @@ import train_diff
 from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import load_unit2mel
 from modules.checkpoint import read_checkpoint
+from modules.common.errors import ConfigError
 from modules.config import load_config
 from tests.support.scripts import configure
 
@@ -129,6 +132,21 @@ def test_a_device_of_the_configuration_that_is_not_there(workspace, capsys):
     assert train_diff.main([]) == 2
     assert "--device takes another" in capsys.readouterr().err
     assert train_diff.main(["--device", "cpu"]) == 0
+
+
+@pytest.mark.parametrize("name", ["diffusion_template.yaml", "diffusion_tiny_template.yaml"])
+def test_the_gpu_of_a_configuration_from_the_template_is_used(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    config = load_diffusion_config(ROOT / "configs_template" / name)
+    second = replace(config, env=replace(config.env, gpu_id=1))
+    assert train_diff._device(None, config) == torch.device("cuda")  # all
+    assert train_diff._device(None, second) == torch.device("cuda:1")
+    assert train_diff._device("cuda:0", second) == torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="--device takes another"):
+        train_diff._device(None, second)
 
 
 @pytest.mark.slow

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from modules.checkpoint import read_checkpoint
+from modules.common.errors import ConfigError
 from tests.training.support.clips import make_clips, with_train
 from tests.training.support.runs import gradients, trainer
+from training.distributed import DistributedContext
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,3 +70,41 @@ def test_a_run_of_two_keeps_its_weights_equal_and_resumes(clips, tmp_path):
 def test_a_process_that_dies_ends_the_others_with_its_message(clips, tmp_path):
     done = torchrun(2, "die", tmp_path / "run", clips)
     assert done.returncode != 0 and "rank 1 gave up" in done.stderr
+
+
+@pytest.fixture
+def join(monkeypatch):
+    """Join as one of two processes on a machine of two GPUs; what the context did."""
+
+    def joined(device, rank=1, nccl=True, **environment):
+        done = []
+        values = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        for name, value in {**values, **environment}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        monkeypatch.setattr(torch.cuda, "set_device", done.append)
+        monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
+        monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, **_: done.append(name))
+        return [DistributedContext(torch.device(device)).device, *done]
+
+    return joined
+
+
+def test_each_process_has_its_own_gpu_and_makes_it_the_current_one(join):
+    second = torch.device("cuda:1")
+    assert join("cuda") == [second, second, "nccl"]
+    assert join("cuda", nccl=False) == [second, second, "gloo"]  # on Windows
+    assert join("cpu") == [torch.device("cpu"), "gloo"]
+    # one process on each machine
+    assert join("cuda:1", LOCAL_RANK="0", LOCAL_WORLD_SIZE="1") == [second, second, "nccl"]
+    assert join("cuda:1", RANK="0", WORLD_SIZE="1") == [second, second]  # no torchrun
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_gpu_is_not_shared_by_processes(join, rank):
+    with pytest.raises(ConfigError, match=r"device cuda:0 is a single GPU.*Remove --device"):
+        join("cuda:0", rank)
+    with pytest.raises(ConfigError, match=r"--device cpu"):
+        join("mps", rank)
+    with pytest.raises(ConfigError, match=r"--nproc_per_node"):
+        join("cuda", rank, LOCAL_RANK="2")

@@ -79,8 +79,10 @@ def test_a_run_that_is_asked_to_end_saves_first(tmp_path, port, number):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     arguments = [str(tmp_path / "worker.py"), str(tmp_path), port]
     parent = start_interruptible([sys.executable, "-c", PARENT, *arguments], env=environment)
-    wait_until(lambda: len(list(tmp_path.glob("begun *"))) == 2, parent, 120)
-    parent.send_signal(number)
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("begun *"))) == 2, parent, 120)
+    finally:
+        parent.send_signal(number)
     assert parent.wait(60) == 130
     assert len(list(tmp_path.glob("saved *"))) == 2  # when it has ended, they have
 
@@ -94,3 +96,32 @@ def test_processes_are_started_and_their_failure_is_reported(tmp_path, port):
     script.write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
     with pytest.raises(TrainingError, match=r"killed by signal 15.*continues from the last checkpoint"):
         launch(str(script), [], 2, port)
+
+
+GIVES_UP = """
+import sys, torch
+from modules.common.cli import entry_point
+from modules.common.errors import TrainingError
+from training.distributed import DistributedContext
+
+@entry_point
+def main(argv=None):
+    with DistributedContext(torch.device("cpu")) as context:
+        for step in range(1000):
+            context.all_reduce(torch.ones(1))
+            if context.rank == 1 and step == 3:
+                raise TrainingError("process 1 gave up")
+
+sys.exit(main())
+"""
+
+
+def test_an_error_of_one_process_is_one_line_of_each(tmp_path, port, capfd, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    script = tmp_path / "gives_up.py"
+    script.write_text(GIVES_UP)
+    with pytest.raises(TrainingError):
+        launch(str(script), [], 2, port)
+    error = capfd.readouterr().err
+    assert "process 1 gave up" in error and "Traceback" not in error
+    assert all(line.startswith(("gives_up.py: process", "[W")) for line in error.splitlines()), error

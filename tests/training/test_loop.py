@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from modules.checkpoint import read_checkpoint
-from modules.common.errors import TrainingError
+from modules.common.errors import FeatureError, TrainingError
 from tests.training.support.clips import CONFIG, make_clips, with_train
+from tests.training.support.events import Events
 from tests.training.support.runs import after_each_step, same, stop_at, trainer
 
 ROOT = Path(__file__).parents[2]
@@ -179,3 +180,49 @@ def test_small_data_sets_train(tmp_path, lengths, changes):
     run = trainer(clips, tmp_path / "run", with_train(max_steps=3, eval_interval=3, **changes))
     assert run.run().step == 3
     assert all(value.isfinite().all() for value in run.state.model.state_dict().values())
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_of_a_clip_is_one_line_whoever_reads_it(clips, tmp_path, num_workers):
+    run = trainer(clips, tmp_path / "run", with_train(num_workers=num_workers))
+    for path in (tmp_path / "dataset").glob("a/*.mel.*"):
+        path.write_bytes(b"no mel")
+    with pytest.raises(FeatureError) as caught:
+        run.run()
+    assert "mel" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_run_that_fails_ends_its_workers(tmp_path):
+    """Also if they are never told, since the error holds on to what would tell them."""
+    code = (
+        "import multiprocessing, time\n"
+        "from training.interrupt import ignore_interrupts\n"
+        "def work():\n    ignore_interrupts(0)\n    ready.set()\n    time.sleep(60)\n"
+        "ready = multiprocessing.get_context('fork').Event()\n"
+        "worker = multiprocessing.get_context('fork').Process(target=work, daemon=True)\n"
+        "worker.start()\n"
+        "ready.wait()\n"
+        "worker.terminate()\n"  # as a DataLoader does before the interpreter, which waits
+        "time.sleep(0.1)\n"
+        "print(worker.is_alive())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_a_dead_reader_of_clips_is_explained(clips, tmp_path):
+    run = trainer(clips, tmp_path, with_train(num_workers=1))
+    run.task.collate = lambda items: os._exit(9)
+    with pytest.raises(TrainingError, match=r"process that reads clips died.*train\.num_workers"):
+        run.run()
+
+
+def test_the_curves_of_a_resumed_run_have_no_step_twice(clips, tmp_path):
+    config = with_train(max_steps=20, eval_interval=12)
+    killed = trainer(clips, tmp_path, config)
+    with pytest.raises(SystemExit):
+        after_each_step(killed, lambda _: killed.progress.step == 18 and sys.exit()).run()
+    assert [step for step, _ in Events(tmp_path).scalar("train/total")] == [5, 10, 15]
+    trainer(clips, tmp_path, config).run()
+    assert [step for step, _ in Events(tmp_path).scalar("train/total")] == [5, 10, 15, 20]

@@ -9,7 +9,7 @@ from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.files import replacing
 from tests.training.support.clips import with_train
 from tests.training.support.runs import CPU, same, trainer
-from training.state import resume_optimizer
+from training.state import resume_optimizer, rng_state, set_rng_state
 from training.tasks.glow import GlowTask
 
 
@@ -98,3 +98,15 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(clips, tmp_path):
     assert run.checkpoints.steps() == [10]
     assert not list(tmp_path.glob(".*tmp*"))
     assert run.checkpoints.newest()[1]["progress"]["step"] == 10
+
+
+def test_the_generator_of_an_apple_gpu_is_saved_too(monkeypatch):
+    device, generator = torch.device("mps"), [torch.tensor([1])]
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: generator[-1])
+    monkeypatch.setattr(torch.mps, "set_rng_state", generator.append)
+    saved = rng_state(device)
+    generator.append(torch.tensor([2]))
+    set_rng_state(device, saved)
+    assert generator[-1] == 1
+    set_rng_state(device, {"cpu": saved["cpu"]})  # of another device
+    assert len(generator) == 3

@@ -77,7 +77,7 @@ def join(monkeypatch):
     """Join as one of two processes on a machine of two GPUs; what the context did."""
 
     def joined(device, rank=1, nccl=True, **environment):
-        done = []
+        done: list[object] = []
         values = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
         for name, value in {**values, **environment}.items():
             monkeypatch.setenv(name, value)

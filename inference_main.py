@@ -8,8 +8,10 @@ length are fine.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from inference.source import find_songs
 
     options = from_arguments(args)
+    _name_idle(options)
     songs = find_songs(options.clean_names)
     jobs = _jobs(songs, options, _voice(options))
     if not options.only_diffusion and not options.onnx:
@@ -84,6 +87,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     if failed:
         print(f"inference_main.py: {failed} of {len(jobs)} conversions failed", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _name_idle(options: ConvertOptions) -> None:
+    """Warn of flags that belong to another one, which is not given."""
+    from modules.f0_predictor import F0_PREDICTORS
+
+    diffusion = (options.diffuses, "-shd or -od")
+    needed = {
+        "spk_mix_file": (options.use_spk_mix, "-usm"),
+        "linear_gradient_retain": (options.linear_gradient > 0, "-lg"),
+        "f0_filter_threshold": (
+            F0_PREDICTORS[options.f0_predictor].has_threshold,
+            " or ".join(f"-f0p {name}" for name, spec in F0_PREDICTORS.items() if spec.has_threshold),
+        ),
+        "diffusion_model_path": diffusion,
+        "diffusion_config_path": diffusion,
+        "diffusion_method": diffusion,
+        "diffusion_speedup": diffusion,
+        "k_step": (options.diffuses, "-shd"),
+    }
+    for option in fields(options):
+        used, other = needed.get(option.name, (True, ""))
+        if not used and getattr(options, option.name) != option.default:
+            logging.warning("%s has no effect without %s", option.metadata["flags"][0], other)
 
 
 def _voice(options: ConvertOptions) -> Config:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from modules.common.device import resolve_device
+from modules.common.errors import ConfigError
+
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", ROOT / "README_zh_CN.md"]
 PAGES = [*READMES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -152,3 +155,12 @@ def test_benchmarks_and_tools_that_are_named_exist(page):
     for module in re.findall(r"python -m ((?:benchmarks|tools)(?:\.\w+)*)", text(page)):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or path.is_dir(), module
+
+
+def test_the_symptom_of_a_missing_gpu_is_the_message(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(ConfigError) as refusal:
+        resolve_device("cuda")
+    symptom = str(refusal.value).split(":")[0]
+    assert [name(readme) for readme in READMES if f"`{symptom}`" not in text(readme)] == []

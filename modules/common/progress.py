@@ -94,12 +94,15 @@ def stage(name: str) -> Iterator[None]:
 
 @contextmanager
 def seconds_bar(name: str) -> Iterator[Callable[[float, float], None]]:
-    """Progress bar over seconds of sound; yields the function to call with (seconds done, seconds in all)."""
+    """Progress bar over seconds of sound; yields the function to call with (seconds done, seconds in all).
+
+    While the total is not known, it is 0.
+    """
     layout = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} s, {remaining} left"
     with progress_bar(desc=name, unit="s", bar_format=layout) as bar:
 
         def show(done: float, total: float) -> None:
-            bar.n, bar.total = round(done), max(1, round(total))
+            bar.n, bar.total = round(done), max(1, round(total)) if total else None
             bar.refresh()
 
         yield show

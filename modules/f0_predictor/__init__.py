@@ -17,6 +17,7 @@ class F0Spec(PartSpec):
 
     weights: str | None = None  # key of its file in modules/pretrained/weights.py; None: it needs none
     without_torch: bool = False  # it works without PyTorch
+    has_threshold: bool = False  # its voicing follows -ft
 
 
 F0_PREDICTORS: Registry[F0Spec] = Registry(
@@ -29,8 +30,8 @@ F0_PREDICTORS: Registry[F0Spec] = Registry(
         "harvest": F0Spec(
             "modules.f0_predictor.world:WorldPredictor", without_torch=True, kwargs={"algorithm": "harvest"}
         ),
-        "crepe": F0Spec("modules.f0_predictor.crepe:CrepePredictor"),
-        "rmvpe": F0Spec("modules.f0_predictor.rmvpe:RmvpePredictor", weights="rmvpe"),
-        "fcpe": F0Spec("modules.f0_predictor.fcpe:FcpePredictor"),
+        "crepe": F0Spec("modules.f0_predictor.crepe:CrepePredictor", has_threshold=True),
+        "rmvpe": F0Spec("modules.f0_predictor.rmvpe:RmvpePredictor", weights="rmvpe", has_threshold=True),
+        "fcpe": F0Spec("modules.f0_predictor.fcpe:FcpePredictor", has_threshold=True),
     },
 )

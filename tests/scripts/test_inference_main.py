@@ -110,6 +110,26 @@ def test_mistakes_are_one_line_before_anything_runs(project, capsys):
     assert results(project) == []
 
 
+@pytest.mark.parametrize(
+    ("idle", "message"),
+    [
+        (["-dm", "model_1.pt"], "-dm has no effect without -shd or -od"),
+        (["-dc", "other.yaml"], "-dc has no effect without -shd or -od"),
+        (["--diffusion_method", "unipc"], "--diffusion_method has no effect without -shd or -od"),
+        (["--diffusion_speedup", "5"], "--diffusion_speedup has no effect without -shd or -od"),
+        (["-ks", "50"], "-ks has no effect without -shd"),
+        (["--spk_mix_file", "mix.py"], "--spk_mix_file has no effect without -usm"),
+        (["-lgr", "0.5"], "-lgr has no effect without -lg"),
+        (["-ft", "0.2"], "-ft has no effect without -f0p crepe or -f0p rmvpe or -f0p fcpe"),
+        (["-ft", "0.2", "-f0p", "crepe"], ""),
+        (["-lgr", "0.5", "-lg", "0.1", "-cl", "1"], ""),
+    ],
+)
+def test_a_flag_that_lacks_the_one_it_belongs_to_is_named(project, caplog, idle, message):
+    assert run("-n", "nothing", *idle) == 2  # no song, so that nothing is converted
+    assert caplog.messages == ([message] if message else [])
+
+
 def test_the_only_speaker_needs_no_name_and_interrupting_leaves_no_half_file(project, monkeypatch, capsys):
     path = project / "logs/44k/config.json"
     write_json(path, {**read_json(path), "spk": {"anna": 0}})

@@ -118,6 +118,7 @@ def test_a_bar_becomes_json_lines_when_asked_to_and_other_lines_are_no_events(mo
     bar.set_postfix({"loss": 0.5})
     bar.close()
     with seconds_bar("song") as show:
+        show(0.0, 0.0)  # while it is read
         show(30.2, 120.0)
     events = [ProgressEvent.from_line(line) for line in capsys.readouterr().err.splitlines()]
     assert None not in events
@@ -126,6 +127,7 @@ def test_a_bar_becomes_json_lines_when_asked_to_and_other_lines_are_no_events(mo
     last = next(event for event in reversed(events) if event.stage == "download")
     assert (last.done, last.total, last.eta, last.unit) == (5, None, None, "B")
     assert last.numbers == {"loss": "0.5"}
+    assert {event.total for event in events if event.stage == "song"} == {None, 120}
     song = events[-1]
     assert (song.stage, song.done, song.total, song.unit) == ("song", 30, 120, "s") and song.eta >= 0
     for line in ("", "step 3", '{"progress": 1}', '{"progress": {"stage": "x"}}', '{"progress":'):

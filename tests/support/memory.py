@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 
 
-def memory_grown(work: Callable[[], object]) -> int:
-    """Bytes by which a fork of this process grows, at most, while it does ``work``; skips without /proc."""
+def memory_grown(work: Callable[[], object], warm_up: Callable[[], object]) -> int:
+    """Bytes by which a fork of this process grows, at most, while it does ``work``; skips without /proc.
+
+    A fork begins without the pages of libraries, which ``warm_up``, the like in small, brings back.
+    """
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the peak of a process is read from /proc")
     receive, send = os.pipe()
     child = os.fork()
     if not child:
         try:
+            warm_up()
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
             before = _status("VmRSS")
             work()

@@ -31,7 +31,7 @@ def main() -> None:
     device = resolve_device()
     rows = []
     for label, name, repeats in (
-        ("tiny", "diffusion_tiny_template.yaml", 7),
+        ("tiny", "diffusion_tiny_template.yaml", 3),
         ("published size", "diffusion_template.yaml", 2),
     ):
         config = load_diffusion_config(TEMPLATES / name)

@@ -36,6 +36,7 @@ class F0Predictor(ABC):
     """
 
     window_seconds = 30.0  # s of a recording that are tracked at a time
+    window_follows_floor = False  # whether it hears a lower f0_min by a longer window
 
     def __init__(
         self,
@@ -93,10 +94,18 @@ class F0Predictor(ABC):
         if n_frames == 0 or len(audio) == 0 or np.ptp(audio) == 0:
             return fill_unvoiced(np.zeros(n_frames))
         frame_rate = self.sampling_rate / self.hop_length
-        track = repair_octaves(self._in_windows(audio - audio.mean(), n_frames), frame_rate)
+        track = repair_octaves(self._tracked(audio - audio.mean(), n_frames), frame_rate)
         if self.f0_min < F0_MIN or self.f0_max > F0_MAX:
             track = drop_brief_extremes(track, frame_rate)
         return fill_unvoiced(track)
+
+    def _tracked(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
+        """:meth:`_in_windows`; what a longer window would blur is tracked with the usual one."""
+        track = self._in_windows(audio, n_frames)
+        if not self.window_follows_floor or self.f0_min >= F0_MIN:
+            return track
+        usual = self.within(F0_MIN, self.f0_max)._in_windows(audio, n_frames)
+        return np.where(usual > 0, usual, np.where(track < F0_MIN, track, 0))
 
     def _in_windows(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
         """:meth:`_track`, in windows if the recording is long."""

@@ -13,6 +13,8 @@ from modules.f0_predictor.base import F0Predictor
 class PraatPredictor(F0Predictor):
     """``Sound: To Pitch (ac)`` with the published project's settings; ``threshold`` is not used."""
 
+    window_follows_floor = True
+
     def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
         # Praat centres as many frames as fit in the sound. With half a window of silence at
         # either end these are n_frames, each centred at its sample i * hop_length.

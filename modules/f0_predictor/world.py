@@ -16,6 +16,8 @@ from modules.f0_predictor.base import F0Predictor
 class WorldPredictor(F0Predictor):
     """Runs one of the trackers and refines it with stonemask; ``threshold`` is not used."""
 
+    window_follows_floor = True
+
     def __init__(self, *args: Any, algorithm: Literal["dio", "harvest"], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._estimate = getattr(pyworld, algorithm)

@@ -266,3 +266,17 @@ def test_a_narrow_range_is_respected(name, build):
     assert uv.any()
     found = f0[uv > 0]
     assert found.min() > low / 1.05 and found.max() < high * 1.05  # refinement may exceed it slightly
+
+
+@pytest.mark.parametrize("name", ["pm", "dio", "harvest"])
+def test_a_lower_floor_changes_nothing_above_the_usual_one(name):
+    """Its longer window would blur vibrato and quick notes."""
+    time = np.arange(30000) / 22050
+    f0 = 220 * 2 ** (np.sin(2 * np.pi * 6 * time) / 12)
+    audio = np.sin(2 * np.pi * np.cumsum(f0) / 22050) * (time < 1.1)
+    usual = F0_PREDICTORS.build(name, sampling_rate=22050, hop_length=256)
+    found, voiced = usual.within(32.7, 1100.0).predict(audio)
+    want, want_voiced = usual.predict(audio)
+    singing = want_voiced > 0
+    np.testing.assert_array_equal(found[singing], want[singing])
+    assert (voiced[singing] > 0).all()

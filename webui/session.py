@@ -95,7 +95,10 @@ class Session:
         """Queue conversions; the job's result is a list with a ``ConvertedSong`` or GlowSVCError for each."""
 
         def work(job: BackgroundJob) -> list[ConvertedSong | GlowSVCError]:
+            before = self.options
             converter = self._load(options, job)
+            if before is not None and _voice(before) == _voice(options):
+                self.options = before  # those of one request are not those of the next
             return [
                 self._convert(converter, task, job, number / len(tasks), 1 / len(tasks))
                 for number, task in enumerate(tasks)
@@ -166,6 +169,10 @@ def _free_name(path: Path) -> Path:
         stem = os.fsencode(path.stem)[: LONGEST_NAME - len(os.fsencode(ending))].decode(errors="ignore")
         free = path.with_name(stem + ending)
     return free
+
+
+def _voice(options: ConvertOptions) -> tuple[str, ...]:
+    return str(options.onnx), options.model_path, options.config_path, str(options.only_diffusion)
 
 
 def _models(options: ConvertOptions) -> tuple[Any, ...]:

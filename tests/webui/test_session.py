@@ -148,6 +148,19 @@ def test_a_failure_removes_the_bar_and_updates_the_status(project):
         assert status in str(values) and "<progress" not in str(values)
 
 
+def test_the_options_of_one_conversion_are_not_those_of_the_next(project):
+    soundfile.write("song.wav", tone(0.3), RATE)
+    session = Session()
+    session.load(OPTIONS).result()
+    task = ConversionTask(project / "song.wav", project / "result.mp3", "anna", 0.0)
+    changed = replace(OPTIONS, wav_format="mp3", precision="bf16")  # loads again
+    session.convert(changed, [task]).result()
+    assert session.options == OPTIONS
+    other = replace(OPTIONS, only_diffusion=False, model_path=str(project / MODEL))
+    session.convert(other, [task]).result()
+    assert session.options == other
+
+
 def test_a_model_is_loaded_again_only_if_it_changed_and_unloading_frees_it(project, monkeypatch):
     session = Session()
     song = [project / "raw" / "歌 one.wav"]

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from tensorboard.summary.writer import event_file_writer
 
 from modules.common.errors import ConfigError
 from modules.common.files import write_text
@@ -23,7 +24,9 @@ say = in_language(None)
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    # files of one second are told apart by this number as text: 100 would come before 99
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     write_text(tmp_path / "metrics.csv", METRICS)
     tensorboard = TensorBoardLogger(tmp_path)
     for step in range(1, 2001):
@@ -36,7 +39,7 @@ def run(tmp_path):
 
 
 def write_step(folder, step, loss):
-    board = TensorBoardLogger(folder)
+    board = TensorBoardLogger(folder, first=step)
     board.scalars({"train/total": loss}, step)
     board.close()
 

@@ -55,7 +55,7 @@ HALF: dict[str, dict[str, bool]] = {
         "ppg-starter": True,
     },
     PREDICTOR: {
-        "crepe": True,
+        "crepe": False,  # hardly faster
         "fcpe": False,  # not faster
         "rmvpe": False,  # there are no weights to measure it with
     },

@@ -23,9 +23,8 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, group
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     x = x.to(dtype)
-    if weight.size(2) == groups == 1 and (
-        dtype in _HALF or x.size(1) == 1
-    ):  # float32: not on every processor
+    fast_product = dtype in _HALF or x.size(1) == 1  # in float32 not on every processor
+    if weight.size(2) == groups == 1 and fast_product:
         return F.linear(x, weight.squeeze(2).to(dtype), bias)
     kernels = weight.unsqueeze(2).to(dtype, memory_format=torch.channels_last)
     return F.conv2d(x.mT.unsqueeze(2), kernels, bias, padding=(0, padding), groups=groups).squeeze(2).mT

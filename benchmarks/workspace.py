@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,18 @@ def synthetic_song(
 ) -> np.ndarray:
     """Song (T,) by the synthetic singer."""
     return sing(compose(singer, seconds, seed), singer, seed, sampling_rate).audio
+
+
+def growing_song(folder: Path, minutes: Sequence[int]) -> Iterator[tuple[int, Path]]:
+    """Yield each length, and the file in ``folder`` that holds a song of it until the next one."""
+    import soundfile
+
+    song, minute = folder / "song.wav", synthetic_song(60.0, 5)
+    for length in minutes:
+        with soundfile.SoundFile(song, "w", 44100, 1, "PCM_16") as file:
+            for _ in range(length):
+                file.write(minute)
+        yield length, song
 
 
 def template(size: str) -> Config:

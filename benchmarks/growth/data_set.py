@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.growth.curves import Growth
@@ -100,7 +100,8 @@ def _write_features(folder: Path) -> None:
             for kind, settings in wanted.items():
                 save_feature(wav, kind, values[kind])
                 record.finish(wav, kind, settings)
-            assert not stale(wav, wanted)
+            if stale(wav, wanted):
+                raise SystemExit(f"the features written for {wav} are not what step 3 wants")
             original = wav
         else:
             for path in (record_path, *(lambda w, kind=kind: feature_path(w, kind) for kind in wanted)):
@@ -116,13 +117,18 @@ def _inside(folder: Path) -> Iterator[None]:
             yield
 
 
+def _succeed(script: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> None:
+    if code := script(arguments):
+        raise SystemExit(f"{script.__module__} ended with code {code}")
+
+
 def _list(folder: Path) -> Costs:
     import preprocess_flist_config
     from modules.dataset import layout  # noqa: F401 - not to be counted
 
     with _inside(folder):
         began = time.perf_counter()
-        assert preprocess_flist_config.main(_FLAGS) == 0
+        _succeed(preprocess_flist_config.main, _FLAGS)
         return {("step 2: lists", "s"): time.perf_counter() - began}
 
 
@@ -133,7 +139,7 @@ def _check(folder: Path) -> Costs:
 
     with _inside(folder):
         began = time.perf_counter()
-        assert preprocess_hubert_f0.main(["--device", "cpu", "--f0_predictor", "dio"]) == 0
+        _succeed(preprocess_hubert_f0.main, ["--device", "cpu", "--f0_predictor", "dio"])
         return {("step 3: nothing to do, and report", "s"): time.perf_counter() - began}
 
 
@@ -183,5 +189,5 @@ def _train(folder: Path) -> Costs:
         values["train"] |= {"max_steps": 2}
         write_json(path, values)
         idle = peak_memory()
-        assert train.main(["--device", "cpu"]) == 0
+        _succeed(train.main, ["--device", "cpu"])
         return {("train.py, two steps", "MB"): (peak_memory() - idle) / 2**20}

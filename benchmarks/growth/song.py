@@ -8,20 +8,14 @@ from pathlib import Path
 
 from benchmarks.growth.curves import Growth
 from benchmarks.measure import isolated, peak_memory, temporary_folder
-from benchmarks.workspace import synthetic_song, template_without_downloads, write_model
+from benchmarks.workspace import growing_song, synthetic_song, template_without_downloads, write_model
 
 
 def measure(minutes: Sequence[int]) -> Growth:
     """Convert songs of these lengths, each in a process of its own."""
-    import soundfile
-
-    growth, minute = Growth("minutes of song", minutes), synthetic_song(60.0, 5)
+    growth = Growth("minutes of song", minutes)
     with temporary_folder() as folder:
-        song = folder / "song.wav"
-        for length in minutes:
-            with soundfile.SoundFile(song, "w", 44100, 1, "PCM_16") as file:
-                for _ in range(length):
-                    file.write(minute)
+        for _, song in growing_song(folder, minutes):
             growth.add(isolated(_convert, song))
     return growth
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.common.cli import entry_point, make_parser
+from modules.common.text import normalize_name
 
 if TYPE_CHECKING:
     from evaluation.conversions import Conversion, SourceSong
@@ -40,7 +41,7 @@ Result: report.html and report.json in the folder of --output, the sounds beside
 
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
-    from inference.options import add_arguments
+    from inference.options.arguments import add_arguments
 
     # the flags of one model are replaced by those of several
     parser = make_parser(__doc__, EPILOG, conflict_handler="resolve")
@@ -180,7 +181,7 @@ def _plan(args: argparse.Namespace) -> EvaluationPlan:
 
 def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
     """Options of each model, by a unique name."""
-    from inference.options import from_arguments
+    from inference.options.arguments import from_arguments
     from modules.common.errors import CheckpointError, ConfigError
 
     paths: list[Path] = []
@@ -194,7 +195,7 @@ def _models(args: argparse.Namespace) -> dict[str, ConvertOptions]:
             raise CheckpointError(f"there is no model {path}; name the models to evaluate with -m")
     if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("-m names a model twice")
-    configs = args.config_path or [str(path.with_name("config.json")) for path in paths]
+    configs = args.config_path or [""] * len(paths)
     configs = configs * len(paths) if len(configs) == 1 else configs
     if len(configs) != len(paths):
         raise ConfigError(
@@ -222,7 +223,7 @@ def _speaker(models: Mapping[str, ConvertOptions]) -> str:
         config = load_voice(options)[0]
         wanted = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
         if len(wanted) != 1:
-            raise ConfigError(f"name one target speaker with -s; the model knows: {', '.join(config.spk)}")
+            raise ConfigError(f"name one target speaker with -s; the model knows: {config.known_speakers()}")
         found.add(config.speaker_name(wanted[0]))
     if len(found) > 1:
         raise ConfigError(f"models name the speaker differently: {', '.join(sorted(found))}; use names")
@@ -239,7 +240,7 @@ def _held_out_clips(converter: Converter, speaker: str) -> tuple[list[Path], str
         clips = read_filelist(path)
     except ConfigError:
         return [], f"there is no {path} here; run this where the model was trained"
-    clips = [clip for clip in clips if clip.parent.name == speaker and clip.is_file()]
+    clips = [clip for clip in clips if normalize_name(clip.parent.name) == speaker and clip.is_file()]
     return clips[:MAX_CLIPS], f"{path} names no recording of {speaker} that is here"
 
 

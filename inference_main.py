@@ -8,10 +8,8 @@ length are fine.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,14 +33,14 @@ examples:
 A man's song in a woman's voice usually wants -t 12, the reverse -t -12; both stay
 in key with the accompaniment. A song outside the range that the
 model was trained on is reported, with a key that fits better.
-Result: results/<song>_<key>key_<speaker>_<glow|glowdiff|diff>_<f0>.<format>; the file's comment tag
+Result: results/<song>_<key>key_<speaker>_<glow|glowdiff|diff>_<f0>[_<option>...].<format>; the comment tag
 says that it is a conversion.
 """
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
-    from inference.options import add_arguments
+    from inference.options.arguments import add_arguments
 
     parser = make_parser(__doc__, EPILOG)
     add_arguments(parser)
@@ -54,19 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Convert every song to every speaker; return the exit code."""
     args = get_parser().parse_args(argv)
 
-    from inference.options import from_arguments
+    from inference.options.arguments import from_arguments
     from inference.source import find_songs
 
     options = from_arguments(args)
-    _name_idle(options)
     songs = find_songs(options.clean_names)
-    jobs = _jobs(songs, options, _voice(options))
     if not options.only_diffusion and not options.onnx:
         _check_model("model", "-m", Path(options.model_path), "G_*.pth")
     if options.diffuses and not options.onnx:
         _check_model("diffusion model", "-dm", Path(options.diffusion_model_path), "model_*.pt")
-    if options.auto_predict_f0 and any(options.trans):
-        print("-a lets the model choose the pitch: -t has no effect", file=sys.stderr)
+    jobs = _jobs(songs, options, _voice(options))
 
     from modules.common.parallel import failure
     from modules.common.progress import stage
@@ -87,30 +82,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if failed:
         print(f"inference_main.py: {failed} of {len(jobs)} conversions failed", file=sys.stderr)
     return 2 if failed else 0
-
-
-def _name_idle(options: ConvertOptions) -> None:
-    """Warn of flags that belong to another one, which is not given."""
-    from modules.f0_predictor import F0_PREDICTORS
-
-    diffusion = (options.diffuses, "-shd or -od")
-    needed = {
-        "spk_mix_file": (options.use_spk_mix, "-usm"),
-        "linear_gradient_retain": (options.linear_gradient > 0, "-lg"),
-        "f0_filter_threshold": (
-            F0_PREDICTORS[options.f0_predictor].has_threshold,
-            " or ".join(f"-f0p {name}" for name, spec in F0_PREDICTORS.items() if spec.has_threshold),
-        ),
-        "diffusion_model_path": diffusion,
-        "diffusion_config_path": diffusion,
-        "diffusion_method": diffusion,
-        "diffusion_speedup": diffusion,
-        "k_step": (options.diffuses, "-shd"),
-    }
-    for option in fields(options):
-        used, other = needed.get(option.name, (True, ""))
-        if not used and getattr(options, option.name) != option.default:
-            logging.warning("%s has no effect without %s", option.metadata["flags"][0], other)
 
 
 def _voice(options: ConvertOptions) -> Config:
@@ -160,12 +131,10 @@ def _speakers(options: ConvertOptions, config: Config) -> list[str]:
 
         # refused before any work
         SpeakerMix.from_file(options.spk_mix_file, config.spk, config.model.n_speakers)
-        if options.spk_list:
-            print("-usm mixes several speakers: -s has no effect", file=sys.stderr)
         return [MIXED]
     speakers = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
     if not speakers:
-        raise ConfigError(f"name the target speaker with -s; the model knows: {', '.join(config.spk)}")
+        raise ConfigError(f"name the target speaker with -s; the model knows: {config.known_speakers()}")
     return [config.speaker_name(speaker) for speaker in speakers]
 
 

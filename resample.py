@@ -285,6 +285,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if Path(args.in_dir).resolve() == Path(args.out_dir2).resolve():
         raise ConfigError("--out_dir2 is --in_dir: clips would overwrite the recordings; name another folder")
+    if args.skip_loudnorm and args.loudnorm != "peak":
+        logger.warning("--loudnorm has no effect with --skip_loudnorm")
     settings = ResampleSettings(args.sr2, "none" if args.skip_loudnorm else args.loudnorm, args.slice)
     out_dir = Path(args.out_dir2)
     jobs = plan(find_clips(args.in_dir), out_dir, settings)

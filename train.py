@@ -76,32 +76,33 @@ def _train(args: argparse.Namespace, config: Config, context: DistributedContext
     from modules.dataset.feature_record import recipe
     from training.base_model import AUTO_NAME, STARTER_ENCODER, STARTER_NAME, find_base, find_fitting_base
     from training.data.filelist import checked_clips
-    from training.launch import describe_result, describe_run
+    from training.launch import describe_result, describe_run, only_training, warn_of_unused
     from training.loop import Trainer
     from training.tasks.glow import GlowTask
 
-    folder = Path("logs") / args.model
+    folder, values = Path("logs") / args.model, read_json(args.config)
+    if context.is_main:
+        warn_of_unused(config, values, args.config)
     base = find_base(args.base) if args.base and args.base != AUTO_NAME else None
     lists = config.data.training_files, config.data.validation_files
     training, validation = checked_clips(lists, recipe(config), "run step 3 again", context.is_main)
     scorer = _scorer(config.train) if context.is_main and config.train.score_every else None
     task = GlowTask(config, training, validation, context.device, scorer)
     if args.base == AUTO_NAME:
-        base = find_fitting_base(
-            task.model, config.model.speech_encoder, task.speaker_tables, context.is_main
-        )
-    trainer = Trainer(task, config.train, folder, context, args.max_minutes, base)
-    if context.is_main:
-        # only now is it certain that the configuration fits the checkpoints
-        surveys = survey_f0(progress_bar(training, desc="F0 range", unit="clip"))
-        f0_range = {speaker: survey.range for speaker, survey in surveys.items() if survey.range}
-        write_json(folder / "config.json", {**read_json(args.config), "f0_range": f0_range})
-        print(describe_run(trainer, len(training), len(validation)))
-        if trainer.state.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:
-            print(f"training from scratch; a --tiny model could start from --base {STARTER_NAME}")
-    trainer.run()
-    if context.is_main:
-        print(describe_result(trainer))
+        base = find_fitting_base(task, config.model.speech_encoder, context.is_main)
+    with only_training(folder, context):
+        trainer = Trainer(task, config.train, folder, context, args.max_minutes, base)
+        if context.is_main:
+            # only now is it certain that the configuration fits the checkpoints
+            surveys = survey_f0(progress_bar(training, desc="F0 range", unit="clip"))
+            f0_range = {speaker: survey.range for speaker, survey in surveys.items() if survey.range}
+            write_json(folder / "config.json", {**values, "f0_range": f0_range})
+            print(describe_run(trainer, len(training), len(validation)))
+            if trainer.state.fresh and config.model.speech_encoder == STARTER_ENCODER and not args.base:
+                print(f"training from scratch; a --tiny model could start from --base {STARTER_NAME}")
+        trainer.run()
+        if context.is_main:
+            print(describe_result(trainer))
     return 0
 
 

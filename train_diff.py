@@ -77,26 +77,32 @@ def _device(asked: str | None, config: DiffusionConfig):  # noqa: ANN202 - torch
 
 
 def _train(args: argparse.Namespace, config: DiffusionConfig, context: DistributedContext) -> int:
+    import yaml
+
     from training.data.filelist import checked_clips
-    from training.launch import describe_result, describe_run
+    from training.launch import describe_result, describe_run, only_training, warn_of_unused
     from training.loop import Trainer
     from training.tasks.diffusion import DiffusionTask, engine_config, wanted_features
 
     text = Path(args.config).read_text(encoding="utf-8-sig")
     folder = Path(config.env.expdir)
+    if context.is_main:
+        warn_of_unused(config, yaml.safe_load(text), args.config)
     lists = config.data.training_files, config.data.validation_files
     advice = "run preprocess_hubert_f0.py --use_diff again"
     training, validation = checked_clips(lists, wanted_features(config), advice, context.is_main)
     task = DiffusionTask(config, training, validation, context.device)
-    trainer = Trainer(task, engine_config(config.train, context.device), folder, context, args.max_minutes)
-    if context.is_main:
-        # only now is it certain that the configuration fits the checkpoints
-        write_text(folder / "config.yaml", text)
-        n_training = len(task.training_set.clips)
-        print(f"{config.model.type}: {describe_run(trainer, n_training, len(validation))}")
-    trainer.run()
-    if context.is_main:
-        print(describe_result(trainer))
+    with only_training(folder, context):
+        settings = engine_config(config.train, context.device)
+        trainer = Trainer(task, settings, folder, context, args.max_minutes)
+        if context.is_main:
+            # only now is it certain that the configuration fits the checkpoints
+            write_text(folder / "config.yaml", text)
+            n_training = len(task.training_set.clips)
+            print(f"{config.model.type}: {describe_run(trainer, n_training, len(validation))}")
+        trainer.run()
+        if context.is_main:
+            print(describe_result(trainer))
     return 0
 
 

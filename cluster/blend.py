@@ -12,6 +12,7 @@ from cluster import BUILD_COMMANDS
 from cluster.search import Vectors
 from cluster.validate import check_kind, check_origin
 from modules.common.errors import CheckpointError, ConfigError, sanitize
+from modules.common.text import normalize_name
 
 N_NEIGHBOURS = 8
 
@@ -28,8 +29,8 @@ class Blender(ABC):
         self.path = path
         self.ssl_dim = ssl_dim
         self._loaded: dict[str | int, Vectors] = {}  # by what each kind of file calls a speaker
-        self._ids = dict(speakers)
-        self._names = {number: name for name, number in speakers.items()}
+        self._ids = {normalize_name(name): number for name, number in speakers.items()}
+        self._names = {number: name for name, number in self._ids.items()}
 
     def blend(self, units: np.ndarray, speaker: str | int, ratio: float) -> np.ndarray:
         """Units (D, U), float32, moved by ``ratio``: from 0, as they are, to 1, the speaker's alone.
@@ -67,8 +68,9 @@ class Blender(ABC):
 
     def _name(self, speaker: str | int) -> str:
         """Name of the speaker with this name or id."""
-        if speaker in self._ids or not str(speaker).isdecimal():
-            return str(speaker)
+        name = normalize_name(str(speaker))
+        if name in self._ids or not name.isdecimal():
+            return name
         return self._names.get(int(speaker), str(speaker))
 
     def _lacks(self, speaker: str | int, there: Iterable[str | int]) -> CheckpointError:
@@ -118,9 +120,10 @@ class RetrievalBlender(Blender):
 
     def _vectors(self, speaker: str | int) -> Vectors:
         if self._index.names:  # ids may have changed since
-            number = self._index.names.get(self._name(speaker), -1)
+            names = {normalize_name(name): number for name, number in self._index.names.items()}
+            number = names.get(self._name(speaker), -1)
         else:
-            number = self._ids.get(str(speaker), int(speaker) if str(speaker).isdecimal() else -1)
+            number = self._ids.get(self._name(speaker), int(speaker) if str(speaker).isdecimal() else -1)
         if number not in self._loaded:
             if number not in self._index.ids:
                 raise self._lacks(speaker, self._index.names or sorted(self._index.ids))

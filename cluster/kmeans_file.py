@@ -16,6 +16,7 @@ import torch
 
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, sanitize
+from modules.common.text import normalize_name
 
 
 def write_centres(path: Path, centres: Mapping[str, np.ndarray], encoder: str) -> None:
@@ -46,10 +47,11 @@ def read_centres(path: Path) -> tuple[dict[str, np.ndarray], str]:
             raise CheckpointError(
                 f"{path} is not a k-means file; make one with: python cluster/train_cluster.py"
             )
-        centres[str(name)] = values.float().numpy()
-        if not np.isfinite(centres[str(name)]).all():
+        name = normalize_name(str(name))
+        centres[name] = values.float().numpy()
+        if not np.isfinite(centres[name]).all():
             raise CheckpointError(
-                f"{path} cannot be used: the centres of {sanitize(str(name))!r} hold NaN or infinity"
+                f"{path} cannot be used: the centres of {sanitize(name)!r} hold NaN or infinity"
             )
         stated = entry.get("speech_encoder")
         encoder = stated if isinstance(stated, str) else encoder  # a list could be endless as text

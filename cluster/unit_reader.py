@@ -10,6 +10,7 @@ import numpy as np
 
 from modules.common.errors import FeatureError
 from modules.common.progress import progress_bar
+from modules.common.text import normalize_name
 from modules.dataset.feature_record import FeatureRecord, failed
 from modules.dataset.features import load_units
 from modules.dsp.audio import find_audio
@@ -54,7 +55,8 @@ class SpeakerUnits:
 
     The perturbed copies that some encoders have beside a clip are left out: they
     are the clip in other voices. Clips that step 3 could not use are left out too.
-    The speaker has the folder's name. ``encoder`` is empty if the clips' records do not name it.
+    The speaker has the folder's name. ``encoder`` and ``weights``, which tells its file from others, are
+    empty if the clips' records do not name them.
 
     Raises:
         FeatureError: The folder is missing or holds no usable clip, units are missing or broken, or
@@ -62,7 +64,10 @@ class SpeakerUnits:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.name = folder.name
+        self.name = normalize_name(folder.name)
+        if not folder.is_dir():  # its name may be written in another form
+            same = [other for other in folder.parent.glob("*/") if normalize_name(other.name) == self.name]
+            folder = same[0] if same else folder
         if not folder.is_dir():
             raise FeatureError(f"there is no folder {folder} for the speaker {folder.name!r}")
         wavs = find_audio(folder)
@@ -77,8 +82,11 @@ class SpeakerUnits:
         bar = progress_bar(self._wavs, desc=f"reading {self.name}", unit="clip")
         shapes = [tuple(load_units(wav).shape) for wav in bar]
         made = [FeatureRecord.load(wav).made.get("units", {}) for wav in self._wavs]
-        encoders = [str(units.get("settings", {}).get("encoder", "")) for units in made]
+        settings = [units.get("settings", {}) for units in made]
+        encoders = [str(made_with.get("encoder", "")) for made_with in settings]
         self.encoder = _common(self._wavs, encoders, "made with the encoder")
+        weights = [str(made_with.get("encoder_weights", "")) for made_with in settings]
+        self.weights = _common(self._wavs, weights, "made with the encoder file")
         self.ssl_dim = _common(self._wavs, [dims for dims, _ in shapes], "units of channels:")
         self._ends = np.cumsum([n_frames for _, n_frames in shapes])
 

@@ -14,6 +14,8 @@ def check_kind(path: Path, kind: str) -> None:
     """Refuse a file of the other kind, as told by its first bytes; raises CheckpointError."""
     with path.open("rb") as file:
         head = file.read(512)
+    if head[:2] in (b"Ix", b"Iw"):  # of faiss itself
+        raise CheckpointError(f"{path} is an index of RVC; make one with: {BUILD_COMMANDS[kind]}")
     found = ""
     if head.startswith(b"PK"):  # what torch writes
         found = "kmeans"

@@ -38,16 +38,14 @@ class DiffusionDataConfig(FeatureSection):
         "block_size": "hop_length",
         "encoder": "speech_encoder",
         "encoder_out_channels": "ssl_dim",
-        "encoder_hop_size": "encoder_hop_length",
         _DIFFUSION_SVC_KEY: "unit_interpolate_mode",
     }
+    # clips are wavs after step 1, and an encoder knows its own rate and hop
+    inert = {"extensions": ["wav"], "encoder_sample_rate": 16000, "encoder_hop_size": 320}
 
     duration: float = number(2.0, above=0, at_most=3600)  # s, a window; shorter than the shortest clip
     speech_encoder: str = "vec768l12"
     ssl_dim: int = number(768, above=0, at_most=65536)  # channels of its units
-    encoder_sample_rate: int = number(16000, above=0, at_most=768_000)  # Hz
-    encoder_hop_length: int = number(320, above=0, at_most=2**20)  # samples per unit
-    extensions: tuple[str, ...] = ("wav",)
 
 
 @dataclass(frozen=True, kw_only=True)

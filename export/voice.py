@@ -6,6 +6,7 @@ diffusion.pt and diffusion.yaml; the graphs are put beside them.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,12 @@ from modules.checkpoint import build_module, model_state
 from modules.common.errors import CheckpointError, ConfigError
 from modules.common.progress import stage
 from modules.config import Config, load_config
+from modules.nn.f0_decoder import UNTRAINED
 from modules.onnx.manifest import Manifest, write_manifest
-from vdecoder import VOCODERS
+from vdecoder import VOCODERS, custom_checkpoint
 from vdecoder.nsf_hifigan import NeuralVocoder
+
+logger = logging.getLogger(__name__)
 
 _NO_NETWORK = "world"  # the vocoder that needs no graph
 
@@ -58,6 +62,8 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceM
         raise ConfigError("-a: this model was trained without automatic F0 prediction; remove -a")
     path = folder / "model.pth"
     model = build_module(lambda: GlowSVC(config.model), model_state(path), path)
+    if melody and model.f0_decoder and not model.f0_decoder.is_trained:
+        logger.warning("-a: %s", UNTRAINED.format(model=path))
     model.eval().requires_grad_(False)
     diffusion = _diffusion(folder, config)
     if fuse and diffusion:
@@ -65,7 +71,7 @@ def load_voice(folder: Path, fuse: bool = False, melody: bool = False) -> VoiceM
             f"--fuse: the diffusion model in {folder} refines mels, and a fused graph gives none; "
             "remove --fuse, or diffusion.pt and diffusion.yaml"
         )
-    vocoder = _network(name, config)
+    vocoder = _network(name, config, diffusion)
     hop = config.data.hop_length
     graphs = [fused_graph(model, vocoder)] if vocoder and fuse else [glow_graph(model, hop)]
     if vocoder and not fuse:
@@ -100,10 +106,12 @@ def export_voice_model(folder: Path, voice: VoiceModelExport) -> list[Path]:
     return paths
 
 
-def _network(name: str, config: Config) -> NeuralVocoder | None:
+def _network(name: str, config: Config, diffusion: Unit2Mel | None) -> NeuralVocoder | None:
     if name == _NO_NETWORK:
         return None
-    vocoder = VOCODERS.build(name, config.data, "cpu")
+    own = diffusion.config.vocoder if diffusion else None
+    file = custom_checkpoint(name, own.ckpt, own.type) if own else None
+    vocoder = VOCODERS.build(name, config.data, "cpu", weights=file)
     if not isinstance(vocoder, NeuralVocoder):
         raise ConfigError(f"the vocoder {name!r} cannot be exported; known are the neural ones and 'world'")
     return vocoder

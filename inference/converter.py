@@ -34,6 +34,7 @@ from modules.common.precision import (
 from modules.config import Config
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
+from modules.nn.f0_decoder import UNTRAINED
 from vdecoder import VOCODERS, custom_checkpoint, source_voicing
 from vdecoder.clock import SongClock
 from vdecoder.enhancer import Enhancer
@@ -78,7 +79,8 @@ class Converter(SongConverter):
                 self.refiner = Refiner(diffusion, options, config, device, self._dtype(DIFFUSION))
             self.encoder = ENCODERS.build(config.model.speech_encoder, device, dtype=self._dtype(ENCODER))
             vocoder, data = config.model.vocoder_name, config.data
-            file = custom_checkpoint(vocoder, diffusion.vocoder.ckpt) if alone and diffusion else None
+            own = diffusion.vocoder if diffusion else None
+            file = custom_checkpoint(vocoder, own.ckpt, own.type) if own else None
             dtype = self._dtype(VOCODER)
             self.vocoder = VOCODERS.build(vocoder, data, device, weights=file, dtype=dtype)
             self._clock = SongClock()
@@ -113,6 +115,8 @@ class Converter(SongConverter):
     def _load_glow(self) -> GlowSVC:
         state = model_state(self.model_path)
         model = build_module(lambda: GlowSVC(self.config.model), state, self.model_path)
+        if self.options.auto_predict_f0 and model.f0_decoder and not model.f0_decoder.is_trained:
+            logger.warning("-a: %s", UNTRAINED.format(model=self.model_path))
         return model.eval().to(self.device)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
@@ -180,7 +184,7 @@ class Converter(SongConverter):
 
 
 def _check(config: Config, options: ConvertOptions) -> None:
-    """Refuse options that the voice model does not support; warn of those without effect."""
+    """Refuse options that the voice model does not support."""
     if options.auto_predict_f0 and not config.model.use_automatic_f0_prediction:
         reason = (
             "a diffusion model alone cannot"
@@ -189,19 +193,5 @@ def _check(config: Config, options: ConvertOptions) -> None:
         )
         raise ConfigError(f"-a: {reason}; remove -a")
     check_encoder(config)
-    if options.enhance and not options.enhances:
-        logger.warning("-eh has no effect on what a diffusion model has refined")
-    if options.feature_retrieval and not options.cluster_infer_ratio:
-        logger.warning("-fr has no effect without -cr: at 0 the units stay as they are")
-    if options.linear_gradient and not options.clip:
-        logger.warning("-lg has no effect without -cl: there are no forced slices to cross-fade")
-    if options.enhancer_adaptive_key and not options.enhance:
-        logger.warning("-eak has no effect without -eh")
     if options.mute_unvoiced and not VOCODERS[config.model.vocoder_name].voiced_throughout:
         logger.warning("-mu has no effect on the vocoder %r, which always mutes", config.model.vocoder_name)
-    if options.cluster_infer_ratio and options.use_spk_mix:
-        logger.warning("-cr has no effect on a speaker mix (-usm)")
-    if options.only_diffusion and options.shallow_diffusion:
-        logger.warning("-od uses no Glow model: -shd has no effect")
-    if options.only_diffusion and options.second_encoding:
-        logger.warning("-od uses no Glow model: there is no audio that -se could encode")

@@ -1,15 +1,12 @@
 """The converted file: name, format, peak level and tag.
 
-Samples go to a scratch file and are encoded at the end, when the highest peak
-is known. A result that would clip is attenuated as a whole, since limiting
-single peaks distorts. The comment tag of every result says that it is a
-conversion, so formats without such a tag are not offered.
+Samples go to a scratch file and are encoded at the end, when the peaks are known
+(inference/peaks.py). The comment tag of every result says that it is a conversion, so
+formats without such a tag are not offered.
 """
 
 from __future__ import annotations
 
-import logging
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +18,8 @@ import numpy as np
 import soundfile
 
 from inference.options import ConvertOptions
+from inference.options.effects import name_parts
+from inference.peaks import PeakGain, PeakMeter
 from modules.common.errors import AudioError, ConfigError
 from modules.common.files import replacing
 from modules.dsp.audio import write_error
@@ -28,10 +27,7 @@ from modules.dsp.audio import write_error
 TAGGED_FORMATS = ("FLAC", "WAV", "MP3", "OGG", "AIFF", "CAF", "RF64", "WAVEX")
 LONGEST_TAG = 200  # characters; libsndfile loses longer ones in some formats, and crashes in one
 LONGEST_NAME = 240  # bytes; file systems allow 255, and temporary names are longer
-HIGHEST = 0.99  # of full scale, peak of an attenuated result
 _BLOCK = 2**18  # samples encoded at a time
-
-logger = logging.getLogger(__name__)
 
 
 def check_format(name: str) -> str:
@@ -47,13 +43,15 @@ def check_format(name: str) -> str:
 
 
 def result_name(stem: str, key: float, speaker: str, options: ConvertOptions) -> str:
-    """Published name of a result: <stem>_<key>key|auto_<speaker>[_<cr>]_<mode>_<f0>.<format>.
+    """Name of a result: <stem>_<key>key|auto_<speaker>[_<cr>]_<mode>_<f0>[_<option>...].<format>.
 
-    The stem is cut where the name would be longer than file systems allow.
+    It is the published one unless further options change the sound: each is then in it. The stem
+    is cut where the name would be longer than file systems allow.
     """
     change = "auto" if options.auto_predict_f0 else f"{key:g}key"
     blend = f"_{options.cluster_infer_ratio:g}" if options.blends else ""
-    ending = f"_{change}_{speaker}{blend}_{options.mode}_{options.f0_predictor}.{options.wav_format.lower()}"
+    models = "_".join([options.mode, options.f0_predictor, *name_parts(options)])
+    ending = f"_{change}_{speaker}{blend}_{models}.{options.wav_format.lower()}"
     room = max(1, LONGEST_NAME - len(os.fsencode(ending)))
     if len(os.fsencode(stem)) > room:
         stem = os.fsencode(stem)[:room].decode(errors="ignore")
@@ -63,20 +61,24 @@ def result_name(stem: str, key: float, speaker: str, options: ConvertOptions) ->
 class SongWriter:
     """Collects finished samples, in order. Made by :func:`writing`."""
 
-    def __init__(self, scratch: IO[bytes]) -> None:
-        self._scratch = scratch
-        self.peak = 0.0
+    def __init__(self, scratch: IO[bytes], sampling_rate: int) -> None:
+        self._scratch, self.meter = scratch, PeakMeter(sampling_rate)
 
     def write(self, audio: np.ndarray) -> None:
         """Append ``audio`` (T,), full scale ±1 and beyond."""
-        self.peak = max(self.peak, float(np.abs(audio).max(initial=0.0)))
+        self.meter.feed(audio)
         self._scratch.write(np.ascontiguousarray(audio, np.float32).tobytes())
 
-    def blocks(self, gain: float) -> Iterator[np.ndarray]:
-        """Yield the samples in blocks (T,), times ``gain``."""
+    @property
+    def peak(self) -> float:
+        """Highest level so far, of full scale."""
+        return float(self.meter.peaks().max(initial=0.0))
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the samples in blocks (T,)."""
         self._scratch.seek(0)
         while block := self._scratch.read(4 * _BLOCK):
-            yield np.frombuffer(block, np.float32) * np.float32(gain)
+            yield np.frombuffer(block, np.float32)
 
 
 @contextmanager
@@ -85,8 +87,8 @@ def writing(
 ) -> Iterator[SongWriter]:
     """Open a result for writing; it appears at ``path`` when the block ends well.
 
-    If the highest peak lies above full scale, the whole is attenuated, with a
-    warning; float formats keep it. The folder of ``path`` is made. ``comment`` is the tag, up to
+    If peaks lie above full scale, the whole is attenuated, or a few that lie far above it are, with a
+    warning; float formats keep them. The folder of ``path`` is made. ``comment`` is the tag, up to
     200 characters; ``subtype`` libsndfile's sample format, or None for the format's default.
 
     Raises:
@@ -98,13 +100,15 @@ def writing(
     if form == "MP3":  # libsndfile garbles other characters there
         comment = comment.encode("ascii", "replace").decode()
     with replacing(path) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as scratch:
-        writer = SongWriter(scratch)
+        writer = SongWriter(scratch, sampling_rate)
         yield writer
         try:
             with soundfile.SoundFile(temporary, "w", sampling_rate, 1, subtype=subtype, format=form) as file:
                 file.comment = comment
-                gain = _gain(writer.peak, file.subtype, path)
-                for block in writer.blocks(gain):
+                blocks = writer.blocks()
+                if file.subtype not in ("FLOAT", "DOUBLE"):
+                    blocks = PeakGain(writer.meter.peaks(), writer.meter.window, path).apply(blocks)
+                for block in blocks:
                     file.write(block)
             with soundfile.SoundFile(temporary) as file:
                 kept = file.comment == comment
@@ -114,10 +118,3 @@ def writing(
             raise AudioError(
                 f"{path}: this build of libsndfile lost the tag of a {form} file; use another -wf"
             )
-
-
-def _gain(peak: float, subtype: str, path: str | Path) -> float:
-    if peak <= 1.0 or subtype in ("FLOAT", "DOUBLE"):
-        return 1.0
-    logger.warning("%s: attenuated by %.1f dB to avoid clipping", path, 20 * math.log10(peak / HIGHEST))
-    return HIGHEST / peak

@@ -11,6 +11,7 @@ inference/onnx/converter.py without.
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,13 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from cluster import load_blender
+from cluster import default_path, load_blender
 from cluster.blend import Blender
 from inference.encoder_context import expand_window
 from inference.envelope import ENVELOPE_MARGIN, envelope_gain
 from inference.key import KeyAdvice, key_advice, name_extremes, tracking_range
 from inference.oom import within_memory
 from inference.options import ConvertOptions
+from inference.options.effects import unused_options
 from inference.output import check_format, writing
 from inference.silence_gate import (
     GATE_MARGIN,
@@ -47,6 +49,8 @@ from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
 from vdecoder import source_voicing
+
+logger = logging.getLogger(__name__)
 
 MIXED = "spk_mix"  # target name of a speaker mix, in file names and tags
 Progress = Callable[[float, float], None]  # seconds done, and in total; 0, 0 while the song is read
@@ -112,6 +116,8 @@ class SongConverter(ABC):
         self._blenders: dict[tuple[str, str], Blender] = {}
         self._predictors: dict[tuple[str, float], F0Predictor] = {}
         check_format(options.wav_format)
+        for line in unused_options(options).values():
+            logger.warning("%s", line)
 
     @property
     def sampling_rate(self) -> int:
@@ -230,7 +236,9 @@ class SongConverter(ABC):
 
     def _blender(self) -> Blender:
         """The cluster model or index that the options ask for, opened once."""
-        kind, path, model = self.options.blends, self.options.cluster_model_path, self.config.model
+        options, model = self.options, self.config.model
+        kind = options.blends
+        path = options.cluster_model_path or str(default_path(kind, options.voice_path))
         if (kind, path) not in self._blenders:
             self._blenders[kind, path] = load_blender(
                 kind, path, speakers=self.config.spk, encoder=model.speech_encoder, ssl_dim=model.ssl_dim
@@ -281,7 +289,7 @@ class SongConverter(ABC):
         segment = Segment(
             first=first,
             units=self._units(source, first, n_frames, target),
-            f0=transpose(f0, key),
+            f0=f0 if self.options.auto_predict_f0 else transpose(f0, key),
             uv=uv,
             volume=frame_rms(audio, hop),
             speaker=target.shares(first, n_frames, -(-source.n_samples // hop)),

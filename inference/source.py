@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.common.errors import AudioError, ConfigError
+from modules.common.text import normalize_name
 from modules.dsp.audio import (
     AUDIO_SUFFIXES,
     check_length,
@@ -114,7 +115,10 @@ def _find_song(name: str, folder: Path) -> Path:
             return path
     for path in places:
         there = find_audio(path.parent) if path.parent.is_dir() else []
-        candidates = [other for other in there if other.stem == path.name]
+        wanted = normalize_name(path.name)
+        candidates = [
+            other for other in there if wanted in (normalize_name(other.stem), normalize_name(other.name))
+        ]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:

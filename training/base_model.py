@@ -1,4 +1,4 @@
-"""Base models: what a run starts from instead of random weights.
+"""What a run starts from instead of random weights: a base model, or itself before speakers were added.
 
 Importing this does not import torch: the page lists base models.
 """
@@ -6,19 +6,23 @@ Importing this does not import torch: the page lists base models.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modules.common.errors import ConfigError, GlowSVCError
+from modules.common.text import normalize_name
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from training.tasks.base import Task
 
 STARTER = Path(__file__).resolve().parents[1] / "pretrain" / "starter" / "base.safetensors"
 STARTER_NAME = "starter"
 STARTER_ENCODER = "ppg-starter"
 AUTO_NAME = "auto"
+SPEAKERS = "spk"  # entry of our checkpoints: ids by name
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +39,11 @@ def find_base(name: str) -> Path:
     return path
 
 
-def find_fitting_base(
-    module: nn.Module, encoder: str, tables: Collection[str], verbose: bool = True
-) -> Path | None:
-    """The file that ``--base auto`` means: the starter base model, whose weights ``module`` gets.
+def find_fitting_base(task: Task, encoder: str, verbose: bool = True) -> Path | None:
+    """The file that ``--base auto`` means: the starter base model, whose weights ``task.model`` gets.
 
     None with another encoder than ppg-starter; and, after a warning if this process
-    ``verbose``, if the file is missing or does not fit. ``tables``: see :func:`fit_speakers`.
+    ``verbose``, if the file is missing or does not fit.
     """
     if encoder != STARTER_ENCODER:
         return None
@@ -50,7 +52,7 @@ def find_fitting_base(
 
     try:
         path = find_base(STARTER_NAME)
-        load_weights(module, fit_speakers(module, model_state(path), tables)[0], path)
+        load_weights(task.model, fit_base(task, model_state(path))[0], path)
     except GlowSVCError as error:
         if verbose:
             logger.warning("training from scratch instead of the base model: %s", error)
@@ -58,33 +60,100 @@ def find_fitting_base(
     return path
 
 
-def fit_speakers(
-    module: nn.Module, state: dict[str, Tensor], tables: Collection[str]
-) -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """Make a base model of other speakers fit ``module``.
+def fit_base(
+    task: Task, state: Mapping[str, Tensor], speakers: Mapping[str, int] | None = None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Make a base model fit ``task.model``, which may have other speakers and optional parts.
 
-    With another number of speakers, each new one is the average of the base's:
-    an average voice, not far from any of them. A base without speakers, or
-    with embeddings from a speaker encoder, has no table, or one of another
-    width: the module keeps its own. A table that the module does not have is
-    left out.
+    A speaker that the base has too keeps its row of each table; a new one begins as the
+    average of the base's: an average voice, not far from any of them. If their names are not known, so
+    do all, unless both have equally many. A base without speakers, or with embeddings from a
+    speaker encoder, has no table, or one of another width: the model keeps its own. So it
+    does with an optional part (volume, F0 decoder, pitch shift) that the base lacks; one that only
+    the base has is left out.
 
     Args:
-        module: What is going to be trained.
+        task: The model, its speakers, and the names of its tables and optional parts.
         state: The base model's tensors by name.
-        tables: Names of the speaker tables, with a row for each speaker.
+        speakers: Its ids by name; empty or None if they are not known.
 
     Returns:
-        The tensors; names of the tables that are averages; names of those that are the module's own.
+        The tensors, and what was done to them, for people.
     """
-    own = module.state_dict()
-    fit = {name: value for name, value in state.items() if name in own or name not in tables}
-    averaged, new = [], []
-    for name in [name for name in tables if name in own]:
-        if name not in state or not state[name].numel() or state[name].shape[1:] != own[name].shape[1:]:
-            fit[name] = own[name]
-            new.append(name)
-        elif len(state[name]) != len(own[name]):
-            fit[name] = state[name].float().mean(0, keepdim=True).expand_as(own[name])
+    own, notes = task.model.state_dict(), []
+    parts, there = ({name.partition(".")[0] for name in names} for names in (own, state))
+    missing, extra = (sorted(task.optional_parts & some) for some in (parts - there, there - parts))
+    new = list(missing)
+    fit = {
+        name: value
+        for name, value in state.items()
+        if name in own or not (name in task.speaker_tables or name.partition(".")[0] in extra)
+    }
+    fit |= {name: value for name, value in own.items() if name.partition(".")[0] in missing}
+    speakers, spk = speakers or {}, task.config.spk
+    rows = {id_: speakers[name] for name, id_ in spk.items() if name in speakers}  # theirs by ours
+    averaged = []
+    for name in [name for name in task.speaker_tables if name in own]:
+        table, wanted = state.get(name), own[name]
+        if table is None and speakers:  # a diffusion model of one speaker: as if its row were 0
+            fit[name] = wanted.new_zeros(wanted.shape)
             averaged.append(name)
-    return fit, averaged, new
+        elif table is None or not table.numel() or table.shape[1:] != wanted.shape[1:]:
+            fit[name] = wanted
+            new.append(name)
+        elif speakers or len(table) != len(wanted):
+            fit[name] = _rearranged(table, len(wanted), rows)
+            averaged.append(name)
+    if averaged:
+        known = [name for name in spk if name in speakers]
+        others = [name for name in spk if name not in speakers]
+        who = f"{' and '.join(known)} as in it" if known else ""
+        average = f"{' and '.join(others) or 'the others'} as the average of its speakers"
+        notes.append("; ".join(filter(None, [who, average if others else ""])))
+    notes += [f"{' and '.join(new)} from scratch"] if new else []
+    notes += [f"without its {' and '.join(extra)}"] if extra else []
+    return fit, notes
+
+
+def _rearranged(table: Tensor, n_speakers: int, rows: Mapping[int, int]) -> Tensor:
+    """Rows of a speaker table in new places, by new id; every other row is the average of all."""
+    values = table.float()
+    arranged = values.mean(0, keepdim=True).repeat(n_speakers, 1)
+    for ours, theirs in rows.items():
+        if theirs < len(values):
+            arranged[ours] = values[theirs]
+    return arranged
+
+
+def speakers_of(task: Task, path: Path, content: Mapping[str, Any]) -> dict[str, int]:
+    """Ids by name of the speakers that a checkpoint was trained with; empty if they are not known.
+
+    They are in our own files; else the configuration beside it has them, but for a
+    G_0.pth or model_0.pt, whose neighbour is that of the run which starts from it.
+
+    Raises:
+        ConfigError: That configuration cannot be read.
+    """
+    saved = content.get(SPEAKERS)
+    if isinstance(saved, dict):
+        return {normalize_name(str(name)): id_ for name, id_ in saved.items() if isinstance(id_, int)}
+    config = path.with_name(task.config_name)
+    is_base = path.stem == f"{task.checkpoints[0]}_0"
+    return {} if is_base or not config.is_file() else dict(task.read_config(config).spk)
+
+
+def speakers_were_added(task: Task, path: Path, trained: Mapping[str, int]) -> bool:
+    """Whether the configuration has the speakers of a run, which ends at ``path``, and others.
+
+    Raises:
+        ConfigError: Its speakers are others: the run would learn a voice over another's.
+    """
+    spk = task.config.spk
+    if not trained or not spk or trained == spk:
+        return False
+    if trained.keys() <= spk.keys():
+        return True
+    raise ConfigError(
+        f"{path} was trained on {', '.join(trained)}, but the configuration has {', '.join(spk)}: a voice "
+        f"would be learnt over another's. {task.advice['speakers'].format(checkpoint=path)}"
+    )

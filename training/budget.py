@@ -41,7 +41,8 @@ class Budget:
     def fraction_of_steps(self) -> float:
         """How much of the steps and epochs is done, 0–1; the same in every process."""
         epochs = self.progress.epoch + (self.progress.position >= self.n_items)
-        steps = self.progress.step / self.config.max_steps if self.config.max_steps else 0.0
+        done = self.progress.step - self.progress.start
+        steps = done / self.config.max_steps if self.config.max_steps else 0.0
         return 1.0 if epochs >= self.config.epochs else min(1.0, steps)
 
     def fraction_of_time(self) -> float:
@@ -51,7 +52,7 @@ class Budget:
     def expected_steps(self) -> int | None:
         """Step at which the run will end, at the pace so far; None before the first step."""
         steps = self.config.epochs * self.n_steps
-        steps = min(self.config.max_steps or steps, steps)
+        steps = self.progress.start + min(self.config.max_steps or steps, steps)
         if not self.max_seconds:
             return steps
         taken = self.progress.step - self._first_step
@@ -65,6 +66,6 @@ class Budget:
         """What ended the run, for people."""
         if self.max_seconds and self.progress.seconds >= self.max_seconds:
             return f"the time is used up ({self.max_seconds / 60:g} minutes)"
-        if self.config.max_steps and self.progress.step >= self.config.max_steps:
+        if self.config.max_steps and self.progress.step - self.progress.start >= self.config.max_steps:
             return f"all steps are done ({self.config.max_steps})"
         return f"all epochs are done ({self.config.epochs})"

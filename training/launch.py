@@ -7,16 +7,22 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import distributed
 
 from modules.common.children import child_environment, wait_for
 from modules.common.errors import ConfigError, TrainingError
+from modules.common.files import exclusive
+from modules.config import Config
+from modules.config.shared import ConfigFile
 
 if TYPE_CHECKING:
+    from training.distributed import DistributedContext
     from training.loop import Trainer
 
 logger = logging.getLogger(__name__)
@@ -85,6 +91,29 @@ def check_port(port: str) -> None:
                 f"port {port} is in use, perhaps by another training; choose another train.port in the "
                 "configuration"
             ) from None
+
+
+@contextmanager
+def only_training(folder: Path, context: DistributedContext) -> Iterator[None]:
+    """Keep other trainings out of ``folder``.
+
+    Raises:
+        TrainingError: There is one.
+    """
+    if not context.is_main:
+        yield
+        return
+    with exclusive(folder / ".lock", f"another training writes to {folder}; wait until it ends, or stop it"):
+        yield
+
+
+def warn_of_unused(config: ConfigFile, values: Mapping[str, Any], source: str | Path) -> None:
+    """Warn of settings without effect in the configuration ``source``, which holds ``values``."""
+    unused = config.unused_settings(values)
+    if isinstance(config, Config) and config.train.vol_aug and not config.model.vol_embedding:
+        unused.append("train.vol_aug (it needs model.vol_embedding)")
+    if unused:
+        logger.warning("%s: without effect: %s", source, ", ".join(unused))
 
 
 def describe_run(trainer: Trainer, n_training: int, n_validation: int) -> str:

@@ -54,7 +54,8 @@ class Trainer:
 
     Raises:
         CheckpointError: The base model or the folder's checkpoints do not fit, or none can be read.
-        ConfigError: There are fewer training windows than processes.
+        ConfigError: There are fewer training windows than processes; or the folder's run is of
+            other speakers.
     """
 
     def __init__(
@@ -145,7 +146,8 @@ class Trainer:
 
     def step(self, batches: Sequence[TensorBatch]) -> dict[str, Tensor]:
         """Take one optimizer step; see :meth:`training.optimizer_step.OptimizerStep.take`."""
-        rate = learning_rate(self.config, self.task.d_model, self.progress.step + 1, self._fraction_done())
+        step = self.progress.step - self.progress.start + 1
+        rate = learning_rate(self.config, self.task.d_model, step, self._fraction_done())
         return self.optimizer_step.take(batches, rate)
 
     def is_over(self) -> bool:

@@ -22,6 +22,7 @@ class Progress:
     """How far a run has come."""
 
     step: int = 0  # optimizer steps done
+    start: int = 0  # step that schedule and limits count from: 0, or where speakers were added
     epoch: int = 0  # index of the current one
     position: int = 0  # items of the current epoch that were used
     seconds: float = 0.0  # so far: loading, steps, validation, saving

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from modules.checkpoint.identify import identify
 from modules.common.errors import CheckpointError, TrainingError
 from modules.config import TrainConfig
-from training.base_model import fit_speakers
+from training.base_model import SPEAKERS, fit_base, speakers_of, speakers_were_added
 from training.data.batches import TensorBatch
 from training.distributed import DistributedContext
 from training.early_stopping import BestTracker
@@ -122,30 +123,58 @@ class TrainingState:
     def _published(self) -> dict[str, Any]:
         """Entries of a published checkpoint, without the optimizer."""
         entries = self.task.entries(self.progress.step, self.progress.epoch)
-        return {"model": self.validated_model.state_dict(), **entries}
+        return {"model": self.validated_model.state_dict(), SPEAKERS: dict(self.task.config.spk), **entries}
 
     def resume(self, base: Path | None = None) -> None:
         """Load the newest checkpoint of the run, else ``base`` or the folder's own base model, else nothing.
 
+        A run to which speakers were added starts again from its own model, with later steps.
+
         Raises:
             CheckpointError: The file does not fit, or none of the run's checkpoints can be read.
+            ConfigError: The run is of other speakers.
         """
         torch.manual_seed(self.config.seed + self.context.rank)  # dropout differs between processes
         found = self.checkpoints.newest()
         if found is not None and found[0] != self.checkpoints.path(BASE_STEP):
-            self._load_run(*found)
+            trained = speakers_of(self.task, *found)
+            if speakers_were_added(self.task, found[0], trained):
+                self._add_speakers(*found, trained)
+            else:
+                self._load_run(*found)
+            if base is not None and self.context.is_main:
+                logger.info("the base model %s has no effect: the run has checkpoints of its own", base)
         elif base is not None:
             self._load_base(base, read_checkpoint(base))
         elif found is not None:
             self._load_base(*found)
 
     def _load_base(self, path: Path, content: dict[str, Any]) -> None:
-        model, averaged, new = fit_speakers(self.model, _model_entry(path, content), self.task.speaker_tables)
-        self._load_weights(path, model, model)
+        model, notes = fit_base(self.task, _model_entry(path, content), speakers_of(self.task, path, content))
+        self._load_weights(path, model, model, "Its sizes must be those of the section 'model'.")
         if self.context.is_main:
-            parts = [f"{' and '.join(averaged)} from the average of its speakers"] if averaged else []
-            parts += [f"{' and '.join(new)} from scratch"] if new else []
-            logger.info("starting from the base model %s", "; ".join([str(path), *parts]))
+            logger.info("starting from the base model %s", "; ".join([str(path), *notes]))
+
+    def _add_speakers(self, path: Path, content: dict[str, Any], trained: dict[str, int]) -> None:
+        """Start again from the run's newest checkpoint ``path``, of fewer speakers.
+
+        That file and the best one become those of all speakers, for the configuration beside them does.
+        """
+        model, notes = fit_base(self.task, _model_entry(path, content), trained)
+        latest = content.get("training_model", content["model"])
+        step = progress_of(path, content).step
+        if self.context.is_main:
+            said = "; ".join(notes)
+            logger.info("%s: there are more speakers; starting again from step %d: %s", path, step, said)
+            if (best := self.checkpoints.best).is_file():
+                content = read_checkpoint(best)
+                of_best = _model_entry(best, content), speakers_of(self.task, best, content)
+                grown = {"model": fit_base(self.task, *of_best)[0], SPEAKERS: dict(self.task.config.spk)}
+                write_checkpoint(best, {**content, **grown})
+        self._load_weights(path, fit_base(self.task, latest, trained)[0], model)
+        self.progress = Progress(step=step, start=step)
+        self.tracker.resume(None, step)
+        self.save()
 
     def _load_run(self, path: Path, content: dict[str, Any]) -> None:
         context = self.context
@@ -167,8 +196,10 @@ class TrainingState:
         if context.is_main:
             logger.info("continuing from %s", path)
 
-    def _load_weights(self, path: Path, trained: dict[str, Tensor], mean: dict[str, Tensor]) -> None:
-        advice = f"Use the {self.task.config_name} saved beside the checkpoint."
+    def _load_weights(
+        self, path: Path, trained: dict[str, Tensor], mean: dict[str, Tensor], advice: str = ""
+    ) -> None:
+        advice = advice or f"Use the {self.task.config_name} saved beside the checkpoint."
         load_weights(self.model, trained, path, advice)
         if self.ema_model is not None:
             load_weights(self.ema_model, mean, path, advice)
@@ -178,7 +209,9 @@ class TrainingState:
 def _model_entry(path: Path, content: dict[str, Any]) -> dict[str, Tensor]:
     model = content.get("model")
     if not isinstance(model, dict):
-        raise CheckpointError(f"{path} has no entry 'model'; it is not a checkpoint of this trainer")
+        kind = identify(content)
+        seems = f"; it seems to be {kind}" if kind else ""
+        raise CheckpointError(f"{path} has no entry 'model'; it is not a checkpoint of this trainer{seems}")
     return model
 
 

@@ -73,15 +73,20 @@ def published_file(vocoder: str) -> str:
     return f"pretrain/{WEIGHTS[key].file}" if key else ""
 
 
-def custom_checkpoint(vocoder: str, ckpt: str) -> Path | None:
-    """The file that ``vocoder.ckpt`` of a diffusion.yaml names, or None for the published one.
+def custom_checkpoint(vocoder: str, ckpt: str, of: str) -> Path | None:
+    """The file of ``vocoder`` that ``vocoder.ckpt`` of a diffusion.yaml names, or None: the published one.
 
-    A warning is logged if it does not exist: the published one may sound different.
+    ``of`` is its ``vocoder.type``. A warning is logged if the file does not exist, or if it is for another
+    vocoder than the voice model's: the published one may sound different.
     """
-    published = published_file(vocoder)
+    published = published_file(of)
     if not published or not ckpt:
         return None
     path = Path(ckpt)
+    if of != vocoder:
+        if path != Path(published):
+            logger.warning("vocoder.ckpt has no effect: it is for %s, the voice model uses %s", of, vocoder)
+        return None
     if path.is_file():
         return path
     if path != Path(published):

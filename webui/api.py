@@ -25,7 +25,6 @@ from modules.common.text import printable
 from webui.context import Context
 from webui.convert.options import read_options
 from webui.convert.tab import plan_conversions
-from webui.convert.voice_model import find_config
 from webui.jobs.queue import BusyError, Cancelled
 from webui.logins import Logins
 from webui.paths import VOICE_MODELS, find_models
@@ -37,11 +36,8 @@ if TYPE_CHECKING:
 
 RATES = (8000, 384000)  # Hz, lowest and highest sampleRate
 _TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg", "ogg": "audio/ogg"}
-# options that name a model, with the option and the default of its configuration
-_CONFIGS = {
-    "model_path": ("config_path", "config.json"),
-    "diffusion_model_path": ("diffusion_config_path", "config.yaml"),
-}
+# options that name a model, with the option of its configuration
+_CONFIGS = {"model_path": "config_path", "diffusion_model_path": "diffusion_config_path"}
 
 
 def requested_options(root: Path, session: Session, changes: Mapping[str, Any]) -> ConvertOptions:
@@ -66,9 +62,7 @@ def requested_options(root: Path, session: Session, changes: Mapping[str, Any]) 
     elif named and changes.get("only_diffusion", base and base.only_diffusion):
         kept = ["device", "only_diffusion"]
     known = {name: getattr(base, name) for name in kept} if base else {}
-    for model in named - {"onnx"}:
-        config, default = _CONFIGS[model]
-        changes.setdefault(config, find_config(root, changes[model], config) or default)
+    known |= {_CONFIGS[model]: "" for model in named - {"onnx"}}  # that of another model
     return check_paths(root, read_options({**known, **changes}))
 
 

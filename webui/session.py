@@ -110,7 +110,7 @@ class Session:
         if self._converter is not None and self._loaded == _models(options):
             self._converter.options = options
             return self._converter
-        job.enter(LOADING, Path(options.onnx or options.model_path).name)
+        job.enter(LOADING, Path(options.voice_path).name)
         self._forget()
         try:
             if options.onnx:
@@ -177,13 +177,12 @@ def _voice(options: ConvertOptions) -> tuple[str, ...]:
 
 def _models(options: ConvertOptions) -> tuple[Any, ...]:
     """What cannot be changed without loading again."""
-    files, others = [], ["onnx", "enhances", "auto_predict_f0", "mute_unvoiced", "precision", "device"]
-    if not options.onnx and not options.only_diffusion:
-        files += ["model_path", "config_path"]
+    from inference.voice_config import model_files
+
+    paths = model_files(options)
+    others = ["onnx", "enhances", "auto_predict_f0", "mute_unvoiced", "precision", "device"]
     if options.diffuses:
-        files += ["diffusion_model_path", "diffusion_config_path"]
         others += ["diffusion_method", "diffusion_speedup", "k_step", "only_diffusion", "second_encoding"]
-    paths = [Path(getattr(options, name)) for name in files]
     times = [path.stat().st_mtime_ns for path in paths if path.is_file()]  # a training may replace them
     return (*paths, *times, *(getattr(options, name) for name in others))
 

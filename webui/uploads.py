@@ -59,6 +59,12 @@ def make_uploads_private() -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
 
 
+def is_upload(path: str | None) -> bool:
+    """Whether a path leads to an uploaded file."""
+    known = path is not None and is_line(path) and Path(path).is_absolute()
+    return known and Path(path or "").resolve().is_relative_to(uploads_folder())
+
+
 def check_paths(root: Path, options: ConvertOptions) -> ConvertOptions:
     """``options`` with paths relative to the project folder, or of uploads; raises ConfigError for others."""
     changed: dict[str, Any] = {}
@@ -70,11 +76,7 @@ def check_paths(root: Path, options: ConvertOptions) -> ConvertOptions:
 
 def usable_path(root: Path, path: str, what: str = "a path") -> Path:
     """``path`` relative to the project folder, or that of an upload; raises ConfigError for others."""
-    if is_line(path) and Path(path).is_absolute():
-        real = Path(path).resolve()
-        if real.is_relative_to(uploads_folder()):
-            return real
-    return inside(root, path, what)
+    return Path(path).resolve() if is_upload(path) else inside(root, path, what)
 
 
 def clean_stem(name: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from inference.speaker_mix.file import SEGMENT, read_mix_file
 from modules.common.errors import ConfigError
+from modules.common.text import normalize_name
 
 _SAME = 1e-6  # times that differ by less are equal
 _SILENT = "[[0., 1., 0., 0.]]"
@@ -51,7 +52,7 @@ class SpeakerMix:
         self.names = {number: name for name, number in spk.items()} or {
             number: str(number) for number in range(self.n_speakers)
         }
-        self._spk = dict(spk)
+        self._spk = {normalize_name(name): number for name, number in spk.items()}
         self._tracks: dict[int, np.ndarray] = {}
         for key, segments in tracks.items() if isinstance(tracks, Mapping) else tracks:
             number = self._speaker_id(key, source)
@@ -98,8 +99,8 @@ class SpeakerMix:
         return (values / values.sum(1, keepdims=True)).astype(np.float32)
 
     def _speaker_id(self, key: Any, source: str | Path) -> int:
-        if isinstance(key, str) and key in self._spk:
-            return self._spk[key]
+        if isinstance(key, str) and (name := normalize_name(key)) in self._spk:
+            return self._spk[name]
         number = int(key) if isinstance(key, str) and key.isdecimal() and len(key) < 10 else key
         if isinstance(number, int) and not isinstance(number, bool) and number in self.names:
             return number

@@ -32,6 +32,7 @@ _NAMES = (
     (r"((hubert|wav2vec2)\.)?feature_extractor\.conv_layers\.0\.conv\.weight", "a HuBERT of transformers"),
     (r"unet\.encoder\.bn\.weight", "an RMVPE checkpoint"),
     (r"cent_table", "an FCPE checkpoint"),
+    (r"enc_p\.emb_(phone|pitch)\.\S+", "an RVC voice model"),
     (r"enc_q\.\S+|dec\.\S+", "a so-vits-svc voice model"),
     (r"flow\.flows\.\S+", "a Glow-SVC voice model"),
     (r"unit_embed\.weight", "a diffusion model"),

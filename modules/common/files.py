@@ -6,12 +6,21 @@ the move is atomic, so a reader sees the old file or the new one.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from modules.common.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
+_TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
 @contextmanager
@@ -48,3 +57,35 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; non-ASCII names stay readable."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def exclusive(path: str | Path, advice: str) -> Iterator[None]:
+    """Hold the lock on the file ``path``, which is made and stays.
+
+    The system releases it when this process ends, however it ends; its children do not hold it.
+
+    Raises:
+        TrainingError: Another process holds it; the message is ``advice``.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        try:
+            _lock(file)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                raise TrainingError(advice) from None
+            logger.warning("%s: this file system has no locks (%s)", path, error.strerror)
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

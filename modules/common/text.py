@@ -18,3 +18,8 @@ def printable(text: str, keep: str = "") -> str:
 def is_line(text: str) -> bool:
     """Whether ``text`` is printable as it is."""
     return printable(text) == text
+
+
+def normalize_name(name: str) -> str:
+    """``name`` in Unicode's form NFC; archives made on a Mac hold letters and accents apart (NFD)."""
+    return unicodedata.normalize("NFC", name)

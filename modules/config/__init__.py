@@ -15,6 +15,7 @@ from typing import Any
 
 from modules.common.errors import ConfigError
 from modules.common.metrics import BEST_BY, SCORED
+from modules.common.text import normalize_name
 from modules.config.section import Bounds, Section, check, choice, errors_name, number, read_file
 from modules.config.shared import MOST_SPEAKERS, ConfigFile, FeatureSection, TrainingSection
 from modules.config.shared import UNIT_MODES as UNIT_MODES
@@ -26,6 +27,8 @@ _F0 = Bounds(at_least=0, at_most=100_000)  # Hz
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(TrainingSection):
     """How a model is trained."""
+
+    inert = {"c_mel": 45, "c_kl": 1.0}
 
     log_interval: int = number(200, above=0)  # steps
     eval_interval: int = number(800, above=0)  # steps
@@ -47,7 +50,7 @@ class TrainConfig(TrainingSection):
     score_every: int = number(0, at_least=0)  # validations per one with scores, docs/training.md; 0: never
     num_workers: int = number(-1, at_least=-1, at_most=1024)  # per device; -1: 4 for a GPU, none for a CPU
     all_in_mem: bool = False
-    vol_aug: bool = False
+    vol_aug: bool = False  # random loudness; only of a model that is told it, with model.vol_embedding
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,7 +150,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     config = Config(
         **Config.parse_sections(values),
         f0_range={
-            str(name): check(numbers, tuple[float, float, float], f"f0_range.{name}", _F0)
+            normalize_name(str(name)): check(numbers, tuple[float, float, float], f"f0_range.{name}", _F0)
             for name, numbers in ranges.items()
         },
     )

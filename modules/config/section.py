@@ -29,6 +29,7 @@ _LARGEST_FILE = 2_000_000  # bytes; a configuration has some thousands
 _DEEPEST = 32  # lists in lists
 _LONGEST_MESSAGE = 500  # letters; names in a file may have millions
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+_ABSENT = object()
 S = TypeVar("S", bound="Section")
 
 
@@ -72,6 +73,7 @@ class Section:
 
     section: ClassVar[str]  # name of the table in the file
     aliases: ClassVar[Mapping[str, str]] = {}  # other spellings of keys: in the file, here
+    inert: ClassVar[Mapping[str, Any]] = {}  # keys of published files that nothing reads, with their values
 
     def __post_init__(self) -> None:
         for name, kind in field_types(type(self)).items():
@@ -97,6 +99,16 @@ class Section:
             if name in kinds and not (yaml and value is None):
                 found[name] = cls._checked(name, kinds[name], value, f"{cls.section}.{key}")
         return cls(**found)
+
+    @classmethod
+    def unused(cls, values: Mapping[str, Any]) -> list[str]:
+        """Keys of a table that have no effect; without those that stand in every published file."""
+        known = {*field_types(cls), *cls.aliases}
+        return [
+            f"{cls.section}.{key}"
+            for key, value in values.items()
+            if key not in known and cls.inert.get(key, _ABSENT) != value
+        ]
 
     @classmethod
     def _checked(cls, name: str, kind: Any, value: Any, where: str) -> Any:

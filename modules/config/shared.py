@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from modules.common.errors import ConfigError
-from modules.common.text import is_line
+from modules.common.text import is_line, normalize_name
 from modules.config.section import Section, check, choice, field_types, number
 
 MOST_SPEAKERS = 2**16
@@ -55,7 +55,13 @@ class TrainingSection(Section):
 class ConfigFile:
     """A whole file: sections and speakers."""
 
-    spk: dict[str, int] = field(default_factory=dict)  # ids by name, from 0
+    spk: dict[str, int] = field(default_factory=dict)  # ids, from 0, by name, in NFC
+
+    def __post_init__(self) -> None:
+        names = {normalize_name(name): id_ for name, id_ in self.spk.items()}
+        if len(names) < len(self.spk):
+            raise ConfigError("spk holds a name twice, in two ways of writing its letters; rename one")
+        object.__setattr__(self, "spk", names)
 
     @property
     @abstractmethod
@@ -63,12 +69,24 @@ class ConfigFile:
         """Speakers that the model has room for."""
 
     @classmethod
+    def unused_settings(cls, values: Mapping[str, Any]) -> list[str]:
+        """Keys of the sections of a file that have no effect, as section.key."""
+        unused: list[str] = []
+        for name, kind in cls._sections().items():
+            table = values.get(name)
+            unused += kind.unused(table) if isinstance(table, Mapping) else []
+        return unused
+
+    @classmethod
+    def _sections(cls) -> dict[str, type[Section]]:
+        kinds = field_types(cls).items()
+        return {name: kind for name, kind in kinds if isinstance(kind, type) and issubclass(kind, Section)}
+
+    @classmethod
     def parse_sections(cls: type[T], values: Mapping[str, Any], *, yaml: bool = False) -> dict[str, Any]:
         """Checked sections and speakers of a file, by field name."""
         found: dict[str, Any] = {
-            name: kind.parse(values.get(name, {}), yaml=yaml)
-            for name, kind in field_types(cls).items()
-            if isinstance(kind, type) and issubclass(kind, Section)
+            name: kind.parse(values.get(name, {}), yaml=yaml) for name, kind in cls._sections().items()
         }
         return {**found, "spk": parse_speakers(values.get("spk", {}), "spk")}
 
@@ -79,14 +97,21 @@ class ConfigFile:
                 raise ConfigError(f"spk.{name} is {id_}, but {key} is {self.n_speakers}")
 
     def speaker_id(self, speaker: str | int) -> int:
-        """Id of a speaker's name or id; raises ConfigError that lists the names."""
+        """Id of a speaker's name, in any Unicode form, or id; raises ConfigError that lists the names."""
+        speaker = normalize_name(str(speaker))
         if speaker in self.spk:
-            return self.spk[str(speaker)]
-        id_ = int(speaker) if str(speaker).isdecimal() else -1
+            return self.spk[speaker]
+        id_ = int(speaker) if speaker.isdecimal() else -1
         if id_ in self.spk.values() or (not self.spk and 0 <= id_ < self.n_speakers):
             return id_
-        names = ", ".join(f"{name} ({known})" for name, known in self.spk.items())
-        raise ConfigError(f"the model has no speaker {speaker!r}; it knows: {names or 'no names'}")
+        raise ConfigError(f"the model has no speaker {speaker!r}; it knows: {self.known_speakers()}")
+
+    def known_speakers(self) -> str:
+        """What a speaker may be called, for messages."""
+        if self.spk:
+            return ", ".join(f"{name} ({id_})" for name, id_ in self.spk.items())
+        ids = "0" if self.n_speakers == 1 else f"0 to {self.n_speakers - 1}"
+        return f"no names, for its configuration has none (section spk); give an id, {ids}"
 
     def speaker_name(self, speaker: str | int) -> str:
         """Name of a speaker's name or id."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modules.common.text import normalize_name
 from modules.dataset.features import load_f0
 from modules.dsp.f0 import WHISPERED
 
@@ -52,7 +53,7 @@ class F0Survey:
 
 
 def survey_f0(wavs: Iterable[str | Path]) -> dict[str, F0Survey]:
-    """F0 of the clips of each speaker, whose name is that of a clip's folder.
+    """F0 of the clips of each speaker, whose name is that of a clip's folder, in NFC.
 
     Raises:
         FeatureError: A clip has no F0, or a broken one.
@@ -60,5 +61,5 @@ def survey_f0(wavs: Iterable[str | Path]) -> dict[str, F0Survey]:
     found: defaultdict[str, F0Survey] = defaultdict(F0Survey)
     for wav in wavs:
         f0, uv = load_f0(wav)
-        found[Path(wav).parent.name].add(f0.numpy(), uv.numpy())
+        found[normalize_name(Path(wav).parent.name)].add(f0.numpy(), uv.numpy())
     return dict(found)

@@ -164,6 +164,16 @@ def find_unusable(wavs: Iterable[Path], wanted: Recipe) -> list[str]:
     return lines
 
 
+def settings_of(wavs: Iterable[Path], kind: str, name: str) -> dict[str, list[Path]]:
+    """Clips by the value that a setting of their features of ``kind`` has, where it is recorded."""
+    found: dict[str, list[Path]] = {}
+    for wav in wavs:
+        settings = FeatureRecord.load(wav).made.get(kind, {}).get("settings", {})
+        if name in settings:
+            found.setdefault(str(settings[name]), []).append(wav)
+    return found
+
+
 def failed(wav: str | Path) -> str:
     """Reason that step 3 left this recording out; empty if it did not, or never ran."""
     record = FeatureRecord.load(wav)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.common.errors import AudioError
-from modules.common.text import is_line, printable
+from modules.common.text import is_line, normalize_name, printable
 from modules.dsp.audio import find_audio
 
 # bytes of a clip's name: file systems allow 255, and the temporary file of its longest feature
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 class Layout:
     """Content of a data set's folder."""
 
-    clips: dict[str, list[Path]]  # the recordings of each speaker, both sorted by name
+    clips: dict[str, list[Path]]  # the recordings of each speaker, by name in NFC, both sorted by name
     ignored: dict[Path, str]  # what no step reads, with the reason: a key of IGNORED
 
 
@@ -59,13 +59,20 @@ def scan_folder(folder: str | Path) -> Layout:
     loose = find_audio(folder)
     ignored = dict.fromkeys(loose, "loose") | _unreadable(folder)
     clips: dict[str, list[Path]] = {}
+    folders: dict[str, Path] = {}
     for speaker in filter(Path.is_dir, _entries(folder)):
         if not is_line(speaker.name):
             ignored[speaker] = "name"
             continue
+        name = normalize_name(speaker.name)
+        if folders.setdefault(name, speaker) != speaker:
+            raise AudioError(
+                f"two folders of {folder} are called {name}, in two ways of writing its letters; rename one, "
+                "or move its recordings into the other"
+            )
         found = find_audio(speaker)
         if good := [path for path in found if is_line(path.name)]:
-            clips[speaker.name] = good
+            clips[name] = good
         ignored |= {path: "name" for path in found if not is_line(path.name)}
         ignored |= {path: "nested" for path in _entries(speaker) if _holds_audio(path)}
         ignored |= _unreadable(speaker)

@@ -17,7 +17,7 @@ class F0Spec(PartSpec):
 
     weights: str | None = None  # key of its file in modules/pretrained/weights.py; None: it needs none
     without_torch: bool = False  # it works without PyTorch
-    has_threshold: bool = False  # its voicing follows -ft
+    has_threshold: bool = False  # of voicing; the others decide in their own ways
 
 
 F0_PREDICTORS: Registry[F0Spec] = Registry(

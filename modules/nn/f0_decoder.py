@@ -6,7 +6,12 @@ from torch import Tensor, nn
 
 from modules.config import ModelConfig
 from modules.nn.attention import Transformer
-from modules.nn.frames import FrameConv
+from modules.nn.frames import ChannelNorm, FrameConv
+
+UNTRAINED = (
+    "the F0 decoder of {model} was never trained, as in all published models, and gives no melody; "
+    "train the model on, or remove -a"
+)
 
 
 class F0Decoder(nn.Module):
@@ -20,6 +25,12 @@ class F0Decoder(nn.Module):
         self.proj = FrameConv(channels, 1, 1)
         self.f0_prenet = FrameConv(1, channels, 3, padding=1)
         self.cond = FrameConv(config.gin_channels, channels, 1)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether any of its normalizations has left the value that it starts from."""
+        norms = [module for module in self.modules() if isinstance(module, ChannelNorm)]
+        return any(bool((norm.gamma != 1).any() or (norm.beta != 0).any()) for norm in norms)
 
     def forward(self, x: Tensor, norm_lf0: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """Log F0 (B, 1, N), zero outside the mask (B, 1, N).

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from modules.common.errors import ConfigError
 from modules.common.files import write_json
+from modules.common.text import normalize_name
 from modules.config import Config, ModelConfig, parse_config, read_json
 from modules.config.section import Bounds, check, errors_name, field_types
 from modules.config.shared import parse_speakers
@@ -168,7 +169,10 @@ def _diffusion(values: Any) -> DiffusionManifest:
     kinds = field_types(DiffusionManifest)
     del kinds["speakers"]
     return DiffusionManifest(
-        speakers=parse_speakers(values.get("speakers"), "diffusion.speakers"),
+        speakers={
+            normalize_name(name): number
+            for name, number in parse_speakers(values.get("speakers"), "diffusion.speakers").items()
+        },
         **{
             name: check(values.get(name), kind, f"diffusion.{name}", _COUNTS if kind is int else None)
             for name, kind in kinds.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster import DEFAULT_PATHS, load_blender
+from cluster import default_path, load_blender
 from cluster.blend import neighbour_weights
 from cluster.index_builder import build_index
 from cluster.kmeans_file import write_centres
@@ -123,17 +123,37 @@ def test_published_files_tell_only_their_width_and_kind(blender, files, tmp_path
             blender("retrieval", path=paths["kmeans"])
         with pytest.raises(CheckpointError, match="is a retrieval index, not a k-means file; add -fr"):
             blender("kmeans", path=paths["retrieval"])
+    (tmp_path / "added_IVF.index").write_bytes(b"IwFl" + bytes(600))
+    with pytest.raises(CheckpointError, match=r"is an index of RVC; make one with: python train_index\.py"):
+        blender("retrieval", path=tmp_path / "added_IVF.index")
     with pytest.raises(ConfigError, match="unknown way to blend units 'forest'"):
-        load_blender("forest", speakers={}, encoder="mfcc", ssl_dim=DIMS)
+        load_blender("forest", "a.pt", speakers={}, encoder="mfcc", ssl_dim=DIMS)
 
 
 def test_a_missing_file_tells_what_makes_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for kind, maker in (("kmeans", "cluster/train_cluster"), ("retrieval", "train_index")):
+        path = default_path(kind, "logs/bob/G_1.pth")
         with pytest.raises(CheckpointError) as caught:
-            load_blender(kind, speakers=SPEAKERS, encoder="mfcc", ssl_dim=DIMS)
-        path = Path(DEFAULT_PATHS[kind])
+            load_blender(kind, path, speakers=SPEAKERS, encoder="mfcc", ssl_dim=DIMS)
         assert str(caught.value) == f"{path} does not exist; make it with: python {maker}.py"
+
+
+def test_the_file_beside_the_model_comes_first_and_that_of_another_run_is_named(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("logs/44k", "logs/bob"):
+        Path(folder, "diffusion").mkdir(parents=True)
+        Path(folder, "kmeans_10000.pt").touch()
+    for model in ("logs/bob/G_best.pth", "logs/bob/diffusion/model_best.pt"):
+        assert default_path("kmeans", model) == Path("logs/bob/kmeans_10000.pt")
+    assert not caplog.messages
+    assert default_path("kmeans", "trained/G_best.pth") == Path("logs/44k/kmeans_10000.pt")
+    assert caplog.messages == [
+        "-cm: there is no kmeans_10000.pt beside trained/G_best.pth; using "
+        + str(Path("logs/44k/kmeans_10000.pt"))
+    ]
 
 
 def test_retrieval_needs_no_torch(files):

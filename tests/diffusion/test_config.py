@@ -16,8 +16,8 @@ def test_templates_are_read_whole(path):
     assert config.data.hop_length == values["data"]["block_size"]
     assert config.data.speech_encoder == values["data"]["encoder"]
     assert config.data.ssl_dim == values["data"]["encoder_out_channels"]
-    assert config.data.encoder_hop_length == values["data"]["encoder_hop_size"]
-    assert config.data.extensions == ("wav",) and config.data.duration == 2.0 and config.device == ""
+    assert config.data.duration == 2.0 and config.device == ""
+    assert DiffusionConfig.unused_settings(values) == []
     for section in ("model", "vocoder", "infer", "env", "train"):
         for key, value in values[section].items():
             assert getattr(getattr(config, section), key) == value, key
@@ -27,6 +27,9 @@ def test_missing_and_empty_keys_have_defaults_and_unknown_ones_are_ignored():
     assert parse_diffusion_config({}) == parse_diffusion_config(
         {"model": {"k_step_max": None, "n_heads": 8}, "spk": None, "naive": 1, "device": None}
     )
+    set_ = {"encoder_hop_size": 160, "extensions": ["flac"], "encoder_sample_rate": 16000}
+    unused = DiffusionConfig.unused_settings({"data": set_, "model": {"n_heads": 8}, "naive": 1})
+    assert unused == ["data.encoder_hop_size", "data.extensions", "model.n_heads"]
     config = parse_diffusion_config({})
     assert config.model.timesteps == 1000 and config.model.max_steps == 1000 and not config.model.shallow_only
     # a k_step_max below timesteps is a shallow model
@@ -85,7 +88,6 @@ def test_refusals_name_the_key():
         ({"train": {"lr": "fast"}}, "train.lr must be of type float and be above 0 and finite, not 'fast'"),
         ({"train": {"seed": 16**5000}}, "train.seed .*digits"),
         ({"data": {"unit_interpolate_mode": "rfa"}}, "unit_interpolate_mode 'rfa' is unknown"),
-        ({"data": {"extensions": [1]}}, "data.extensions"),
         ({"data": [1]}, "section 'data'"),
         ({"spk": {"a": 1}}, "spk.a is 1, but model.n_spk is 1"),
         ({"spk": ["a"]}, "section 'spk'"),

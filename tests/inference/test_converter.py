@@ -12,6 +12,7 @@ from inference.noise import DIFFUSION, frame_noise
 from modules.common.errors import CheckpointError, ConfigError
 from modules.dsp.audio import resampled_length
 from modules.dsp.slicer import LONGEST
+from modules.nn.norm import ChannelNorm
 from tests.inference.tiny import HOP, RATE, convert, read, write_song, write_vocoder, write_voice
 from tests.support.golden_cases import voice
 
@@ -47,6 +48,23 @@ def run(converter, tmp_path):
         return read(converter.convert(source, tmp_path / "結果" / "y.wav", speaker, key).path)
 
     return call
+
+
+def test_a_predicted_pitch_does_not_depend_on_the_key_and_an_untrained_decoder_is_named(
+    converter, run, song, caplog
+):
+    configure(converter, auto_predict_f0=True)
+    np.testing.assert_array_equal(run(song, key=7.0), run(song))
+    Converter(converter.options)
+    assert "G_8.pth was never trained, as in all published models" in caplog.text
+    decoder = converter.model.f0_decoder
+    assert not decoder.is_trained
+    norm = next(module for module in decoder.modules() if isinstance(module, ChannelNorm))
+    with torch.no_grad():
+        norm.beta.add_(1e-3)
+    assert decoder.is_trained
+    with torch.no_grad():
+        norm.beta.zero_()
 
 
 @pytest.mark.parametrize(("rate", "extra"), [(22050, 333), (44100, 0), (48000, 1), (96000, 333)])

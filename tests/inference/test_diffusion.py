@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from inference.converter import Converter
 from inference.pipeline import Segment
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
-from tests.inference.tiny import RATE, convert, write_diffusion, write_model, write_vocoder
+from tests.inference.tiny import RATE, convert, write_diffusion, write_model, write_vocoder, write_voice
 
 SHALLOW = {"shallow_diffusion": True}
 ALONE = {"only_diffusion": True, "diffusion_speedup": 100}
@@ -80,7 +81,7 @@ def test_a_diffusion_model_alone_needs_no_glow_model(options, song, monkeypatch,
     assert len(audio) == LENGTH
     np.testing.assert_array_equal(convert(options, song, 1, **alone), audio)  # ids serve too
     np.testing.assert_array_equal(convert(options, song, 1, second_encoding=True, **alone), audio)
-    assert "no audio that -se could encode" in caplog.text
+    assert "-se has no effect with -od" in caplog.text
     with pytest.raises(ConfigError, match="no speaker 'bob'"):
         convert(options, song, "bob", **alone)
     with pytest.raises(ConfigError, match="-a: a diffusion model alone cannot"):
@@ -99,6 +100,22 @@ def test_alone_it_uses_the_vocoder_it_was_trained_with(options, tmp_path, song, 
         with nullcontext() if there else pytest.raises(MissingWeightsError):
             convert(options, song, **ALONE, **model)
         assert ("lost/model does not exist" in caplog.text) != there
+
+
+def test_the_vocoder_of_a_shallow_diffusion_model_is_its_own(tmp_path, song, monkeypatch, caplog):
+    """vocoder.ckpt may name a vocoder that was adapted to the voice."""
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "nothing"))
+    write_vocoder(tmp_path / "own")
+    for vocoder in ("nsf-hifigan", "world"):
+        options = write_voice(tmp_path / vocoder, vocoder_name=vocoder)
+        settings = Path(options.diffusion_config_path)
+        values = yaml.safe_load(settings.read_text(encoding="utf-8"))
+        values["vocoder"] = {"type": "nsf-hifigan", "ckpt": str(tmp_path / "own/nsf_hifigan/model")}
+        settings.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+        assert np.abs(convert(options, song, **SHALLOW)).max() > 0
+    assert [line for line in caplog.messages if "vocoder.ckpt" in line] == [
+        "vocoder.ckpt has no effect: it is for nsf-hifigan, the voice model uses world"
+    ]
 
 
 def test_speakers_are_matched_by_name_and_one_without_a_name_serves_every_speaker(options, tmp_path, song):

@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 import pytest
 
 from inference.converter import Converter
-from inference.options import ConvertOptions, add_arguments, from_arguments
+from inference.options import ConvertOptions
+from inference.options.arguments import add_arguments, from_arguments
 from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
 from tests.inference.tiny import write_voice
@@ -23,7 +24,7 @@ def test_published_defaults_and_flags_and_an_explanation_of_every_option():
     options = ConvertOptions()
     assert parse() == options
     assert options.model_path == "logs/44k/G_37600.pth"
-    assert options.config_path == "logs/44k/config.json"
+    assert (options.config_path, options.diffusion_config_path) == ("", "")  # beside the models
     assert (options.clip, options.linear_gradient, options.linear_gradient_retain) == (0, 0, 0.75)
     assert (options.f0_predictor, options.f0_filter_threshold, options.auto_predict_f0) == ("pm", 0.05, False)
     assert (options.slice_db, options.pad_seconds, options.noise_scale) == (-40, 0.5, 0.4)
@@ -111,6 +112,18 @@ def test_options_that_the_model_cannot_fulfil(tmp_path, monkeypatch, model, chan
         ({"linear_gradient": 0.5}, "-lg has no effect without -cl"),
         ({"enhancer_adaptive_key": 2.0}, "-eak has no effect without -eh"),
         ({"mute_unvoiced": True}, "-mu has no effect on the vocoder 'world'"),
+        ({"clip": 31.0, "linear_gradient": 0.5}, "-lg has no effect with a -cl above 30 s"),
+        ({"linear_gradient_retain": 0.5}, "-lgr has no effect without -cl and -lg"),
+        ({"clip": 2.0, "linear_gradient_retain": 0.5}, "-lgr has no effect without -cl and -lg"),
+        ({"f0_filter_threshold": 0.5}, "-ft has no effect on -f0p pm"),
+        ({"k_step": 50}, "-ks has no effect without -shd"),
+        ({"spk_mix_file": "mine.py"}, "--spk_mix_file has no effect without -usm"),
+        ({"cluster_model_path": "mine.pt"}, "-cm has no effect without -cr"),
+        ({"diffusion_model_path": "model_1.pt"}, "-dm has no effect without -shd or -od"),
+        ({"diffusion_config_path": "other.yaml"}, "-dc has no effect without -shd or -od"),
+        ({"diffusion_method": "ddim"}, "--diffusion_method has no effect without -shd or -od"),
+        ({"diffusion_speedup": 5}, "--diffusion_speedup has no effect without -shd or -od"),
+        ({"auto_predict_f0": True, "trans": (3.0,)}, "-t has no effect with -a"),
         ({"precision": "bf16"}, "-pr bf16: this CPU has no instructions for it and is slower"),
     ],
 )
@@ -118,9 +131,10 @@ def test_options_without_effect_or_use_are_warned_of(tmp_path, monkeypatch, capl
     monkeypatch.setattr("modules.common.device.cpu_has_bf16", lambda: False)
     caplog.set_level(logging.WARNING)
     options = write_voice(tmp_path)
-    Converter(replace(options, **changes))
-    assert [line.startswith(message) for line in caplog.messages] == [True]
+    Converter(replace(options, **{"diffusion_model_path": "", "diffusion_config_path": "", **changes}))
+    lines = [line for line in caplog.messages if not line.startswith("-a: the F0 decoder of")]
+    assert [line.startswith(message) for line in lines] == [True]
     caplog.clear()
     monkeypatch.setattr("modules.common.device.cpu_has_bf16", lambda: True)
-    Converter(replace(options, precision="bf16"))
+    Converter(replace(options, diffusion_model_path="", diffusion_config_path="", precision="bf16"))
     assert not caplog.messages

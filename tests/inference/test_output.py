@@ -8,6 +8,7 @@ import soundfile
 
 from inference import output
 from inference.options import ConvertOptions
+from inference.peaks import HIGHEST
 from modules.common.errors import AudioError, ConfigError
 from tests.support.golden_cases import voice
 
@@ -79,8 +80,44 @@ def test_float_formats_and_a_song_that_fits_stay_and_one_that_would_clip_is_made
         for part in np.array_split(audio, 7):
             file.write(part)
     found = soundfile.read(tmp_path / "x.wav", dtype="float32")[0]
-    np.testing.assert_allclose(found, audio * output.HIGHEST / 2, atol=1 / 32767)
+    np.testing.assert_allclose(found, audio * HIGHEST / 2, atol=1 / 32767)
     assert "attenuated by 6.1 dB" in caplog.text
+
+
+def test_a_single_peak_far_above_the_rest_is_lowered_and_not_the_song(tmp_path, caplog):
+    audio = 0.5 * voice(2.0, RATE) / np.abs(voice(2.0, RATE)).max()
+    peak = slice(RATE, RATE + 200)
+    loud = audio.copy()
+    loud[peak] = 10.0 * np.hanning(200)
+    with output.writing(tmp_path / "x.wav", RATE, "wav", TAG, subtype="PCM_24") as file:
+        for part in np.array_split(loud, 7):
+            file.write(part)
+    found = soundfile.read(tmp_path / "x.wav", dtype="float32")[0]
+    near = slice(peak.start - RATE // 20, peak.stop + RATE // 20)
+    for elsewhere in (slice(near.start), slice(near.stop, None)):
+        np.testing.assert_allclose(found[elsewhere], audio[elsewhere], rtol=0, atol=1e-6)
+    assert np.abs(found).max() <= HIGHEST + 1e-6
+    gain = np.where(np.abs(loud) > 0.05, found / np.where(loud == 0, 1, loud), np.nan)
+    assert np.nanmax(np.abs(np.diff(gain))) < 0.01  # no step, which would click
+    assert "first at 1.00 s, are up to" in caplog.text and "attenuated" not in caplog.text
+
+
+def test_each_option_that_changes_the_sound_is_in_the_name():
+    near = {"cluster_infer_ratio": 0.5}
+    for changes, name in (
+        (near, "x_0key_a_0.5_glow_pm.flac"),
+        ({**near, "feature_retrieval": True}, "x_0key_a_0.5_glow_pm_fr.flac"),
+        ({"feature_retrieval": True}, "x_0key_a_glow_pm.flac"),  # it has no effect
+        ({"loudness_envelope_adjustment": 0.0}, "x_0key_a_glow_pm_lea0.flac"),
+        ({"shallow_diffusion": True, "second_encoding": True}, "x_0key_a_glowdiff_pm_se.flac"),
+        ({"shallow_diffusion": True, "k_step": 50}, "x_0key_a_glowdiff_pm_ks50.flac"),
+        ({"only_diffusion": True, "k_step": 50, "noise_scale": 0.1}, "x_0key_a_diff_pm.flac"),
+        ({"only_diffusion": True, "diffusion_method": "ddim"}, "x_0key_a_diff_pm_ddim.flac"),
+        ({"enhance": True, "enhancer_adaptive_key": 3.0}, "x_0key_a_glow_pm_eh_eak3.flac"),
+        ({"f0_predictor": "crepe", "f0_filter_threshold": 0.1}, "x_0key_a_glow_crepe_ft0.1.flac"),
+        ({"clip": 2.5, "linear_gradient": 1.0, "precision": "bf16"}, "x_0key_a_glow_pm_cl2.5_lg1.flac"),
+    ):
+        assert output.result_name("x", 0, "a", ConvertOptions(**changes)) == name
 
 
 def test_failure_leaves_the_old_result(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,18 @@ def test_two_clips_per_speaker_are_kept_for_validation(run):
     assert config.spk == {"a": 0, "b": 1} and config.model.n_speakers == 2
     assert diffusion()["spk"] == {"a": 0, "b": 1} and diffusion()["model"]["n_spk"] == 2
     assert diffusion()["train"]["lr"] == 1e-4
+
+
+def test_names_are_composed_and_two_folders_of_one_name_are_refused(run):
+    decomposed = unicodedata.normalize("NFD", "Zoé")
+    put(decomposed, *numbered(3))
+    assert run().code == 0
+    assert load_config("configs/config.json").spk == {"Zoé": 0}
+    assert json.loads(Path("configs/config.json").read_text(encoding="utf-8"))["spk"] == {"Zoé": 0}
+    assert all(Path(line).is_file() for line in lists()[0])
+    put("Zoé", *numbered(3))
+    if len(list(Path("dataset/44k").iterdir())) == 2:  # not on a Mac, where both are one folder
+        assert run().is_mistake("two folders of dataset/44k are called Zoé")
 
 
 def test_a_second_run_writes_the_same_and_a_new_speaker_moves_no_other(run):

@@ -99,7 +99,8 @@ def test_levels_without_loudnorm(run):
     put("a/fits.wav", audio)
     put("a/padded.wav", np.concatenate([np.zeros(44100), audio, np.zeros(22050)]), subtype="FLOAT")
     put("a/loud.wav", 5 * voice(0.4, 48000), 48000, "FLOAT")
-    assert run("--skip_loudnorm").code == 0
+    done = run("--skip_loudnorm", "--loudnorm", "lufs")
+    assert done.code == 0 and "--loudnorm has no effect with --skip_loudnorm" in done.log
     np.testing.assert_array_equal(
         read("a/fits.wav"), soundfile.read("dataset_raw/a/fits.wav", dtype="int16")[0]
     )

@@ -55,8 +55,10 @@ def test_a_base_model_is_the_start_of_a_new_run_only(workspace, capsys, caplog):
     assert train.main(["-d", "cpu", "-m", "old"]) == 0
     base = "logs/old/G_2.pth"
     assert train.main(["-d", "cpu", "-m", "new", "--base", base]) == 0
-    assert f"starting from the base model {Path(base)}" in caplog.messages
+    assert f"starting from the base model {Path(base)}; anna as in it" in caplog.messages
     assert not list(Path("logs/new").glob("G_0*"))  # nothing is copied
+    assert train.main(["-d", "cpu", "-m", "new", "--base", base]) == 0
+    assert f"the base model {Path(base)} has no effect: the run has" in caplog.text
     Path(base).unlink()
     assert train.main(["-d", "cpu", "-m", "new", "--base", base]) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"--base: there is no {Path(base)}")

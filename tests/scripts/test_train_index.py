@@ -1,5 +1,6 @@
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,23 @@ def test_from_the_features_of_step_3_to_blended_units(run):
     done = run("-c", "configs/config.json", "--root_dir", "dataset/44k", "--output_dir", "logs/44k")
     assert "花子: 500 frames, all; 12 lists of which" in done.out and "recall@8 0.9" in done.out
     assert "anna: 20 frames, all; all compared, which is exact" in done.out
-    blender = load_blender("retrieval", speakers={"花子": 0, "anna": 1}, encoder="mfcc", ssl_dim=DIMS)
+    blender = load_blender(
+        "retrieval",
+        "logs/44k/feature_and_index.pkl",
+        speakers={"花子": 0, "anna": 1},
+        encoder="mfcc",
+        ssl_dim=DIMS,
+    )
     np.testing.assert_allclose(blender.blend(own[:50].T, "花子", 1.0).T, own[:50], atol=1e-5)
+
+
+def test_the_folder_of_a_name_in_another_unicode_form(run):
+    write_speaker(Path("dataset/44k"), unicodedata.normalize("NFD", "Zoé"), 20)
+    write_config({"Zoé": 0})
+    assert "Zoé: 20 frames" in run("-c", "configs/config.json").out
+    index = "logs/44k/feature_and_index.pkl"
+    blender = load_blender("retrieval", index, speakers={"Zoé": 0}, encoder="mfcc", ssl_dim=DIMS)
+    blender.prepare(unicodedata.normalize("NFD", "Zoé"))
 
 
 def test_the_size_beyond_which_a_speaker_is_reduced(run, monkeypatch):

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,33 +25,56 @@ def config(tmp_path) -> Config:
     return load_config(tmp_path / "config.json")
 
 
+def task_of(module: nn.Module, spk=None) -> SimpleNamespace:
+    """What fit_base needs of a task."""
+    optional = GlowTask.optional_parts
+    config = SimpleNamespace(spk=spk or {})
+    return SimpleNamespace(model=module, config=config, speaker_tables=TABLES, optional_parts=optional)
+
+
 def test_new_speakers_are_the_average_of_the_base_and_tables_of_another_kind_stay():
     module = nn.ModuleDict({"emb_g": nn.Embedding(2, 3), "pre": nn.Linear(3, 3)})
     own = {name: value.clone() for name, value in module.state_dict().items()}
     table = torch.arange(12.0).reshape(4, 3).half()
     state = {**own, "emb_g.weight": table, "spk_emb.weight": torch.ones(4, 5)}
-    fit, average, new = base.fit_speakers(module, state, TABLES)
+    task = task_of(module, {"b": 0, "c": 1})
+    fit, notes = base.fit_base(task, state)
     load_weights(module, fit, "G_0.pth")
-    assert (average, new) == (["emb_g.weight"], [])
+    assert notes == ["b and c as the average of its speakers"]
     assert module.emb_g.weight.tolist() == [[4.5, 5.5, 6.5]] * 2
     assert state["emb_g.weight"] is table  # what was read is left as it was
     for strange in (torch.ones(4, 5), torch.ones(0, 3), torch.ones(3), torch.tensor(1.0)):
-        fit, average, new = base.fit_speakers(module, {**own, "emb_g.weight": strange}, TABLES)
-        assert (average, new) == ([], ["emb_g.weight"]) and fit["emb_g.weight"].shape == (2, 3)
+        fit, notes = base.fit_base(task, {**own, "emb_g.weight": strange})
+        assert notes == ["emb_g.weight from scratch"] and fit["emb_g.weight"].shape == (2, 3)
     same = {**own, "emb_g.weight": table[:2]}
-    assert base.fit_speakers(module, same, TABLES) == (same, [], [])
+    assert base.fit_base(task, same) == (same, [])
+    fit, notes = base.fit_base(task, same, {"a": 0, "b": 1})  # c must not get the row of a
+    assert notes == ["b as in it; c as the average of its speakers"]
+    assert fit["emb_g.weight"].tolist() == [[3, 4, 5], [1.5, 2.5, 3.5]]
+
+
+def test_parts_that_only_one_of_both_has():
+    with_parts = nn.ModuleDict({name: nn.Linear(2, 2) for name in ("pre", "emb_vol", "f0_decoder")})
+    without = nn.ModuleDict({"pre": nn.Linear(2, 2)})
+    fit, notes = base.fit_base(task_of(with_parts), without.state_dict())
+    load_weights(with_parts, fit, "G_0.pth")
+    assert notes == ["emb_vol and f0_decoder from scratch"]
+    fit, notes = base.fit_base(task_of(without), with_parts.state_dict())
+    load_weights(without, fit, "G_0.pth")
+    assert notes == ["without its emb_vol and f0_decoder"]
 
 
 def test_auto_is_the_starter_where_it_fits(config, tmp_path, monkeypatch, caplog):
     model, state = GlowSVC(config.model), model_state(base.STARTER)
-    fit, average, new = base.fit_speakers(model, state, TABLES)
+    task = task_of(model, config.spk)
+    fit, notes = base.fit_base(task, state)
     load_weights(model, fit, base.STARTER)
-    assert (average, new) == (["emb_g.weight", "spk_emb.weight"], [])
+    assert notes == ["anna as the average of its speakers"]
     assert len(state["emb_g.weight"]) > 30 and base.STARTER.stat().st_size < 8e6
     assert torch.allclose(model.emb_g.weight, state["emb_g.weight"].float().mean(0), atol=1e-3)
 
     def auto(encoder="ppg-starter"):
-        return base.find_fitting_base(model, encoder, GlowTask.speaker_tables)
+        return base.find_fitting_base(task, encoder)
 
     assert auto("mfcc") is None and auto() == base.STARTER and not caplog.messages
     monkeypatch.setattr(base, "STARTER", tmp_path / "base.safetensors")

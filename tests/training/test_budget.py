@@ -32,6 +32,8 @@ def test_the_first_limit_counts_and_expected_steps_follow_the_pace(clock):
     config = TrainConfig(max_steps=100, epochs=50, batch_size=2)
     assert Budget(config, 10, 5, Progress()).expected_steps() == 100
     assert Budget(TrainConfig(epochs=50), 10, 3, Progress()).expected_steps() == 150
+    grown = Budget(config, 10, 5, Progress(step=110, start=90))  # speakers were added at step 90
+    assert grown.fraction_of_steps() == 0.2 and grown.expected_steps() == 190
     progress = Progress(step=10, seconds=60.0)
     budget = Budget(config, 10, 5, progress, max_minutes=2)
     assert budget.expected_steps() is None  # no pace yet

@@ -1,5 +1,6 @@
 import errno
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -82,6 +83,24 @@ def test_a_named_base_model_has_priority_over_the_folders_which_stays_but_not_ov
     run.run()
     assert run.checkpoints.steps() == [0, 2] and (folder / name).read_bytes() == before
     assert trainer(clips, folder, config, base=named).progress.step == 2
+
+
+def test_added_speakers_are_in_the_newest_and_the_best_checkpoint_before_anything_else(clips, tmp_path):
+    trainer(clips, tmp_path, with_train(max_steps=10)).run()
+    newest, best = tmp_path / "G_10.pth", tmp_path / "G_best.pth"
+    before = read_checkpoint(newest)["model"]
+    config = with_train(max_steps=10)
+    more = replace(config, model=replace(config.model, n_speakers=3), spk={"0": 0, "a": 1, "b": 2})
+    run = trainer(clips, tmp_path, more)
+    for path in (newest, best):
+        content = read_checkpoint(path)
+        for name in GlowTask.speaker_tables:
+            assert torch.equal(content["model"][name][1:], before[name])
+            torch.testing.assert_close(content["model"][name][0], before[name].mean(0))
+        assert content["spk"] == more.spk
+    assert (run.progress.step, run.progress.start) == (10, 10) and not run.is_over()
+    run.run()
+    assert run.progress.step == 20
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(clips, tmp_path):

@@ -79,19 +79,19 @@ def test_changes_apply_to_the_loaded_model_and_another_one_replaces_all_but_its_
     glow = ConvertOptions(**GLOW, **COMMON)
     onnx = ConvertOptions(onnx="checkpoints/a", **COMMON)
     diffusion = ConvertOptions(only_diffusion=True, diffusion_config_path="c.yaml", **COMMON)
-    found_config = {"diffusion_config_path": "config.yaml", "device": "cpu"}
+    device = {"device": "cpu"}  # and the configuration beside the other model, not that of the loaded one
     refining = {"shallow_diffusion": True, **DIFFUSION}
     for loaded, changes, expected in (
         (onnx, GLOW, {**GLOW, "device": "cpu"}),
         (diffusion, GLOW, {**GLOW, "device": "cpu"}),
         (glow, {"onnx": "checkpoints/b"}, {"onnx": "checkpoints/b", "device": "cpu"}),
         (glow, {**GLOW, "noise_scale": 0.3}, {**GLOW, "noise_scale": 0.3, "device": "cpu"}),
-        (glow, ONLY_DIFFUSION, {**ONLY_DIFFUSION, **found_config}),
-        (diffusion, DIFFUSION, {**ONLY_DIFFUSION, **found_config}),
+        (glow, ONLY_DIFFUSION, {**ONLY_DIFFUSION, **device}),
+        (diffusion, DIFFUSION, {**ONLY_DIFFUSION, **device}),
         (
             glow,
             {"trans": 3, **refining, "onnx": "", "model_path": ""},
-            {**GLOW, **COMMON, "trans": (3.0,), **refining, **found_config},
+            {**GLOW, **COMMON, "trans": (3.0,), **refining, **device},
         ),
     ):
         options = requested_options(tmp_path, SimpleNamespace(options=loaded), changes)
@@ -153,14 +153,14 @@ def test_a_song_is_converted_as_the_command_line_does_and_a_diffusion_model_refi
 
     options = {"wav_format": "wav", "noise_scale": 0.2}
     result = loaded.predict(handle_file("raw/歌 one.wav"), "花子", 3, options, api_name="/convert")
-    assert Path(result).name == "歌 one_3key_花子_glow_pm.wav"
+    assert Path(result).name == "歌 one_3key_花子_glow_pm_ns0.2.wav"
     options |= {"model_path": MODEL, "config_path": "trained/anna/config.json"}
     Converter(ConvertOptions(**options)).convert("raw/歌 one.wav", tmp_path / "own.wav", "花子", 3)
     np.testing.assert_array_equal(soundfile.read(result)[0], soundfile.read(tmp_path / "own.wav")[0])
     model = {"diffusion_model_path": "logs/44k/diffusion/model_8.pt"}  # its configuration is found beside it
     options = {**model, "shallow_diffusion": True, "diffusion_speedup": 50}
     result = loaded.predict(handle_file("raw/song.wav"), "anna", 0, options, api_name="/convert")
-    assert Path(result).name == "song_0key_anna_glowdiff_pm.flac"
+    assert Path(result).name == "song_0key_anna_glowdiff_pm_speedup50.flac"
     loaded.predict(api_name="/unload")
 
 
@@ -264,7 +264,7 @@ def test_requests_are_queued_and_no_result_replaces_another(loaded, tmp_path):
         jobs.append(loaded.submit(handle_file(song), "anna", 0, options, api_name="/convert"))
     assert len({Path(job.result()).read_bytes() for job in jobs}) == 3
     found = {path.name for path in Path("results").glob("same*")}
-    assert found == {f"same_0key_anna_glow_pm{number}.wav" for number in ("", " (2)", " (3)")}
+    assert found == {f"same_0key_anna_glow_pm{ending}.wav" for ending in ("", " (2)", "_ns0.9")}
     assert not busy(loaded)
 
 

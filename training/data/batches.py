@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from modules.common.errors import FeatureError
+from modules.common.errors import ConfigError, FeatureError
+from modules.config.shared import ConfigFile
 from modules.dataset import features
 
 VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length
@@ -50,6 +51,17 @@ def collate(items: list[B]) -> B:
             frames_first = [tensor[0].transpose(0, -1) for tensor in tensors]
             fields[name] = pad_sequence(frames_first, batch_first=True).transpose(1, -1).contiguous()
     return replace(items[0], **fields)
+
+
+def speaker_ids(clips: list[Path], config: ConfigFile) -> list[int]:
+    """Ids of the speakers of clips, which their folders name; raises ConfigError for an unknown one."""
+    again = "run preprocess_flist_config.py again"
+    if not config.spk and not all(clip.parent.name.isdecimal() for clip in clips):
+        raise ConfigError(f"the configuration names no speakers (section spk); {again}")
+    try:
+        return [config.speaker_id(clip.parent.name) for clip in clips]
+    except ConfigError as error:
+        raise ConfigError(f"{error}. The file lists are of another data set; {again}") from None
 
 
 def load_unit_variants(wav: Path, perturbed: bool, ssl_dim: int, advice: str) -> Tensor:

@@ -33,6 +33,7 @@ from training.data.batches import (
     add_noise,
     load_unit_variants,
     sample_unit_variant,
+    speaker_ids,
 )
 from training.data.sampler import Item
 
@@ -89,7 +90,8 @@ class GlowDataset(Dataset[GlowBatch]):
     def __init__(self, clips: list[Path], config: Config, *, augment: bool) -> None:
         self.clips, self.config, self.augment = clips, config, augment
         self._window = config.train.max_speclen
-        self._speakers = [config.speaker_id(clip.parent.name) for clip in clips]
+        self._any_loudness = augment and config.train.vol_aug and config.model.vol_embedding
+        self._speakers = speaker_ids(clips, config)
         self._memory: dict[int, _GlowClip] = {}
         self._items, self.lengths = list(range(len(clips))), []
         if augment:
@@ -117,10 +119,9 @@ class GlowDataset(Dataset[GlowBatch]):
             stop = min(stop, round(VALIDATION_SECONDS * data.sampling_rate / data.hop_length))
         units = align_units(units, mel.shape[-1], data.unit_interpolate_mode, start, stop)
         mel = mel[:, start:stop]
-        if self.augment and train.vol_aug:
+        if self._any_loudness and volume is not None:
             gain = 10.0 ** rng.uniform(-1.0, 0.0)
-            mel = (mel + math.log(gain)).clamp(min=_LN_FLOOR)
-            volume = None if volume is None else volume * gain
+            mel, volume = (mel + math.log(gain)).clamp(min=_LN_FLOOR), volume * gain
         if self.augment:
             mel = add_noise(mel, train.mel_noise, rng)
             units = add_noise(units, train.unit_noise, rng)

@@ -29,6 +29,7 @@ from training.data.batches import (
     add_noise,
     load_unit_variants,
     sample_unit_variant,
+    speaker_ids,
 )
 from training.data.sampler import Item
 
@@ -114,7 +115,7 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         if augment:
             clips, frames = self._long_enough(clips, frames)
         self.clips = clips
-        self._speakers = [config.speaker_id(clip.parent.name) for clip in clips]
+        self._speakers = speaker_ids(clips, config)
         self._items = [i for i, n in enumerate(frames) for _ in range(n // self._window if augment else 1)]
         self.lengths = [min(frames[i], self._window) for i in self._items]
         self._memory: list[_DiffusionClip] | None = None

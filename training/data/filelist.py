@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modules.common.errors import ConfigError, FeatureError
 from modules.common.progress import progress_bar
-from modules.dataset.feature_record import Recipe, failed, find_unusable
+from modules.dataset.feature_record import Recipe, failed, find_unusable, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def checked_clips(
     Raises:
         ConfigError: See :func:`read_filelist`.
         FeatureError: A list has no usable clip, or features are missing or made with
-            other settings; ``advice`` says what to do then.
+            other settings; ``advice`` says what to do then. Or units are of different encoder files.
     """
     chosen = [_usable(read_filelist(path), verbose) for path in lists]
     every = [clip for clips in chosen for clip in clips]
@@ -56,7 +56,25 @@ def checked_clips(
         shown = "\n  ".join(found[:_SHOWN])
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise FeatureError(f"{len(found)} clips cannot be used; {advice}:\n  {shown}{more}")
+    _check_alike(every, verbose)
     return chosen
+
+
+def _check_alike(clips: Sequence[Path], verbose: bool) -> None:
+    """Refuse units of different encoder files, and warn of F0 by different predictors."""
+    for kind, name, what in (
+        ("units", "encoder_weights", "units of different files of the encoder"),
+        ("f0", "f0_predictor", "F0 by different predictors"),
+    ):
+        groups = settings_of(clips, kind, name)
+        if len(groups) < 2:
+            continue
+        shown = ", ".join(f"{value}: {len(some)}, as {some[0]}" for value, some in groups.items())
+        message = f"the clips have {what} ({shown}); run step 3 again to make them alike"
+        if kind == "units":
+            raise FeatureError(message)
+        if verbose:
+            logger.warning("%s", message)
 
 
 def _usable(clips: list[Path], verbose: bool) -> list[Path]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from modules.config.shared import ConfigFile
 from training.data.batches import collate
 from training.tasks.preview import ValidationPreview
 from training.tensorboard import TensorBoardLogger
@@ -17,17 +19,25 @@ class Task(ABC):
     """A model with its data, losses and validation."""
 
     checkpoints: tuple[str, str]  # prefix and suffix of its files: ("G", ".pth")
+    config: ConfigFile
     config_name: str  # file name of the configuration beside them
-    # in terms of the configuration: what to do when memory runs out, "memory", and a loss becomes NaN, "nan"
+    # in terms of the configuration: what to do when memory runs out, "memory", and a loss becomes NaN, "nan";
+    # how to train other speakers, "speakers", from "{checkpoint}" of this run
     advice: Mapping[str, str]
     # tensors with a row per speaker; those of a base model may be missing or of another shape
     speaker_tables: tuple[str, ...]
+    optional_parts: frozenset[str]  # first names of tensors that a base model may lack, or have in addition
     training_set: Any  # items by (epoch, number), and their ``lengths`` in frames
     model: nn.Module  # built with ``train.seed``, on its device
     preview: ValidationPreview | None = None  # renders validation clips
     coefficients: Mapping[str, float]  # weight of each loss in the total
     d_model: int = 1  # width that the noam schedule scales with
     collate = staticmethod(collate)
+
+    @staticmethod
+    @abstractmethod
+    def read_config(path: str | Path) -> ConfigFile:
+        """Read a configuration of such a model; raises ConfigError."""
 
     def initialise(self, batch: Any) -> None:  # noqa: B027 - most models need nothing
         """Set weights that depend on data, before the first step of a fresh run."""

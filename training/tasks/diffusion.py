@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffusion.compatibility import as_voice_config
-from diffusion.config import DiffusionConfig, DiffusionTrainConfig
+from diffusion.config import DiffusionConfig, DiffusionTrainConfig, load_diffusion_config
 from diffusion.unit2mel import Unit2Mel
 from modules.common.errors import ConfigError
 from modules.config import TrainConfig
@@ -82,8 +82,12 @@ class DiffusionTask(Task):
         "memory": "Halve train.batch_size (and double train.accumulate_steps for the same training), then "
         "data.duration; set train.cache_device to cpu",
         "nan": "Lower train.lr, or set train.amp_dtype to fp32",
+        "speakers": "Train them in another env.expdir; {checkpoint} in it as model_0.pt is the base",
     }
     speaker_tables: tuple[str, ...] = ("spk_embed.weight",)
+    optional_parts = frozenset(("aug_shift_embed",))
+    config: DiffusionConfig
+    read_config = staticmethod(load_diffusion_config)
     coefficients: Mapping[str, float] = {"mse": 1.0}
     model: Unit2Mel
     training_set: DiffusionDataset
@@ -112,7 +116,7 @@ class DiffusionTask(Task):
             training_clips, config, augment=True, cache=cache if train.cache_all_data else None
         )
         self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
-        weights = custom_checkpoint(config.vocoder.type, config.vocoder.ckpt)
+        weights = custom_checkpoint(config.vocoder.type, config.vocoder.ckpt, config.vocoder.type)
         self.preview = ValidationPreview(config.vocoder.type, as_voice_config(config).data, device, weights)
 
     def entries(self, step: int, epoch: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models import GlowOutput, GlowSVC
-from modules.config import Config
+from modules.config import Config, load_config
 from modules.dsp.f0 import F0_MAX, F0_MIN, lf0_to_hz
 from modules.dsp.mcd import mel_cepstral_distortion
 from modules.nn.masks import round_up
@@ -36,8 +36,12 @@ class GlowTask(Task):
         "memory": "Halve train.batch_size (and double train.accumulate_steps for the same training), then "
         "train.max_speclen",
         "nan": "Lower train.learning_rate, or set train.fp16_run to false",
+        "speakers": "Train them with -m <another name>; --base {checkpoint} starts from this model",
     }
     speaker_tables: tuple[str, ...] = ("emb_g.weight", "spk_emb.weight")
+    optional_parts = frozenset(("emb_vol", "f0_decoder"))
+    config: Config
+    read_config = staticmethod(load_config)
     model: GlowSVC
     preview: ValidationPreview
 

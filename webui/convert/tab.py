@@ -117,7 +117,7 @@ def plan_conversions(songs: Sequence[Path], options: ConvertOptions) -> list[Con
     config = model_config(options)
     wanted = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
     if not wanted and not options.use_spk_mix:
-        raise ConfigError(f"choose a speaker; the model knows: {', '.join(config.spk)}")
+        raise ConfigError(f"choose a speaker; the model knows: {config.known_speakers()}")
     speakers = [MIXED] if options.use_spk_mix else [config.speaker_name(speaker) for speaker in wanted]
     stems = unique_names(clean_stem(song.name) for song in songs)
     return [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from inference import voice_config
 from modules.common.errors import ConfigError
 from webui.context import Context
 from webui.convert.options import MODEL, default, field, read_options
@@ -20,7 +21,7 @@ from webui.language import Say, in_language
 from webui.menus import auto_refresh
 from webui.paths import CLUSTER_FILES, VOICE_MODELS, find_models
 from webui.session import Session, devices
-from webui.uploads import LARGEST, check_paths, check_size, usable_path
+from webui.uploads import LARGEST, check_paths, check_size, is_upload, usable_path
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
@@ -36,7 +37,6 @@ KINDS = {
     ".yml": "diffusion_config_path",
     ".pkl": "cluster_model_path",
 }
-_CONFIG_NAMES = {"config_path": ("config.json", "*.json"), "diffusion_config_path": ("config.yaml", "*.yaml")}
 
 
 class ModelPicker:
@@ -119,7 +119,7 @@ class ModelPicker:
         ):
             on(
                 fields[name].change,
-                lambda model, known, other=other: find_config(context.root, model, other) or known,
+                partial(matching_config, context.root, option=other),
                 [fields[name], fields[other]],
                 fields[other],
             )
@@ -136,14 +136,21 @@ def find_config(root: Path, model: str | None, option: str) -> str:
     Empty if there is none, or several, or the model is neither in the project nor an upload.
     """
     try:
-        folder = usable_path(root, model or "").parent
+        path = usable_path(root, model or "")
     except ConfigError:
         return ""
-    named, pattern = _CONFIG_NAMES[option]
-    if (root / folder / named).is_file():
-        return (folder / named).as_posix()
-    others = sorted((root / folder).glob(pattern))
-    return (folder / others[0].name).as_posix() if len(others) == 1 else ""
+    beside = voice_config.find_config(str(root / path), option)
+    return path.with_name(Path(beside).name).as_posix() if beside else ""
+
+
+def matching_config(root: Path, model: str | None, known: str | None, option: str) -> str:
+    """Path of the configuration beside a model that was chosen; ``known`` is what the field holds.
+
+    Uploads lie each in a folder of its own, so an uploaded one stays with an uploaded model. Any
+    other is emptied if there is none: that of another model would give the voice a wrong name.
+    """
+    uploaded = all(is_upload(path) for path in (model, known))
+    return find_config(root, model, option) or (str(known) if uploaded else "")
 
 
 def onnx_models(root: Path) -> list[str]:
@@ -194,9 +201,7 @@ def model_config(options: ConvertOptions) -> Config:
         from modules.onnx.manifest import read_manifest
 
         return read_manifest(options.onnx).config
-    from inference.voice_config import load_voice
-
-    return load_voice(options)[0]
+    return voice_config.load_voice(options)[0]
 
 
 def watch_loading(job: BackgroundJob, session: Session, say: Say) -> Iterator[tuple[Any, ...]]:
@@ -218,9 +223,7 @@ def loaded_html(session: Session, say: Say) -> str:
     config, options = session.config, session.options
     if config is None or options is None:
         return f"<p>{say('convert.no_model')}</p>"
-    name = Path(
-        options.onnx or (options.diffusion_model_path if options.only_diffusion else options.model_path)
-    )
+    name = Path(options.voice_path)
     sentence = say("convert.loaded").format(
         model=name.name,
         device=session.device,

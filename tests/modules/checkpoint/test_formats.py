@@ -224,6 +224,7 @@ KINDS = {
     "cent_table": "FCPE",
     "flow.flows.0.pre.weight": "Glow-SVC",
     "enc_q.pre.weight": "so-vits-svc",
+    "enc_p.emb_phone.weight": "RVC",
     "unit_embed.weight": "diffusion",
     "discriminators.0.convs.0.bias": "discriminator",
 }

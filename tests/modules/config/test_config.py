@@ -26,6 +26,9 @@ def test_published_spellings_and_unknown_keys_are_accepted():
     assert config.train.learning_rate == 1.0 and config.train.betas == (0.8, 0.99)
     assert (data.n_fft, data.n_mels, data.f_min, data.f_max) == (1024, 80, 20, 8000)
     assert config.model.use_crn_pre and config.spk == {"甲": 0, "b": 1}
+    published = {"train": {"c_mel": 45, "c_kl": 1.0, "segment_size": 10240}, "model": {"use_crn_pre ": 1}}
+    assert Config.unused_settings(published) == ["train.segment_size"]
+    assert Config.unused_settings({"train": {"c_mel": 1}, "own": {"x": 1}}) == ["train.c_mel"]
     assert parse_config({"train": {"port": 8123}}).train.port == "8123"
 
 

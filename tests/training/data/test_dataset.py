@@ -43,6 +43,8 @@ def test_augmentation_scales_mel_and_volume_and_adds_noise_on_training_items_onl
     assert torch.all(gain < 1)
     expected = (whole.mel + gain.log().unsqueeze(1)).clamp(min=math.log(1e-5))
     torch.testing.assert_close(loud.mel, expected)
+    unheard = GlowDataset(clips, with_train(vol_aug=True), augment=True)[0, 0]
+    assert torch.equal(unheard.mel, whole.mel)  # of a model that is not told the loudness
     config = with_train(mel_noise=0.1)
     noisy, true = (GlowDataset(clips, config, augment=on)[0, 0].mel for on in (True, False))
     assert torch.equal(true, whole.mel) and 0.08 < (noisy - true).std() < 0.12

@@ -162,18 +162,24 @@ def test_a_base_model_of_other_speakers_is_a_start_and_stays(clips, tmp_path, ca
     own = DiffusionTask(config, used, clips[:1], CPU).model.state_dict()
     run = trainer(used, folder, config)
     assert run.progress.step == 0 and not run.state.fresh
-    expected, fate = state | {k: v for k, v in own.items() if k == "spk_embed.weight"}, "from scratch"
+    expected = state | {k: v for k, v in own.items() if k == "spk_embed.weight"}
+    fate = "spk_embed.weight from scratch"
     if known > 1 and n_spk > 1:
         expected["spk_embed.weight"] = state["spk_embed.weight"].mean(0, keepdim=True).expand(n_spk, -1)
-        fate = "from the average of its speakers"
+        fate = "a and b as the average of its speakers"
     for loaded in (run.state.model, run.state.ema_model):
         assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
     message = next(line for line in caplog.messages if "starting from the base model" in line)
-    assert message.endswith(f"model_0.pt; spk_embed.weight {fate}" if n_spk > 1 else "model_0.pt")
+    assert message.endswith(f"model_0.pt; {fate}" if n_spk > 1 else "model_0.pt")
     run.run()
     assert run.checkpoints.steps() == [0, 2] and (folder / "model_0.pt").read_bytes() == before
-    with pytest.raises(CheckpointError, match="spk_embed.weight"):  # trained weights are never dropped
-        trainer(clips, folder, diffusion_config(n_spk=5))
+    if n_spk > 1:
+        with pytest.raises(CheckpointError, match="spk_embed.weight"):  # trained weights are never dropped
+            trainer(clips, folder, diffusion_config(n_spk=5))
+        return
+    run = trainer(clips, folder, diffusion_config(n_spk=2))  # with a speaker more it begins as it was
+    assert not run.task.model.state_dict()["spk_embed.weight"].any()
+    assert caplog.messages[-1].endswith("a as in it; b as the average of its speakers")
 
 
 def test_forced_checkpoints_stay_and_of_the_others_the_newest(clips, tmp_path):

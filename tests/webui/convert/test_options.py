@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from cluster.kmeans_file import write_centres
-from inference.options import ConvertOptions, add_arguments
+from inference.options import ConvertOptions
+from inference.options.arguments import add_arguments
 from modules.common.errors import ConfigError
 from tests.cluster.data import write_published_kmeans
 from tests.inference.tiny import write_diffusion
 from webui.context import Context
 from webui.convert.options import GROUPS, MAIN, MODEL, default, field, read_options
 from webui.convert.tab import plan_conversions
-from webui.convert.voice_model import assign_uploads, find_config
+from webui.convert.voice_model import assign_uploads, find_config, matching_config
 from webui.texts import PARTS, TEXTS
+from webui.uploads import uploads_folder
 
 NAMES = [option.name for option in fields(ConvertOptions)]
 ON_THE_PAGE = [*MAIN, *MODEL, *(name for group in GROUPS.values() for name in group)]
@@ -88,5 +90,16 @@ def test_the_configuration_beside_a_model_is_found_and_a_song_may_be_deleted_mea
             assert find_config(tmp_path, model, "config_path") == found
     for named in (None, "a\x00b/G_1.pth", "../G_1.pth", str(tmp_path / "project" / ".." / "G_1.pth")):
         assert find_config(tmp_path / "project", named, "config_path") == ""
+    # choosing another model never keeps the configuration of the one before
+    alone, uploaded = tmp_path / "alone" / "G_1.pth", uploads_folder()
+    alone.parent.mkdir()
+    for chosen, known, found in (
+        (alone, tmp_path / "config.json", ""),
+        (alone, uploaded / "a" / "c.json", ""),
+        (uploaded / "b" / "G_1.pth", tmp_path / "config.json", ""),
+        (uploaded / "b" / "G_1.pth", uploaded / "a" / "c.json", str(uploaded / "a" / "c.json")),
+        (tmp_path / "G_1.pth", uploaded / "a" / "c.json", "config.json"),
+    ):
+        assert matching_config(tmp_path, str(chosen), str(known), "config_path") == found
     with pytest.raises(ConfigError, match="no longer exists"):
         plan_conversions([tmp_path / "gone.wav"], ConvertOptions())

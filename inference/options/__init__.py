@@ -1,15 +1,14 @@
 """Every setting of a conversion, with its flag, default, range and help.
 
-The command line is generated from :class:`ConvertOptions`; the WebUI and the
+The command line (arguments.py) is generated from :class:`ConvertOptions`; the WebUI and the
 API read the same fields. Nothing heavy is imported here, so ``--help`` is quick.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from diffusion.samplers import SAMPLERS
 from modules.common.errors import ConfigError
@@ -44,7 +43,7 @@ class ConvertOptions:
         "-m", "--model_path", default="logs/44k/G_37600.pth", help="the trained voice model"
     )
     config_path: str = _option(
-        "-c", "--config_path", default="logs/44k/config.json", help="its configuration, saved beside it"
+        "-c", "--config_path", default="", help="its configuration (default: config.json beside it)"
     )
     onnx: str = _option(
         "--onnx",
@@ -93,8 +92,8 @@ class ConvertOptions:
         "-cm",
         "--cluster_model_path",
         default="",
-        help="k-means model or retrieval index, ignored when -cr is 0 (default: those of "
-        "cluster/train_cluster.py and train_index.py)",
+        help="k-means model or retrieval index, ignored when -cr is 0 (default: the one beside the model, "
+        "else in logs/44k)",
     )
     feature_retrieval: bool = _option(
         "-fr",
@@ -174,8 +173,8 @@ class ConvertOptions:
     diffusion_config_path: str = _option(
         "-dc",
         "--diffusion_config_path",
-        default="logs/44k/diffusion/config.yaml",
-        help="its configuration, saved beside it",
+        default="",
+        help="its configuration (default: config.yaml beside it)",
     )
     k_step: int = _option(
         "-ks",
@@ -285,6 +284,11 @@ class ConvertOptions:
         return self.shallow_diffusion or self.only_diffusion
 
     @property
+    def voice_path(self) -> str:
+        """The voice model that converts: of -m, alone of -dm, or the folder of --onnx."""
+        return self.onnx or (self.diffusion_model_path if self.only_diffusion else self.model_path)
+
+    @property
     def blends(self) -> str:
         """What moves the units: "kmeans", "retrieval", or "" for nothing."""
         if not self.cluster_infer_ratio or self.use_spk_mix:  # both belong to one speaker
@@ -312,36 +316,3 @@ class ConvertOptions:
                 f"-t has {len(self.trans)} keys for {n_songs} song(s); give one for all, or one for each"
             )
         return self.trans * n_songs if len(self.trans) == 1 else self.trans
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every option; :func:`from_arguments` reads them back."""
-    kinds = get_type_hints(ConvertOptions)
-    for option in fields(ConvertOptions):
-        flags, choices = option.metadata["flags"], option.metadata["choices"]
-        kind, text = kinds[option.name], option.metadata["help"]
-        default: Any = option.default
-        settings: dict[str, Any] = {"dest": option.name, "default": default, "help": text}
-        if kind is bool:
-            parser.add_argument(*flags, action="store_true", **settings)
-            continue
-        several = get_origin(kind) is tuple
-        item = next(iter(get_args(kind)), kind)  # of tuple[item, ...] and item | None
-        defaults = default if several else (default,)
-        shown = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in defaults)
-        if shown and default is not None:
-            settings["help"] += f" ({shown})"
-        metavar = None if choices else {float: "NUMBER", str: "NAME"}.get(item)
-        nargs = "+" if several else None
-        parser.add_argument(*flags, type=item, nargs=nargs, choices=choices, metavar=metavar, **settings)
-
-
-def from_arguments(arguments: argparse.Namespace) -> ConvertOptions:
-    """Options of a parsed command line.
-
-    Raises:
-        ConfigError: See :class:`ConvertOptions`.
-    """
-    values = {option.name: getattr(arguments, option.name) for option in fields(ConvertOptions)}
-    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return ConvertOptions(**{**values, **lists})

@@ -1,0 +1,42 @@
+"""The command line of a conversion, generated from :class:`inference.options.ConvertOptions`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+from inference.options import ConvertOptions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every option; :func:`from_arguments` reads them back."""
+    kinds = get_type_hints(ConvertOptions)
+    for option in fields(ConvertOptions):
+        flags, choices = option.metadata["flags"], option.metadata["choices"]
+        kind, text = kinds[option.name], option.metadata["help"]
+        default: Any = option.default
+        settings: dict[str, Any] = {"dest": option.name, "default": default, "help": text}
+        if kind is bool:
+            parser.add_argument(*flags, action="store_true", **settings)
+            continue
+        several = get_origin(kind) is tuple
+        item = next(iter(get_args(kind)), kind)  # of tuple[item, ...] and item | None
+        defaults = default if several else (default,)
+        shown = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in defaults)
+        if shown and default is not None:
+            settings["help"] += f" ({shown})"
+        metavar = None if choices else {float: "NUMBER", str: "NAME"}.get(item)
+        nargs = "+" if several else None
+        parser.add_argument(*flags, type=item, nargs=nargs, choices=choices, metavar=metavar, **settings)
+
+
+def from_arguments(arguments: argparse.Namespace) -> ConvertOptions:
+    """Options of a parsed command line.
+
+    Raises:
+        ConfigError: See :class:`ConvertOptions`.
+    """
+    values = {option.name: getattr(arguments, option.name) for option in fields(ConvertOptions)}
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return ConvertOptions(**{**values, **lists})

@@ -12,7 +12,7 @@ from inference.noise import DIFFUSION, frame_noise
 from modules.common.errors import CheckpointError, ConfigError
 from modules.dsp.audio import resampled_length
 from modules.dsp.slicer import LONGEST
-from modules.nn.norm import ChannelNorm
+from modules.nn.frames import ChannelNorm
 from tests.inference.tiny import HOP, RATE, convert, read, write_song, write_vocoder, write_voice
 from tests.support.golden_cases import voice
 

@@ -7,6 +7,7 @@ resampled, so that its pitch is lower for the vocoder, and resampled back after.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,22 +88,28 @@ class Enhancer:
         begin = resampled_length(silent, rate, self.sampling_rate)
 
         slower = adaptive_rate(self.sampling_rate, adaptive_key)
-        # samples of the stretched song per frame of F0; its own frames are those of all slices
+        # samples of the stretched song per frame of F0. Its samples and frames are those of all slices:
+        # a slice begins where both rates have a sample, up to 10 ms before
         step = hop_length / rate * slower
-        frame, ahead = divmod(round(first * step), self.hop_length)
-        stretched = np.pad(resample(wave[silent:], rate, slower), (ahead, 0), mode="reflect")
-        f0_there, uv = self._track(pitch[silent_frames:], step, len(stretched), ahead, slower)
+        before = round(first * hop_length) % (rate // math.gcd(rate, slower))
+        wave = np.pad(wave[silent:], (before, 0), mode="reflect")
+        begin_there = round((first * hop_length - before) * slower / rate)
+        frame, ahead = divmod(begin_there, self.hop_length)
+        stretched = np.pad(resample(wave, rate, slower), (ahead, 0), mode="reflect")
+        early = ahead + before * slower / rate
+        f0_there, uv = self._track(pitch[silent_frames:], step, len(stretched), early, slower)
         padded = np.pad(stretched, (0, len(uv) * self.hop_length - len(stretched)))
         mel = self.log_mel(torch.from_numpy(padded)[None])[0]
         join_there = None if join is None else round(join * step) // self.hop_length
         start = self._clock.start(frame, join_there, self.vocoder.cycles(f0_there, uv))
         sound = self.vocoder.synthesize(mel, f0_there, uv, start).cpu().numpy()
-        sound = resample(sound[ahead : len(stretched)], slower, self.sampling_rate)[: length - begin]
+        sound = resample(sound[ahead : len(stretched)], slower, self.sampling_rate)
+        sound = sound[resampled_length(before, rate, self.sampling_rate) :][: length - begin]
         end = length - begin - len(sound)
         return torch.from_numpy(np.pad(sound, (begin, end))).to(self.vocoder.device)
 
     def _track(
-        self, f0: np.ndarray, step: float, n_samples: int, ahead: int, rate: int
+        self, f0: np.ndarray, step: float, n_samples: int, ahead: float, rate: int
     ) -> tuple[Tensor, Tensor]:
         """F0 (N,) and voicing (N,) for the vocoder's frames of audio at ``rate`` Hz.
 

@@ -106,8 +106,8 @@ def read(path: Path) -> np.ndarray:
     return audio
 
 
-def write_vocoder(pretrain: Path, name: str = "nsf-hifigan") -> None:
-    """Write a vocoder of a few random weights to where the published one has its place."""
+def write_vocoder(pretrain: Path, name: str = "nsf-hifigan", **changes: object) -> Path:
+    """Write a vocoder of a few random weights to where the published one has its place; return the file."""
     snake = name == "nsf-snake-hifigan"
     values = load_case("nsf_hifigan").manifest["config"]["published"] | {
         "resblock": "1" if snake else "2",
@@ -116,6 +116,7 @@ def write_vocoder(pretrain: Path, name: str = "nsf-hifigan") -> None:
         "upsample_initial_channel": 8,
         "resblock_kernel_sizes": [3],
         "resblock_dilation_sizes": [[1, 3, 5] if snake else [1, 3]],
+        **changes,
     }
     path = pretrain / WEIGHTS[VOCODERS[name].weights or ""].file
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,3 +126,4 @@ def write_vocoder(pretrain: Path, name: str = "nsf-hifigan") -> None:
     state["conv_post.weight_g"] *= 0.05  # within ±1
     torch.save({"generator": state}, path)
     path.with_name("config.json").write_text(json.dumps(values), encoding="utf-8")
+    return path

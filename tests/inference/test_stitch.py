@@ -12,11 +12,11 @@ import pytest
 from inference import pipeline
 from inference.converter import Converter
 from inference.stitch import JOIN, Chunk, PitchTrack, Stitcher, plan
+from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.dsp.slicer import Range, limit_length, measure, slice_ranges
 from tests.inference.tiny import read, write_song, write_vocoder, write_voice
 from tests.support.golden_cases import load_case
 from vdecoder import VOCODERS
-from vdecoder.nsf_hifigan import NeuralVocoder
 
 RATE = 44100
 STITCH, GAIN = load_case("stitch"), load_case("stitch_gain")
@@ -144,25 +144,23 @@ def converter(request, tmp_path_factory):
     folder, monkeypatch = tmp_path_factory.mktemp("voice"), pytest.MonkeyPatch()
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(folder / "pretrain"))
     name = request.param if request.param in VOCODERS else "world"
-    write_vocoder(folder / "pretrain", name if VOCODERS[name].weights else "nsf-hifigan")
+    emphasize_source(write_vocoder(folder / "pretrain", name if VOCODERS[name].weights else "nsf-hifigan"))
     key = 7.0 if "key" in request.param else 0.0
     options = write_voice(folder / "voice", vocoder_name=name)
     options = replace(
         options, noise_scale=0.1, enhance="enhancer" in request.param, enhancer_adaptive_key=key
     )
-    made = Converter(options)
-    emphasize_source(made.vocoder if made.enhancer is None else made.enhancer.vocoder)
-    yield made
+    yield Converter(options)
     monkeypatch.undo()
 
 
-def emphasize_source(vocoder):
-    """Change the random weights of a network so that its sound is that of its sines, as of a trained one."""
-    if not isinstance(vocoder, NeuralVocoder):
-        return
-    scales = {"conv_pre.weight": 0.001, "bias": 0.1, "noise_convs": 3.0, "alpha": 0.0, "beta": 0.0}
-    for name, weight in vocoder.network.named_parameters():
+def emphasize_source(path):
+    """Change the random weights of a vocoder's file so that its sound is that of its sines, as if trained."""
+    content = read_checkpoint(path)
+    scales = {"conv_pre.weight_g": 0.001, "bias": 0.1, "noise_convs": 3.0, "alpha": 0.0, "beta": 0.0}
+    for name, weight in content["generator"].items():
         weight.mul_(next((scale for part, scale in scales.items() if part in name), 1.0))
+    write_checkpoint(path, content)
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +168,8 @@ def whole(converter, held_note, tmp_path_factory):
     return read(converter.convert(held_note, tmp_path_factory.mktemp("whole") / "y.wav", "anna").path)
 
 
-def levels(audio, around, above=0.0):
-    """Level above a frequency, dB, every 5 ms within 50 ms of a sample."""
+def levels(audio, around, above=100.0):
+    """Level above a frequency, Hz, in dB, every 5 ms within 50 ms of a sample."""
     frames = np.stack([audio[n - 512 : n + 512] for n in range(around - 2205, around + 2205, 220)])
     power = np.abs(np.fft.rfft(frames * np.hanning(1024))) ** 2
     return 10 * np.log10(power[:, round(above * 1024 / RATE) :].sum(1))

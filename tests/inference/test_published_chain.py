@@ -109,9 +109,9 @@ def plain_chain(chain, converter, muted):
     glow = PlainGlow(load_config(chain.options.config_path).model)
     glow.load_state_dict(chain.glow)
     noise = chain.options.noise_scale * frame_noise(first, n_frames, 128)
-    tracks = [torch.from_numpy(x)[None] for x in (units, f0, uv)]
-    level = torch.from_numpy(volume(given, n_frames))[None]
-    mel = glow.infer(*tracks, torch.tensor([1]), level, torch.from_numpy(noise)[None])
+    tracks = (units, f0, uv), (volume(given, n_frames), noise.astype(np.float32))
+    (c, pitch, voicing), (level, draws) = ([torch.from_numpy(x)[None] for x in some] for some in tracks)
+    mel = glow.infer(c, pitch, voicing, torch.tensor([1]), level, draws)
 
     sizes = json.loads(chain.vocoder.with_name("config.json").read_text())
     network = Generator(GeneratorConfig.read(sizes, ""))

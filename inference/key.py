@@ -35,11 +35,10 @@ class KeyAdvice:
 def tracking_range(key: float, sampling_rate: int) -> tuple[float, float]:
     """Range, Hz, in which to track a song that is then shifted by ``key`` semitones.
 
-    It holds the range of the models, 50 to 1100 Hz, before the shift and after it.
+    It reaches down to 50 Hz before the shift and after it, and up as far as anybody sings.
     """
-    ratio = 2.0 ** (key / 12.0)
-    lowest, highest = max(LOWEST, F0_MIN / ratio), min(HIGHEST, F0_MAX / ratio)
-    return min(F0_MIN, lowest), min(max(F0_MAX, highest), 0.49 * sampling_rate)
+    lowest = max(LOWEST, F0_MIN / 2.0 ** (key / 12.0))
+    return min(F0_MIN, lowest), min(HIGHEST, 0.49 * sampling_rate)
 
 
 def name_extremes(song: object, f0: np.ndarray, uv: np.ndarray, key: float, frame_rate: float) -> None:

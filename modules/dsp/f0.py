@@ -23,7 +23,7 @@ F0_BINS = 256  # embedding rows; row 0 is never used
 WHISPERED = 0.05  # share of voiced frames; with less, what is voiced is a tracker's error
 # s, up to which a leap of an octave is an error: there and back, and at either end of a note
 _EXCURSION, _ONSET = 0.12, 0.06
-_BRIEFEST = 0.1  # s, of a pitch beyond F0_MIN to F0_MAX; consonants give shorter ones
+BRIEFEST = 0.1  # s, of a pitch beyond F0_MIN to F0_MAX; consonants give shorter ones
 
 Track = TypeVar("Track", "np.ndarray", "torch.Tensor")
 
@@ -127,7 +127,7 @@ def drop_brief_extremes(f0: np.ndarray, frame_rate: float) -> np.ndarray:
     runs = np.flatnonzero(np.diff(beyond.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     f0 = f0.copy()
     for start, stop in runs.tolist():
-        if stop - start < _BRIEFEST * frame_rate:
+        if stop - start < BRIEFEST * frame_rate:
             f0[start:stop] = 0.0
     return f0
 

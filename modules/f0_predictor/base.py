@@ -12,6 +12,7 @@ import numpy as np
 from modules.common.errors import AudioError, ConfigError
 from modules.dsp.blocks import spans
 from modules.dsp.f0 import F0_MAX, F0_MIN, drop_brief_extremes, fill_unvoiced, repair_octaves
+from modules.f0_predictor.high_notes import add_high_notes
 
 if TYPE_CHECKING:
     import torch
@@ -95,17 +96,20 @@ class F0Predictor(ABC):
             return fill_unvoiced(np.zeros(n_frames))
         frame_rate = self.sampling_rate / self.hop_length
         track = repair_octaves(self._tracked(audio - audio.mean(), n_frames), frame_rate)
-        if self.f0_min < F0_MIN or self.f0_max > F0_MAX:
+        if self.f0_min < F0_MIN:
             track = drop_brief_extremes(track, frame_rate)
         return fill_unvoiced(track)
 
     def _tracked(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
-        """:meth:`_in_windows`; what a longer window would blur is tracked with the usual one."""
-        track = self._in_windows(audio, n_frames)
-        if not self.window_follows_floor or self.f0_min >= F0_MIN:
+        """:meth:`_in_windows`; a range beyond the usual one adds notes, and changes no others."""
+        usual = self.within(self.f0_min, F0_MAX) if self.f0_max > F0_MAX > self.f0_min else self
+        track = usual._in_windows(audio, n_frames)
+        if self.window_follows_floor and self.f0_min < F0_MIN:  # a longer window blurs other notes
+            higher = usual.within(F0_MIN, usual.f0_max)._in_windows(audio, n_frames)
+            track = np.where(higher > 0, higher, np.where(track < F0_MIN, track, 0))
+        if usual is self:
             return track
-        usual = self.within(F0_MIN, self.f0_max)._in_windows(audio, n_frames)
-        return np.where(usual > 0, usual, np.where(track < F0_MIN, track, 0))
+        return add_high_notes(track, audio, self.sampling_rate, self.hop_length, self._in_windows)
 
     def _in_windows(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
         """:meth:`_track`, in windows if the recording is long."""

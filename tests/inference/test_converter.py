@@ -132,9 +132,11 @@ def test_every_way_of_converting_keeps_the_length(converter, run, song):
         assert len(out) == 2 * RATE and np.abs(out).max() > 1e-3, changes
 
 
-@pytest.mark.parametrize(("key", "notes"), [(-12, (1175, 1319, 1568)), (12, (41.2, 49.0))])
+@pytest.mark.parametrize(
+    ("key", "notes"), [(-12, (1175, 1319, 1568)), (0, (1175, 1319, 1568)), (12, (41.2, 49.0))]
+)
 @pytest.mark.parametrize("tracker", ["pm", "dio"])
-def test_notes_that_only_the_key_brings_into_range_are_tracked(
+def test_high_notes_and_those_that_the_key_brings_into_range_are_tracked(
     converter, tmp_path, caplog, key, notes, tracker
 ):
     configure(converter, f0_predictor=tracker)
@@ -147,9 +149,10 @@ def test_notes_that_only_the_key_brings_into_range_are_tracked(
         held = slice(24 * number + 6, 24 * number + 18)
         assert found.uv[held].all()
         np.testing.assert_allclose(found.f0[held], note, rtol=0.01)
-    assert " Hz in this key" not in caplog.text
+    assert ("lie above 1100 Hz in this key (-t 0), as far as 15" in caplog.text) == (key == 0)
+    caplog.clear()
     converter.convert(write_song(tmp_path / "x.wav", audio), tmp_path / "y.wav", "anna", -key)
-    assert ("Hz in this key (-t" in caplog.text) == (key < 0 and tracker == "pm")
+    assert ("Hz in this key (-t" in caplog.text) == (key <= 0)
 
 
 @pytest.mark.parametrize("pad", [0.0, 0.5])

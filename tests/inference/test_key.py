@@ -52,10 +52,9 @@ def test_the_key_fits_is_final_and_its_advice_names_both_ranges():
 
 
 def test_the_tracked_range_follows_the_key():
-    assert tracking_range(0, 44100) == (50, 1100)
-    assert tracking_range(-12, 44100) == (50, 2200) == tracking_range(-36, 44100)
-    assert tracking_range(12, 44100) == (32.7, 1100) == tracking_range(36, 44100)
-    assert tracking_range(-2, 44100) == (50, pytest.approx(1234.7, abs=0.1))
+    assert tracking_range(0, 44100) == tracking_range(-12, 44100) == (50, 2200)
+    assert tracking_range(12, 44100) == (32.7, 2200) == tracking_range(36, 44100)
+    assert tracking_range(2, 44100) == (pytest.approx(44.5, abs=0.1), 2200)
     assert tracking_range(-12, 4000) == (50, 1960)
 
 

@@ -10,7 +10,7 @@ from models import GlowSVC
 from modules.checkpoint import load_model
 from modules.config import ModelConfig
 from modules.dsp.f0 import F0_MAX, F0_MIN
-from modules.nn.flow import from_quarters
+from modules.nn.quarters import from_quarters
 from tests.support.golden_cases import load_case, signal
 
 VARIANTS = ["glow_train", "glow_plain", "glow_share", "glow_depthwise", "glow_crn"]

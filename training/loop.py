@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from modules.common.allocator import keep_freed_memory
 from modules.common.progress import progress_bar
 from modules.config import TrainConfig
 from training.budget import Budget
@@ -94,6 +95,7 @@ class Trainer:
             KeyboardInterrupt: It was asked to stop, and the last step is saved.
             TrainingError: The gradients stay NaN or infinite, or memory ran out.
         """
+        keep_freed_memory()
         if self.context.is_main and self.task.preview:  # a wrong vocoder is found before the first step
             self.task.preview.load()
         self.budget.start()

@@ -18,8 +18,8 @@ from benchmarks.training.plain_transformer import PlainConv, PlainTransformer
 from models import GlowSVC
 from modules.config import ModelConfig
 from modules.dsp.f0 import F0_BINS, f0_to_coarse, hz_to_lf0, normalize_lf0
-from modules.nn.flow import GROUPS
 from modules.nn.masks import length_mask
+from modules.nn.quarters import GROUPS
 from modules.nn.wavenet import KERNEL_SIZE
 
 

@@ -3,7 +3,8 @@
 The plain form (benchmarks/training/plain.py) has the same weights; before anything is timed,
 its likelihood and gradients must be the model's. It leaves the F0 decoder untrained, as
 published; ours trains it. Its optimizer is torch's in its plain form, and it clamps gradients;
-ours is that of training/. The machine's peak is measured in the same turns.
+ours is that of training/. Both keep freed memory, as training/ does, without which plain would be
+slower. The machine's peak is measured in the same turns.
 
     python -m benchmarks.training.step [--sizes tiny] [--compile]
 
@@ -24,6 +25,7 @@ from benchmarks.measure import alternate, table
 from benchmarks.training.plain import PlainGlow, differences
 from benchmarks.workspace import SIZES, template
 from models import GlowSVC
+from modules.common.allocator import keep_freed_memory
 from modules.common.cli import make_parser
 from modules.common.device import autocast
 from modules.config import Config, ModelConfig
@@ -64,6 +66,7 @@ def main(argv: Sequence[str] | None = ()) -> None:
     parser.add_argument("--sizes", nargs="+", choices=[*SIZES], default=[*SIZES], help="of the model")
     parser.add_argument("--compile", action="store_true", help="torch.compile, too")
     args = parser.parse_args(argv)
+    keep_freed_memory()
     forms = FORMS + [Form(True, dtype, True) for dtype in FORMATS if args.compile]
     rows, notes = [], []
     for size in args.sizes:

@@ -8,40 +8,19 @@ take most of the time, run in half precision.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 
 from modules.config import ModelConfig
+from modules.nn.block_weights import block_weights, log_volume
+from modules.nn.flow_step import FlowStep
 from modules.nn.frames import FrameConv, convolve
+from modules.nn.quarters import GROUPS, from_quarters, sort_channels, to_quarters
 from modules.nn.wavenet import WaveNet
 
-GROUPS = 4  # of the channel mixing, as published
 DITHER = 0.3  # nats; see Flow.initialise
-
-
-def to_quarters(x: Tensor, n_sqz: int) -> Tensor:
-    """Stack ``n_sqz`` neighbouring frames of ``x`` (B, M, N), and sort the channels by quarter (4, B, N', K).
-
-    The C = ``n_sqz`` * M channels are the frames' bins, one frame after the other. The K'th
-    group of four that is mixed holds channels 2K and 2K + 1 of the first half, which are in
-    quarters 0 and 1, and the same two of the second half. So every step of the flow reads and
-    writes whole stretches of memory.
-    """
-    batch, channels, frames = x.shape
-    stacked = x.mT.reshape(batch, frames // n_sqz, 2, n_sqz * channels // GROUPS, 2)
-    return stacked.permute(2, 4, 0, 1, 3).reshape(GROUPS, batch, frames // n_sqz, -1)
-
-
-def from_quarters(x: Tensor, n_sqz: int) -> Tensor:
-    """Undo :func:`to_quarters`."""
-    _, batch, n_groups, size = x.shape
-    stacked = x.view(2, 2, batch, n_groups, size).permute(2, 3, 0, 4, 1)
-    return stacked.reshape(batch, n_groups, n_sqz, GROUPS * size // n_sqz).flatten(1, 2).mT
-
-
-def _sorted(channels: Tensor, halves: int) -> Tensor:
-    """Sort the channels, ``halves`` halves of them, along the first axis as :func:`to_quarters` does."""
-    return channels.unflatten(0, (halves, -1, 2)).transpose(1, 2).flatten(0, 2)
 
 
 class ActNorm(nn.Module):
@@ -54,7 +33,7 @@ class ActNorm(nn.Module):
 
     def _parameters_of_quarters(self) -> tuple[Tensor, Tensor]:
         """Log scale and bias (4, 1, 1, K)."""
-        logs, bias = (_sorted(x.flatten(), 2).view(GROUPS, 1, 1, -1) for x in (self.logs, self.bias))
+        logs, bias = (sort_channels(x.flatten(), 2).view(GROUPS, 1, 1, -1) for x in (self.logs, self.bias))
         return logs, bias
 
     @torch.no_grad()
@@ -125,12 +104,12 @@ class AffineCoupling(nn.Module):
         """Shift and log scale (2, B, N, K) of the second half, from the first, ``kept``."""
         channels = kept.permute(1, 2, 0, 3).flatten(2)
         hidden = convolve(
-            channels, _sorted(self.pre.weight.transpose(0, 1), 1).transpose(0, 1), self.pre.bias, 0
+            channels, sort_channels(self.pre.weight.transpose(0, 1), 1).transpose(0, 1), self.pre.bias, 0
         )
         mask_of_hidden = mask.to(hidden.dtype)
         hidden = self.enc(hidden * mask_of_hidden, mask_of_hidden, g)
         assert self.post.bias is not None
-        out = convolve(hidden, _sorted(self.post.weight, 2), _sorted(self.post.bias, 2), 0)
+        out = convolve(hidden, sort_channels(self.post.weight, 2), sort_channels(self.post.bias, 2), 0)
         shift, logs = out.to(kept.dtype).unflatten(2, (2, 2, -1)).permute(2, 3, 0, 1, 4)
         return shift, logs * mask
 
@@ -147,6 +126,9 @@ class AffineCoupling(nn.Module):
         return torch.cat((kept, (changed - shift) * torch.exp(-logs)))
 
 
+Block: TypeAlias = tuple[ActNorm, InvConvNear, AffineCoupling]
+
+
 class Flow(nn.Module):
     """``n_flow_block_layer`` times ActNorm, InvConvNear, AffineCoupling, on squeezed frames.
 
@@ -156,7 +138,7 @@ class Flow(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.n_sqz = config.n_sqz
+        self.n_sqz, self.depthwise = config.n_sqz, config.use_depthwise_conv
         self.flows = nn.ModuleList()
         channels, hidden = config.inter_channels * config.n_sqz, config.hidden_channels
         wavenet: WaveNet | None = None
@@ -185,11 +167,30 @@ class Flow(nn.Module):
             g: (B, gin_channels, 1 or N), the speaker.
         """
         x, real, g = self._squeezed(mel, mask, g)
+        if torch.is_grad_enabled() and self._in_one_operator(x):
+            x, logdet = self._forward_in_training(x, real, g)
+            return from_quarters(x, self.n_sqz) * mask, logdet
         logdet = torch.zeros(len(mel), device=x.device, dtype=x.dtype)
         for step in self.flows:
             x, change = step(x, real, g)
             logdet = logdet + change
         return from_quarters(x, self.n_sqz) * mask, logdet
+
+    def _in_one_operator(self, x: Tensor) -> bool:
+        """Whether :class:`FlowStep` computes the blocks: on MPS see frames.py, and it is not depthwise."""
+        return x.device.type != "mps" and not self.depthwise
+
+    def _forward_in_training(self, x: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        """All steps on ``x`` (4, B, N, K), and log|det| (B,); the same as step by step, and faster."""
+        flows, device = [*self.flows], x.device.type
+        blocks = [*zip(flows[::3], flows[1::3], flows[2::3], strict=True)]
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        with torch.autocast(device, enabled=False):
+            logdet = log_volume(blocks) * mask.sum((1, 2))
+            for weights in block_weights(blocks, g, dtype):
+                x, change = FlowStep.apply(x, mask, *weights)
+                logdet = logdet + change
+        return x, logdet
 
     def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """Mel (B, M, N) of a latent; as :meth:`forward`, but the mask may be one frame for all."""

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from modules.config import ModelConfig
-from modules.nn.flow import ActNorm, Flow, InvConvNear, from_quarters, to_quarters
+from modules.nn.flow import ActNorm, Flow, InvConvNear
 from modules.nn.masks import length_mask
+from modules.nn.quarters import from_quarters, to_quarters
 
 SIZES = {
     "inter_channels": 4,
@@ -17,7 +18,7 @@ SIZES = {
 def flow64(n_sqz=2, **changes):
     """A small float64 flow whose every step does something."""
     torch.manual_seed(0)
-    flow = Flow(ModelConfig(**SIZES, n_sqz=n_sqz, **changes)).double()
+    flow = Flow(ModelConfig(**SIZES | changes, n_sqz=n_sqz)).double()
     for parameter in flow.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     for step in flow.flows:

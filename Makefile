@@ -99,8 +99,8 @@ $(VENV)/.installed-quality: requirements-quality.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -r requirements-quality.txt
 	@touch $@
 
-quality: $(VENV)/.installed-quality  ## evaluate a result: RESULT=<file> TARGET=<folder> SOURCE=<file>
-	@$(BIN)/python -m benchmarks.quality "$(RESULT)" --target "$(TARGET)" --source "$(SOURCE)"
+quality: $(VENV)/.installed-quality  ## evaluate a result: RESULT=<file> TARGET=<folder> SOURCE=<file> [TEXT=<words>]
+	@$(BIN)/python -m benchmarks.quality "$(RESULT)" --target "$(TARGET)" --source "$(SOURCE)" $(if $(TEXT),--text "$(TEXT)")
 
 STARTER ?= starter
 STYLES ?= $(STARTER)/package/voices

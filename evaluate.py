@@ -55,8 +55,11 @@ def get_parser() -> argparse.ArgumentParser:
     add("--spk_mix_file", default="", help=argparse.SUPPRESS)
     add_own = parser.add_argument_group("evaluation").add_argument
     add_own("--target", type=Path, metavar="FOLDER", help="recordings of the target voice")
-    words = "English lyrics of each song, in quotes, or a .txt file of them"
+    words = "lyrics of each song, in quotes, or a .txt file of them"
     add_own("--text", nargs="+", default=[], metavar="WORDS", help=words)
+    add_own(
+        "--language", default="", metavar="CODE", help="of the words: en, zh, ja ... (detected in each song)"
+    )
     add_own("--output", type=Path, metavar="FOLDER", help="output folder (results/evaluation)")
     blind = "only write a page for blind listening, of sounds of equal name in two folders (to results/ab)"
     add_own("--ab", nargs=2, type=Path, metavar="FOLDER", help=blind)
@@ -112,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from inference.converter import Converter
 
     plan = _plan(args)  # every mistake is reported before the work begins
-    evaluators, missing = build_evaluators(EvalInputs(plan.target, plan.texts))
+    evaluators, missing = build_evaluators(EvalInputs(plan.target, args.language))
     sources: dict[tuple[Path, bool, int, float], SourceSong] = {}
     results: list[EvalResult] = []
     for model, options in plan.models.items():
@@ -144,7 +147,7 @@ def _plan(args: argparse.Namespace) -> EvaluationPlan:
     Raises:
         GlowSVCError: Arguments contradict each other, or a file is missing.
     """
-    from evaluation.evaluators.words import read_text
+    from evaluation.text import read_text
     from inference.output import check_format
     from inference.source import find_songs
     from modules.common.errors import AudioError, ConfigError

@@ -1,11 +1,10 @@
-"""Similarity of a conversion to the target voice, and its estimated quality.
+"""Scores of a conversion: likeness to the target voice, sound, and words.
 
     make quality RESULT=<converted song> TARGET=<folder of the voice> SOURCE=<song>
 
-Similarity is the cosine of Resemblyzer's embeddings: of the result to the mean
-of the target's recordings, and to the source. DNSMOS (P.835 OVRL, and P.808)
-estimates a listener's score of 1 to 5; it was trained on noisy speech, not on
-singing. Both come from requirements-quality.txt.
+The evaluators are those of evaluate.py (docs/evaluation.md), for files of any origin.
+In brackets the same of the source; of the words against the source, of its WORLD
+resynthesis. All come from requirements-quality.txt.
 """
 
 from __future__ import annotations
@@ -13,27 +12,40 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.measure import table
-from evaluation.evaluators.naturalness import dnsmos
-from evaluation.evaluators.similarity import cosine, embed, embed_voice
+from benchmarks.quality.scoring import FileScorer, SourceFile
+from evaluation.conversions import EvalScore
+from evaluation.text import read_text
 from modules.common.cli import make_parser
-from modules.dsp.audio import find_audio, read_audio
+from modules.common.metrics import EVALUATION_METRICS
+from modules.dsp.audio import find_audio
 
 
 def main() -> None:
-    """Print one line for each result, and one for the source."""
+    """Print one line for each result."""
     parser = make_parser(__doc__)
     parser.add_argument("results", nargs="+", type=Path, help="converted songs")
     parser.add_argument("--target", required=True, type=Path, help="folder with recordings of the voice")
     parser.add_argument("--source", required=True, type=Path, help="the song before conversion")
+    parser.add_argument("--key", type=float, default=0.0, help="semitones between them (%(default)g)")
+    parser.add_argument("--text", default="", help="its words, or a .txt file of them")
+    parser.add_argument("--language", default="", help="of its words (detected)")
     args = parser.parse_args()
-    target, source = embed_voice(find_audio(args.target)), embed(*read_audio(args.source))
-    rows = []
-    for path in [*args.results, args.source]:
-        audio, rate = read_audio(path)
-        voice, scores = embed(audio, rate), dnsmos(audio, rate)
-        similarities = cosine(voice, target), cosine(voice, source)
-        rows.append([path.name, *(f"{x:.3f}" for x in similarities), *(f"{x:.2f}" for x in scores)])
-    table(["file", "similarity to target", "to source", "DNSMOS OVRL", "P.808"], rows)
+    scorer = FileScorer(find_audio(args.target))
+    source = SourceFile(args.source, read_text(args.text), args.language)
+    found = {path.name: scorer.score(path, source, args.key) for path in args.results}
+    names = [
+        name
+        for name in EVALUATION_METRICS
+        if any(s[name].value == s[name].value for s in found.values() if name in s)
+    ]
+    rows = [[file, *(cell(name, scores[name]) for name in names)] for file, scores in found.items()]
+    table(["file", *(EVALUATION_METRICS[name].label for name in names)], rows)
+
+
+def cell(name: str, score: EvalScore) -> str:
+    """A score, and its reference in brackets."""
+    show = EVALUATION_METRICS[name].show
+    return show(score.value) + (f" ({show(score.reference)})" if score.reference == score.reference else "")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ COLUMNS = {
     "similarity_source": "to source",
     "dnsmos_ovrl": "OVRL",
     "f0_accuracy": "F0",
-    "phone_error": "phone errors",
+    "transcript_error": "words unlike the source's",
 }
 
 

@@ -26,7 +26,7 @@ class EvalInputs:
     """What evaluators may use beside the conversions."""
 
     target: Sequence[Path] = ()  # recordings of the target voice
-    texts: Sequence[str] = ()  # lyrics of each song; empty if unknown
+    language: str = ""  # of the words, one of Whisper's codes; "": detected in each song
 
 
 class Evaluator(ABC):

@@ -151,20 +151,22 @@ METRICS: dict[str, Metric] = {
         label_zh="词错误率",
         better="lower",
         evaluator="words",
-        meaning="Errors per word of the given text, of a recogniser (pocketsphinx, US English) whose "
-        "vocabulary is the words of the given texts, in any order.",
+        meaning="Errors per word of the given text (per character in Chinese, Japanese and other languages "
+        "without spaces) in what Whisper base recognises.",
         group="words",
         reference=SOURCE,
+        why_missing="give the words of the songs: --text WORDS",
     ),
-    "phone_error": Metric(
-        label="phone error against the source",
-        label_zh="与源的音素差异",
+    "transcript_error": Metric(
+        label="word error against the source",
+        label_zh="与源的词差异",
         better="lower",
-        evaluator="phones",
-        meaning="How far the phones that pocketsphinx (US English) recognises in the result differ from "
-        "those it recognises in the source; not from what was sung.",
+        computed_in=("scored_validation",),
+        evaluator="words",
+        meaning="The same against what Whisper recognises in the source; not against what was sung.",
         group="words",
         reference=RESYNTHESIS,
+        why_missing="no words are recognised in these songs",
     ),
     "mcd": Metric(
         label="mel-cepstral distortion, dB",
@@ -195,6 +197,17 @@ METRICS: dict[str, Metric] = {
         better="higher",
         evaluator="naturalness",
         meaning="The same by the recipe of P.808.",
+        group="sound",
+        digits=2,
+        reference=SOURCE,
+    ),
+    "distillmos": Metric(
+        label="DistillMOS, 1–5",
+        label_zh="DistillMOS（1–5）",
+        better="higher",
+        computed_in=("scored_validation",),
+        evaluator="distilled",
+        meaning="Another network's estimate of a listener's score, distilled from XLS-R.",
         group="sound",
         digits=2,
         reference=SOURCE,

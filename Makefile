@@ -118,8 +118,8 @@ $(STYLES):
 # QUICK=1: a little of everything, to see that it runs; what it writes stays in $(STARTER)
 starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit again (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
 	$(BIN)/python -m tools.starter.generate "$(STARTER)" $(if $(QUICK),--espeak_minutes 2 --flite_minutes 0.2)
-	$(BIN)/python -m tools.starter.align "$(STARTER)" --transcripts "$(TRANSCRIPTS)" $(if $(QUICK),--most 20)
-	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)" $(if $(QUICK),--voices 5 --seconds 5)
+	$(BIN)/python -m tools.starter.recordings "$(STARTER)" --transcripts "$(TRANSCRIPTS)" $(if $(QUICK),--most 20)
+	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)" $(if $(QUICK),--voices 8 --seconds 5)
 	$(BIN)/python -m tools.starter.copies "$(STARTER)" $(if $(QUICK),--most 1)
 	$(BIN)/python -m tools.starter.train "$(STARTER)" $(if $(QUICK),--minutes 1)
 	$(if $(LJ),$(BIN)/python -m tools.starter.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")

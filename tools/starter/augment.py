@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tools.starter.phones import INDEX
+from tools.starter.phones import INDEX, VOWELS
 from vencoder.ppg import N_MELS, relative_mel
 
-_VOWELS = torch.tensor([INDEX[name] for name in "aa ae ah ao aw ay eh er ey ih iy ow oy uh uw".split()])
+_VOWELS = torch.tensor([INDEX[name] for name in VOWELS])
 _LONGEST = 1.3  # of the tempo
 
 

@@ -23,10 +23,12 @@ import numpy as np
 from modules.common.children import child_environment
 from modules.common.cli import entry_point, make_parser
 from modules.common.progress import progress_bar
-from tools.starter.generate import RATE, finished_folder
+from modules.dsp.audio import read_audio
+from tools.starter.speech.files import finished_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-ARTIFICIAL = ("espeak-", "flite-")
+LEFT_OUT = ("espeak-", "flite-", "held-")  # artificial voices, and those that nothing may train on
+RATE = 16000
 CLIP = 10.0  # s, of joined prompts
 EDGE, BAND = 7600, 3800  # Hz; upper end of the prompts, and width of the copied band
 WIDE_RATE = 44100
@@ -73,12 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def voices(folder: Path) -> list[Path]:
     """Folders of the training voices, sorted; raises ConfigError if there are none."""
     from modules.common.errors import ConfigError
-    from tools.starter.train import HELD
 
-    found = [path for path in sorted(folder.glob("*")) if path.is_dir() and path.name not in HELD]
-    found = [path for path in found if not path.name.startswith(ARTIFICIAL)]
+    found = [path for path in sorted(folder.glob("*")) if path.is_dir()]
+    found = [path for path in found if not path.name.startswith(LEFT_OUT)]
     if not found:
-        raise ConfigError(f"{folder} has no voice; run the steps align and kokoro first")
+        raise ConfigError(f"{folder} has no voice; run the steps recordings and kokoro first")
     return found
 
 
@@ -124,7 +125,7 @@ def _write_voice(source: Path, target: Path, most: float, rng: np.random.Generat
         folder.mkdir()
         paths = sorted(source.glob("*.wav"))
         rng.shuffle(paths)  # type: ignore[arg-type]
-        clips = (soundfile.read(path, dtype="float32")[0] for path in paths)
+        clips = (read_audio(path, RATE)[0] for path in paths)
         for number, clip in enumerate(joined(clips, most)):
             soundfile.write(folder / f"{number:03d}.wav", extend_bandwidth(clip, gains), WIDE_RATE, "PCM_16")
 

@@ -23,9 +23,17 @@ from tools.starter.phones import UNKNOWN
 _PIECE = 10 * 16000
 _UNIT = 320
 SPOKEN, SUNG = 1, 1  # copies of a synthetic piece; recorded ones have twice as many
-# pieces of a speaker that are used, by the kind of voice: a neural synthesizer, recorded English,
-# other recorded languages, flite, espeak-ng
-MOST = {"kokoro": 60, "en_": 150, "_": 24, "flite": 34, "espeak": 2}
+# pieces of a speaker that are used, by how the name begins
+MOST = {
+    "kokoro": 60,
+    "held": 30,
+    "asterisk-en": 150,
+    "asterisk": 24,
+    "festvox": 150,
+    "gcin": 24,
+    "flite": 34,
+    "espeak": 2,
+}
 _LARGEST = float(np.log(1.22))  # change of the formants; 1.25 made words less clear
 
 
@@ -39,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=0, help="0: one per core (%(default)s)")
     args = parser.parse_args(argv)
     folders = sorted(
-        (args.work / "speech").iterdir(), key=lambda folder: ("_" not in folder.name, folder.name)
+        (args.work / "speech").iterdir(), key=lambda folder: ("asterisk" not in folder.name, folder.name)
     )
     todo = [folder for folder in folders if not _path(args.work, folder).exists()]
     jobs = [(folder, args.seed + index) for index, folder in enumerate(todo)]
@@ -51,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def kind_of(speaker: str) -> str:
     """Key of :data:`MOST` for the folder of a speaker."""
-    return next(kind for kind in MOST if kind in speaker)
+    return next(kind for kind in MOST if speaker.startswith(kind))
 
 
 def _path(work: Path, folder: Path) -> Path:
@@ -82,14 +90,14 @@ def _speaker(work: Path, most: int | None, job: tuple[Path, int]) -> None:
 
 
 def _pieces(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    import soundfile
+    from modules.dsp.audio import read_audio
 
     audios: list[np.ndarray] = []
     classes: list[np.ndarray] = []
     length = 0
     paths = sorted(folder.glob("*.wav"))
     for path in paths:
-        audio, _ = soundfile.read(path, dtype="float32")
+        audio, _ = read_audio(path, 16000)
         n_units = len(audio) // _UNIT
         known, labels = np.full(n_units, UNKNOWN, np.int16), path.with_suffix(".npy")
         if labels.exists():

@@ -106,7 +106,7 @@ def _speakers(folder: Path) -> dict[str, list[np.ndarray]]:
     """16 stretches of about 6 s of every recorded voice and of those built from recordings."""
     result = {}
     for speaker in sorted(folder.iterdir()):
-        if speaker.name.startswith(("espeak", "kokoro")):
+        if speaker.name.startswith(("espeak", "kokoro", "held")):
             continue
         paths = sorted(speaker.glob("*.wav"))[-160:]
         groups = np.array_split(np.arange(len(paths)), 16)

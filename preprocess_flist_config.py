@@ -37,6 +37,7 @@ TEMPLATES = Path(__file__).parent / "configs_template"
 SEED = 1234  # which clips are for validation does not change from run to run
 N_VALIDATION = 2  # clips per speaker, at most
 LARGEST_SHARE = 0.1  # of a speaker's time
+SHORTEST_SPLIT = 5.0  # s; of shorter clips a tenth is not enough to measure
 SHORTEST = 0.3  # s
 PLAIN_NAME = re.compile(r"[A-Za-z0-9._/-]+")
 
@@ -94,36 +95,31 @@ def usable_clips(clips: Sequence[Path]) -> dict[Path, float]:
 def split(seconds: Mapping[Path, float], speaker: str) -> tuple[list[Path], list[Path]]:
     """Sorted (training, validation) clips of one speaker, whose lengths in s are given.
 
-    Up to two clips are for validation, at most a tenth of the time; the shortest alone where
-    each is more than that. A single clip is used for both: its validation loss says nothing
-    about new songs.
+    Up to two clips are for validation, at most a tenth of the time. Where each is more than that, the two
+    longest are in both lists: training splits them, see training/data/batches.py.
     """
-    few = len(seconds) <= N_VALIDATION
-    if few:
-        logger.warning(
-            "speaker %s: few usable clips (%d); resample.py --slice makes more", speaker, len(seconds)
-        )
-    if len(seconds) == 1:
-        return list(seconds), list(seconds)
     clips = sorted(seconds)
     random.Random(f"{SEED} {speaker}").shuffle(clips)
-    total = sum(seconds.values())
-    room = LARGEST_SHARE * total
+    room = LARGEST_SHARE * sum(seconds.values())
     held_out: list[Path] = []
     for clip in clips:
         if len(held_out) < N_VALIDATION and seconds[clip] <= room:
             held_out.append(clip)
             room -= seconds[clip]
-    if not held_out:
-        held_out = [min(clips, key=lambda clip: seconds[clip])]
-        if not few:
-            logger.warning(
-                "speaker %s: validation takes %.0f %% of the recordings, the shortest clip; "
-                "resample.py --slice makes shorter ones",
-                speaker,
-                100 * seconds[held_out[0]] / total,
-            )
-    return sorted(set(clips) - set(held_out)), sorted(held_out)
+    if held_out:
+        return sorted(set(clips) - set(held_out)), sorted(held_out)
+    shared = sorted(clips, key=lambda clip: -seconds[clip])[:N_VALIDATION]
+    if seconds[shared[-1]] >= SHORTEST_SPLIT:
+        what = "validation measures the first tenth of the longest ones, which is not trained on"
+    else:
+        what = "validation measures what is trained on, and says nothing about new songs"
+    logger.warning(
+        "speaker %s: %d clips, each more than a tenth of the time: %s; resample.py --slice makes more",
+        speaker,
+        len(clips),
+        what,
+    )
+    return sorted(clips), sorted(shared)
 
 
 def fill_templates(

@@ -60,17 +60,23 @@ def test_two_models_two_songs_and_a_held_out_clip(project, capsys):
     assert found["settings"]["options"] == "-cl 0.25 -d cpu"
 
 
-def test_one_model_without_held_out_clips(project, capsys):
+def test_one_model_without_held_out_clips(project, capsys, caplog):
     (project / "filelists/val.txt").unlink()
-    config = ["-c", "logs/44k/config.json"]
-    assert run("-m", "logs/44k/G_8.pth", *config, "-n", "歌", "--output", "out 1", "-wf", "wav") == 0
+    config, unused = ["-c", "logs/44k/config.json"], ["-mu", "-lgr", "0.5"]
+    assert run("-m", "logs/44k/G_8.pth", *config, "-n", "歌", "--output", "out 1", "-wf", "wav", *unused) == 0
+    assert "-lgr has no effect without" in caplog.text and "-mu has no effect on the vocoder" in caplog.text
     found = report("out 1")
+    assert found["settings"]["options"] == "-mu True -wf wav -d cpu"
     assert "run this where the model was trained" in found["metrics"]["mcd"]["missing"]
-    assert found["takes"][0]["sounds"]["result"] == "audio/G_8/歌_0key_anna_glow_pm.wav"
+    assert found["takes"][0]["sounds"]["result"] == "audio/G_8/歌_0key_anna_glow_pm_mu.wav"
     assert not Path("out 1/ab.html").exists() and "ab.html" not in capsys.readouterr().out
     (project / "filelists/val.txt").write_text("dataset/44k/花子/1.wav", encoding="utf-8")
     assert run("-m", "logs/44k/G_8.pth", "-n", "歌", "--output", "out 1") == 0
     assert "names no recording of anna that is here" in report("out 1")["metrics"]["mcd"]["missing"]
+    for name in ("train", "val"):
+        (project / f"filelists/{name}.txt").write_text("dataset/44k/anna/1 歌.wav", encoding="utf-8")
+    assert run("-m", "logs/44k/G_8.pth", "-n", "歌", "--output", "out 1") == 0
+    assert "the model is trained on every recording of anna" in report("out 1")["metrics"]["mcd"]["missing"]
 
 
 def test_two_folders_for_a_blind_test(project, capsys):

@@ -16,6 +16,8 @@ from modules.config.shared import ConfigFile
 from modules.dataset import features
 
 VALIDATION_SECONDS = 20  # of a clip; the memory of attention grows with the square of the length
+_SPLIT = 10  # of a clip in both lists, one part in so many validates
+_LEAST = 0.5  # s; a shorter part says nothing
 
 B = TypeVar("B", bound="TensorBatch")
 
@@ -62,6 +64,22 @@ def speaker_ids(clips: list[Path], config: ConfigFile) -> list[int]:
         return [config.speaker_id(clip.parent.name) for clip in clips]
     except ConfigError as error:
         raise ConfigError(f"{error}. The file lists are of another data set; {again}") from None
+
+
+def held_out_frames(n_frames: int, frame_rate: float) -> int:
+    """Frames at the beginning of a clip in both lists that validate and are not trained on.
+
+    They are a tenth of its ``n_frames``, up to 20 s; 0 if that is less than half a second.
+    ``frame_rate`` is in Hz.
+    """
+    part = min(n_frames // _SPLIT, round(VALIDATION_SECONDS * frame_rate))
+    return part if part >= _LEAST * frame_rate else 0
+
+
+def validation_frames(n_frames: int, frame_rate: float, trained: bool) -> int:
+    """Frames, from its first, of a clip that validation measures; ``trained``: the clip is in both lists."""
+    held_out = held_out_frames(n_frames, frame_rate) if trained else 0
+    return held_out or min(n_frames, round(VALIDATION_SECONDS * frame_rate))
 
 
 def load_unit_variants(wav: Path, perturbed: bool, ssl_dim: int, advice: str) -> Tensor:

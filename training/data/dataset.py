@@ -13,6 +13,7 @@ hundred times larger, and a mel error that stops falling at twice the value).
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,13 @@ from modules.dataset.feature_record import frame_count
 from modules.dsp.align import align_units
 from modules.dsp.mel import FLOOR
 from training.data.batches import (
-    VALIDATION_SECONDS,
     TensorBatch,
     add_noise,
+    held_out_frames,
     load_unit_variants,
     sample_unit_variant,
     speaker_ids,
+    validation_frames,
 )
 from training.data.sampler import Item
 
@@ -78,6 +80,7 @@ class GlowDataset(Dataset[GlowBatch]):
         clips: Paths of the wavs; a clip's folder names its speaker.
         config: Window length, augmentation, speakers.
         augment: Windows, loudness and perturbed units; off for validation.
+        others: Clips of the other list, training or validation; one in both is split between them.
 
     Attributes:
         lengths: Frames of each training item.
@@ -87,20 +90,28 @@ class GlowDataset(Dataset[GlowBatch]):
         FeatureError: A feature is missing or broken (when it is read).
     """
 
-    def __init__(self, clips: list[Path], config: Config, *, augment: bool) -> None:
+    def __init__(
+        self, clips: list[Path], config: Config, *, augment: bool, others: Collection[Path] = ()
+    ) -> None:
         self.clips, self.config, self.augment = clips, config, augment
+        self._shared = [clip in others for clip in clips]
+        self._frame_rate = config.data.sampling_rate / config.data.hop_length
         self._window = config.train.max_speclen
         self._any_loudness = augment and config.train.vol_aug and config.model.vol_embedding
         self._speakers = speaker_ids(clips, config)
         self._memory: dict[int, _GlowClip] = {}
         self._items, self.lengths = list(range(len(clips))), []
         if augment:
-            frames = [frame_count(clip) for clip in clips]
+            frames = [n - self._begin(i, n) for i, n in enumerate(map(frame_count, clips))]
             self._items = [i for i, n in enumerate(frames) for _ in range(max(1, round(n / self._window)))]
             self.lengths = [min(frames[i], self._window) for i in self._items]
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def _begin(self, index: int, n_frames: int) -> int:
+        """First frame that is trained on."""
+        return held_out_frames(n_frames, self._frame_rate) if self._shared[index] else 0
 
     def __getitem__(self, item: Item) -> GlowBatch:
         """Item (epoch, number) as a batch of one."""
@@ -113,10 +124,11 @@ class GlowDataset(Dataset[GlowBatch]):
         start, stop = 0, mel.shape[-1]
         if self.augment:
             units = clip.units[sample_unit_variant(len(clip.units), train.perturb_ratio, rng)]
-            start = int(rng.integers(0, max(1, stop - self._window + 1)))
+            begin = self._begin(index, stop)
+            start = int(rng.integers(begin, max(begin + 1, stop - self._window + 1)))
             stop = min(stop, start + self._window)
         else:
-            stop = min(stop, round(VALIDATION_SECONDS * data.sampling_rate / data.hop_length))
+            stop = validation_frames(stop, self._frame_rate, self._shared[index])
         units = align_units(units, mel.shape[-1], data.unit_interpolate_mode, start, stop)
         mel = mel[:, start:stop]
         if self._any_loudness and volume is not None:

@@ -9,6 +9,7 @@ training/data/dataset.py, everything random in an item follows from (seed, epoch
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
@@ -24,12 +25,13 @@ from modules.dataset import features
 from modules.dataset.feature_record import frame_count
 from modules.dsp.align import align_units
 from training.data.batches import (
-    VALIDATION_SECONDS,
     TensorBatch,
     add_noise,
+    held_out_frames,
     load_unit_variants,
     sample_unit_variant,
     speaker_ids,
+    validation_frames,
 )
 from training.data.sampler import Item
 
@@ -87,6 +89,7 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         config: Window length, augmentation, speakers.
         augment: Windows and augmented pairs; off for validation.
         cache: Where all clips are kept; None reads them when they are asked for.
+        others: Clips of the other list, training or validation; one in both is split between them.
 
     Attributes:
         clips: Those that are used.
@@ -105,19 +108,29 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         *,
         augment: bool,
         cache: torch.device | None = None,
+        others: Collection[Path] = (),
     ) -> None:
         data = config.data
         self.config, self.augment = config, augment
-        seconds = data.duration if augment else VALIDATION_SECONDS
+        rate = data.sampling_rate / data.hop_length
         # rounded down, and a frame at least: so is the length of a clip
-        self._window = max(1, int(seconds * data.sampling_rate) // data.hop_length)
+        self._window = max(1, int(data.duration * data.sampling_rate) // data.hop_length)
         frames = [frame_count(clip) for clip in clips]
         if augment:
             clips, frames = self._long_enough(clips, frames)
         self.clips = clips
         self._speakers = speaker_ids(clips, config)
-        self._items = [i for i, n in enumerate(frames) for _ in range(n // self._window if augment else 1)]
-        self.lengths = [min(frames[i], self._window) for i in self._items]
+        shared = [clip in others for clip in clips]
+        if augment:  # a window is left, whatever is held out
+            held_out = [held_out_frames(n, rate) * both for n, both in zip(frames, shared, strict=True)]
+            self._ranges = [(min(b, n - self._window), n) for b, n in zip(held_out, frames, strict=True)]
+        else:
+            self._ranges = [
+                (0, validation_frames(n, rate, both)) for n, both in zip(frames, shared, strict=True)
+            ]
+        n_items = [(end - begin) // self._window if augment else 1 for begin, end in self._ranges]
+        self._items = [i for i, n in enumerate(n_items) for _ in range(n)]
+        self.lengths = [self._window if augment else self._ranges[i][1] for i in self._items]
         self._memory: list[_DiffusionClip] | None = None
         if cache is not None:
             dtype = torch.float16 if config.train.cache_fp16 else torch.float32
@@ -131,7 +144,8 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
         epoch, number = item
         index = self._items[number]
         clip = self._read(self.clips[index]) if self._memory is None else self._memory[index]
-        version, start, train = clip.versions[0], 0, self.config.train
+        version, train = clip.versions[0], self.config.train
+        start, stop = self._ranges[index]
         units = clip.units[0]
         n_frames = version.mel.shape[-1]
         if self.augment:
@@ -139,8 +153,8 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
             units = clip.units[sample_unit_variant(len(clip.units), train.perturb_ratio, rng)]
             if rng.random() < _AUGMENTED_SHARE:
                 version = clip.versions[-1]
-            start = int(rng.integers(0, n_frames - self._window + 1))
-        stop = min(n_frames, start + self._window)
+            start = int(rng.integers(start, stop - self._window + 1))
+            stop = start + self._window
         units = align_units(units, n_frames, self.config.data.unit_interpolate_mode, start, stop).float()
         if self.augment and train.unit_noise:
             units = add_noise(units.cpu(), train.unit_noise, rng).to(units.device)

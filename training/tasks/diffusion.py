@@ -113,9 +113,15 @@ class DiffusionTask(Task):
         if train.cache_all_data and train.cache_device != cache.type:
             logger.warning("train.cache_device cuda: the model is not on a GPU, so clips are kept on the CPU")
         self.training_set = DiffusionDataset(
-            training_clips, config, augment=True, cache=cache if train.cache_all_data else None
+            training_clips,
+            config,
+            augment=True,
+            cache=cache if train.cache_all_data else None,
+            others=set(validation_clips),
         )
-        self.validation_set = DiffusionDataset(validation_clips, config, augment=False)
+        self.validation_set = DiffusionDataset(
+            validation_clips, config, augment=False, others=set(training_clips)
+        )
         weights = custom_checkpoint(config.vocoder.type, config.vocoder.ckpt, config.vocoder.type)
         self.preview = ValidationPreview(config.vocoder.type, as_voice_config(config).data, device, weights)
 

@@ -56,8 +56,8 @@ class GlowTask(Task):
         self.config, self.device, self.scorer = config, device, scorer
         torch.manual_seed(config.train.seed)
         self.model = GlowSVC(config.model).to(device)
-        self.training_set = GlowDataset(training_clips, config, augment=True)
-        self.validation_set = GlowDataset(validation_clips, config, augment=False)
+        self.training_set = GlowDataset(training_clips, config, augment=True, others=set(validation_clips))
+        self.validation_set = GlowDataset(validation_clips, config, augment=False, others=set(training_clips))
         self.preview = ValidationPreview(config.model.vocoder_name, config.data, device)
         self.coefficients = {"mle": 1.0, "lf0": config.train.c_lf0}
         self.d_model = config.model.hidden_channels

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from modules.dataset.features import save_feature
 from tests.training.support.clips import diffusion_config, make_clips, with_train
 from tests.training.support.runs import CPU
 from training.data.batches import collate
@@ -73,3 +75,20 @@ def test_collate_pads_with_zeros_and_skips_what_is_missing(clips):
     assert batch.volume is None and len(batch) == 2 and batch.mel.is_contiguous()
     assert batch.mel.shape == (2, 128, 160) and batch.speaker_id.tolist() == [0, 0]
     assert not batch.mel[0, :, 9:].any() and torch.equal(batch.mel[0, :, :9], short.mel[0])
+
+
+@pytest.mark.parametrize("build", [GlowDataset, DiffusionDataset])
+def test_a_clip_in_both_lists_is_split_in_time(build, tmp_path):
+    """Its first tenth validates, and no window of training reaches into it; a short clip is not split."""
+    lengths = [600, 400, 800]
+    clips = make_clips(tmp_path, {"a": lengths})
+    for number, (wav, n) in enumerate(zip(clips, lengths, strict=True)):  # F0 tells clip and frame
+        save_feature(wav, "f0", np.stack([1000.0 * number + np.arange(n), np.ones(n)]).astype(np.float32))
+    config = with_train() if build is GlowDataset else diffusion_config({"use_pitch_aug": False})
+    validation = build(clips[:2], config, augment=False, others=clips)
+    assert [validation[0, n].f0.shape[1] for n in range(2)] == [60, 400]
+    data = build(clips, config, augment=True, others=clips[:2])
+    begins = [int(data[epoch, n].f0.min()) for epoch in range(30) for n in range(len(data))]
+    first = [min(begin % 1000 for begin in begins if begin // 1000 == number) for number in range(3)]
+    assert 60 <= first[0] < 70 and first[1] < 10 and first[2] < 10
+    assert max(data.lengths) == min(data.lengths) and len(data) < len(build(clips, config, augment=True))

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from modules.common.errors import ConfigError, FeatureError
 from modules.config.shared import ConfigFile
@@ -50,8 +49,10 @@ def collate(items: list[B]) -> B:
         if first.ndim == 1:
             fields[name] = torch.cat(tensors)
         else:
-            frames_first = [tensor[0].transpose(0, -1) for tensor in tensors]
-            fields[name] = pad_sequence(frames_first, batch_first=True).transpose(1, -1).contiguous()
+            longest = max(tensor.shape[-1] for tensor in tensors)
+            fields[name] = first.new_zeros(len(items), *first.shape[1:-1], longest)
+            for row, tensor in zip(fields[name], tensors, strict=True):
+                row[..., : tensor.shape[-1]] = tensor[0]
     return replace(items[0], **fields)
 
 
@@ -113,4 +114,4 @@ def add_noise(values: Tensor, deviation: float, rng: np.random.Generator) -> Ten
         return values
     # torch's generator is three times as fast as numpy's
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    return values + deviation * torch.randn(values.shape, generator=generator)
+    return torch.randn(values.shape, generator=generator).mul_(deviation).add_(values)

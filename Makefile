@@ -120,10 +120,11 @@ starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit again (d
 	$(BIN)/python -m tools.starter.generate "$(STARTER)" $(if $(QUICK),--espeak_minutes 2 --flite_minutes 0.2)
 	$(BIN)/python -m tools.starter.recordings "$(STARTER)" --transcripts "$(TRANSCRIPTS)" $(if $(QUICK),--most 20)
 	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)" $(if $(QUICK),--voices 8 --seconds 5)
-	$(BIN)/python -m tools.starter.copies "$(STARTER)" $(if $(QUICK),--most 1)
-	$(BIN)/python -m tools.starter.train "$(STARTER)" $(if $(QUICK),--minutes 1)
-	$(if $(LJ),$(BIN)/python -m tools.starter.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")
-	$(BIN)/python -m tools.starter.write "$(STARTER)" $(if $(QUICK),--output "$(STARTER)/ppg-starter.safetensors")
+	$(BIN)/python -m tools.starter.encoder.copies "$(STARTER)" $(if $(QUICK),--most 1)
+	$(BIN)/python -m tools.starter.encoder.teacher "$(STARTER)" $(if $(QUICK),--most 1)
+	$(BIN)/python -m tools.starter.encoder.train "$(STARTER)" $(if $(QUICK),--minutes 1)
+	$(if $(LJ),$(BIN)/python -m tools.starter.encoder.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")
+	$(BIN)/python -m tools.starter.encoder.write "$(STARTER)" --output "$(STARTER)/ppg-starter2.safetensors"
 	$(BIN)/python -m tools.starter.base "$(STARTER)" $(if $(QUICK),--minutes 1 --output "$(STARTER)/base.safetensors")
 
 evaluate: $(VENV)/.installed-quality  ## evaluate models, write a report: ARGS="-m <model> -n <song> -s <voice>"

@@ -4,11 +4,15 @@ It was trained to classify phones, and to give the same units for the same words
 in another voice (tools/starter). Its input is the spectrum relative to the
 clip's average, and its units are relative to theirs, which removes microphone,
 loudness and part of the speaker's timbre.
+
+A recording may end anywhere: units near its end are computed with less of the future,
+and training ends clips at random, so that a live conversion can choose how long it waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,17 +26,40 @@ from modules.pretrained.weights import ROOT
 from vencoder import ENCODERS
 from vencoder.network import NetworkEncoder
 
-WEIGHTS = ROOT / str(ENCODERS["ppg-starter"].shipped)
-VERSION = 1  # of network and front end; a file states the version that it was trained for
 
+@dataclass(frozen=True)
+class PpgDesign:
+    """Sizes of a network, and the version of the network and its front end that a file states."""
+
+    version: int
+    width: int
+    hidden: int
+    bottleneck: int  # D, channels of the units
+    blocks: tuple[tuple[int, int], ...]  # dilation and number of taps after the present one, of each
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Units before and after a unit beyond which nothing has influence."""
+        before = sum(dilation * (_TAPS - 1 - after) for dilation, after in self.blocks)
+        after = sum(dilation * after for dilation, after in self.blocks)
+        return before + 2, after + 2  # the first convolution and the spectrum span one more
+
+
+_TAPS = 7
+DESIGNS = {
+    "ppg-starter": PpgDesign(1, 256, 512, 192, tuple((dilation, 3) for dilation in (1, 1, 2, 2, 4, 2, 1, 1))),
+    # 2.6 s of the past, 0.9 s of the future
+    "ppg-starter2": PpgDesign(
+        2, 384, 768, 256,
+        ((1, 3), (1, 3), (2, 3), (2, 3), (4, 3), (8, 1), (4, 0), (4, 1), (2, 0), (1, 2)),
+    ),
+}  # fmt: skip
 UNITS_PER_SECOND = 50
 N_MELS = 80
 _RATE, _HOP, _WINDOW, _N_FFT = 16000, 160, 400, 512
 _ACTIVE = 1e-2  # a frame 20 dB below the loud ones counts half in the averages
 _FLOOR = 1e-5  # added to the power of a band, relative to the loud frames' energy
-_DILATIONS = (1, 1, 2, 2, 4, 2, 1, 1)
 _PRIOR = 5.0  # units; averages of fewer are pulled towards 0: they describe a word, not a voice
-_REACH = 48  # units; beyond 43 to either side nothing has influence
 _CHUNK = 3000  # units, a minute, computed at once
 
 
@@ -70,43 +97,60 @@ def pad_frames(audio: Tensor) -> Tensor:
     return F.pad(audio, ((_WINDOW - _HOP) // 2, (_WINDOW + _HOP) // 2))
 
 
-def relative_mel(power: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-mel (B, N, 80) of a clip's mel powers, relative to its average, and frames' weights (B, N, 1)."""
-    energy = power.sum(-1, keepdim=True)
+def relative_mel(power: Tensor, reference: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Log-mel (B, N, 80) of mel powers, relative to an average, and the frames' weights (B, N, 1).
+
+    The average is that of ``reference`` (B, R, 80), other powers of the same voice, or of the clip itself.
+    """
+    among = power if reference is None else reference
+    energy = among.sum(-1, keepdim=True)
     loud = energy.square().sum(1, keepdim=True) / energy.sum(1, keepdim=True).clamp(min=1e-20)
     loud = loud.clamp(min=1e-7)  # silence is not amplified
-    weight = energy / (energy + _ACTIVE * loud) + 1e-4  # so that silence has an average too
-    share = weight / weight.sum(1, keepdim=True)
-    log = (power / loud + _FLOOR).log()
-    return log - (log * share).sum(1, keepdim=True), weight
+
+    def logarithm(power: Tensor) -> tuple[Tensor, Tensor]:
+        energy = power.sum(-1, keepdim=True)
+        weight = energy / (energy + _ACTIVE * loud) + 1e-4  # so that silence has an average too
+        return (power / loud + _FLOOR).log(), weight
+
+    log, weight = logarithm(among)
+    average = (log * (weight / weight.sum(1, keepdim=True))).sum(1, keepdim=True)
+    if reference is not None:
+        log, weight = logarithm(power)
+    return log - average, weight
 
 
 class ConvNextBlock(nn.Module):
-    """A depthwise convolution over time, then a network for each frame (Liu et al., ConvNeXt, 2022)."""
+    """A depthwise convolution over time, then a network for each frame (Liu et al., ConvNeXt, 2022).
 
-    def __init__(self, width: int, hidden: int, dilation: int) -> None:
+    ``after`` of its 7 taps lie after the present unit.
+    """
+
+    def __init__(self, width: int, hidden: int, dilation: int, after: int) -> None:
         super().__init__()
-        self.time = nn.Conv1d(width, width, 7, padding=3 * dilation, dilation=dilation, groups=width)
+        self.padding = ((_TAPS - 1 - after) * dilation, after * dilation)
+        self.time = nn.Conv1d(width, width, _TAPS, dilation=dilation, groups=width)
         self.norm = nn.LayerNorm(width)
         self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.scale = nn.Parameter(torch.full((width,), 0.1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, U, C) to (B, U, C)."""
-        y = self.norm(self.time(x.transpose(1, 2)).transpose(1, 2))
-        return x + self.scale * self.down(F.gelu(self.up(y)))
+        y = self.time(F.pad(x, (0, 0, *self.padding)).transpose(1, 2)).transpose(1, 2)
+        return x + self.scale * self.down(F.gelu(self.up(self.norm(y))))
 
 
 class PpgNetwork(nn.Module):
     """ConvNeXt from the relative log-mel to a bottleneck: the units, of D channels."""
 
-    def __init__(self, width: int = 256, hidden: int = 512, bottleneck: int = 192) -> None:
+    def __init__(self, design: PpgDesign) -> None:
         super().__init__()
-        self.ssl_dim = bottleneck
-        self.stem = nn.Conv1d(N_MELS, width, 6, stride=2, padding=2)
-        self.blocks = nn.ModuleList([ConvNextBlock(width, hidden, dilation) for dilation in _DILATIONS])
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, bottleneck)
+        self.ssl_dim = design.bottleneck
+        self.stem = nn.Conv1d(N_MELS, design.width, 6, stride=2, padding=2)
+        self.blocks = nn.ModuleList(
+            [ConvNextBlock(design.width, design.hidden, *block) for block in design.blocks]
+        )
+        self.norm = nn.LayerNorm(design.width)
+        self.out = nn.Linear(design.width, design.bottleneck)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Units (B, U, D), each of mean 0 and scale 1, of ``mel`` (B, N, 80); U = N // 2."""
@@ -118,11 +162,12 @@ class PpgNetwork(nn.Module):
 
 
 class PpgEncoder(NetworkEncoder):
-    """Units (192, U) of the project's own network, with mean about 0 in every clip.
+    """Units (D, U) of one of the project's own networks, with mean about 0 in every clip.
 
-    Unit u stands for the 20 ms around (u + 0.5) * 320 samples and depends on 0.9 s to
-    either side, and on averages of the whole recording. The file is the one in
-    the repository, whatever the folder of downloaded weights.
+    The name is a key of DESIGNS. Unit u stands for the 20 ms around (u + 0.5) * 320 samples
+    and depends on a second or more to either side, see :attr:`PpgDesign.reach`, and on
+    averages of the whole recording. The file is the one in the repository, whatever the
+    folder of downloaded weights.
     """
 
     receptive_field = 160  # half a unit
@@ -133,15 +178,18 @@ class PpgEncoder(NetworkEncoder):
         self.spectrum = PowerMel().to(self.device)
 
     def _weights_file(self) -> Path:
-        if self.weights is None and not WEIGHTS.is_file():
+        if self.weights is not None:
+            return Path(self.weights)
+        path = shipped_file(self.name)
+        if not path.is_file():
             raise MissingWeightsError(
-                f"{WEIGHTS} is missing; it comes with the project: git checkout pretrain/starter, "
+                f"{path} is missing; it comes with the project: git checkout pretrain/starter, "
                 "or train it with make starter"
             )
-        return Path(self.weights or WEIGHTS)
+        return path
 
     def _load(self, path: Path) -> PpgNetwork:
-        return load_network(path)
+        return load_network(path, self.name)
 
     def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
         return [self._units(wave) for wave in waves]
@@ -156,12 +204,13 @@ class PpgEncoder(NetworkEncoder):
             dim=1,
         )
         mel, weight = relative_mel(power)
+        before, after = DESIGNS[self.name].reach
         parts = []
         with self._autocast():
             for first in range(0, n_units, _CHUNK):
-                before = max(0, first - _REACH)
-                part = self.network(mel[:, 2 * before : 2 * (first + _CHUNK + _REACH) + 1])
-                parts.append(part[:, first - before :][:, :_CHUNK].float())
+                start = max(0, first - before)
+                part = self.network(mel[:, 2 * start : 2 * (first + _CHUNK + after) + 1])
+                parts.append(part[:, first - start :][:, :_CHUNK].float())
         return subtract_average(torch.cat(parts, dim=1), weight)[0].T.contiguous()
 
 
@@ -184,24 +233,29 @@ def subtract_average(units: Tensor, weight: Tensor) -> Tensor:
     return units - (units * weight).sum(1, keepdim=True) / (weight.sum(1, keepdim=True) + _PRIOR)
 
 
-def load_network(path: Path) -> PpgNetwork:
-    """Load the network of a file, ready for use; raises CheckpointError for another kind or version."""
-    state = read_weights(path)
+def shipped_file(name: str) -> Path:
+    """Place in the repository of the weights of the encoder ``name``."""
+    return ROOT / str(ENCODERS[name].shipped)
+
+
+def load_network(path: Path, name: str) -> PpgNetwork:
+    """Load the network of a file, ready for use; raises CheckpointError if it is not a ``name``."""
+    design, state = DESIGNS[name], read_weights(path)
     version = state.pop("version", None)
     if not isinstance(version, Tensor) or version.numel() != 1:
         seems = describe_file(path)
-        raise CheckpointError(f"{path} does not hold weights of ppg-starter{f'; {seems}' if seems else ''}")
-    if int(version) != VERSION:
+        raise CheckpointError(f"{path} does not hold weights of {name}{f'; {seems}' if seems else ''}")
+    if int(version) != design.version:
         raise CheckpointError(
-            f"{path} holds version {int(version)} of ppg-starter, and this program needs version {VERSION}; "
-            "take both from the same release"
+            f"{path} holds version {int(version)} of the starter encoder, and {name} is version "
+            f"{design.version}; take both from the same release"
         )
     with torch.device("meta"):  # draws no random numbers
-        network = PpgNetwork()
+        network = PpgNetwork(design)
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     except (RuntimeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} is not a ppg-starter of version {VERSION}: its tensors differ"
+            f"{path} is not a {name} of version {design.version}: its tensors differ"
         ) from error
     return network.eval().requires_grad_(False)

@@ -78,11 +78,9 @@ class WhisperEncoder(NetworkEncoder):
 
     def _set_up(self) -> None:
         super()._set_up()
-        self._longest = self.network.config.max_source_positions  # units
-        rate = self.sampling_rate
-        basis = mel_basis(rate, _N_FFT, self.network.config.num_mel_bins, 0.0, rate / 2)
-        self._basis = torch.from_numpy(basis).to(self.device)
-        self._window = torch.hann_window(_N_FFT, device=self.device)
+        config = self.network.config
+        self._longest = config.max_source_positions  # units
+        self.log_mel = WhisperSpectrogram(config.num_mel_bins, self._longest, self.device)
 
     def _load(self, path: Path) -> WhisperNetwork:
         content = read_weights(path, keep=("dims", "model_state_dict"), skip="decoder.")
@@ -114,10 +112,22 @@ class WhisperEncoder(NetworkEncoder):
                 units = self.network(torch.stack(group)).last_hidden_state
             yield from units.float().transpose(1, 2)
 
-    def log_mel(self, wave: Tensor) -> Tensor:
-        """Log-mel spectrogram (M, 2 U) that Whisper was trained on; U is at least one window."""
-        n_units = max(self._longest, len(wave) // self.hop_length)
-        n_samples = n_units * self.hop_length
+
+class WhisperSpectrogram:
+    """The log-mel spectrogram that Whisper was trained on, of at least ``n_units`` units."""
+
+    def __init__(self, n_mels: int, n_units: int, device: torch.device | str = "cpu") -> None:
+        self._n_units = n_units
+        rate = WhisperEncoder.sampling_rate
+        basis = mel_basis(rate, _N_FFT, n_mels, 0.0, rate / 2)
+        self._basis = torch.from_numpy(basis).to(device)
+        self._window = torch.hann_window(_N_FFT, device=device)
+
+    def __call__(self, wave: Tensor) -> Tensor:
+        """(M, 2 U) of a wave (T,) at 16 kHz; a short one is followed by silence."""
+        hop_length = WhisperEncoder.hop_length
+        n_units = max(self._n_units, len(wave) // hop_length)
+        n_samples = n_units * hop_length
         wave = F.pad(wave[:n_samples], (0, max(0, n_samples - len(wave))))
         wave = F.pad(wave[None], (_N_FFT // 2, _N_FFT // 2), mode="reflect")[0]
         pieces = []

@@ -1,6 +1,7 @@
 """The starter encoder: its file, the timing of its units, and its invariances."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,25 +13,26 @@ from tests.support.golden_cases import voice
 from vencoder import ENCODERS, ppg
 
 AUDIO = torch.from_numpy(voice(3.0, 16000))
+FIRST = ppg.DESIGNS["ppg-starter"]
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    weights = write(tmp_path_factory.mktemp("weights") / "weights.safetensors")
-    return ppg.PpgEncoder("ppg-starter", weights=weights)
+@pytest.fixture(scope="module", params=list(ppg.DESIGNS))
+def encoder(request, tmp_path_factory):
+    weights = write(tmp_path_factory.mktemp("weights") / "weights.safetensors", ppg.DESIGNS[request.param])
+    return ppg.PpgEncoder(request.param, weights=weights)
 
 
-def write(path, version=ppg.VERSION, **network):
+def write(path, design):
     """Write a network with random weights, in half precision."""
     torch.manual_seed(0)
-    state = {name: tensor.half() for name, tensor in ppg.PpgNetwork(**network).state_dict().items()}
-    save_file(state | {"version": torch.tensor(version)}, path)
+    state = {name: tensor.half() for name, tensor in ppg.PpgNetwork(design).state_dict().items()}
+    save_file(state | {"version": torch.tensor(design.version)}, path)
     return path
 
 
 def test_the_file_in_the_repository_is_small_and_independent_of_the_weights_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path))
-    assert ppg.WEIGHTS.stat().st_size < 8e6
+    assert ppg.shipped_file("ppg-starter").stat().st_size < 8e6
     encoder = ENCODERS.build("ppg-starter", "cpu")
     n_parameters = sum(parameter.numel() for parameter in encoder.network.parameters())
     assert 2e6 <= n_parameters <= 4e6
@@ -39,29 +41,44 @@ def test_the_file_in_the_repository_is_small_and_independent_of_the_weights_fold
 
 def test_unusable_files_are_refused(monkeypatch, tmp_path):
     path = tmp_path / "w.safetensors"
-    monkeypatch.setattr(ppg, "WEIGHTS", path)
+    monkeypatch.setattr(ppg, "shipped_file", lambda name: path)
     with pytest.raises(MissingWeightsError, match=r"w\.safetensors is missing.*make starter"):
         ENCODERS.build("ppg-starter", "cpu")
-    for content, message in (
-        ({"version": ppg.VERSION + 1}, f"{re.escape(str(path))} holds version {ppg.VERSION + 1}"),
-        ({"width": 64}, "its tensors differ"),
+    for design, message in (
+        (ppg.DESIGNS["ppg-starter2"], f"{re.escape(str(path))} holds version 2 .* ppg-starter is version 1"),
+        (replace(FIRST, width=64), "its tensors differ"),
         (None, "does not hold weights of ppg-starter"),
     ):
-        write(path, **content) if content else save_file({"some.weight": torch.zeros(3)}, path)
+        write(path, design) if design else save_file({"some.weight": torch.zeros(3)}, path)
         with pytest.raises(CheckpointError, match=message):
             ppg.PpgEncoder("ppg-starter", weights=path)
 
 
-def test_a_unit_is_in_the_middle_of_its_receptive_field(encoder):
+def test_a_unit_depends_on_its_reach_and_on_nothing_beyond(encoder):
     network, spectrum = encoder.network, encoder.spectrum
-    n_units, unit = 200, 100
-    wave = (1e-2 * torch.randn(320 * n_units)).requires_grad_()
+    before, after = ppg.DESIGNS[encoder.name].reach
+    unit = before + 20
+    wave = (1e-2 * torch.randn(320 * (unit + after + 20))).requires_grad_()
     frames = (spectrum(ppg.pad_frames(wave)[None]) + 1e-3).log()
     network(frames)[0, unit].square().sum().backward()  # LayerNorm makes the sum itself 0
     samples = wave.grad.abs().nonzero()[:, 0]
-    first, last = int(samples[0]), int(samples[-1])
-    assert abs((first + last) / 2 - (unit + 0.5) * 320) <= 80
-    assert (last - first) / 320 / 2 < ppg._REACH
+    first, last = int(samples[0]) / 320, int(samples[-1]) / 320
+    assert unit - before <= first <= unit - before + 2 and unit + after - 1 <= last <= unit + after + 1
+    assert encoder.name != "ppg-starter" or abs((first + last) / 2 - (unit + 0.5)) <= 0.25
+
+
+def test_a_recording_may_end_anywhere_and_an_average_may_be_of_other_parts(encoder):
+    """Cut off beyond its reach, a unit stays the same if the averages do; so they can be given."""
+    power = encoder.spectrum(ppg.pad_frames(AUDIO)[None])
+    whole, _ = ppg.relative_mel(power)
+    n_units = 100
+    cut, weight = ppg.relative_mel(power[:, : 2 * n_units], power)
+    torch.testing.assert_close(cut, whole[:, : 2 * n_units])
+    assert weight.shape == (1, 2 * n_units, 1)
+    known = n_units - ppg.DESIGNS[encoder.name].reach[1]
+    units, units_of_cut = encoder.network(whole), encoder.network(cut)
+    torch.testing.assert_close(units_of_cut[:, :known], units[:, :known], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(units_of_cut[:, known + 5 :], units[:, known + 5 : n_units], atol=1e-3)
 
 
 def test_loudness_has_no_influence_silence_little_and_graphs_and_chunks_leave_no_trace(encoder, monkeypatch):
@@ -79,9 +96,9 @@ def test_the_demo_takes_the_starter_or_falls_back_to_mfcc_and_says_why(monkeypat
     assert demo._encoder() == "ppg-starter"
     assert capsys.readouterr().out == ""
     path = tmp_path / "w.safetensors"
-    monkeypatch.setattr(ppg, "WEIGHTS", path)
+    monkeypatch.setattr(ppg, "shipped_file", lambda name: path)
     for _ in ("missing", "of another version"):
         assert demo._encoder() == "mfcc"
         said = capsys.readouterr().out
         assert said.startswith("speech encoder: mfcc") and str(path) in said and said.count("\n") == 1
-        write(path, version=ppg.VERSION + 1)
+        write(path, replace(FIRST, version=3))

@@ -5,11 +5,8 @@ The steps run in this order, each with ``python -m tools.starter.<step> WORK``:
 1. ``generate``: synthetic speech with known phones, from espeak-ng and flite.
 2. ``recordings``: real voices, and the phones of some.
 3. ``kokoro``: speech and singing of a neural synthesizer, in eight languages.
-4. ``copies``: the same words in other voices, spoken and sung, as spectra.
-5. ``train``: the network.
-6. ``evaluate``: its accuracy, on a voice and a song that it was not trained on.
-7. ``write``: the weights in half precision.
-8. ``base``: a base model that uses it.
+4. ``encoder.copies`` to ``encoder.write``: the speech encoder.
+5. ``base``: a base model that uses it.
 
 ``make starter`` runs them all; docs/starter.md explains the design.
 """

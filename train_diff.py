@@ -92,6 +92,8 @@ def _train(args: argparse.Namespace, config: DiffusionConfig, context: Distribut
     advice = "run preprocess_hubert_f0.py --use_diff again"
     training, validation = checked_clips(lists, wanted_features(config), advice, context.is_main)
     task = DiffusionTask(config, training, validation, context.device)
+    if context.is_main:
+        task.model.decoder.check_full_range()
     with only_training(folder, context):
         settings = engine_config(config.train, context.device)
         trainer = Trainer(task, settings, folder, context, args.max_minutes)

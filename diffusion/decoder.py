@@ -7,6 +7,7 @@ shallow diffusion, the last ones, from a mel that has been noised.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +21,11 @@ from diffusion.denoiser import Denoiser
 from diffusion.samplers.base import Draw, Sampler
 from modules.common.errors import ConfigError
 
+_LARGEST_REST = 0.1  # as of 450 steps; of 1000 it is 0.006
 MEL_MIN, MEL_MAX = -12.0, 2.0  # natural log; the published range
 Progress = Callable[[int, int], Any]  # evaluations done, and of how many
+
+logger = logging.getLogger(__name__)
 
 
 class MelDecoder(nn.Module, ABC):
@@ -75,6 +79,22 @@ class MelDecoder(nn.Module, ABC):
     @abstractmethod
     def start(self, mel: Tensor, noise: Tensor, k_step: int) -> Tensor:
         """A normalised mel (B, M, N), noised as it is ``k_step`` steps before the end."""
+
+    @property
+    def rest(self) -> float:
+        """Factor of the mel at the step where sampling from noise alone begins; 0 is what it assumes."""
+        return 0.0
+
+    def check_full_range(self) -> None:
+        """Warn if sampling from noise alone cannot work, since the schedule does not end in noise."""
+        if not self.config.shallow_only and self.rest > _LARGEST_REST:
+            logger.warning(
+                "model.timesteps %d: with so few steps %.0f %% of the mel is left in the noisiest one, so "
+                "-od, which begins from noise alone, gives wild mels; use shallow diffusion (-shd), or train "
+                "with 1000",
+                self.config.timesteps,
+                100 * self.rest,
+            )
 
     def forward(
         self, condition: Tensor, mel: Tensor, *, t: Tensor | None = None, noise: Tensor | None = None

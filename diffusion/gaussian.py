@@ -71,6 +71,11 @@ class GaussianDiffusion(MelDecoder):
         same = np.allclose(betas, computed.betas, rtol=_SAME_SCHEDULE, atol=0)
         module.schedule = computed if same else NoiseSchedule(betas)
 
+    @property
+    def rest(self) -> float:
+        """See :attr:`MelDecoder.rest`: the betas are the same whatever their number."""
+        return self.schedule.alpha(self.schedule.n_steps - 1)
+
     def draw_times(self, count: int, device: torch.device) -> Tensor:
         """Whole steps below ``config.max_steps``, int64 (count,)."""
         return torch.randint(self.config.max_steps, (count,), device=device)

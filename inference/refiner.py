@@ -44,6 +44,8 @@ class Refiner:
         self._voice, self._ids = voice, _speaker_ids(config, voice)
         self.model = load_unit2mel(options.diffusion_model_path, config)
         self.model.decoder.steps(self._k_step, shallow=not options.only_diffusion)  # refused before any work
+        if options.only_diffusion:
+            self.model.decoder.check_full_range()
         self.model.to(device).decoder.network.in_precision(dtype)
 
     @property

@@ -7,6 +7,7 @@ the base of another training.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,11 +80,13 @@ def compress_model(
     path = Path(config_path) if config_path else source.with_name(_CONFIGS[kind])
     model: nn.Module | None = None
     if config_path or path.is_file():
-        make = (
-            partial(GlowSVC, load_config(path).model)
-            if kind == GLOW
-            else partial(Unit2Mel, load_diffusion_config(path))
-        )
+        make: Callable[[], nn.Module]
+        if kind == GLOW:
+            config = load_config(path)
+            make = partial(GlowSVC, config.model)
+            config.warn_of_no_names(path)
+        else:
+            make = partial(Unit2Mel, load_diffusion_config(path))
         model = build_module(make, state, source, f"Use the {_CONFIGS[kind]} saved beside the checkpoint.")
         model.eval()
 

@@ -67,6 +67,7 @@ def mix_models(
         raise ConfigError(f"{output} is one of the models; give the result another name with -o")
     config_paths = _config_paths(paths, configs)
     config = _common_config(config_paths)
+    config.warn_of_no_names(config_paths[0])
 
     model = build_module(lambda: GlowSVC(config.model), model_state(paths[0]), paths[0])
     total: dict[str, Tensor] = {}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import errno
 import io
+import json
 import logging
+import os
 import sys
+import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -130,6 +133,16 @@ def entry_point(main: Main) -> Main:
             else:
                 message = f"{path}: {error.strerror or error}"
         print(f"{program}: {printable(message)}", file=sys.stderr)
+        _tell_torchrun(message)
         return 2
 
     return wrapper
+
+
+def _tell_torchrun(message: str) -> None:
+    """Let torchrun, if it has started this process, name ``message`` as the cause in its own summary."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
+        reason = {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with suppress(OSError):
+            Path(file).write_text(json.dumps({"message": reason}), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from modules.config.section import Section, check, choice, field_types, number
 MOST_SPEAKERS = 2**16
 UNIT_MODES = ("left", "nearest")  # see modules/dsp/align.py
 T = TypeVar("T", bound="ConfigFile")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +115,11 @@ class ConfigFile:
             return ", ".join(f"{name} ({id_})" for name, id_ in self.spk.items())
         ids = "0" if self.n_speakers == 1 else f"0 to {self.n_speakers - 1}"
         return f"no names, for its configuration has none (section spk); give an id, {ids}"
+
+    def warn_of_no_names(self, path: object) -> None:
+        """Warn if the configuration ``path`` of a model that is passed on has no names of speakers."""
+        if not self.spk:
+            logger.warning("%s names no speakers (section spk): the model is asked for ids, as -s 0", path)
 
     def speaker_name(self, speaker: str | int) -> str:
         """Name of a speaker's name or id."""

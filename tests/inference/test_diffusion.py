@@ -102,6 +102,23 @@ def test_alone_it_uses_the_vocoder_it_was_trained_with(options, tmp_path, song, 
         assert ("lost/model does not exist" in caplog.text) != there
 
 
+def test_a_schedule_that_does_not_end_in_noise_is_named(options, tmp_path, caplog):
+    """With 100 steps of the published betas 60 % of the mel is left in the noisiest one."""
+    few, reflow = (
+        files(tmp_path / "few", timesteps=100),
+        files(tmp_path / "flow", timesteps=100, type="ReFlow"),
+    )
+    for changes, warned in (
+        ({**ALONE, **few}, True),
+        ({**SHALLOW, **few, "k_step": 40}, False),
+        (ALONE, False),
+        ({**ALONE, **reflow}, False),
+    ):
+        caplog.clear()
+        Converter(replace(options, **changes))
+        assert ("model.timesteps 100: with so few steps 60 % of the mel is left" in caplog.text) == warned
+
+
 def test_the_vocoder_of_a_shallow_diffusion_model_is_its_own(tmp_path, song, monkeypatch, caplog):
     """vocoder.ckpt may name a vocoder that was adapted to the voice."""
     monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "nothing"))

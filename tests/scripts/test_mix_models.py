@@ -53,6 +53,16 @@ def expected(models, weights):
     }
 
 
+def test_configurations_without_names_are_named(models, caplog):
+    mix(models[:2], (50, 50))
+    assert not caplog.text
+    for model in models[:2]:
+        changed(model.with_name("config.json"), "spk")
+    mix(models[:2], (50, 50))
+    compress_model(models[0], "small.pth")
+    assert caplog.text.count("names no speakers (section spk): the model is asked for ids") == 2
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_every_tensor_is_the_weighted_mean(models, tmp_path, suffix):
     output = tmp_path / f"混 mix{suffix}"

@@ -64,6 +64,7 @@ def build(context: Context) -> None:
     picture = gr.Image(show_label=False, interactive=False, visible=False, buttons=[])
     with gr.Row():
         name = gr.Textbox("mix", label=text("lab.tracks.name"), max_lines=1, min_width=160)
+        overwrite = gr.Checkbox(label=text("lab.overwrite"), info=text("lab.overwrite.info"), min_width=160)
         save = gr.Button(text("lab.tracks.save"), variant="primary", min_width=120)
         file = gr.Dropdown(saved_mixes(root), label=text("lab.tracks.file"), min_width=160)
         load = gr.Button(text("lab.tracks.open"), min_width=120)
@@ -96,8 +97,8 @@ def build(context: Context) -> None:
             _draw_mix(mix, seconds, picture_texts(request)), visible=True
         )
 
-    def write(request: gr.Request, rows: list[Row], model: str | None, name: str) -> Any:
-        path = save_mix(root, rows, config_beside(root, model), name)
+    def write(request: gr.Request, rows: list[Row], model: str | None, name: str, overwrite: bool) -> Any:
+        path = save_mix(root, rows, config_beside(root, model), name, overwrite)
         gr.Info(in_language(request)("lab.tracks.saved").format(path=path.as_posix()))
         return gr.Dropdown(saved_mixes(root), value=path.as_posix())
 
@@ -113,7 +114,7 @@ def build(context: Context) -> None:
     edit(read, load.click, file, model)
     changes = partial(gr.on, [table.change, seconds.change, model.change], trigger_mode="always_last")
     on(changes, check, [table, model, seconds], [message, picture])
-    on(save.click, write, [table, model, name], file)
+    on(save.click, write, [table, model, name, overwrite], file)
 
 
 def config_beside(root: Path, model: str | None) -> Config:
@@ -191,10 +192,18 @@ def saved_mixes(root: Path) -> list[str]:
     return [*found, *(["spkmix.py"] if (root / "spkmix.py").is_file() else [])]
 
 
-def save_mix(root: Path, rows: Sequence[Row], config: Config, name: str | None) -> Path:
-    """Write a mix; return its path relative to ``root``. Raises ConfigError for an invalid mix or name."""
+def save_mix(
+    root: Path, rows: Sequence[Row], config: Config, name: str | None, overwrite: bool = False
+) -> Path:
+    """Write a mix; return its path relative to ``root``.
+
+    Raises:
+        ConfigError: The mix or its name is not valid, or another of that name is not to be overwritten.
+    """
     path = FOLDER / f"{plain_name(name, 'the name of the mix')}.json"
     parse_mix(rows, config)
+    if (root / path).exists() and not overwrite:
+        raise ConfigError(f"{path} exists; choose another name, or tick Overwrite")
     write_json(root / path, parse_tracks(rows))
     return path
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from modules.common.cli import entry_point
 from modules.common.device import resolve_device
@@ -62,6 +63,13 @@ def test_a_mistake_is_one_line_and_an_exit_code(capsys):
     for bug in (ZeroDivisionError(), OSError(errno.EINVAL, "of no file")):  # keeps its traceback
         with pytest.raises(type(bug)):
             fails(bug)
+
+
+def test_torchrun_names_the_mistake_as_the_cause(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    assert fails(AudioError("a.wav is empty")) == 2
+    failure = ProcessFailure(local_rank=0, pid=1, exitcode=2, error_file=str(tmp_path / "error.json"))
+    assert "traceback : a.wav is empty" in str(ChildFailedError("train.py", {0: failure}))
 
 
 def test_a_file_that_the_system_refuses_is_one_line_with_its_own_name(tmp_path, capsys):

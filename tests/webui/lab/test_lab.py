@@ -73,13 +73,18 @@ def test_a_mix_is_saved_and_opened(project, config):
     assert tracks.open_mix(project, tracks.saved_mixes(project)[0], config) == rows
     (project / "spkmix.py").write_text("spk_mix_map = {0: [[0., 1., 1., 0.]], 1: [[0., 1., 0., 1.]]}")
     assert tracks.open_mix(project, "spkmix.py", config) == tracks.crossfade_rows(["anna", "花子"])
+    equal = tracks.equal_rows(["anna", "花子"])
     for act, message in (
         (lambda: tracks.save_mix(project, rows, config, "../evil"), "plain name"),
         (lambda: tracks.save_mix(project, rows[:1], config, "half"), "is not listed"),
+        (lambda: tracks.save_mix(project, equal, config, "my mix"), "exists; choose another name, or tick"),
         (lambda: tracks.open_mix(project, "/etc/passwd", config), "not in the project"),
     ):
         with pytest.raises(ConfigError, match=message):
             act()
+    assert tracks.open_mix(project, path.as_posix(), config) == rows
+    tracks.save_mix(project, equal, config, "my mix", overwrite=True)
+    assert tracks.open_mix(project, path.as_posix(), config) == equal
 
 
 def test_a_model_is_compressed(project):

@@ -12,7 +12,7 @@ KINDS ?=
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install convert-only demo test fuzz test-slow test-light test-browser lint format bench rehearse test-fairseq quality evaluate starter clean
+.PHONY: help install convert-only demo test fuzz test-slow test-light test-browser lint format bench rehearse test-fairseq quality quality-seeds evaluate starter clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -103,6 +103,7 @@ quality: $(VENV)/.installed-quality  ## evaluate a result: RESULT=<file> TARGET=
 	@$(BIN)/python -m benchmarks.quality "$(RESULT)" --target "$(TARGET)" --source "$(SOURCE)" $(if $(TEXT),--text "$(TEXT)")
 
 STARTER ?= starter
+INSTANT ?=
 STYLES ?= $(STARTER)/package/voices
 LJ ?=
 
@@ -126,6 +127,17 @@ starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit again (d
 	$(if $(LJ),$(BIN)/python -m tools.starter.encoder.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")
 	$(BIN)/python -m tools.starter.encoder.write "$(STARTER)" --output "$(STARTER)/ppg-starter2.safetensors"
 	$(BIN)/python -m tools.starter.base "$(STARTER)" $(if $(QUICK),--minutes 1 --output "$(STARTER)/base.safetensors")
+
+# sentences in voices that no training hears, for the measurement of words
+SAID := $(foreach language,en zh ja,$(STARTER)/said/$(language)/09.txt)
+
+$(STARTER)/said/%/09.txt: | $(VENV)/.installed-starter $(STYLES)
+	$(BIN)/python -m tools.starter.spoken "$(STARTER)/said/$*" --styles "$(STYLES)" --language $*
+
+quality-seeds: $(VENV)/.installed-quality $(SAID)  ## three trainings and what they give (docs/quality.md): LJ=<folder> SONG=<file> [INSTANT=1]
+	$(BIN)/python -m benchmarks.quality.seeds "$(STARTER)/seeds" --recordings "$(LJ)" --songs "$(SONG)" \
+		--spoken $(foreach language,en zh ja,$(language)="$(STARTER)/said/$(language)") \
+		$(if $(INSTANT),--instant) $(if $(QUICK),--steps 2 --seeds 2 --most 1)
 
 evaluate: $(VENV)/.installed-quality  ## evaluate models, write a report: ARGS="-m <model> -n <song> -s <voice>"
 	@$(BIN)/python evaluate.py $(ARGS)

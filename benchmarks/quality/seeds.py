@@ -47,7 +47,7 @@ Scores = Mapping[str, Mapping[str, Sequence[float | None]]]  # by file and metri
 def main() -> None:
     """Train, convert and measure what is not finished yet; print the table."""
     args = get_parser().parse_args()
-    comparison = Comparison(args)
+    comparison = SeedComparison(args)
     n_seeds = len(args.models) or args.seeds
     found: dict[str, list[dict[str, Scores]]] = {}
     with tqdm(total=len(comparison.voices) * n_seeds * len(comparison.groups), unit="part") as bar:
@@ -89,7 +89,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(known)), float(half)
 
 
-class Comparison:
+class SeedComparison:
     """What is measured, and where; nothing is computed that is there."""
 
     def __init__(self, args: argparse.Namespace) -> None:

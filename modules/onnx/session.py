@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from modules.common.errors import CheckpointError
 from modules.onnx.validate import check_file, first_line
 
 _CPU = "CPUExecutionProvider"
+_SHARE = 0.5  # of the machine's memory, that all graphs together may take for what they compute
+_UNKNOWN = 8 << 30  # bytes of memory of a machine that does not tell
+_FULL = re.compile(r"Available memory of \d+ is smaller")
 
 
 def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onnxruntime.InferenceSession:
@@ -31,6 +35,7 @@ def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onn
         CheckpointError: See :func:`modules.onnx.validate.check_file`; or onnxruntime refuses it.
     """
     check_file(path)
+    _bound_memory()
     kind, _, index = str(device).partition(":")
     choices: list[list[Any]] = [[_CPU]]
     if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
@@ -62,8 +67,33 @@ def run(session: onnxruntime.InferenceSession, feed: Mapping[str, Any], where: s
     try:
         outputs: list[Any] = session.run(None, dict(feed))
     except Exception as error:  # onnxruntime's errors have no base class
-        raise CheckpointError(f"{where}: {first_line(error)}") from None
+        reason = first_line(error)
+        if _FULL.search(reason):
+            reason = f"it needs more than {_limit() >> 20} MB of memory, the most that graphs get here"
+        raise CheckpointError(f"{where}: {reason}") from None
     return outputs
+
+
+@cache
+def _bound_memory() -> None:
+    """Let all graphs of this process share memory with a limit: what one asks for, its file does not tell.
+
+    Weights are not in it, so they are freed with their session.
+    """
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    default = -1
+    settings = onnxruntime.OrtArenaCfg(_limit(), default, default, default)
+    onnxruntime.create_and_register_allocator(memory, settings)
+
+
+def _limit() -> int:
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        there = _UNKNOWN
+    return int(_SHARE * there)
 
 
 def _options() -> onnxruntime.SessionOptions:
@@ -75,6 +105,8 @@ def _options() -> onnxruntime.SessionOptions:
     # one memory plan for each length of input would only grow
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.use_env_allocators", "1")  # see _bound_memory
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     # of what is computed in advance while a graph is opened; bytes
     options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(1 << 24))
     return options

@@ -1,6 +1,8 @@
 """ONNX files that would run forever or fill the memory are refused before onnxruntime sees them."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,6 +14,7 @@ from modules.onnx.session import open_session
 from modules.onnx.validate import check_file
 from tests.support.fuzzing import ROOM, in_children
 
+ROOT = Path(__file__).parents[3]
 OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
 
 
@@ -87,6 +90,36 @@ def test_branches_and_small_constants_are_read(tmp_path):
     ]
     session = open_session(write(tmp_path / "x.onnx", nodes, {"yes": True}))
     np.testing.assert_array_equal(session.run(["y"], {"x": np.ones(3, np.float32)})[0], -np.ones(3))
+
+
+GROWING = """
+import sys
+import numpy as np
+from modules.onnx import session
+session._limit = lambda: 100 << 20
+small, large = (session.open_session(session.Path(path)) for path in sys.argv[1:])
+for graph in (large, small, large):
+    try:
+        print(session.run(graph, {"x": np.ones(1000, np.float32)}, "graph")[0].shape)
+    except session.CheckpointError as error:
+        print(error)
+"""
+
+
+def test_a_graph_that_grows_while_it_runs_is_stopped(tmp_path):
+    """What its inputs become follows from no constant: doubled fourteen times, 4 kB are 64 MB twice."""
+    paths = []
+    for n in (4, 16):
+        names = ["x", *(f"a{i}" for i in range(n - 1)), "y"]
+        nodes = [
+            helper.make_node("Concat", [a, a], [b], axis=0) for a, b in zip(names, names[1:], strict=False)
+        ]
+        paths.append(str(write(tmp_path / f"{n}.onnx", nodes)))
+    done = subprocess.run(
+        [sys.executable, "-c", GROWING, *paths], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    refused = "graph: it needs more than 100 MB of memory, the most that graphs get here"
+    assert done.stdout.splitlines() == [refused, "(16000,)", refused]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")

@@ -7,7 +7,8 @@ from modules.common.errors import ConfigError
 from synthetic_voice.singers import SINGERS
 from tools.starter import kokoro, phones, recordings
 from tools.starter.phones import INDEX, LETTERS, PHONES, UNKNOWN
-from tools.starter.speech import singing, texts
+from tools.starter.speech import singing, summary, texts
+from tools.starter.speech.files import write_clip
 from tools.starter.speech.synthesizer import FRAME, LEAD, RATE, Prosody, timed, with_pauses
 
 # of Kokoro 1.0
@@ -255,3 +256,26 @@ def test_recordings_are_read_once_with_their_labels(tmp_path, monkeypatch):
     ]  # fmt: skip
     labels = np.load(tmp_path / "work" / "speech" / "festvox-ru-nsh" / "ru_0001-spoken.npy")
     assert names(labels) == ["sil"] * 25 + ["a"] * 25
+
+
+def test_the_summary_counts_hours_and_faults(tmp_path, capsys):
+    tone = 0.1 * np.sin(np.arange(RATE) * 0.1)
+    half = np.where(np.arange(RATE) < RATE // 2, 0, tone)
+    labels = np.repeat([INDEX["sil"], INDEX["a"]], 25).astype(np.int16)
+    speech = tmp_path / "speech"
+    write_clip(speech / "kokoro-fr-000" / "0000-sung.wav", half, RATE, labels)
+    write_clip(speech / "kokoro-fr-000" / "0001-spoken.wav", half, RATE, labels[::-1])
+    write_clip(speech / "asterisk-it-x" / "a-spoken.wav", 20 * tone, RATE, None)
+    write_clip(speech / "asterisk-it-x" / "b-spoken.wav", 0 * tone, RATE, None)
+    assert summary.main([str(tmp_path)]) == 0
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:]] for cells in table(capsys.readouterr().out)
+    }
+    # voices, hours, share sung, hours labelled, clips at full scale, silent clips, faults of labels
+    assert rows["all"][:1] == ["2"] and rows["all"][2] == "0.25"
+    assert rows["kokoro fr"][2:8] == ["0.50", "0.00", "0", "0", "0.500", "0.500"]
+    assert rows["asterisk"][4:6] == ["1", "1"]
+
+
+def table(text):
+    return [line.split("|") for line in text.splitlines() if line.startswith("|")][2:]

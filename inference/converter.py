@@ -125,18 +125,18 @@ class Converter(SongConverter):
 
     @torch.inference_mode()
     def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
-        """Render N * hop_length samples; call ``report`` with the share that is done."""
+        """Render (N - lead) * hop_length samples; call ``report`` with the share that is done."""
         mel, f0 = self.mel(segment, report)
-        uv = torch.from_numpy(self.source_voicing(segment.uv)).to(self.device)
-        start = self._clock.start(segment.first, segment.join, self.vocoder.cycles(f0, uv))
+        mel, f0, first = mel[:, segment.lead :], f0[segment.lead :], segment.first + segment.lead
+        uv = torch.from_numpy(self.source_voicing(segment.uv[segment.lead :])).to(self.device)
+        start = self._clock.start(first, segment.join, self.vocoder.cycles(f0, uv))
         audio = self.vocoder.synthesize(mel, f0, uv, start)
         if self.enhancer:
             hop, key = self.config.data.hop_length, self.options.enhancer_adaptive_key
-            voiced = torch.from_numpy(source_voicing(_ENHANCING, segment.uv, self.options.mute_unvoiced)).to(
-                f0
-            )
+            sung = source_voicing(_ENHANCING, segment.uv[segment.lead :], self.options.mute_unvoiced)
+            voiced = torch.from_numpy(sung).to(f0)
             audio = self.enhancer.enhance(
-                audio, f0 * voiced, hop, adaptive_key=key, first=segment.first, join=segment.join
+                audio, f0 * voiced, hop, adaptive_key=key, first=first, join=segment.join
             )
         return audio.cpu().numpy()
 

@@ -68,6 +68,7 @@ class Segment:
     volume: np.ndarray  # (N,), loudness of the source, root mean square
     speaker: int | np.ndarray  # target speaker: an id, or the shares (N, S) of all speakers
     join: int | None = None  # frame at which it takes over from the slice before; None: it is the first
+    lead: int = 0  # frames at its beginning that only the models need: they are not vocoded
 
     @property
     def n_frames(self) -> int:
@@ -153,7 +154,7 @@ class SongConverter(ABC):
 
     @abstractmethod
     def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
-        """Render N * hop_length samples; call ``report`` with the share that is done."""
+        """Render (N - lead) * hop_length samples; call ``report`` with the share that is done."""
 
     def convert(
         self,

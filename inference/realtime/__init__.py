@@ -1,0 +1,1 @@
+"""Live conversion: sound goes in and comes out block by block, a fixed time later."""

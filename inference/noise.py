@@ -5,6 +5,8 @@ The numbers are the same with and without PyTorch.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 SEED = 1234
@@ -23,6 +25,7 @@ def frame_noise(first: int, n_frames: int, n_mels: int, stream: int = GLOW) -> n
     return noise[:, skip : skip + n_frames]
 
 
+@lru_cache(maxsize=8)  # a stream asks for the same ones again and again
 def _block(block: int, n_mels: int, stream: int) -> np.ndarray:
     seeds = np.random.SeedSequence([SEED, stream, block % 2**32])  # negative numbers wrap
     return np.random.Generator(np.random.PCG64(seeds)).standard_normal((n_mels, _BLOCK), np.float32)

@@ -179,7 +179,7 @@ class SongConverter(ABC):
         """
         started = time.perf_counter()
         options, destination = self.options, Path(destination)
-        target = self._target(speaker)
+        target = self.target(speaker)
         change = "auto" if options.auto_predict_f0 else f"{key:+g}"
         tag = f"Voice conversion by Glow-SVC; model {self.model_name}, speaker {target.name}, key {change}"
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -223,8 +223,13 @@ class SongConverter(ABC):
             advice=None if trained is None else key_advice(f0, trained, key),
         )
 
-    def _target(self, speaker: str | int) -> TargetVoice:
-        """Resolve the target, so that its errors are raised before any work."""
+    def target(self, speaker: str | int) -> TargetVoice:
+        """Resolve the target, so that its errors are raised before any work.
+
+        Raises:
+            ConfigError: Unknown speaker, or a rule of the speaker mix is broken.
+            CheckpointError: The clusters or the index cannot be used.
+        """
         config, options = self.config, self.options
         if options.use_spk_mix:
             mix = SpeakerMix.from_file(options.spk_mix_file, config.spk, config.model.n_speakers)

@@ -22,7 +22,8 @@ SCRIPTS = {
     "cluster/train_cluster.py": "cluster.train_cluster",
     "python -m pretrain": "pretrain.__main__",
 }
-ELSEWHERE = {"evaluate.py": "inference_main.py"}  # whose flags are, for the most part, those of another
+# whose flags are, for the most part, those of another
+ELSEWHERE = {"evaluate.py": "inference_main.py", "realtime.py": "inference_main.py"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
 

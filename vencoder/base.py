@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +45,10 @@ class SpeechEncoder(ABC):
     ) -> None:
         self.name, self.device, self.weights, self.dtype = name, device, weights, dtype
         self._set_up()
+
+    def stream(self, n_units: int) -> Any:
+        """Cheaper units of a recording that goes on, see vencoder/ppg_stream.py; None: encode it again."""
+        return None
 
     @abstractmethod
     def _set_up(self) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ from modules.dsp.mel_basis import mel_basis
 from modules.pretrained.weights import ROOT
 from vencoder import ENCODERS
 from vencoder.network import NetworkEncoder
+
+if TYPE_CHECKING:
+    from vencoder.ppg_stream import PpgStream
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ DESIGNS = {
 }  # fmt: skip
 UNITS_PER_SECOND = 50
 N_MELS = 80
-_RATE, _HOP, _WINDOW, _N_FFT = 16000, 160, 400, 512
+_RATE, HOP, WINDOW, _N_FFT = 16000, 160, 400, 512
 _ACTIVE = 1e-2  # a frame 20 dB below the loud ones counts half in the averages
 _FLOOR = 1e-5  # added to the power of a band, relative to the loud frames' energy
 _PRIOR = 5.0  # units; averages of fewer are pulled towards 0: they describe a word, not a voice
@@ -75,16 +79,16 @@ class PowerMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        time = torch.arange(_WINDOW) - _WINDOW / 2
+        time = torch.arange(WINDOW) - WINDOW / 2
         phase = 2 * torch.pi / _N_FFT * torch.arange(_N_FFT // 2 + 1)[:, None] * time
-        sines = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(_WINDOW)
+        sines = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(WINDOW)
         basis = mel_basis(_RATE, _N_FFT, N_MELS, 20.0, 7600.0, equal_area=False)
         self.register_buffer("sines", sines[:, None], persistent=False)
         self.register_buffer("basis", torch.from_numpy(basis), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
         """(B, N, 80) of audio from :func:`pad_frames`; N = (T - 240) // 160."""
-        parts = F.conv1d(audio[:, None], self.sines, stride=_HOP).square()
+        parts = F.conv1d(audio[:, None], self.sines, stride=HOP).square()
         power = parts[:, : _N_FFT // 2 + 1] + parts[:, _N_FFT // 2 + 1 :]
         return (self.basis @ power).transpose(1, 2)
 
@@ -94,7 +98,7 @@ def pad_frames(audio: Tensor) -> Tensor:
 
     The padding does not depend on the length, so that a graph needs no arithmetic on shapes.
     """
-    return F.pad(audio, ((_WINDOW - _HOP) // 2, (_WINDOW + _HOP) // 2))
+    return F.pad(audio, ((WINDOW - HOP) // 2, (WINDOW + HOP) // 2))
 
 
 def relative_mel(power: Tensor, reference: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -191,14 +195,20 @@ class PpgEncoder(NetworkEncoder):
     def _load(self, path: Path) -> PpgNetwork:
         return load_network(path, self.name)
 
+    def stream(self, n_units: int) -> PpgStream:
+        """The last ``n_units`` units of a recording that goes on."""
+        from vencoder.ppg_stream import PpgStream
+
+        return PpgStream(self, n_units)
+
     def _encode(self, waves: Sequence[Tensor]) -> list[Tensor]:
         return [self._units(wave) for wave in waves]
 
     def _units(self, wave: Tensor) -> Tensor:
-        n_units = (len(wave) + _HOP) // self.hop_length
-        wave, step = pad_frames(wave)[None], 2 * _CHUNK * _HOP
+        n_units = (len(wave) + HOP) // self.hop_length
+        wave, step = pad_frames(wave)[None], 2 * _CHUNK * HOP
         starts = range(0, n_units * self.hop_length, step)
-        ends = [start + step + _WINDOW - _HOP for start in starts[:-1]]
+        ends = [start + step + WINDOW - HOP for start in starts[:-1]]
         power = torch.cat(
             [self.spectrum(wave[:, start:end]) for start, end in zip(starts, [*ends, None], strict=True)],
             dim=1,

@@ -72,7 +72,10 @@ class OnnxConverter(SongConverter):
         return units
 
     def synthesize(self, segment: Segment, report: Report) -> np.ndarray:
-        """Render N * hop_length samples; call ``report`` with the share that is done."""
+        """Render (N - lead) * hop_length samples; call ``report`` with the share that is done.
+
+        A vocoder inside the graph renders all of them.
+        """
         feed = self._feed(segment)
         if self._melody:
             feed["f0"] = self._run(self._melody, MELODY, feed)
@@ -84,10 +87,12 @@ class OnnxConverter(SongConverter):
             cycles = frame_cycles(sounding(f0, uv), hop, self.sampling_rate)
             start = self._clock.start(segment.first, segment.join, cycles)
             source = source_inputs(start, segment.n_frames, hop)
-            return self._run(self._model, MODEL, {**scaled, **source})[0]
+            return self._run(self._model, MODEL, {**scaled, **source})[0, segment.lead * hop :]
         mel = self._run(self._model, MODEL, scaled)[0]
         report(0.5)
-        start = self._clock.start(segment.first, segment.join, self._vocoder.cycles(f0, uv))
+        mel, f0, uv = mel[:, segment.lead :], f0[segment.lead :], uv[segment.lead :]
+        first = segment.first + segment.lead
+        start = self._clock.start(first, segment.join, self._vocoder.cycles(f0, uv))
         audio: np.ndarray = self._vocoder(mel, f0, uv, start)
         return audio
 

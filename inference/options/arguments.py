@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Container
 from dataclasses import fields
 from typing import Any, get_args, get_origin, get_type_hints
 
 from inference.options import ConvertOptions
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every option; :func:`from_arguments` reads them back."""
+def add_arguments(parser: argparse.ArgumentParser, but: Container[str] = ()) -> None:
+    """Add a flag for every option ``but`` some; :func:`from_arguments` reads them back."""
     kinds = get_type_hints(ConvertOptions)
     for option in fields(ConvertOptions):
+        if option.name in but:
+            continue
         flags, choices = option.metadata["flags"], option.metadata["choices"]
         kind, text = kinds[option.name], option.metadata["help"]
         default: Any = option.default
@@ -32,11 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_arguments(arguments: argparse.Namespace) -> ConvertOptions:
-    """Options of a parsed command line.
+    """Options of a parsed command line; those without a flag have their defaults.
 
     Raises:
         ConfigError: See :class:`ConvertOptions`.
     """
-    values = {option.name: getattr(arguments, option.name) for option in fields(ConvertOptions)}
+    values: dict[str, Any] = {
+        option.name: getattr(arguments, option.name, option.default) for option in fields(ConvertOptions)
+    }
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return ConvertOptions(**{**values, **lists})

@@ -27,6 +27,10 @@ class AudioError(GlowSVCError):
     """A recording cannot be read, or contains nothing usable."""
 
 
+class DeviceError(GlowSVCError):
+    """A sound device is missing, in use or unplugged."""
+
+
 class FeatureError(GlowSVCError):
     """A cached feature is missing, broken or made with other settings."""
 

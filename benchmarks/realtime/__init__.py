@@ -1,0 +1,1 @@
+"""Live conversion: what its settings cost, and what they are worth."""

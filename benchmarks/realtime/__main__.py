@@ -1,0 +1,51 @@
+"""Live conversion: latency, load and closeness to the offline result, by setting.
+
+    python -m benchmarks.realtime -m logs/44k/G_best.pth --song song.wav [-t 7] [--only settings]
+    python -m benchmarks.realtime -m ... --song ... --target recordings/ --text "the words"
+
+"settings" compares a stream with the conversion of the whole file; similarity and words need
+requirements-quality.txt and --target or --text. "joins" holds a tone and slides over notes:
+how much the level changes where blocks join, in dB. "trackers" are the F0 predictors at a
+window's right edge, on singers of known pitch. "published" is the chain of published sizes
+with random weights.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.realtime import joins, published, settings, trackers
+from inference.options import ConvertOptions
+from modules.common.cli import make_parser
+from modules.common.errors import ConfigError
+
+PARTS = ("settings", "joins", "trackers", "published")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Print the tables."""
+    parser = make_parser(__doc__)
+    parser.add_argument("-m", "--model_path", default="", help="a voice model")
+    parser.add_argument("--song", type=Path, help="a dry song")
+    parser.add_argument("-t", "--trans", type=float, default=0.0, help="key change in semitones")
+    parser.add_argument("--target", type=Path, help="folder with recordings of the voice")
+    parser.add_argument("--text", default="", help="the English words of the song")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some of them (all)")
+    args = parser.parse_args(argv)
+    if {"settings", "joins"} & set(args.only) and not (args.model_path and args.song):
+        raise ConfigError("settings and joins need -m and --song")
+    options = ConvertOptions(model_path=args.model_path, device="cpu", wav_format="wav")
+    for part in args.only:
+        if part == "settings":
+            settings.measure(options, args.song, args.trans, args.target, args.text)
+        elif part == "joins":
+            joins.measure(options)
+        else:
+            {"trackers": trackers, "published": published}[part].measure()
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

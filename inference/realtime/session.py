@@ -1,0 +1,237 @@
+"""A live conversion between an input and an output: callbacks on one side, computing on the other.
+
+The callbacks (:meth:`Session.capture`, :meth:`Session.playback`) move samples alone. One
+thread calls :meth:`Session.pump`, which converts a block when there is one. How late the
+output is follows from what came in, what went out, and when: it is put right at once where
+it is far off, and by the speed of the playback (drift.py) where two devices' clocks differ.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+
+import numpy as np
+
+from inference.output import SongWriter
+from inference.realtime.drift import DriftControl
+from inference.realtime.engine import RealtimeEngine
+from inference.realtime.meters import LevelMeter, LiveStatus, LoadMeter
+from inference.realtime.resampling import SameRate, StreamResampler
+from inference.realtime.ring import Ring
+from modules.common.errors import ConfigError
+
+_CAPACITY = 4.0  # s of sound that wait at most, on either side
+_COMPUTING = 0.85  # of a block's time that computing may take before the output runs dry
+_HISTORY = 10.0  # s of input that a voice swapped in gets to hear
+
+
+@dataclass
+class _Port:
+    """One side of the session: its rate, and what passed when."""
+
+    rate: float  # Hz
+    ring: Ring
+    passed: int = 0  # samples
+    last: int = 0  # samples of the last callback
+    time: float = 0.0  # of the last callback, s
+    largest: int = 0  # samples of a callback
+
+    def note(self, n: int, now: float, passed: int | None = None) -> None:
+        self.passed += n if passed is None else passed
+        self.last, self.time = n, now
+        self.largest = max(self.largest, n)
+
+    @property
+    def period(self) -> float:
+        """Of the callbacks, s."""
+        return self.largest / self.rate
+
+    def since(self, now: float) -> float:
+        """Time in s since the last callback, as far as its samples last."""
+        return min(max(now - self.time, 0.0), self.last / self.rate)
+
+
+class Session:
+    """Passes what :meth:`capture` gets through ``engine`` to :meth:`playback`.
+
+    ``input_rate`` and ``output_rate`` are those of the devices, Hz; ``clock`` gives seconds.
+    ``recorder`` gets what the engine renders. Key and speaker are changed on :attr:`engine`.
+    """
+
+    def __init__(
+        self,
+        engine: RealtimeEngine,
+        input_rate: float,
+        output_rate: float,
+        recorder: SongWriter | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.engine, self.recorder, self._clock = engine, recorder, clock
+        self.captured = Event()  # set when there may be work
+        self._rates = float(input_rate), float(output_rate)
+        rate = engine.sampling_rate
+        self.load = LoadMeter(engine.block / rate)
+        self._levels = LevelMeter(), LevelMeter()
+        self._underruns = self._skipped = self._lost = 0
+        self._past: deque[np.ndarray] = deque(maxlen=round(_HISTORY * rate / engine.block))
+        self._next: RealtimeEngine | None = None
+        self._blocks = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again with empty buffers, as after a device was lost."""
+        rate = self.engine.sampling_rate
+        self._input, self._output = (_Port(r, Ring(round(_CAPACITY * r))) for r in self._rates)
+        same = self._rates[0] == rate
+        self._to_engine = SameRate() if same else StreamResampler(self._rates[0], rate)
+        self._to_output = StreamResampler(rate, self._rates[1])
+        self._waiting = np.zeros(0, np.float32)  # input at the engine's rate
+        self._pushed = 0.0  # s of the stream that were given to the output, or skipped
+        self._drift = DriftControl()
+        self._flowing = False  # whether the output has something to play
+        self._updated = self._clock()
+
+    # the callbacks
+
+    def capture(self, audio: np.ndarray) -> None:
+        """Take samples (T,) or (T, channels) of the input."""
+        mono = audio if audio.ndim == 1 else audio.mean(1)
+        written = self._input.ring.write(mono)
+        self._lost += len(mono) - written
+        self._input.note(len(mono), self._clock(), written)
+        self.captured.set()
+
+    def playback(self, n: int) -> np.ndarray:
+        """Give ``n`` samples to the output: silence where nothing is ready."""
+        audio = self._output.ring.read(n)
+        if len(audio) < n:
+            if self._flowing:
+                self._underruns += 1
+                self._flowing = False  # once, until there is sound again
+            audio = np.pad(audio, (0, n - len(audio)))
+        self._output.note(n, self._clock())
+        return audio
+
+    # the thread that computes
+
+    def pump(self) -> bool:
+        """Convert a block if one is there; return whether it was."""
+        fresh = self._input.ring.read(len(self._input.ring))
+        if len(fresh):
+            self._waiting = np.concatenate([self._waiting, self._to_engine.push(fresh)])
+        block = self.engine.block
+        if len(self._waiting) < block:
+            return False
+        audio, self._waiting = self._waiting[:block], self._waiting[block:]
+        self._past.append(audio)
+        self._blocks += 1
+        self._levels[0].add(audio, self.load.block)
+        if self.error() > self.load.block:
+            self._skip(audio)
+            return True
+        self._take_over()
+        began = self._clock()
+        result = self.engine.process(audio)
+        self.load.add(self._clock() - began)
+        self._deliver(result)
+        return True
+
+    def _skip(self, audio: np.ndarray) -> None:
+        """Leave out a block that is too old."""
+        self.engine.hear(audio)
+        self._skipped += 1
+        self._pushed += self.load.block
+        self._drift.settle()
+        if self.recorder:
+            self.recorder.write(np.zeros(len(audio), np.float32))
+
+    def _deliver(self, result: np.ndarray) -> None:
+        """Give a converted block to the output, at the speed that keeps the latency."""
+        now, error = self._clock(), self.error()
+        self._to_output.set_speed(self._drift.update(error, now - self._updated))
+        self._updated = now
+        ready = self._to_output.push(result)
+        self._pushed += self.load.block
+        missing = -error
+        if not self._flowing or missing > _COMPUTING * self.load.block:
+            # so much silence before it that it lasts until the next one is there
+            self._output.ring.write(np.zeros(max(0, round(missing * self._output.rate)), np.float32))
+            self._drift.settle()
+        self._output.ring.write(ready)
+        self._flowing = True
+        self._levels[1].add(result, self.load.block)
+        if self.recorder:
+            self.recorder.write(result)
+
+    # latency
+
+    @property
+    def target(self) -> float:
+        """Time in s from the input's callback to the output's that blocks, computing and callbacks need."""
+        filters = self._to_engine.lag + self._to_output.lag
+        return (1 + _COMPUTING) * self.load.block + self._input.period + self._output.period + filters
+
+    def error(self) -> float:
+        """By how much a sound takes longer than :attr:`target` from callback to callback, s."""
+        return self._in_flight() - self.target
+
+    def _in_flight(self) -> float:
+        now, source, sink = self._clock(), self._input, self._output
+        heard = source.passed / source.rate + source.since(now)
+        given = self._pushed - self._to_output.lag - len(sink.ring) / sink.rate
+        return heard - (given - sink.last / sink.rate + sink.since(now))
+
+    @property
+    def latency(self) -> float:
+        """Time in s from a sound at the input's callback to the same, converted, at the output's."""
+        return self._in_flight() + self.engine.delay / self.engine.sampling_rate
+
+    def status(self) -> LiveStatus:
+        """How it does."""
+        return LiveStatus(
+            latency=self.latency,
+            algorithmic=self.engine.latency,
+            load=self.load.p95,
+            suggestion=self.load.suggestion,
+            input_level=self._levels[0].level,
+            output_level=self._levels[1].level,
+            underruns=self._underruns,
+            skipped=self._skipped,
+            lost=self._lost / self._input.rate,
+            speed=self._drift.speed,
+            seconds=self._blocks * self.load.block,
+        )
+
+    # another voice
+
+    def swap(self, engine: RealtimeEngine) -> None:
+        """Go on with another engine, without a gap; it hears the last 10 s first.
+
+        Raises:
+            ConfigError: Its rate or its block is another.
+        """
+        if (engine.sampling_rate, engine.block) != (self.engine.sampling_rate, self.engine.block):
+            raise ConfigError(
+                f"this voice model has {engine.sampling_rate} Hz and blocks of {engine.block} samples, the "
+                f"running one {self.engine.sampling_rate} and {self.engine.block}: start again with it"
+            )
+        blocks, heard = list(self._past), self._blocks
+        engine.warm_up()
+        if blocks:
+            engine.prime(np.concatenate(blocks))
+        self._heard, self._next = heard, engine
+
+    def _take_over(self) -> None:
+        """Put the next engine in the place of the running one."""
+        engine, self._next = self._next, None
+        if engine is None:
+            return
+        since = min(self._blocks - 1 - self._heard, len(self._past) - 1)
+        for audio in list(self._past)[-1 - since : -1]:
+            engine.hear(audio)
+        engine.follow(self.engine)
+        self.engine = engine

@@ -47,7 +47,7 @@ def measure(options: ConvertOptions, song: Path, key: float, target: Path | None
         converted = converter.convert(song, folder / "offline.wav", speaker, key)
         offline, _ = read_audio(converted.path, rate)
     source = SourceSong(song.stem, audio, rate, converted.f0, converted.uv, key, text=text)
-    evaluators = _evaluators(EvalInputs([] if target is None else find_audio(target), [text] if text else []))
+    evaluators = _evaluators(EvalInputs([] if target is None else find_audio(target)))
     mel, wanted = LogMel(converter.config.data), transpose(converted.f0, key)
 
     def row(name: str, made: np.ndarray, latency: str, load: str) -> list[str]:

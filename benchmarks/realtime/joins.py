@@ -20,6 +20,7 @@ from inference.realtime.settings import RealtimeSettings
 from modules.dsp.audio import read_audio, write_audio
 
 _SECONDS, _WIDTH = 6.0, 0.02  # s
+SETTINGS: tuple[dict[str, float], ...] = ({}, {"look_ahead": 23}, {"look_ahead": 0}, {"look_ahead": 70})
 _SETTLED = 2.0  # s, until the averages of the encoder know the voice
 
 
@@ -37,7 +38,7 @@ def measure(options: ConvertOptions) -> None:
             write_audio(folder / "song.wav", audio, rate)
             path = converter.convert(folder / "song.wav", folder / "result.wav", speaker).path
             whole, _ = read_audio(path, rate)
-        for changes in ({}, {"look_ahead": 23.0}, {"look_ahead": 0.0}, {"look_ahead": 70.0}):
+        for changes in SETTINGS:
             engine = RealtimeEngine(converter, RealtimeSettings(**changes), speaker)
             made = stream(engine, audio).audio
             ends = np.arange(round(_SETTLED * rate), len(made) - rate // 2, engine.block)

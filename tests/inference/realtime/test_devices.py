@@ -10,8 +10,8 @@ from inference.realtime.devices import DeviceStreams, find_device, list_devices
 from inference.realtime.loopback import N_BURSTS, SECONDS, LoopbackProbe
 from inference.realtime.session import Session
 from modules.common.errors import ConfigError, DeviceError
+from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
 from tests.inference.realtime.test_session import PassThrough
-from tests.support.fake_portaudio import Card, FakePortAudio
 
 RATE = 44100
 

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 import realtime
+from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
 from tests.inference.tiny import RATE, write_model
-from tests.support.fake_portaudio import Card, FakePortAudio
 from tests.support.golden_cases import voice
 
 

@@ -9,7 +9,7 @@ import pytest
 from inference.realtime.devices import DeviceStreams, find_device
 from inference.realtime.runner import DeviceWatch
 from inference.realtime.session import Session
-from tests.support.fake_portaudio import Card, FakePortAudio
+from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
 
 RATE = 44100
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from inference.realtime.commands import Commands
     from inference.realtime.devices import DeviceStreams
     from inference.realtime.engine import RealtimeEngine
-    from inference.realtime.session import Session
+    from inference.realtime.session import LiveSession
 
 # options of a conversion that a stream has not, or has in another form
 NOT_LIVE = frozenset(
@@ -183,11 +183,11 @@ def _measure(commands: Commands, engine: RealtimeEngine, streams: DeviceStreams)
     """Measure the latency through the sound devices, and print it."""
     from inference.realtime.loopback import N_BURSTS, SECONDS, LoopbackProbe
     from inference.realtime.runner import running
-    from inference.realtime.session import Session
+    from inference.realtime.session import LiveSession
 
     commands.check_speed(engine)
     probe, rates = LoopbackProbe(engine), streams.rates(engine.sampling_rate)
-    session = Session(probe, *rates)  # type: ignore[arg-type]
+    session = LiveSession(probe, *rates)  # type: ignore[arg-type]
     print(f"measuring for {SECONDS:.0f} s ...", file=sys.stderr)
     with running(session, streams, rates) as check:
         end = time.monotonic() + SECONDS
@@ -214,11 +214,11 @@ def _live(
     """Convert between devices, or a device and a file, until the end."""
     from inference.realtime.files import Pacer
     from inference.realtime.runner import running
-    from inference.realtime.session import Session
+    from inference.realtime.session import LiveSession
 
     commands.check_speed(engine)
     rates = streams.rates(engine.sampling_rate)
-    session = Session(engine, *rates, recorder)
+    session = LiveSession(engine, *rates, recorder)
     commands.listen()
     names = [str(device.name) for device in (streams.source, streams.sink) if device]
     print(f"{' → '.join(names)}: Ctrl-C ends; t, s, m and q change it, see --help", file=sys.stderr)
@@ -249,7 +249,7 @@ def _live(
     return 0
 
 
-def _show(session: Session, streams: DeviceStreams) -> None:
+def _show(session: LiveSession, streams: DeviceStreams) -> None:
     """One line on a terminal: levels, latency, load."""
     if not sys.stderr.isatty():
         return

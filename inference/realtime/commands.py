@@ -12,7 +12,7 @@ from inference.options import ConvertOptions
 from inference.pipeline import SongConverter
 from inference.realtime.engine import RealtimeEngine
 from inference.realtime.meters import LiveStatus
-from inference.realtime.session import Session
+from inference.realtime.session import LiveSession
 from inference.realtime.settings import RealtimeSettings
 from modules.common.errors import ConfigError, GlowSVCError
 
@@ -97,7 +97,7 @@ class Commands:
         for line in sys.stdin:
             self._lines.put(line.strip())
 
-    def obey(self, session: Session) -> None:
+    def obey(self, session: LiveSession) -> None:
         """Do what was typed; what cannot be done is said, and the voice goes on."""
         while not self.ended:
             try:
@@ -109,7 +109,7 @@ class Commands:
             except (GlowSVCError, OSError, ValueError) as error:
                 logger.warning("%s", error)
 
-    def _obey(self, line: str, session: Session) -> None:
+    def _obey(self, line: str, session: LiveSession) -> None:
         command, _, value = line.partition(" ")
         value = value.strip()
         if command == "q":

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.realtime.session import Session
+from inference.realtime.session import LiveSession
 from modules.common.errors import ConfigError, DeviceError
 from modules.common.text import normalize_name
 
@@ -132,7 +132,7 @@ class DeviceStreams:
             return device.rate
         return preferred
 
-    def open(self, session: Session, rates: tuple[float, float]) -> None:
+    def open(self, session: LiveSession, rates: tuple[float, float]) -> None:
         """Start the streams."""
 
         def capture(audio: np.ndarray, frames: int, time: Any, status: Any) -> None:

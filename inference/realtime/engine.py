@@ -16,7 +16,7 @@ import numpy as np
 from inference.key import tracking_range
 from inference.pipeline import Segment, SongConverter, TargetVoice
 from inference.realtime.settings import RealtimeSettings, check_live
-from inference.realtime.units import UnitWindow
+from inference.realtime.units import StreamUnits
 from modules.dsp.f0 import F0_MIN, transpose
 from modules.dsp.frame_rms import frame_rms
 
@@ -92,7 +92,7 @@ class RealtimeEngine:
         self._audio = np.zeros(frames * self._hop, np.float32)
         self._f0 = np.zeros(frames, np.float32)  # Hz, filled, of the source
         self._uv = np.zeros(frames, np.float32)
-        self._window = UnitWindow(self.converter, self._unit_seconds)
+        self._window = StreamUnits(self.converter, self._unit_seconds)
         self._end = 0  # frames of the stream so far
         self._tail = np.zeros(0, np.float32)  # rendered beyond what was heard
         self._started = False

@@ -12,7 +12,7 @@ import numpy as np
 from inference.output import SongWriter
 from inference.pipeline import Report
 from inference.realtime.engine import RealtimeEngine
-from inference.realtime.session import Session
+from inference.realtime.session import LiveSession
 from modules.dsp.audio import AUDIO_SUFFIXES, mono_blocks, open_audio, resample_blocks
 
 _TICK = 0.01  # s
@@ -74,7 +74,7 @@ class Pacer:
     A context manager; leaving it ends its thread.
     """
 
-    def __init__(self, session: Session, source: Path | None, rate: int, plays: bool) -> None:
+    def __init__(self, session: LiveSession, source: Path | None, rate: int, plays: bool) -> None:
         self._session, self._rate, self._plays = session, rate, plays
         self._parts = cut(read_stream(source, rate), round(_TICK * rate)) if source else None
         self.finished = Event()  # set when the file has ended

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from inference.realtime.devices import DeviceStreams
-from inference.realtime.session import Session
+from inference.realtime.session import LiveSession
 from modules.common.errors import DeviceError
 
 _RETRY = 1.0  # s between two looks for a device that is gone
@@ -23,7 +23,7 @@ class DeviceWatch:
 
     def __init__(
         self,
-        session: Session,
+        session: LiveSession,
         streams: DeviceStreams,
         rates: tuple[float, float],
         clock: Callable[[], float] = time.perf_counter,
@@ -57,7 +57,7 @@ class DeviceWatch:
 
 @contextmanager
 def running(
-    session: Session, streams: DeviceStreams, rates: tuple[float, float]
+    session: LiveSession, streams: DeviceStreams, rates: tuple[float, float]
 ) -> Iterator[Callable[[], None]]:
     """Let a session run; yields what is to be called several times a second, and raises what went wrong."""
     watch = DeviceWatch(session, streams, rates)
@@ -77,7 +77,7 @@ def running(
 class Worker:
     """Computes a session's blocks in a thread. A context manager; leaving it ends the thread."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: LiveSession) -> None:
         self._session, self._ending = session, Event()
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="live conversion", daemon=True)

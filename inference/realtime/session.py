@@ -1,7 +1,7 @@
 """A live conversion between an input and an output: callbacks on one side, computing on the other.
 
-The callbacks (:meth:`Session.capture`, :meth:`Session.playback`) move samples alone. One
-thread calls :meth:`Session.pump`, which converts a block when there is one. How late the
+The callbacks (:meth:`LiveSession.capture`, :meth:`LiveSession.playback`) move samples alone. One
+thread calls :meth:`LiveSession.pump`, which converts a block when there is one. How late the
 output is follows from what came in, what went out, and when: it is put right at once where
 it is far off, and by the speed of the playback (drift.py) where two devices' clocks differ.
 """
@@ -55,7 +55,7 @@ class _Port:
         return min(max(now - self.time, 0.0), self.last / self.rate)
 
 
-class Session:
+class LiveSession:
     """Passes what :meth:`capture` gets through ``engine`` to :meth:`playback`.
 
     ``input_rate`` and ``output_rate`` are those of the devices, Hz; ``clock`` gives seconds.

@@ -18,7 +18,7 @@ _UNIT = 320  # samples
 _BEYOND = 10  # units that are guessed after the end: encoders are wrong where they hear a sound stop
 
 
-class UnitWindow:
+class StreamUnits:
     """Units of the last ``seconds`` of a stream at the voice model's rate."""
 
     def __init__(self, converter: SongConverter, seconds: float) -> None:

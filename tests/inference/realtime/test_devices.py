@@ -8,7 +8,7 @@ import pytest
 
 from inference.realtime.devices import DeviceStreams, find_device, list_devices
 from inference.realtime.loopback import N_BURSTS, SECONDS, LoopbackProbe
-from inference.realtime.session import Session
+from inference.realtime.session import LiveSession
 from modules.common.errors import ConfigError, DeviceError
 from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
 from tests.inference.realtime.test_session import PassThrough
@@ -80,7 +80,7 @@ def test_a_device_in_use_is_one_sentence_and_nothing_stays_open(world):
     world.cards[0].busy = True
     rates = streams.rates(RATE)
     with pytest.raises(DeviceError, match="'USB Microphone' cannot be opened at 44100 Hz.*may be using it"):
-        streams.open(Session(PassThrough(world), *rates), rates)
+        streams.open(LiveSession(PassThrough(world), *rates), rates)
     assert not any(stream.running for stream in world.opened)
 
 
@@ -92,7 +92,7 @@ def test_a_rate_that_the_card_lacks_is_replaced_by_its_own(world):
 def test_exclusive_use_is_for_wasapi(world):
     streams = DeviceStreams(find_device("input", "0"), find_device("output", "1"), exclusive=True)
     with pytest.raises(ConfigError, match="--exclusive is for WASAPI devices"):
-        streams.open(Session(PassThrough(world), RATE, RATE), (RATE, RATE))
+        streams.open(LiveSession(PassThrough(world), RATE, RATE), (RATE, RATE))
 
 
 def loop(world, wire):
@@ -110,7 +110,7 @@ def loop(world, wire):
     microphone.sound = sound
     streams = DeviceStreams(find_device("input", "0"), find_device("output", "1"))
     probe, rates = LoopbackProbe(PassThrough(world)), streams.rates(RATE)
-    session = Session(probe, *rates, clock=world.clock)
+    session = LiveSession(probe, *rates, clock=world.clock)
     streams.open(session, rates)
     world.run(SECONDS, session.pump)
     return probe, session
@@ -130,7 +130,7 @@ def test_a_loop_that_is_not_one_says_what_to_connect(world):
     world.cards[0].sound = lambda times: np.random.default_rng(1).normal(0, 0.1, len(times))
     streams = DeviceStreams(find_device("input", "0"), find_device("output", "1"))
     probe = LoopbackProbe(PassThrough(world))
-    session = Session(probe, RATE, RATE, clock=world.clock)
+    session = LiveSession(probe, RATE, RATE, clock=world.clock)
     streams.open(session, (RATE, RATE))
     world.run(SECONDS, session.pump)
     with pytest.raises(DeviceError, match="connect the output with the input"):

@@ -8,7 +8,7 @@ import pytest
 
 from inference.realtime.devices import DeviceStreams, find_device
 from inference.realtime.runner import DeviceWatch
-from inference.realtime.session import Session
+from inference.realtime.session import LiveSession
 from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
 
 RATE = 44100
@@ -60,7 +60,7 @@ class Rig:
         self.engine = PassThrough(self.world, **engine)
         self.streams = DeviceStreams(find_device("input", None), find_device("output", None))
         rates = self.streams.rates(RATE)
-        self.session = Session(self.engine, *rates, clock=self.world.clock)
+        self.session = LiveSession(self.engine, *rates, clock=self.world.clock)
         self.watch = DeviceWatch(self.session, self.streams, rates, self.world.clock)
         self.streams.open(self.session, rates)
         self.reported = []

@@ -30,7 +30,7 @@ from tests.inference.tiny import write_vocoder
 from tests.support.published import write_full_encoder
 
 _UTILIZATION = 0.2  # share of a processor's peak
-_SECONDS = 3.0
+_SECONDS = 1.0
 SETTINGS: tuple[dict[str, float], ...] = (
     {"unit_context": 1000, "context": 500},
     {},

@@ -79,7 +79,7 @@ class Hurried(FakePortAudio):
         monkeypatch.setitem(sys.modules, "sounddevice", self)
         own = SimpleNamespace(sleep=self.sleep, monotonic=self.clock, perf_counter=self.clock)
         monkeypatch.setattr(realtime, "time", own)
-        monkeypatch.setattr(sys, "stdin", io.StringIO("t 3\n\ns nobody\nwhat\ns 1\n"))
+        monkeypatch.setattr(sys, "stdin", io.StringIO("t 3\n\ns nobody\nwhat\nm gone/G.pth\ns 1\n"))
 
     def sleep(self, seconds):
         for _ in range(round(seconds / 0.005)):
@@ -97,7 +97,7 @@ def test_ctrl_c_ends_at_once_and_keeps_the_recording(project, monkeypatch, capsy
     assert rate == RATE and len(audio) > 0.4 * RATE and np.abs(audio).max() > 0
     shown = capsys.readouterr()
     assert "take.wav: recorded" in shown.out and "underruns" in shown.err
-    assert "nobody" in caplog.text and "t <semitones>" in caplog.text
+    assert all(said in caplog.text for said in ("nobody", "t <semitones>", "gone/G.pth"))
 
 
 def test_a_file_is_played_to_a_device(project, monkeypatch):

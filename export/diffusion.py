@@ -63,6 +63,7 @@ def diffusion_sidecar(model: Unit2Mel) -> DiffusionManifest:
         method=config.infer.method,
         speedup=config.infer.speedup,
         betas=betas,
+        unit_interpolate_mode=config.data.unit_interpolate_mode,
     )
 
 

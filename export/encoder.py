@@ -75,7 +75,7 @@ def export_encoder(encoder: WindowedEncoder | PpgEncoder, path: Path) -> float:
     # whole units keep every length inside a linear expression; the graph has no such limit
     dims = {"source": {2: encoder.hop_length * Dim("n_units", min=2) + n_lost}}
     shapes: dict[str, Shape] = {"source": [1, 1, "n_samples"], "embed": [1, "n_units", encoder.ssl_dim]}
-    facts = {"encoder": encoder.name}
+    facts = {"encoder": encoder.name, "centre": str(encoder.clock.centre)}
     facts |= {name: str(getattr(encoder, name)) for name in ("sampling_rate", "hop_length", "ssl_dim")}
     with replacing(path) as temporary:
         with stage(f"{encoder.name}: tracing the network, a minute or so"):

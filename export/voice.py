@@ -7,7 +7,7 @@ diffusion.pt and diffusion.yaml; the graphs are put beside them.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from diffusion.compatibility import check_diffusion, check_encoder
@@ -26,6 +26,7 @@ from modules.nn.f0_decoder import UNTRAINED
 from modules.onnx.manifest import Manifest, write_manifest
 from vdecoder import VOCODERS, custom_checkpoint
 from vdecoder.nsf_hifigan import NeuralVocoder
+from vencoder import ENCODERS
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def export_voice_model(folder: Path, voice: VoiceModelExport) -> list[Path]:
     for graph in voice.graphs:
         with stage(f"tracing {folder / graph.file}, up to a minute"):
             paths.append(write(graph, folder, facts))
-    write_manifest(folder, voice.sidecar)
+    write_manifest(folder, voice.sidecar, asdict(ENCODERS[config.model.speech_encoder].clock))
     return paths
 
 

@@ -32,6 +32,7 @@ from modules.common.precision import (
     glow_size,
 )
 from modules.config import Config
+from modules.config.shared import FeatureSection
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from modules.nn.f0_decoder import UNTRAINED
@@ -77,6 +78,7 @@ class Converter(SongConverter):
             self.refiner = None
             if diffusion:
                 self.refiner = Refiner(diffusion, options, config, device, self._dtype(DIFFUSION))
+                self.diffusion_data = diffusion.data
             self.encoder = ENCODERS.build(config.model.speech_encoder, device, dtype=self._dtype(ENCODER))
             vocoder, data = config.model.vocoder_name, config.data
             own = diffusion.vocoder if diffusion else None
@@ -147,9 +149,11 @@ class Converter(SongConverter):
         mel, f0 = None, torch.from_numpy(segment.f0).to(self.device)
         if self.model is not None:
             mel, f0 = self._glow(self.model, segment, units)
-            if self.options.second_encoding:
-                units = self._reencode(mel, f0, segment)
         if self.refiner:
+            if mel is not None and self.options.second_encoding:
+                units = self._reencode(mel, f0, segment, self.refiner.config.data)
+            elif segment.diffusion_units is not None:
+                units = torch.from_numpy(segment.diffusion_units).to(self.device)
             mel = self.refiner.refine(segment, units, f0, mel, report)
         assert mel is not None
         return mel.float(), f0
@@ -174,12 +178,14 @@ class Converter(SongConverter):
             raise CheckpointError(f"{self.model_path} gives NaN; use an earlier checkpoint")
         return mel[0].float(), f0[0]
 
-    def _reencode(self, mel: Tensor, f0: Tensor, segment: Segment) -> Tensor:
-        """Vocode ``mel`` (M, N) and encode it again: units (D, N) without the source's voice."""
+    def _reencode(self, mel: Tensor, f0: Tensor, segment: Segment, data: FeatureSection) -> Tensor:
+        """Vocode ``mel`` (M, N) and encode it again: units (D, N) without the source's voice.
+
+        They are aligned as the diffusion model wants them, whose settings are ``data``.
+        """
         audio = self.vocoder.synthesize(mel, f0, torch.from_numpy(self.source_voicing(segment.uv)).to(f0))
         resampled = resample(audio.cpu().numpy(), self.sampling_rate, self.encoder.sampling_rate)
-        mode = self.config.data.unit_interpolate_mode
-        units = align_units(self.encode(resampled), segment.n_frames, mode)
+        units = align_units(self.encode(resampled), segment.n_frames, data, self.encoder.clock)
         return torch.from_numpy(units).to(self.device)
 
 

@@ -41,6 +41,7 @@ from inference.source import SourceAudio
 from inference.speaker_mix import SpeakerMix
 from inference.stitch import Chunk, PitchTrack, Stitcher, plan
 from modules.config import Config
+from modules.config.shared import FeatureSection
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from modules.dsp.f0 import transpose
@@ -69,6 +70,7 @@ class Segment:
     speaker: int | np.ndarray  # target speaker: an id, or the shares (N, S) of all speakers
     join: int | None = None  # frame at which it takes over from the slice before; None: it is the first
     lead: int = 0  # frames at its beginning that only the models need: they are not vocoded
+    diffusion_units: np.ndarray | None = None  # (D, N), for a diffusion model that aligns units otherwise
 
     @property
     def n_frames(self) -> int:
@@ -110,7 +112,10 @@ class SongConverter(ABC):
     voice model, goes into the tag of the results.
     """
 
-    encoder: Any  # speech encoder, with the sampling_rate and context_seconds that encode() wants
+    encoder: (
+        Any  # speech encoder, with the sampling_rate and context_seconds that encode() wants, and a clock
+    )
+    diffusion_data: FeatureSection | None = None  # settings of the diffusion model, if there is one
 
     def __init__(self, config: Config, options: ConvertOptions, model_name: str, device: Any) -> None:
         self.config, self.options, self.model_name, self.device = config, options, model_name, device
@@ -292,9 +297,11 @@ class SongConverter(ABC):
         f0, uv = tracker.predict(audio, n_frames)
         f0, uv = track.add(first, f0, uv, chunk.start // hop, -(-chunk.end // hop))
 
+        units, diffusion_units = self._units(source, first, n_frames, target)
         segment = Segment(
             first=first,
-            units=self._units(source, first, n_frames, target),
+            units=units,
+            diffusion_units=diffusion_units,
             f0=f0 if self.options.auto_predict_f0 else transpose(f0, key),
             uv=uv,
             volume=frame_rms(audio, hop),
@@ -316,8 +323,13 @@ class SongConverter(ABC):
         audio /= np.float32(source.softness)  # as if it were no softer than usual
         return silence_gate(audio, self.sampling_rate)[margin : margin + len(chunk)]
 
-    def _units(self, source: SourceAudio, first: int, n_frames: int, target: TargetVoice) -> np.ndarray:
-        """Units (D, N) of N frames, encoded with as much context as the encoder asks for."""
+    def _units(
+        self, source: SourceAudio, first: int, n_frames: int, target: TargetVoice
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Units (D, N) of N frames, encoded with as much context as the encoder asks for.
+
+        The second are those for the diffusion model, if it wants them aligned otherwise.
+        """
         data, encoder = self.config.data, self.encoder
         wanted = round(encoder.context_seconds * self.sampling_rate / data.hop_length)
         start, length = expand_window(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
@@ -325,5 +337,9 @@ class SongConverter(ABC):
         units = self.encode(resample(audio, self.sampling_rate, encoder.sampling_rate))
         if target.blender:
             units = target.blender.blend(units, target.name, self.options.cluster_infer_ratio)
-        skip = first - start
-        return align_units(units, length, data.unit_interpolate_mode, skip, skip + n_frames)
+        frames = first - start, first - start + n_frames
+        aligned = align_units(units, length, data, encoder.clock, *frames)
+        other = self.diffusion_data
+        if other is None or other.unit_interpolate_mode == data.unit_interpolate_mode:
+            return aligned, None
+        return aligned, align_units(units, length, other, encoder.clock, *frames)

@@ -115,6 +115,23 @@ def fit_base(
     return fit, notes
 
 
+def check_alignment(task: Task, path: Path) -> None:
+    """Refuse to go on with units aligned by another rule than a run's, which ends at ``path``.
+
+    Raises:
+        ConfigError: They are; or the configuration beside ``path`` cannot be read.
+    """
+    before = path.with_name(task.config_name)
+    if not before.is_file():
+        return
+    modes = [config.data.unit_interpolate_mode for config in (task.read_config(before), task.config)]
+    if modes[0] != modes[1] and "time" in modes:  # the other two are one rule
+        raise ConfigError(
+            f"{path} was trained with data.unit_interpolate_mode {modes[0]}, but the configuration has "
+            f"{modes[1]}; set it to {modes[0]} there to continue, or train another model"
+        )
+
+
 def _rearranged(table: Tensor, n_speakers: int, rows: Mapping[int, int]) -> Tensor:
     """Rows of a speaker table in new places, by new id; every other row is the average of all."""
     values = table.float()

@@ -56,7 +56,7 @@ class Trainer:
     Raises:
         CheckpointError: The base model or the folder's checkpoints do not fit, or none can be read.
         ConfigError: There are fewer training windows than processes; or the folder's run is of
-            other speakers.
+            other speakers, or its units are aligned by another rule.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.checkpoint.identify import identify
 from modules.common.errors import CheckpointError, TrainingError
 from modules.config import TrainConfig
-from training.base_model import SPEAKERS, fit_base, speakers_of, speakers_were_added
+from training.base_model import SPEAKERS, check_alignment, fit_base, speakers_of, speakers_were_added
 from training.data.batches import TensorBatch
 from training.distributed import DistributedContext
 from training.early_stopping import BestTracker
@@ -132,11 +132,12 @@ class TrainingState:
 
         Raises:
             CheckpointError: The file does not fit, or none of the run's checkpoints can be read.
-            ConfigError: The run is of other speakers.
+            ConfigError: The run is of other speakers, or its units are aligned by another rule.
         """
         torch.manual_seed(self.config.seed + self.context.rank)  # dropout differs between processes
         found = self.checkpoints.newest()
         if found is not None and found[0] != self.checkpoints.path(BASE_STEP):
+            check_alignment(self.task, found[0])
             trained = speakers_of(self.task, *found)
             if speakers_were_added(self.task, found[0], trained):
                 self._add_speakers(*found, trained)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.common.registry import PartSpec, Registry
+from modules.dsp.unit_clock import UnitClock
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class EncoderSpec(PartSpec):
     """One speech encoder."""
 
     ssl_dim: int  # D, channels of its units
+    clock: UnitClock  # when they are
     weights: str | None = None  # key in modules/pretrained/weights.py; None: nothing to download
     shipped: str | None = None  # its file in the repository, if it has one there
     n_perturbed: int = 0  # copies with another pitch and formants that preprocessing makes of each clip
@@ -33,38 +35,54 @@ class EncoderRegistry(Registry[EncoderSpec]):
         return super().build(name, name, *args, **kwargs)
 
 
+_UNPADDED = UnitClock(200)  # the middle of a window of 400 samples, of which the first begins the clip
+_CENTRED = UnitClock(160)  # in the middle of the 320 samples that a unit stands for
+_FROM_ZERO = UnitClock(0)  # padded by half of each window
 _HUBERT, _WHISPER = "vencoder.hubert:HubertEncoder", "vencoder.whisper:WhisperEncoder"
 _ONNX = "vencoder.onnx:OnnxEncoder"
 
 ENCODERS = EncoderRegistry(
     "speech encoder",
     {
-        "vec768l12": EncoderSpec(_HUBERT, 768, "contentvec", kwargs={"kind": "ContentVec", "layer": 12}),
-        "vec256l9": EncoderSpec(
-            _HUBERT, 256, "contentvec", kwargs={"kind": "ContentVec", "layer": 9, "projected": True}
+        "vec768l12": EncoderSpec(
+            _HUBERT, 768, _UNPADDED, "contentvec", kwargs={"kind": "ContentVec", "layer": 12}
         ),
-        # 40 = (400 - 320) / 2: unit u is in the middle of its window, and a clip has T / 320 units
+        "vec256l9": EncoderSpec(
+            _HUBERT,
+            256,
+            _UNPADDED,
+            "contentvec",
+            kwargs={"kind": "ContentVec", "layer": 9, "projected": True},
+        ),
+        # 40 = (400 - 320) / 2: a clip has T / 320 units
         "hubertsoft": EncoderSpec(
-            _HUBERT, 256, "hubertsoft", kwargs={"kind": "HuBERT-soft", "projected": True, "padding": 40}
+            _HUBERT,
+            256,
+            _CENTRED,
+            "hubertsoft",
+            kwargs={"kind": "HuBERT-soft", "projected": True, "padding": 40},
         ),
         # trained on normalized waveforms, but published voice models were made without
-        "cnhubertlarge": EncoderSpec(_HUBERT, 1024, "cnhubertlarge", kwargs={"kind": "HuBERT-large"}),
-        "wavlmbase+": EncoderSpec("vencoder.wavlm:WavLMEncoder", 768, "wavlmbase+"),
-        "dphubert": EncoderSpec("vencoder.dphubert:DPHubertEncoder", 768, "dphubert"),
-        "whisper-ppg": EncoderSpec(_WHISPER, 1024, "whisper-medium"),
-        "whisper-ppg-large": EncoderSpec(_WHISPER, 1280, "whisper-large-v2"),
-        "vec256l9-onnx": EncoderSpec(_ONNX, 256, "vec256l9-onnx", without_torch=True),
-        "vec256l12-onnx": EncoderSpec(_ONNX, 256, "vec256l12-onnx", without_torch=True),
-        "vec768l9-onnx": EncoderSpec(_ONNX, 768, "vec768l9-onnx", without_torch=True),
-        "vec768l12-onnx": EncoderSpec(_ONNX, 768, "vec768l12-onnx", without_torch=True),
-        "hubertsoft-onnx": EncoderSpec(_ONNX, 256, "hubertsoft-onnx", without_torch=True),
+        "cnhubertlarge": EncoderSpec(
+            _HUBERT, 1024, _UNPADDED, "cnhubertlarge", kwargs={"kind": "HuBERT-large"}
+        ),
+        "wavlmbase+": EncoderSpec("vencoder.wavlm:WavLMEncoder", 768, _UNPADDED, "wavlmbase+"),
+        "dphubert": EncoderSpec("vencoder.dphubert:DPHubertEncoder", 768, _UNPADDED, "dphubert"),
+        "whisper-ppg": EncoderSpec(_WHISPER, 1024, _FROM_ZERO, "whisper-medium"),
+        "whisper-ppg-large": EncoderSpec(_WHISPER, 1280, _FROM_ZERO, "whisper-large-v2"),
+        "vec256l9-onnx": EncoderSpec(_ONNX, 256, _UNPADDED, "vec256l9-onnx", without_torch=True),
+        "vec256l12-onnx": EncoderSpec(_ONNX, 256, _UNPADDED, "vec256l12-onnx", without_torch=True),
+        "vec768l9-onnx": EncoderSpec(_ONNX, 768, _UNPADDED, "vec768l9-onnx", without_torch=True),
+        "vec768l12-onnx": EncoderSpec(_ONNX, 768, _UNPADDED, "vec768l12-onnx", without_torch=True),
+        "hubertsoft-onnx": EncoderSpec(_ONNX, 256, _CENTRED, "hubertsoft-onnx", without_torch=True),
         "ppg-starter": EncoderSpec(
             "vencoder.ppg:PpgEncoder",
             192,
+            _CENTRED,
             shipped="pretrain/starter/ppg-starter.safetensors",
             n_perturbed=3,
         ),
         # its features follow the formants, so training must see every clip in many other voices
-        "mfcc": EncoderSpec("vencoder.mfcc:MfccEncoder", 12, n_perturbed=6, without_torch=True),
+        "mfcc": EncoderSpec("vencoder.mfcc:MfccEncoder", 12, _CENTRED, n_perturbed=6, without_torch=True),
     },
 )

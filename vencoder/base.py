@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modules.common.errors import AudioError, CheckpointError
+from modules.dsp.unit_clock import UnitClock
 from modules.pretrained.weights import weights_path
 from vencoder import ENCODERS
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SpeechEncoder(ABC):
-    """Encodes speech at 16 kHz as units, one per 320 samples.
+    """Encodes speech at 16 kHz as units, one per 320 samples; their times are in the table ENCODERS.
 
     Args:
         name: As in the table ENCODERS.
@@ -31,8 +32,8 @@ class SpeechEncoder(ABC):
     """
 
     ssl_dim: int  # D, channels of the units
-    sampling_rate = 16000  # of the audio, Hz
-    hop_length = 320  # samples per unit
+    sampling_rate = UnitClock.sampling_rate  # of the audio, Hz
+    hop_length = UnitClock.hop_length  # samples per unit
     receptive_field = 400  # samples that the first unit depends on; shorter audio is padded with silence
     context_seconds = 0.0  # recommended context around a slice of a song
 
@@ -49,6 +50,11 @@ class SpeechEncoder(ABC):
     def stream(self, n_units: int) -> Any:
         """Cheaper units of a recording that goes on, see vencoder/ppg_stream.py; None: encode it again."""
         return None
+
+    @property
+    def clock(self) -> UnitClock:
+        """When its units are."""
+        return ENCODERS[self.name].clock
 
     @abstractmethod
     def _set_up(self) -> None:

@@ -35,6 +35,7 @@ from modules.common.cli import make_parser
 from modules.common.errors import GlowSVCError
 from modules.dataset import features
 from modules.dsp.align import align_units
+from vencoder import ENCODERS
 
 EVALUATIONS = (2, 4, 8, 10, 20, 100)
 REFERENCE = 1000  # evaluations
@@ -43,7 +44,7 @@ REFERENCE = 1000  # evaluations
 def read_clip(wav: Path, data: DiffusionDataConfig, seconds: float) -> list[Tensor]:
     """Units (1, D, N), F0 (1, N), volume (1, N) and mel (1, M, N) of the first ``seconds`` of a clip."""
     mel = features.load_mel(wav)
-    units = align_units(features.load_units(wav), mel.size(1), data.unit_interpolate_mode)
+    units = align_units(features.load_units(wav), mel.size(1), data, ENCODERS[data.speech_encoder].clock)
     n_frames = max(1, round(seconds * data.sampling_rate / data.hop_length))
     tracks = units, features.load_f0(wav)[0], features.load_volume(wav), mel
     return [track[None, ..., :n_frames].float() for track in tracks]

@@ -31,6 +31,7 @@ from modules.config import Config, load_config
 from modules.dataset import features
 from modules.dsp.align import align_units
 from training.data.filelist import read_filelist
+from vencoder import ENCODERS
 
 TYPES = {"Diffusion": "diffusion", "ReFlow": "reflow"}
 FLOOR = -11.0  # natural log; frames whose loudest bin is below are silence, which is not measured
@@ -91,7 +92,7 @@ def segment_of(clip: Path, config: Config) -> tuple[Segment, np.ndarray]:
     true = features.load_mel(clip).numpy()
     f0, uv = (track.numpy() for track in features.load_f0(clip))
     units = features.load_units(clip).numpy()
-    stretched = align_units(units, true.shape[1], config.data.unit_interpolate_mode)
+    stretched = align_units(units, true.shape[1], config.data, ENCODERS[config.model.speech_encoder].clock)
     number = config.speaker_id(clip.parent.name)
     return Segment(0, stretched, f0, uv, features.load_volume(clip).numpy(), number), true
 

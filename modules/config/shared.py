@@ -13,7 +13,7 @@ from modules.common.text import is_line, normalize_name
 from modules.config.section import Section, check, choice, field_types, number
 
 MOST_SPEAKERS = 2**16
-UNIT_MODES = ("left", "nearest")  # see modules/dsp/align.py
+UNIT_MODES = ("left", "nearest", "time")  # see modules/dsp/align.py
 T = TypeVar("T", bound="ConfigFile")
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class TrainingSection(Section):
 class ConfigFile:
     """A whole file: sections and speakers."""
 
+    data: FeatureSection = field(default_factory=FeatureSection)
     spk: dict[str, int] = field(default_factory=dict)  # ids, from 0, by name, in NFC
 
     def __post_init__(self) -> None:

@@ -41,6 +41,7 @@ class DiffusionManifest:
     method: str = ""  # the sampler in the model's configuration
     speedup: int = 10  # steps that it takes at once
     betas: tuple[float, ...] = ()  # the schedule, if it is not the usual one, from 1e-4 to 0.02
+    unit_interpolate_mode: str = "nearest"  # how its units are aligned; older exports do not say it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,8 @@ def track_inputs(model: ModelConfig, length: Length) -> dict[str, tuple[int | Le
     return inputs
 
 
-def write_manifest(folder: str | Path, sidecar: Manifest) -> None:
-    """Write the file of the graphs in ``folder``, atomically."""
+def write_manifest(folder: str | Path, sidecar: Manifest, clock: Mapping[str, int]) -> None:
+    """Write the file of the graphs in ``folder``, atomically; ``clock`` is its entry "unit_clock"."""
     config = sidecar.config
     data, model = config.data, config.model
     write_json(
@@ -88,6 +89,7 @@ def write_manifest(folder: str | Path, sidecar: Manifest) -> None:
             "hop": data.hop_length,
             "encoder": model.speech_encoder,
             "units": model.ssl_dim,
+            "unit_clock": dict(clock),
             "speakers": config.spk,
             "n_speakers": model.n_speakers,
             "mix": model.n_speakers > 1,
@@ -168,6 +170,7 @@ def _diffusion(values: Any) -> DiffusionManifest:
         raise ConfigError("section 'diffusion' must be a table of settings")
     kinds = field_types(DiffusionManifest)
     del kinds["speakers"]
+    values = {"unit_interpolate_mode": DiffusionManifest.unit_interpolate_mode, **values}
     return DiffusionManifest(
         speakers={
             normalize_name(name): number

@@ -193,43 +193,6 @@ def test_pitch_is_shifted_and_stays_at_its_place(converter, tmp_path, monkeypatc
     assert all(min(abs(i / RATE - 1), abs(i / RATE - 2)) < 0.06 or i < 0.06 * RATE for i in changes)
 
 
-class TimeAsUnits:
-    """An encoder whose units are its input, a ramp: they tell the second that they stand for."""
-
-    sampling_rate, hop_length = 16000, 320
-
-    def __init__(self, context_seconds: float) -> None:
-        self.context_seconds = context_seconds
-        self.lengths: list[float] = []
-
-    def encode(self, audio):
-        self.lengths.append(len(audio) / 16000)
-        return audio[160::320].expand(12, -1) * 100
-
-
-@pytest.mark.parametrize(("context", "wanted"), [(10.0, 10.0), (1.0, 2.0), (60.0, 20.0)])
-def test_an_encoder_gets_the_context_it_asks_for(converter, run, monkeypatch, context, wanted):
-    encoder, segments = TimeAsUnits(context), []
-
-    def synthesize(segment, report):
-        segments.append(segment)
-        return np.zeros(segment.n_frames * HOP, np.float32)
-
-    monkeypatch.setattr(converter, "encoder", encoder)
-    monkeypatch.setattr(converter, "synthesize", synthesize)
-    configure(converter, clip=2.0, pad_seconds=0.2, slice_db=-200.0)
-    run(np.arange(20 * RATE, dtype=np.float32) / RATE / 100, subtype="FLOAT")
-    assert len(segments) == len(encoder.lengths) == 10
-    # slices reach 0.2 s and a frame beyond their ends
-    assert all(wanted - 0.02 < length < wanted + 0.45 for length in encoder.lengths)
-    for segment in segments:
-        seconds = (segment.first + np.arange(segment.n_frames) + 0.5) * HOP / RATE
-        inside = (seconds > 0.05) & (seconds < 19.95)  # resampling rings at the ends of the ramp
-        # a frame takes a unit of the same time: half a unit of 20 ms, half a frame of 12 ms, and half
-        # a unit that the encoder has more or less than the slice lasts
-        np.testing.assert_allclose(segment.units[0][inside], seconds[inside], atol=0.026)
-
-
 def test_noise_belongs_to_the_frame():
     noise = frame_noise(-100, 400, 3)
     assert noise.shape == (3, 400)

@@ -8,10 +8,11 @@ import soundfile
 import yaml
 
 import preprocess_flist_config as step
-from diffusion.config import load_diffusion_config
+from diffusion.config import load_diffusion_config, parse_diffusion_config
 from diffusion.samplers import check_method
 from modules.common.registry import Registry
-from modules.config import load_config
+from modules.config import load_config, parse_config
+from modules.dsp.unit_clock import UnitClock
 from modules.pretrained.weights import WEIGHTS
 from training.data.batches import held_out_frames
 from vdecoder import VOCODERS
@@ -22,7 +23,7 @@ TINY = json.loads((step.TEMPLATES / "config_tiny_template.json").read_text(encod
 
 
 ENCODERS = Registry(
-    "speech encoder", {f"{dim}": EncoderSpec("", dim, weights=None) for dim in (12, 256, 768, 1024)}
+    "speech encoder", {f"{dim}": EncoderSpec("", dim, UnitClock(160)) for dim in (12, 256, 768, 1024)}
 )
 
 
@@ -63,6 +64,16 @@ def test_the_template_is_the_published_one():
         "use_automatic_f0_prediction": True, "eval_interval": 800, "log_interval": 200, "epochs": 10000,
     }  # fmt: skip
     assert {key: values[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("flags", [(), ("--tiny",)])
+def test_new_models_learn_units_at_their_true_times_and_others_keep_theirs(run, flags):
+    put("a", *numbered(4))
+    run(*flags)
+    new = load_config("configs/config.json"), load_diffusion_config("configs/diffusion.yaml")
+    assert [config.data.unit_interpolate_mode for config in new] == ["time", "time"]
+    old = parse_config({}), parse_diffusion_config({})
+    assert [config.data.unit_interpolate_mode for config in old] == ["nearest", "nearest"]
 
 
 def test_two_clips_per_speaker_are_kept_for_validation(run):

@@ -67,6 +67,23 @@ def test_a_run_of_other_speakers_is_refused_and_a_new_one_keeps_those_it_knows(c
     assert f"starting from the base model {FIRST}; bob as in it; carol as the average" in caplog.text
 
 
+def test_a_run_keeps_the_times_of_its_units(capsys):
+    """They are a part of what it learnt, and the configuration of step 2 may have another default by now."""
+    edit(data={"unit_interpolate_mode": "left"})
+    assert train.main(["-d", "cpu"]) == 0
+    kept = Path("logs/44k/config.json").read_bytes()
+    edit(data={"unit_interpolate_mode": "time"})
+    capsys.readouterr()
+    assert train.main(["-d", "cpu"]) == 2
+    error = capsys.readouterr().err.replace("\\", "/")
+    assert "logs/44k/G_2.pth was trained with data.unit_interpolate_mode left, but" in error
+    assert "set it to left there to continue" in error and Path("logs/44k/config.json").read_bytes() == kept
+    assert train.main(["-d", "cpu", "-m", "other", "--base", str(FIRST)]) == 0
+    configure({"max_steps": 4})
+    edit(data={"unit_interpolate_mode": "nearest"})  # the same rule
+    assert train.main(["-d", "cpu"]) == 0 and NEXT.is_file()
+
+
 def test_added_speakers_start_again_from_the_run_itself(caplog):
     of_speakers("anna", "bob")
     assert train.main(["-d", "cpu"]) == 0

@@ -80,6 +80,7 @@ def test_parity_through_the_published_file(name, encoder):
 def test_units_are_plain_tensors_of_the_stated_size(name, encoder):
     assert encoder.name == name
     assert (encoder.sampling_rate, encoder.hop_length) == (16000, 320)
+    assert (encoder.clock.sampling_rate, encoder.clock.hop_length) == (16000, 320)
     units = encoder.encode(AUDIO.clone().requires_grad_())
     assert units.dtype == torch.float32 and units.device == torch.device("cpu") and units.is_contiguous()
     assert not units.requires_grad and not units.is_inference(), "training must be able to use them"
@@ -139,6 +140,35 @@ def test_encoding_is_deterministic_changes_nothing_and_is_the_same_in_a_batch(en
         # float32; a batch sums in another order
         torch.testing.assert_close(units, alone, rtol=1e-4, atol=1e-4)
     assert encoder.encode_batch([]) == []
+
+
+def test_its_clock_is_the_middle_of_the_samples_that_a_unit_depends_on(name, build):
+    """Clicks at various places around some units of a noise, as far as they change them."""
+    if name == "hubertsoft-onnx":
+        pytest.skip("its stand-in does not pad, as the real graph does")
+    encoder = build()
+    network = getattr(encoder, "network", None)
+    if hasattr(network, "features"):  # attention looks everywhere
+        network.units = lambda features, mask: features
+    elif hasattr(network, "blocks"):  # their convolutions are centred
+        network.blocks = torch.nn.ModuleList()
+    noise = 0.01 * torch.randn(6 * 16000, generator=torch.Generator().manual_seed(0))
+    undisturbed, numbers = encoder.encode(noise), torch.arange(10, 290, 14)
+    places, changes = torch.arange(-480, 720, 20), []
+    for some in places.split(len(numbers)):
+        clicked = noise.clone()
+        clicked[numbers * encoder.hop_length + some] += 0.1
+        changes.append((encoder.encode(clicked) - undisturbed)[:, numbers].norm(dim=0))
+    change = torch.cat(changes)
+    # normalization over time makes small changes everywhere
+    changed = places[change > 0.1 * change.max()]
+    assert abs(float(changed[0] + changed[-1]) / 2 - encoder.clock.centre) <= 20, changed
+
+
+def test_a_graph_has_the_clock_of_its_network():
+    for name in ENCODERS:
+        if name.endswith("-onnx") and (network := name.removesuffix("-onnx")) in ENCODERS:
+            assert ENCODERS[name].clock == ENCODERS[network].clock, name
 
 
 def test_lower_precision(name, encoder, build):

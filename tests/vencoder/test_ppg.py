@@ -3,12 +3,16 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.signal import lfilter
 
 import demo
 from modules.common.errors import CheckpointError, MissingWeightsError
+from modules.config import DataConfig
+from modules.dsp.align import align_units
 from tests.support.golden_cases import voice
 from vencoder import ENCODERS, ppg
 
@@ -52,6 +56,38 @@ def test_unusable_files_are_refused(monkeypatch, tmp_path):
         write(path, design) if design else save_file({"some.weight": torch.zeros(3)}, path)
         with pytest.raises(CheckpointError, match=message):
             ppg.PpgEncoder("ppg-starter", weights=path)
+
+
+def test_units_of_a_slice_change_when_its_sound_does():
+    """A vowel and a hiss in turn, at known times, in a slice whose units and frames end apart."""
+    rate, seconds, rng = 16000, 30.01, np.random.default_rng(0)
+    changes = np.cumsum(rng.uniform(0.2, 0.3, 150))
+    n_samples, n_frames = int(seconds * rate), int(seconds * 44100) // 512
+    vowel = np.diff(np.floor(np.arange(n_samples + 1) * 120 / rate))  # glottal pulses
+    for formant in (750, 1200, 2600):
+        vowel = lfilter([1], [1, -1.96 * np.cos(2 * np.pi * formant / rate), 0.96], vowel)
+    hiss = 0.05 * lfilter([1, -0.95], [1], rng.standard_normal(n_samples))
+
+    def sounds(times: np.ndarray) -> np.ndarray:
+        """1 where it hisses, -1 where the vowel sounds."""
+        return 2 * (np.searchsorted(changes, times) % 2) - 1
+
+    sound = np.where(sounds(np.arange(n_samples) / rate) > 0, hiss, 0.3 * vowel / np.abs(vowel).max())
+    encoder = ENCODERS.build("ppg-starter", "cpu")
+    units = encoder.encode(torch.from_numpy(sound)).numpy()
+    frames, shifts, lags = (np.arange(n_frames) + 0.5) * 512 / 44100, np.arange(-40, 41) / 1000, {}
+    for mode in ("nearest", "time"):
+        aligned = align_units(units, n_frames, DataConfig(unit_interpolate_mode=mode), encoder.clock)
+        hissing = sounds(frames) > 0
+        means = [aligned[:, some].mean(1, keepdims=True) for some in (hissing, ~hissing)]
+        track = ((means[0] - means[1]) * (aligned - sum(means) / 2)).sum(0)
+        track = (track / np.abs(track).mean()).clip(-1, 1)
+        lags[mode] = [
+            shifts[np.argmax([track[part] @ sounds(frames[part] - shift) for shift in shifts])]
+            for part in (slice(start, start + 640) for start in range(0, n_frames - 640, 640))
+        ]
+    assert np.abs(lags["time"]).max() < 0.01 and len(lags["time"]) == 4
+    assert np.abs(lags["nearest"]).max() > 0.012
 
 
 def test_a_unit_depends_on_its_reach_and_on_nothing_beyond(encoder):

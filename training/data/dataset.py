@@ -38,6 +38,7 @@ from training.data.batches import (
     validation_frames,
 )
 from training.data.sampler import Item
+from vencoder import ENCODERS
 
 _LN_FLOOR = math.log(FLOOR)
 
@@ -99,6 +100,7 @@ class GlowDataset(Dataset[GlowBatch]):
         self._window = config.train.max_speclen
         self._any_loudness = augment and config.train.vol_aug and config.model.vol_embedding
         self._speakers = speaker_ids(clips, config)
+        self._clock = ENCODERS[config.model.speech_encoder].clock
         self._memory: dict[int, _GlowClip] = {}
         self._items, self.lengths = list(range(len(clips))), []
         if augment:
@@ -129,7 +131,7 @@ class GlowDataset(Dataset[GlowBatch]):
             stop = min(stop, start + self._window)
         else:
             stop = validation_frames(stop, self._frame_rate, self._shared[index])
-        units = align_units(units, mel.shape[-1], data.unit_interpolate_mode, start, stop)
+        units = align_units(units, mel.shape[-1], data, self._clock, start, stop)
         mel = mel[:, start:stop]
         if self._any_loudness and volume is not None:
             gain = 10.0 ** rng.uniform(-1.0, 0.0)

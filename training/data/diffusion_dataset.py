@@ -34,6 +34,7 @@ from training.data.batches import (
     validation_frames,
 )
 from training.data.sampler import Item
+from vencoder import ENCODERS
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
             clips, frames = self._long_enough(clips, frames)
         self.clips = clips
         self._speakers = speaker_ids(clips, config)
+        self._clock = ENCODERS[data.speech_encoder].clock
         shared = [clip in others for clip in clips]
         if augment:  # a window is left, whatever is held out
             held_out = [held_out_frames(n, rate) * both for n, both in zip(frames, shared, strict=True)]
@@ -155,7 +157,7 @@ class DiffusionDataset(Dataset[DiffusionBatch]):
                 version = clip.versions[-1]
             start = int(rng.integers(start, stop - self._window + 1))
             stop = start + self._window
-        units = align_units(units, n_frames, self.config.data.unit_interpolate_mode, start, stop).float()
+        units = align_units(units, n_frames, self.config.data, self._clock, start, stop).float()
         if self.augment and train.unit_noise:
             units = add_noise(units.cpu(), train.unit_noise, rng).to(units.device)
         has_shift = self.config.model.use_pitch_aug

@@ -90,6 +90,21 @@ def test_it_gives_what_pytorch_gives(rich_voice, song, tmp_path, tracker):
     assert_same(*both(rich_voice.folder, song, tmp_path, "花子", f0_predictor=tracker, noise_scale=0.7))
 
 
+def test_units_are_aligned_as_with_pytorch(rich_voice, copy, song, tmp_path):
+    """In slices that begin anywhere."""
+    found = {}
+    for mode in ("nearest", "time"):
+        values = json.loads(manifest_path(rich_voice.folder).read_text(encoding="utf-8"))
+        assert values["unit_clock"]["centre"] == 160
+        folder = copy(data={**values["data"], "unit_interpolate_mode": mode})
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config.setdefault("data", {})["unit_interpolate_mode"] = mode
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        found[mode], wanted = both(folder, song, tmp_path, clip=0.9)
+        assert_same(found[mode], wanted)
+    assert np.abs(found["time"] - found["nearest"]).max() > 1e-3
+
+
 def test_a_fused_graph_and_the_world_vocoder_give_it_too(fused_voice, copy, song, tmp_path):
     assert_same(*both(fused_voice.folder, song, tmp_path))
     folder = copy(vocoder="world", reach=0)

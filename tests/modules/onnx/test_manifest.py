@@ -8,6 +8,7 @@ from modules.common.errors import ConfigError
 from modules.config import parse_config
 from modules.onnx.manifest import DiffusionManifest, Manifest, manifest_path, read_manifest, write_manifest
 
+CLOCK = {"centre": 200, "hop_length": 320, "sampling_rate": 16000}
 DIFFUSION = DiffusionManifest(
     type="ReFlow", timesteps=1000, max_steps=100, n_speakers=2, speakers={"anna": 0, "花子": 1}
 )
@@ -38,10 +39,22 @@ def test_it_comes_back_as_it_was_written(tmp_path):
         SIDECAR,
         replace(SIDECAR, diffusion=None, fused=True, reach=0),
         replace(SIDECAR, diffusion=replace(DIFFUSION, betas=(0.1, 0.2), method="rk4")),
+        replace(SIDECAR, diffusion=replace(DIFFUSION, unit_interpolate_mode="time")),
     ):
-        write_manifest(tmp_path / "any name 1.2", sidecar)
+        write_manifest(tmp_path / "any name 1.2", sidecar, CLOCK)
         assert [path.name for path in tmp_path.iterdir()] == ["any name 1.2.json"]
         assert read_manifest(f"{tmp_path}/any name 1.2/") == sidecar
+        values = json.loads((tmp_path / "any name 1.2.json").read_text(encoding="utf-8"))
+        assert values["unit_clock"] == CLOCK
+
+
+def test_units_of_an_older_export_are_aligned_as_all_were(tmp_path):
+    write_manifest(tmp_path / "x", SIDECAR, CLOCK)
+    path = manifest_path(tmp_path / "x")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    del values["unit_clock"], values["diffusion"]["unit_interpolate_mode"]
+    path.write_text(json.dumps(values), encoding="utf-8")
+    assert read_manifest(tmp_path / "x") == SIDECAR
 
 
 BROKEN: list[tuple[dict[str, Any], str]] = [
@@ -65,7 +78,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 
 
 def test_a_broken_one_says_what_is_wrong_and_a_missing_one_who_writes_it(tmp_path):
-    write_manifest(tmp_path / "x", SIDECAR)
+    write_manifest(tmp_path / "x", SIDECAR, CLOCK)
     path = manifest_path(tmp_path / "x")
     values = json.loads(path.read_text(encoding="utf-8"))
     for changes, message in BROKEN:

@@ -11,6 +11,7 @@ from modules.dsp.align import align_units
 from tests.training.support.clips import CONFIG, make_clips, with_train
 from training.data.dataset import GlowDataset
 from training.data.filelist import read_filelist
+from vencoder import ENCODERS
 
 
 def test_long_clips_give_more_windows_of_aligned_features(tmp_path):
@@ -58,7 +59,24 @@ def test_validation_takes_the_first_20_seconds(tmp_path):
     n = round(20 * 44100 / 512)
     assert item.lengths == n and item.volume.shape == item.f0.shape == item.uv.shape == (1, n)
     assert torch.equal(item.mel[0], load_mel(wav)[:, :n])
-    assert torch.equal(item.units[0], align_units(load_units(wav), 2000, "nearest")[:, :n])
+    clock = ENCODERS[CONFIG.model.speech_encoder].clock
+    assert torch.equal(item.units[0], align_units(load_units(wav), 2000, CONFIG.data, clock)[:, :n])
+
+
+@pytest.mark.parametrize("encoder", ["mfcc", "vec768l12", "whisper-ppg"])
+def test_units_are_aligned_by_the_clock_of_the_encoder(tmp_path, encoder):
+    (wav,) = make_clips(tmp_path, {"a": [160]})
+    config = replace(
+        CONFIG,
+        data=replace(CONFIG.data, unit_interpolate_mode="time"),
+        model=replace(CONFIG.model, speech_encoder=encoder),
+    )
+    whole = align_units(load_units(wav), 160, config.data, ENCODERS[encoder].clock)
+    assert torch.equal(GlowDataset([wav], config, augment=False)[0, 0].units[0], whole)
+    window = GlowDataset([wav], config, augment=True)[0, 4]
+    matches = (load_mel(wav).unfold(1, 16, 1) == window.mel[0].unsqueeze(1)).all(0).all(-1).nonzero()
+    start = int(matches[0])
+    assert torch.equal(window.units[0], whole[:, start : start + 16])
 
 
 def test_bad_data_and_filelists_are_one_line(tmp_path):

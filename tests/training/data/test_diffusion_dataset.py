@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from tests.training.support.clips import diffusion_config, make_clips
 from tests.training.support.runs import CPU
 from training.data.batches import collate
 from training.data.diffusion_dataset import DiffusionDataset
+from vencoder import ENCODERS
 
 FRAMES = 17  # of 0.2 s
 
@@ -19,13 +22,17 @@ def place(window: torch.Tensor, whole: torch.Tensor) -> int:
     return int(matches[0])
 
 
-def test_an_augmented_mel_goes_with_its_volume_its_f0_and_its_shift(tmp_path):
+@pytest.mark.parametrize("mode", ["nearest", "time"])
+def test_an_augmented_mel_goes_with_its_volume_its_f0_and_its_shift(tmp_path, mode):
     """PITFALLS 21 and 23."""
     (wav,) = make_clips(tmp_path, {"b": [400]}, shift=-3.5)
     f0 = torch.linspace(100, 500, 400)
     save_feature(wav, "f0", torch.stack([f0, torch.ones(400)]).numpy())
-    data = DiffusionDataset([wav], diffusion_config(), augment=True)
-    mel, units = load_mel(wav), align_units(load_units(wav), 400, "nearest")
+    config = diffusion_config()
+    config = replace(config, data=replace(config.data, unit_interpolate_mode=mode))
+    data = DiffusionDataset([wav], config, augment=True)
+    clock = ENCODERS[config.data.speech_encoder].clock
+    mel, units = load_mel(wav), align_units(load_units(wav), 400, config.data, clock)
     assert len(data) == 400 // FRAMES and data.lengths == [FRAMES] * len(data)
     count = 0
     for epoch in range(4):

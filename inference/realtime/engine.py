@@ -167,12 +167,16 @@ class RealtimeEngine:
         f0 = np.pad(self._f0[-n_frames:], (0, _BEYOND), "edge")
         uv = np.pad(self._uv[-n_frames:], (0, _BEYOND), "edge")
         audio = np.pad(self._audio[-n_frames * self._hop :], (0, _BEYOND * self._hop), "reflect")
-        units = self._window.units(first, self._end + _BEYOND)
+        units, diffusion_units = self._window.units(first, self._end + _BEYOND)
         if target.blender:
-            units = target.blender.blend(units, target.name, options.cluster_infer_ratio)
+            ratio = options.cluster_infer_ratio
+            units = target.blender.blend(units, target.name, ratio)
+            if diffusion_units is not None:
+                diffusion_units = target.blender.blend(diffusion_units, target.name, ratio)
         return Segment(
             first=first,
             units=units,
+            diffusion_units=diffusion_units,
             f0=f0 if options.auto_predict_f0 else transpose(f0, self.key),
             uv=uv,
             volume=frame_rms(audio, self._hop),

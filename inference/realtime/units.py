@@ -1,7 +1,6 @@
 """Units of the end of a stream, on the stream's own clock.
 
-Unit u stands for the samples from 320 u on at 16 kHz, wherever a block begins, as in the
-conversion of a file. So units that are known can be kept.
+Unit u begins at sample 320 u at 16 kHz, wherever a block begins. So units that are known can be kept.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ import math
 import numpy as np
 
 from inference.pipeline import SongConverter
+from modules.config.shared import FeatureSection
+from modules.dsp.align import nearest_units
 from modules.dsp.audio import resample
 
 _EDGE = 0.02  # s; at the end of what is resampled, that much is not as it will be
@@ -23,7 +24,8 @@ class StreamUnits:
 
     def __init__(self, converter: SongConverter, seconds: float) -> None:
         encoder = converter.encoder
-        self._encode, self._rate = converter.encode, encoder.sampling_rate
+        self._encode, self._rate, self._clock = converter.encode, encoder.sampling_rate, encoder.clock
+        self._data, self._diffusion_data = converter.config.data, converter.diffusion_data
         divisor = math.gcd(converter.sampling_rate, self._rate)
         self._from, self._to = converter.sampling_rate // divisor, self._rate // divisor
         self._source_rate, self._hop = converter.sampling_rate, converter.config.data.hop_length
@@ -60,10 +62,11 @@ class StreamUnits:
             self._audio[:-n] = self._audio[n:].copy()
             self._audio[-n:] = 0
 
-    def units(self, first: int, stop: int) -> np.ndarray:
+    def units(self, first: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Units (D, N) of the mel frames from ``first`` to ``stop``, up to 0.2 s after what was heard.
 
-        There the sound is taken to go on as its own mirror image.
+        There the sound is taken to go on as its own mirror image. The second are those for the
+        diffusion model, if it wants them aligned otherwise.
         """
         heard = self._audio[: self._stop]
         wanted = len(self._audio) + _BEYOND * _UNIT - len(heard)
@@ -75,8 +78,19 @@ class StreamUnits:
         else:
             units = self._encode(audio)
         self._pushed = self._end
-        frames = np.arange(first, stop)
-        places = frames * self._hop * self._to // (self._from * _UNIT) - (_whole(self._end) - self._n_units)
+        frames, other = np.arange(first, stop), self._diffusion_data
+        aligned = self._aligned(units, frames, self._data)
+        if other is None or other.unit_interpolate_mode == self._data.unit_interpolate_mode:
+            return aligned, None
+        return aligned, self._aligned(units, frames, other)
+
+    def _aligned(self, units: np.ndarray, frames: np.ndarray, data: FeatureSection) -> np.ndarray:
+        """Units (D, N) of ``frames`` (N,) of the stream, from those of the window (D, U)."""
+        if data.unit_interpolate_mode == "time":
+            places = nearest_units(frames, data, self._clock)
+        else:
+            places = frames * self._hop * self._to // (self._from * _UNIT)
+        places -= _whole(self._end) - self._n_units
         chosen: np.ndarray = units[:, places.clip(0, units.shape[1] - 1)]
         return chosen
 

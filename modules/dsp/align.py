@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 Units = TypeVar("Units", "np.ndarray", "torch.Tensor")
 
 
+def nearest_units(frames: np.ndarray, data: FeatureSection, clock: UnitClock) -> np.ndarray:
+    """Numbers (N,) of the units whose middle is nearest to that of the mel's ``frames`` (N,)."""
+    # whole numbers: samples of the units, times twice the mel's rate
+    middle = (2 * frames + 1) * (data.hop_length * clock.sampling_rate)
+    first = (2 * clock.centre - clock.hop_length) * data.sampling_rate  # where unit 0 takes over
+    numbers: np.ndarray = (middle - first) // (2 * clock.hop_length * data.sampling_rate)
+    return numbers
+
+
 def align_units(
     units: Units,
     n_frames: int,
@@ -44,14 +53,10 @@ def align_units(
     if n_units == 0 and n_frames > 0:
         raise AudioError(f"no speech units for {n_frames} frames: the clip is too short for the encoder")
     frames = np.arange(start, n_frames if stop is None else stop)
-    # whole numbers: rounded ratios pick the wrong unit on long songs
     if data.unit_interpolate_mode == "time":
-        # in the units' samples, times twice the mel's rate
-        middle = (2 * frames + 1) * (data.hop_length * clock.sampling_rate)
-        first = (2 * clock.centre - clock.hop_length) * data.sampling_rate  # where unit 0 takes over
-        source = (middle - first) // (2 * clock.hop_length * data.sampling_rate)
-        source = source.clip(0, max(n_units - 1, 0))
+        source = nearest_units(frames, data, clock).clip(0, max(n_units - 1, 0))
     else:
+        # whole numbers: rounded ratios pick the wrong unit on long songs
         source = frames * n_units // max(n_frames, 1)
     if isinstance(units, np.ndarray):
         return units[..., source]

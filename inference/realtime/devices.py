@@ -18,7 +18,7 @@ from modules.common.errors import ConfigError, DeviceError
 from modules.common.text import normalize_name
 
 PERIOD = 0.005  # s of sound that a callback is asked to have
-_GONE = 1.0  # s without a callback, after which a device counts as unplugged
+_GONE = 4.0  # s without a callback, after which a device counts as unplugged; PulseAudio may need 2 to begin
 
 logger = logging.getLogger(__name__)
 

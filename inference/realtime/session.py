@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Lock
 
 import numpy as np
 
@@ -80,10 +80,15 @@ class LiveSession:
         self._past: deque[np.ndarray] = deque(maxlen=round(_HISTORY * rate / engine.block))
         self._next: RealtimeEngine | None = None
         self._blocks = 0
+        self._computing = Lock()
         self.restart()
 
     def restart(self) -> None:
-        """Begin again with empty buffers, as after a device was lost."""
+        """Begin again with empty buffers, as after a device was lost; waits for a block that is computed."""
+        with self._computing:
+            self._begin()
+
+    def _begin(self) -> None:
         rate = self.engine.sampling_rate
         self._input, self._output = (_Port(r, Ring(round(_CAPACITY * r))) for r in self._rates)
         same = self._rates[0] == rate
@@ -120,6 +125,10 @@ class LiveSession:
 
     def pump(self) -> bool:
         """Convert a block if one is there; return whether it was."""
+        with self._computing:
+            return self._pump()
+
+    def _pump(self) -> bool:
         fresh = self._input.ring.read(len(self._input.ring))
         if len(fresh):
             self._waiting = np.concatenate([self._waiting, self._to_engine.push(fresh)])

@@ -127,6 +127,7 @@ def test_batches_have_pairs_and_speakers_compete_within_their_language(work):
     assert corpus.speakers[0] == "kokoro-en-777" and len(corpus.speakers) == 4
     assert [track.speaker for track in corpus.held] == ["held-en-000", "held-zh-000"]
     assert corpus.seconds == 30 and set(SHARES) == set(tracks.MOST) - {"held"}
+    np.testing.assert_allclose(corpus._chances, [0.2 / 0.75, 0.275 / 0.75, 0.275 / 0.75])  # equally long
     batch = corpus.batch(np.random.default_rng(0))
     n_clips, n_units = batch.phones.shape
     assert batch.mel.shape == (2 * n_clips, 2 * n_units, 80)

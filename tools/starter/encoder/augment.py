@@ -60,8 +60,8 @@ def _between(values: Tensor, places: np.ndarray) -> Tensor:
 
 
 def _some_frames(n_frames: int, rng: np.random.Generator) -> Tensor:
-    """Frames (REFERENCE,) of a part of a second or more: averages of a clip and of a song differ."""
-    length = min(n_frames, int(np.exp(rng.uniform(np.log(100), np.log(max(101, n_frames))))))
+    """Frames (REFERENCE,) of a part of 2 s or more: averages of a clip and of a song differ."""
+    length = min(n_frames, int(np.exp(rng.uniform(np.log(200), np.log(max(201, n_frames))))))
     start = int(rng.integers(0, n_frames - length + 1))
     return torch.from_numpy(start + np.sort(rng.integers(0, length, REFERENCE)))
 

@@ -43,9 +43,11 @@ class Corpus:
                 f"{work} has {len(self.tracks)} voices with spectra and teacher's units, not 1 to "
                 f"{N_SPEAKERS}; run the steps copies and teacher first"
             )
-        sources = [track.source for track in self.tracks]
-        chances = np.array([SHARES[source] / sources.count(source) for source in sources])
-        self._chances = chances / chances.sum()
+        lengths = dict.fromkeys(SHARES, 0)  # of all voices of a source, which are drawn by their length
+        for track in self.tracks:
+            lengths[track.source] += len(track.phones)
+        chances = [SHARES[track.source] * len(track.phones) / lengths[track.source] for track in self.tracks]
+        self._chances = np.array(chances) / sum(chances)
         languages = [name.split("-")[1] for name in self.speakers]
         self._rivals = {
             language: torch.tensor(

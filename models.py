@@ -11,6 +11,7 @@ Module names are those of the published checkpoints: they are the file format.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,7 @@ from modules.nn.flow import Flow
 from modules.nn.frames import FrameConv
 from modules.nn.losses import lf0_loss, mle_loss
 from modules.nn.masks import length_mask, replicate_pad, round_up
+from modules.nn.reference import ReferenceEncoder
 from modules.nn.speakers import check_ids, check_shares, embed_speakers
 from modules.nn.text_encoder import ConvReluNorm, TextEncoder
 
@@ -240,3 +242,29 @@ class GlowSVC(nn.Module):
         norm_lf0 = normalize_lf0(hz_to_lf0(f0).unsqueeze(1), mask, uv)
         lf0 = self.f0_decoder(x, norm_lf0, mask, g).squeeze(1).float()
         return lf0_to_hz(lf0).clamp(F0_MIN, F0_MAX)
+
+
+class ReferenceGlow(GlowSVC):
+    """A base model for any speaker, whose voice it takes from recordings instead of from tables.
+
+    Where :class:`GlowSVC` takes ids or shares of speakers, it takes natural log-mels (B, M, R)
+    of recordings of them, R ≥ 2, of any length.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        del self.emb_g, self.spk_emb
+        self.reference = ReferenceEncoder(
+            config.inter_channels, (config.gin_channels, config.hidden_channels)
+        )
+
+    def embed_speaker(self, speaker: Tensor) -> tuple[Tensor, Tensor]:
+        """Conditions of the flow (B, gin_channels, 1) and of the encoder (B, C, 1) from recordings."""
+        g, shift = self.reference(speaker)
+        return g, shift
+
+    def tables(self, mels: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Rows of :class:`GlowSVC`'s speaker tables, by name, one for each recording (M, R)."""
+        rows = [self.embed_speaker(mel.unsqueeze(0)) for mel in mels]
+        g, shift = (torch.cat(vectors).squeeze(2) for vectors in zip(*rows, strict=True))
+        return {"emb_g.weight": g, "spk_emb.weight": shift}

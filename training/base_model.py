@@ -70,7 +70,8 @@ def fit_base(
     do all, unless both have equally many. A base without speakers, or with embeddings from a
     speaker encoder, has no table, or one of another width: the model keeps its own. So it
     does with an optional part (volume, F0 decoder, pitch shift) that the base lacks; one that only
-    the base has is left out.
+    the base has is left out. A base that takes its speakers from recordings hears them in the
+    training clips.
 
     Args:
         task: The model, its speakers, and the names of its tables and optional parts.
@@ -80,7 +81,12 @@ def fit_base(
     Returns:
         The tensors, and what was done to them, for people.
     """
+    from training.data.base_speakers import hear_speakers, takes_recordings
+
     own, notes = task.model.state_dict(), []
+    heard = takes_recordings(state)
+    if heard:
+        state, speakers = hear_speakers(task, state), task.config.spk
     parts, there = ({name.partition(".")[0] for name in names} for names in (own, state))
     missing, extra = (sorted(task.optional_parts & some) for some in (parts - there, there - parts))
     new = list(missing)
@@ -107,7 +113,7 @@ def fit_base(
     if averaged:
         known = [name for name in spk if name in speakers]
         others = [name for name in spk if name not in speakers]
-        who = f"{' and '.join(known)} as in it" if known else ""
+        who = f"{' and '.join(known)} as {'heard in the recordings' if heard else 'in it'}" if known else ""
         average = f"{' and '.join(others) or 'the others'} as the average of its speakers"
         notes.append("; ".join(filter(None, [who, average if others else ""])))
     notes += [f"{' and '.join(new)} from scratch"] if new else []

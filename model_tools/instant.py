@@ -1,0 +1,108 @@
+"""A voice without training: an ordinary voice model, made of a base model and recordings of the speaker.
+
+The base model (models.ReferenceGlow) holds a network that turns recordings into the rows of
+the speaker tables. What is written converts, exports and mixes like any trained model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import ReferenceGlow
+from modules.checkpoint import build_module, model_state, write_checkpoint
+from modules.common.errors import AudioError, CheckpointError
+from modules.common.files import write_json
+from modules.common.text import normalize_name, printable
+from modules.config import load_config, read_json
+from modules.dataset.f0_survey import F0Survey
+from modules.dsp.audio import find_audio, open_audio, read_mono, resample
+from modules.dsp.loudness import match_peak, trim_silence
+from modules.dsp.mel import LogMel
+from modules.f0_predictor import F0_PREDICTORS
+
+SHORTEST, LONGEST = 2.0, 60.0  # s of recordings
+_PREDICTOR = "pm"
+FILE = "G_instant.pth"
+
+
+def make_instant_voice(reference: str | Path, folder: str | Path, base: str | Path) -> Path:
+    """Write the voice model of ``reference`` below ``folder``, with its configuration; return its path.
+
+    ``reference`` is a recording, or a folder of them; their first minute counts. It names the
+    speaker. A model that an earlier call made of the same recordings is kept.
+
+    Raises:
+        AudioError: There is no sound in it, too little, or it cannot be read.
+        CheckpointError: The base model cannot be read, or takes its speakers from tables.
+        ConfigError: Its configuration, config.json beside it, is missing or wrong.
+    """
+    reference, base = Path(reference), Path(base)
+    files = find_audio(reference) if reference.is_dir() else [reference]
+    if not files:
+        raise AudioError(f"{reference} holds no recordings")
+    values = read_json(base.with_name("config.json"))
+    config = load_config(base.with_name("config.json"))
+    rate = config.data.sampling_rate
+    clips = _read(files, rate)
+    seconds = sum(map(len, clips)) / rate
+    if seconds < SHORTEST:
+        raise AudioError(
+            f"{reference} holds {seconds:.1f} s of sound; an instant voice needs {SHORTEST:g} s, better 20 s"
+        )
+    name = normalize_name(
+        printable(reference.resolve().stem if reference.is_file() else reference.resolve().name)
+    )
+    path = Path(folder) / f"{name}-{_fingerprint(base, clips)}" / FILE
+    if path.is_file() and path.with_name("config.json").is_file():
+        return path
+    state = model_state(base)
+    if not any(key.startswith("reference.") for key in state):
+        raise CheckpointError(f"{base} takes its speakers from tables, not from recordings; train it first")
+    model = build_module(lambda: ReferenceGlow(config.model), state, base).eval()
+    mel = LogMel(config.data)
+    survey = F0Survey()
+    predictor = F0_PREDICTORS.build(_PREDICTOR, sampling_rate=rate)
+    for clip in clips:
+        survey.add(*predictor.predict(clip))
+    with torch.inference_mode():
+        recording = torch.cat([mel(torch.from_numpy(clip)[None])[0] for clip in clips], 1)
+        tables = model.tables([recording])
+    weights: dict[str, Tensor] = {
+        key: value for key, value in model.state_dict().items() if not key.startswith("reference.")
+    }
+    spk = {name: 0}
+    values |= {"model": {**values["model"], "n_speakers": 1}, "spk": spk}
+    values["f0_range"] = {name: survey.range} if survey.range else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path.with_name("config.json"), values)
+    write_checkpoint(path, {"model": {**weights, **tables}, "spk": spk})
+    return path
+
+
+def _read(files: list[Path], rate: int) -> list[np.ndarray]:
+    """The first minute of sound (T,) of files, without silence at the ends, each at full scale."""
+    clips: list[np.ndarray] = []
+    room = LONGEST
+    for path in files:
+        with open_audio(path) as file:
+            audio = resample(read_mono(file, int(room * file.samplerate)), file.samplerate, rate)
+        audio = np.asarray(trim_silence(match_peak(audio), rate)[:], np.float32)
+        if len(audio) and np.abs(audio).max() > 0:
+            clips.append(audio)
+            room -= len(audio) / rate
+        if room < 1:
+            break
+    return clips
+
+
+def _fingerprint(base: Path, clips: list[np.ndarray]) -> str:
+    """Eight letters that stand for the base model and the recordings."""
+    digest = hashlib.sha256(base.read_bytes())
+    for clip in clips:
+        digest.update(clip.tobytes())
+    return digest.hexdigest()[:8]

@@ -1,0 +1,111 @@
+"""A base model that takes its speakers from recordings: training, and a voice without training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_tools.instant import make_instant_voice
+from models import GlowSVC, ReferenceGlow
+from modules.checkpoint import model_state, write_checkpoint
+from modules.common.errors import AudioError, CheckpointError
+from modules.common.files import write_json
+from modules.config import load_config, parse_config
+from modules.dataset.features import load_mel
+from modules.dsp.audio import write_audio
+from tests.support.golden_cases import voice
+from tests.support.scripts import CONFIG, prepared, workspace  # noqa: F401 - fixtures
+from tools.starter.reference_task import N_PIECES, PIECE, ReferenceTask, draw_piece
+from training import base_model
+from training.tasks.glow import GlowTask
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A base model with random weights, and its configuration."""
+    torch.manual_seed(0)
+    path = tmp_path / "base" / "base.safetensors"
+    path.parent.mkdir()
+    write_json(path.with_name("config.json"), CONFIG)
+    write_checkpoint(path, {"model": ReferenceGlow(parse_config(CONFIG).model).state_dict()})
+    return path
+
+
+def test_it_learns_from_references_of_the_same_speaker(workspace):  # noqa: F811
+    clips = [Path("dataset/44k/anna/0.wav"), Path("dataset/44k/anna/1.wav")]
+    config = load_config("configs/config.json")
+    task = ReferenceTask(config, clips, clips[1:], torch.device("cpu"))
+    batch = task.training_set[0, 0]
+    assert batch.speaker_id.shape == (1, config.data.n_mels, N_PIECES * PIECE)
+    assert torch.equal(batch.speaker_id, task.training_set[0, 0].speaker_id)
+    task.initialise(batch)
+    torch.nn.init.normal_(task.model.flow.flows[2].post.weight, std=0.1)  # else the flow ignores the speaker
+    sum(task.losses(task.model, batch).values()).backward()
+    gradient = task.model.reference.out.weight.grad
+    assert gradient is not None and gradient.abs().sum(1).min() > 0  # of both tables' rows
+
+
+def test_a_piece_lies_in_its_clip_also_in_a_short_one():
+    rng = np.random.default_rng(0)
+    mel = torch.arange(30.0).expand(4, 30)
+    piece = draw_piece(mel, rng)
+    assert piece.shape == (4, PIECE) and set(np.diff(piece[0].numpy())) == {1.0, -29.0}
+
+
+def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(base, tmp_path):
+    write_audio(tmp_path / "安 na.wav", voice(3.0, 22050, 220.0), 22050)
+    write_audio(tmp_path / "bob.wav", voice(3.0, 44100, 110.0), 44100)
+    recordings, voices = ("安 na.wav", "bob.wav"), tmp_path / "voices"
+    paths = [make_instant_voice(tmp_path / name, voices, base) for name in recordings]
+    configs = [load_config(path.with_name("config.json")) for path in paths]
+    assert [dict(config.spk) for config in configs] == [{"安 na": 0}, {"bob": 0}]
+    medians = [config.f0_range[name][1] for config, name in zip(configs, ("安 na", "bob"), strict=True)]
+    assert medians[0] / medians[1] == pytest.approx(2, rel=0.1)
+    states = [model_state(path) for path in paths]
+    model = GlowSVC(configs[0].model)
+    model.load_state_dict(states[0])
+    assert not torch.equal(states[0]["emb_g.weight"], states[1]["emb_g.weight"])
+    changed = paths[0].stat().st_mtime_ns
+    assert make_instant_voice(tmp_path / recordings[0], voices, base) == paths[0]
+    assert paths[0].stat().st_mtime_ns == changed  # kept
+
+    reference = ReferenceGlow(configs[0].model).eval()
+    reference.load_state_dict(model_state(base))
+    inputs = (torch.randn(1, 12, 40), torch.full((1, 40), 200.0), torch.ones(1, 40))
+    mel = torch.randn(1, 128, 100)
+    for name, row in reference.tables([mel[0]]).items():
+        model.get_parameter(name).data.copy_(row)
+    expected, _ = reference.infer(*inputs, mel)
+    found, _ = model.eval().infer(*inputs, torch.zeros(1, dtype=torch.int64))
+    torch.testing.assert_close(found, expected)
+
+
+def test_what_cannot_become_a_voice_says_why(base, tmp_path):
+    write_audio(tmp_path / "short.wav", voice(1.0, 44100, 220.0), 44100)
+    write_audio(tmp_path / "silent.wav", np.zeros(44100, np.float32), 44100)
+    (tmp_path / "empty").mkdir()
+    for name, message in (("short.wav", "needs 2 s"), ("silent.wav", "0.0 s"), ("empty", "no recordings")):
+        with pytest.raises(AudioError, match=message):
+            make_instant_voice(tmp_path / name, tmp_path, base)
+    write_audio(tmp_path / "long.wav", voice(3.0, 44100, 220.0), 44100)
+    write_checkpoint(base, {"model": GlowSVC(parse_config(CONFIG).model).state_dict()})
+    with pytest.raises(CheckpointError, match="takes its speakers from tables"):
+        make_instant_voice(tmp_path / "long.wav", tmp_path, base)
+
+
+def test_training_starts_from_the_speakers_as_heard_in_their_clips(workspace):  # noqa: F811
+    clips = [Path("dataset/44k/anna/0.wav"), Path("dataset/44k/anna/1.wav")]
+    config = load_config("configs/config.json")
+    torch.manual_seed(1)
+    base = ReferenceGlow(config.model)
+    task = GlowTask(config, clips, clips[1:], torch.device("cpu"))
+    fit, notes = base_model.fit_base(task, base.state_dict())
+    assert notes == ["anna as heard in the recordings"]
+    task.model.load_state_dict(fit)
+    wanted = base.eval().tables([torch.cat([load_mel(clip) for clip in clips], 1)])
+    for name, row in wanted.items():
+        torch.testing.assert_close(fit[name], row)
+    other = ReferenceGlow(parse_config({**CONFIG, "model": {**CONFIG["model"], "gin_channels": 16}}).model)
+    with pytest.raises(CheckpointError, match="other sizes"):
+        base_model.fit_base(task, other.state_dict())

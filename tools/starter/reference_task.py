@@ -1,0 +1,80 @@
+"""Training of a base model that takes its speakers from recordings (models.ReferenceGlow).
+
+Every clip of a batch comes with a reference: pieces of other clips of its speaker. The
+model never sees which speaker it is, so that it learns to do with any.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import ReferenceGlow
+from modules.config import Config
+from modules.dataset.features import load_mel
+from training.data.dataset import GlowBatch, GlowDataset
+from training.data.sampler import Item
+from training.tasks.glow import GlowTask
+
+PIECE, N_PIECES = 86, 5  # frames of a piece, 1 s, and number of pieces in a reference
+
+
+class ReferenceDataset(GlowDataset):
+    """Windows of clips, whose speaker is a reference (1, M, R) instead of an id."""
+
+    def __init__(self, clips: list[Path], config: Config, *, augment: bool, voices: list[Path]) -> None:
+        super().__init__(clips, config, augment=augment)
+        self._voices: dict[str, list[Path]] = defaultdict(list)
+        for clip in voices:
+            self._voices[clip.parent.name].append(clip)
+        self._mels: dict[Path, Tensor] = {}
+
+    def __getitem__(self, item: Item) -> GlowBatch:
+        """Item (epoch, number) as a batch of one."""
+        epoch, number = item
+        clip = self.clips[self._items[number]]
+        rng = np.random.default_rng((self.config.train.seed, 1, epoch, number))
+        others = [path for path in self._voices[clip.parent.name] if path != clip] or [clip]
+        chosen = (others[index] for index in rng.integers(len(others), size=N_PIECES))
+        reference = torch.cat([draw_piece(self._mel(path), rng) for path in chosen], 1)
+        return replace(super().__getitem__(item), speaker_id=reference[None])
+
+    def _mel(self, clip: Path) -> Tensor:
+        if clip not in self._mels:
+            self._mels[clip] = load_mel(clip).half()
+        return self._mels[clip].float()
+
+
+def draw_piece(mel: Tensor, rng: np.random.Generator) -> Tensor:
+    """A random second (M, PIECE) of a log-mel (M, N), which is repeated if it is shorter."""
+    n_times = -(-PIECE // mel.size(1))
+    start = int(rng.integers(0, n_times * mel.size(1) - PIECE + 1))
+    return mel.repeat(1, n_times)[:, start : start + PIECE]
+
+
+class ReferenceTask(GlowTask):
+    """Training of :class:`models.ReferenceGlow`."""
+
+    speaker_tables = ()
+    model: ReferenceGlow
+
+    def __init__(
+        self, config: Config, training_clips: list[Path], validation_clips: list[Path], device: torch.device
+    ) -> None:
+        super().__init__(config, training_clips, validation_clips, device)
+        torch.manual_seed(config.train.seed)
+        self.model = ReferenceGlow(config.model).to(device)
+        self.training_set = ReferenceDataset(training_clips, config, augment=True, voices=training_clips)
+        self.validation_set = ReferenceDataset(validation_clips, config, augment=False, voices=training_clips)
+
+
+def reference_of(mels: Iterable[Tensor], most: int = 30 * PIECE) -> Tensor:
+    """Join log-mels (M, N) of a speaker to one reference (M, R) of at most ``most`` frames."""
+    joined = torch.cat([*mels], 1)
+    return joined[:, :most]

@@ -112,9 +112,7 @@ class SongConverter(ABC):
     voice model, goes into the tag of the results.
     """
 
-    encoder: (
-        Any  # speech encoder, with the sampling_rate and context_seconds that encode() wants, and a clock
-    )
+    encoder: Any  # speech encoder, with the sampling_rate, context_seconds and clock of its units
     diffusion_data: FeatureSection | None = None  # settings of the diffusion model, if there is one
 
     def __init__(self, config: Config, options: ConvertOptions, model_name: str, device: Any) -> None:

@@ -24,6 +24,7 @@ from modules.dsp.audio import find_audio, open_audio, read_mono, resample
 from modules.dsp.loudness import match_peak, trim_silence
 from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
+from modules.nn.reference import PREFIX, takes_recordings
 
 SHORTEST, LONGEST = 2.0, 60.0  # s of recordings
 _PREDICTOR = "pm"
@@ -61,7 +62,7 @@ def make_instant_voice(reference: str | Path, folder: str | Path, base: str | Pa
     if path.is_file() and path.with_name("config.json").is_file():
         return path
     state = model_state(base)
-    if not any(key.startswith("reference.") for key in state):
+    if not takes_recordings(state):
         raise CheckpointError(f"{base} takes its speakers from tables, not from recordings; train it first")
     model = build_module(lambda: ReferenceGlow(config.model), state, base).eval()
     mel = LogMel(config.data)
@@ -73,7 +74,7 @@ def make_instant_voice(reference: str | Path, folder: str | Path, base: str | Pa
         recording = torch.cat([mel(torch.from_numpy(clip)[None])[0] for clip in clips], 1)
         tables = model.tables([recording])
     weights: dict[str, Tensor] = {
-        key: value for key, value in model.state_dict().items() if not key.startswith("reference.")
+        key: value for key, value in model.state_dict().items() if not key.startswith(PREFIX)
     }
     spk = {name: 0}
     values |= {"model": {**values["model"], "n_speakers": 1}, "spk": spk}

@@ -81,7 +81,8 @@ def fit_base(
     Returns:
         The tensors, and what was done to them, for people.
     """
-    from training.data.base_speakers import hear_speakers, takes_recordings
+    from modules.nn.reference import takes_recordings
+    from training.data.base_speakers import hear_speakers
 
     own, notes = task.model.state_dict(), []
     heard = takes_recordings(state)

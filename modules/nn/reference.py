@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modules.nn.frames import ChannelNorm, FrameConv
 
+PREFIX = "reference."  # of its tensors' names in a base model
 _WIDTH, _N_BLOCKS, _KERNEL = 192, 3, 5
 _MEAN, _DEVIATION = -5.0, 2.5  # of log-mels, roughly
 
@@ -46,3 +49,8 @@ class ReferenceEncoder(nn.Module):
         variance = (weights * (x - mean.unsqueeze(1)).square()).sum(1)
         vectors = self.out(torch.cat((mean, (variance + 1e-4).sqrt()), 1)).unsqueeze(2)
         return vectors.split(self.sizes, 1)
+
+
+def takes_recordings(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are those of a base model that has this network instead of tables."""
+    return any(name.startswith(PREFIX) for name in names)

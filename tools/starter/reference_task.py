@@ -7,7 +7,7 @@ model never sees which speaker it is, so that it learns to do with any.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,12 +26,17 @@ PIECE, N_PIECES = 86, 5  # frames of a piece, 1 s, and number of pieces in a ref
 
 
 class ReferenceDataset(GlowDataset):
-    """Windows of clips, whose speaker is a reference (1, M, R) instead of an id."""
+    """Windows of clips, whose speaker is a reference (1, M, R) instead of an id.
 
-    def __init__(self, clips: list[Path], config: Config, *, augment: bool, voices: list[Path]) -> None:
-        super().__init__(clips, config, augment=augment)
+    References come from the training clips: for validation these are ``others``.
+    """
+
+    def __init__(
+        self, clips: list[Path], config: Config, *, augment: bool, others: Collection[Path] = ()
+    ) -> None:
+        super().__init__(clips, config, augment=augment, others=others)
         self._voices: dict[str, list[Path]] = defaultdict(list)
-        for clip in voices:
+        for clip in clips if augment else sorted(others):
             self._voices[clip.parent.name].append(clip)
         self._mels: dict[Path, Tensor] = {}
 
@@ -62,19 +67,6 @@ class ReferenceTask(GlowTask):
     """Training of :class:`models.ReferenceGlow`."""
 
     speaker_tables = ()
+    network = ReferenceGlow
+    data_set = ReferenceDataset
     model: ReferenceGlow
-
-    def __init__(
-        self, config: Config, training_clips: list[Path], validation_clips: list[Path], device: torch.device
-    ) -> None:
-        super().__init__(config, training_clips, validation_clips, device)
-        torch.manual_seed(config.train.seed)
-        self.model = ReferenceGlow(config.model).to(device)
-        self.training_set = ReferenceDataset(training_clips, config, augment=True, voices=training_clips)
-        self.validation_set = ReferenceDataset(validation_clips, config, augment=False, voices=training_clips)
-
-
-def reference_of(mels: Iterable[Tensor], most: int = 30 * PIECE) -> Tensor:
-    """Join log-mels (M, N) of a speaker to one reference (M, R) of at most ``most`` frames."""
-    joined = torch.cat([*mels], 1)
-    return joined[:, :most]

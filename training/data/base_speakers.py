@@ -11,18 +11,12 @@ from torch import Tensor
 from modules.common.errors import CheckpointError
 from modules.config import Config
 from modules.dataset.features import load_mel
-from modules.nn.reference import ReferenceEncoder
+from modules.nn.reference import PREFIX, ReferenceEncoder
 
 if TYPE_CHECKING:
     from training.tasks.base import Task
 
-PREFIX = "reference."  # of the names of its network
 _SECONDS = 60  # of the clips of each speaker, at most
-
-
-def takes_recordings(state: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors are those of a base model without speaker tables of its own."""
-    return any(name.startswith(PREFIX) for name in state)
 
 
 def hear_speakers(task: Task, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -58,9 +52,8 @@ def hear_speakers(task: Task, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         rows = {speaker: network(mel[None, :, :room].float()) for speaker, mel in mels.items()}
     result = {name: value for name, value in state.items() if not name.startswith(PREFIX)}
     for number, name in enumerate(task.speaker_tables):
-        vectors = {speaker: found[number][0, :, 0] for speaker, found in rows.items()}
-        table = torch.stack([*vectors.values()]).mean(0).repeat(len(own[name]), 1)
-        for speaker, vector in vectors.items():
-            table[speaker] = vector
+        known = torch.cat([found[number].squeeze(2) for found in rows.values()])
+        table = known.mean(0).repeat(len(own[name]), 1)
+        table[list(rows)] = known
         result[name] = table
     return result

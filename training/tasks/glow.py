@@ -42,6 +42,8 @@ class GlowTask(Task):
     optional_parts = frozenset(("emb_vol", "f0_decoder"))
     config: Config
     read_config = staticmethod(load_config)
+    network: type[GlowSVC] = GlowSVC
+    data_set: type[GlowDataset] = GlowDataset
     model: GlowSVC
     preview: ValidationPreview
 
@@ -55,9 +57,10 @@ class GlowTask(Task):
     ) -> None:
         self.config, self.device, self.scorer = config, device, scorer
         torch.manual_seed(config.train.seed)
-        self.model = GlowSVC(config.model).to(device)
-        self.training_set = GlowDataset(training_clips, config, augment=True, others=set(validation_clips))
-        self.validation_set = GlowDataset(validation_clips, config, augment=False, others=set(training_clips))
+        self.model = self.network(config.model).to(device)
+        training, validation = set(training_clips), set(validation_clips)
+        self.training_set = self.data_set(training_clips, config, augment=True, others=validation)
+        self.validation_set = self.data_set(validation_clips, config, augment=False, others=training)
         self.preview = ValidationPreview(config.model.vocoder_name, config.data, device)
         self.coefficients = {"mle": 1.0, "lf0": config.train.c_lf0}
         self.d_model = config.model.hidden_channels

@@ -102,7 +102,7 @@ def seconds_bar(name: str) -> Iterator[Callable[[float, float], None]]:
     with progress_bar(desc=name, unit="s", bar_format=layout) as bar:
 
         def show(done: float, total: float) -> None:
-            bar.n, bar.total = round(done), max(1, round(total)) if total else None
-            bar.refresh()
+            bar.total = max(1, round(total)) if total else None
+            bar.update(round(done) - bar.n)
 
         yield show

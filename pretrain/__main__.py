@@ -1,4 +1,4 @@
-"""Download the published weights that speech encoders, vocoders and F0 predictors need."""
+"""Download the published weights that speech encoders, vocoders, F0 predictors and separators need."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from modules.common.cli import entry_point, make_parser
 from modules.common.errors import ConfigError, GlowSVCError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import WEIGHTS, find_weights, folder
+from separation import SEPARATORS
 from vdecoder import VOCODERS
 from vencoder import ENCODERS
 
-REGISTRIES = (ENCODERS, VOCODERS, F0_PREDICTORS)
+REGISTRIES = (ENCODERS, VOCODERS, F0_PREDICTORS, SEPARATORS)
 EPILOG = """\
 examples:
   python -m pretrain --list                          what is available, and what is installed
@@ -31,7 +32,12 @@ def get_parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
     parser = make_parser(__doc__, EPILOG, prog="python -m pretrain")
     add = parser.add_argument
-    add("names", nargs="*", metavar="name", help="speech encoders, vocoders, F0 predictors; see --list")
+    add(
+        "names",
+        nargs="*",
+        metavar="name",
+        help="speech encoders, vocoders, F0 predictors, separators; see --list",
+    )
     add("--all", action="store_true", help="everything that can be downloaded")
     add("--list", action="store_true", help="list what is available and download nothing")
     add("--markdown", action="store_true", help="with --list: as docs/weights.md has it")

@@ -17,6 +17,7 @@ RANKS = {
     "vencoder": 1,
     "vdecoder": 1,
     "cluster": 1,
+    "separation": 1,
     "synthetic_voice": 1,
     "models": 2,
     "diffusion": 2,

@@ -22,7 +22,17 @@ from modules.common.text import printable
 
 OWN_LOGGERS = frozenset(  # first names of the project's modules
     (
-        *("__main__", "modules", "vencoder", "vdecoder", "cluster", "synthetic_voice", "models", "diffusion"),
+        *(
+            "__main__",
+            "modules",
+            "vencoder",
+            "vdecoder",
+            "cluster",
+            "separation",
+            "synthetic_voice",
+            "models",
+            "diffusion",
+        ),
         *("inference", "training", "export", "evaluation", "model_tools", "webui", "pretrain"),
     )
 )

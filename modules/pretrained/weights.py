@@ -217,6 +217,23 @@ WEIGHTS: dict[str, Weights] = {
             "6d62215f4306e3ca278246188607209f09af3dc77ed4232efdd069798c4ec193": "RVC's file",
         },
     ),
+    "htdemucs": Weights(
+        file="htdemucs/955717e8.safetensors",
+        purpose="Hybrid Transformer Demucs, a separator of vocals and instruments.",
+        licence="MIT",
+        sources=(DownloadSource(url=f"{HUB}adefossez/HTDemucs/resolve/main/955717e8.safetensors"),),
+    ),
+    "mdx-voc-ft": Weights(
+        file="audio-separator/UVR-MDX-NET-Voc_FT.onnx",
+        purpose="MDX-Net for vocals of Ultimate Vocal Remover, a separator.",
+        licence="unknown, see https://github.com/TRvlvr/model_repo",
+        sources=(
+            DownloadSource(
+                url="https://github.com/TRvlvr/model_repo/releases/download/all_public_uvr_models/"
+                "UVR-MDX-NET-Voc_FT.onnx"
+            ),
+        ),
+    ),
 }
 
 

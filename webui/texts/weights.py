@@ -18,6 +18,8 @@ _CHINESE = {
     "nsf-hifigan": "NSF-HiFiGAN，默认声码器：由梅尔谱和 F0 得到声音",
     "nsf-snake-hifigan": "使用 snake 激活函数的 NSF-HiFiGAN，so-vits-svc 在声音模型内训练的声码器",
     "rmvpe": "RMVPE，适用于带伴奏人声的 F0 预测器",
+    "htdemucs": "Hybrid Transformer Demucs，人声与伴奏分离",
+    "mdx-voc-ft": "Ultimate Vocal Remover 的 MDX-Net 人声模型，人声与伴奏分离",
 }
 TEXTS: dict[str, tuple[str, str]] = {
     f"weights.{key}": (entry.purpose, _CHINESE.get(key, entry.purpose)) for key, entry in WEIGHTS.items()

@@ -16,6 +16,7 @@ from modules.pretrained.weights import (
     missing_message,
     weights_path,
 )
+from separation import SEPARATORS
 from vdecoder import VOCODERS
 from vencoder import ENCODERS
 
@@ -34,7 +35,9 @@ def put(root, *names, body=b"weights"):
 
 
 def test_every_entry_is_needed_and_complete():
-    parts = (spec for registry in (ENCODERS, VOCODERS, F0_PREDICTORS) for spec in registry.values())
+    parts = (
+        spec for registry in (ENCODERS, VOCODERS, F0_PREDICTORS, SEPARATORS) for spec in registry.values()
+    )
     assert {spec.weights for spec in parts} - {None} == set(WEIGHTS)
     for key, entry in WEIGHTS.items():
         assert entry.purpose.endswith(".") and entry.licence, key

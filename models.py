@@ -11,7 +11,7 @@ Module names are those of the published checkpoints: they are the file format.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,7 +26,7 @@ from modules.nn.flow import Flow
 from modules.nn.frames import FrameConv
 from modules.nn.losses import lf0_loss, mle_loss
 from modules.nn.masks import length_mask, replicate_pad, round_up
-from modules.nn.reference import ReferenceEncoder
+from modules.nn.reference import ReferenceEncoder, takes_recordings
 from modules.nn.speakers import check_ids, check_shares, embed_speakers
 from modules.nn.text_encoder import ConvReluNorm, TextEncoder
 
@@ -268,3 +268,8 @@ class ReferenceGlow(GlowSVC):
         rows = [self.embed_speaker(mel.unsqueeze(0)) for mel in mels]
         g, shift = (torch.cat(vectors).squeeze(2) for vectors in zip(*rows, strict=True))
         return {"emb_g.weight": g, "spk_emb.weight": shift}
+
+
+def network_of(names: Iterable[str]) -> type[GlowSVC]:
+    """The class of a model file whose tensors have these ``names``."""
+    return ReferenceGlow if takes_recordings(names) else GlowSVC

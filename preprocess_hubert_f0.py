@@ -127,16 +127,17 @@ def _preprocess(args: argparse.Namespace, config: Config, context: DistributedCo
     from modules.dataset.feature_record import recipe
     from modules.dataset.layout import find_clips
     from modules.dataset.report import as_text, save_report
-    from modules.pretrained.weights import ROOT, file_fingerprint, fingerprint
     from vencoder import ENCODERS
 
     encoder = ENCODERS[config.model.speech_encoder]
     in_dir = Path(args.in_dir)
     clips = find_clips(in_dir)
-    shipped = encoder.shipped
-    weights = file_fingerprint(ROOT / shipped) if shipped else fingerprint(encoder.weights)
     wanted = recipe(
-        config, args.f0_predictor, args.use_diff, encoder_weights=weights, n_perturbed=encoder.n_perturbed
+        config,
+        args.f0_predictor,
+        args.use_diff,
+        encoder_weights=encoder.fingerprint(),
+        n_perturbed=encoder.n_perturbed,
     )
     # each process plans for its own clips only, so it does not matter who begins first
     mine = [wav for wavs in clips.values() for wav in wavs][context.rank :: context.size]

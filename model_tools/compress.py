@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from diffusion.config import load_diffusion_config
 from diffusion.unit2mel import Unit2Mel
-from models import GlowSVC
+from models import GlowSVC, ReferenceGlow, network_of
 from modules.checkpoint import build_module, load_weights, read_checkpoint, write_checkpoint
 from modules.checkpoint.identify import identify
 from modules.checkpoint.safetensors_io import identity, own_storage
@@ -83,7 +83,7 @@ def compress_model(
         make: Callable[[], nn.Module]
         if kind == GLOW:
             config = load_config(path)
-            make = partial(GlowSVC, config.model)
+            make = partial(network_of(state), config.model)
             config.warn_of_no_names(path)
         else:
             make = partial(Unit2Mel, load_diffusion_config(path))
@@ -137,6 +137,8 @@ def _synthetic_mel(model: nn.Module) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     f0 = 220.0 * 2.0 ** torch.linspace(0, 1, _FRAMES)[None]
     uv, volume, speaker = torch.ones_like(f0), torch.full_like(f0, 0.1), torch.zeros(1, dtype=torch.long)
+    if isinstance(model, ReferenceGlow):
+        speaker = torch.randn(1, model.config.inter_channels, _FRAMES, generator=generator)
     if isinstance(model, GlowSVC):
         units = torch.randn(1, model.config.ssl_dim, _FRAMES, generator=generator)
         return model.infer(units, f0, uv, speaker, volume)[0]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import GlowSVC
+from models import network_of
 from modules.checkpoint import build_module, load_model, model_state, write_checkpoint
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config, load_config
@@ -69,7 +69,8 @@ def mix_models(
     config = _common_config(config_paths)
     config.warn_of_no_names(config_paths[0])
 
-    model = build_module(lambda: GlowSVC(config.model), model_state(paths[0]), paths[0])
+    first = model_state(paths[0])
+    model = build_module(lambda: network_of(first)(config.model), first, paths[0])
     total: dict[str, Tensor] = {}
     for i, (path, weight) in enumerate(zip(paths, weights, strict=True)):
         load_model(model, path)

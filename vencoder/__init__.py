@@ -26,6 +26,12 @@ class EncoderSpec(PartSpec):
     n_perturbed: int = 0  # copies with another pitch and formants that preprocessing makes of each clip
     without_torch: bool = False  # its class is an ArrayEncoder, which needs no PyTorch
 
+    def fingerprint(self) -> str:
+        """Text that tells its weights from others under the same name; "none" without any."""
+        from modules.pretrained.weights import ROOT, file_fingerprint, fingerprint
+
+        return file_fingerprint(ROOT / self.shipped) if self.shipped else fingerprint(self.weights)
+
 
 class EncoderRegistry(Registry[EncoderSpec]):
     """The table of encoders. Each is built with its name as the first argument."""

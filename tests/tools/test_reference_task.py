@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from model_tools.compress import compress_model
 from model_tools.instant import make_instant_voice
+from model_tools.merge import mix_models
 from models import GlowSVC, ReferenceGlow
 from modules.checkpoint import model_state, write_checkpoint
 from modules.common.errors import AudioError, CheckpointError
@@ -109,3 +111,16 @@ def test_training_starts_from_the_speakers_as_heard_in_their_clips(workspace):  
     other = ReferenceGlow(parse_config({**CONFIG, "model": {**CONFIG["model"], "gin_channels": 16}}).model)
     with pytest.raises(CheckpointError, match="other sizes"):
         base_model.fit_base(task, other.state_dict())
+
+
+def test_a_base_model_is_compressed_and_mixed_as_other_models_are(base, tmp_path):
+    done = compress_model(base, tmp_path / "half.safetensors", base.with_name("config.json"), half=True)
+    assert done.config_path and done.mel_change is not None and max(done.mel_change) < 0.05
+    state = model_state(base)
+    other = base.with_name("other.pth")
+    write_checkpoint(
+        other, {"model": {name: x + 1 if x.is_floating_point() else x for name, x in state.items()}}
+    )
+    mixed = model_state(mix_models([base, other], (50, 50), tmp_path / "mixed.pth").path)
+    name = "reference.out.bias"
+    torch.testing.assert_close(mixed[name], state[name] + 0.5)

@@ -1,139 +1,117 @@
-"""Step 8: a base model, trained on many voices.
+"""Step 8: a base model, which takes its speakers from recordings.
 
-Training on a few minutes of one voice from scratch gives unclear speech. The small
-model of --tiny is therefore trained here, with the same scripts as a user's, on all
-natural voices in WORK/speech; training a voice then starts from it (train.py --base
-starter). Everything is in WORK/base; run it again to continue.
-
-The prompts have 16 kHz, but voices of users have more. The band above is synthesised,
-up to 11 or 15 kHz, from the octave below: the model must expect a filled band, whatever
-its content.
+Training on a few minutes of one voice from scratch gives unclear speech. So a model is
+trained here on all natural voices in WORK/speech: a voice's training starts from it
+(train.py --base starter), and inference_main.py --reference needs no training.
+Everything is in WORK/base; run it again to continue, with the voices that are there by then.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from modules.common.children import child_environment
 from modules.common.cli import entry_point, make_parser
-from modules.common.progress import progress_bar
-from modules.dsp.audio import read_audio
-from tools.starter.speech.files import finished_folder
+
+if TYPE_CHECKING:
+    from modules.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = ("espeak-", "flite-", "held-")  # artificial voices, and those that nothing may train on
-RATE = 16000
-CLIP = 10.0  # s, of joined prompts
-EDGE, BAND = 7600, 3800  # Hz; upper end of the prompts, and width of the copied band
-WIDE_RATE = 44100
-MAX_STEPS = 1_000_000
+TEMPLATE = ROOT / "configs_template" / "config_tiny_template.json"
+# wider than --tiny: there are hours to learn from, and all languages
+SIZES = {
+    "hidden_channels": 160,
+    "filter_channels": 512,
+    "n_layers": 4,
+    "gin_channels": 128,
+}
+TRAIN = {
+    "max_steps": 1_000_000,  # --minutes ends it
+    "warmup_steps": 200,
+    "eval_interval": 200,
+    "batch_size": 16,
+}
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and write; return the exit code."""
     parser = make_parser(__doc__, prog="python -m tools.starter.base")
-    parser.add_argument("work", type=Path, help="folder for all results")
-    parser.add_argument("--seconds", type=float, default=600, help="of each voice, at most (%(default)s)")
-    parser.add_argument("--minutes", type=float, default=45, help="of training (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, help="file (default: what train.py --base starter reads)")
+    add = parser.add_argument
+    add("work", type=Path, help="folder for all results")
+    add("--encoder", default="ppg-starter", help="speech encoder (%(default)s)")
+    add("--seconds", type=float, default=600, help="of each voice, at most (%(default)s)")
+    add("--minutes", type=float, default=50, help="of training in all (%(default)s)")
+    add("--seed", type=int, default=1)
+    add("--processes", type=int, default=0, help="of the preparation; 0: one per core (%(default)s)")
+    add("--prepare", action="store_true", help="make only what needs no speech encoder")
+    add("--output", type=Path, help="file (default: what train.py --base starter reads)")
     args = parser.parse_args(argv)
-    from model_tools.compress import compress_model
-    from modules.common.files import write_json
+    from modules.config import parse_config
+    from tools.starter.clips import UNITS, WITHOUT_ENCODER, make_features, voices, write_voices
     from training.base_model import STARTER
 
-    work = args.work.resolve() / "base"
-    raw = work / "dataset_raw"
+    values = configuration(args.encoder)
+    config = parse_config({**values, "train": {**values["train"], **TRAIN, "seed": args.seed}})
     folders = voices(args.work / "speech")
-    for number, folder in enumerate(progress_bar(folders, desc="voices", unit="voice")):
-        if not (raw / folder.name).is_dir():
-            _write_voice(folder, raw / folder.name, args.seconds, np.random.default_rng(args.seed + number))
-
-    options = ["--speech_encoder", "ppg-starter", "--vocoder", "world", "--tiny"]
-    _run(work, "resample.py")
-    _run(work, "preprocess_flist_config.py", *options)
-    config = work / "configs" / "config.json"
-    values = json.loads(config.read_text(encoding="utf-8"))
-    values["train"]["max_steps"] = MAX_STEPS  # --minutes ends it
-    write_json(config, values)
-    _run(work, "preprocess_hubert_f0.py", "--f0_predictor", "pm", "--num_processes", "0")
-    _run(work, "train.py", "--max_minutes", str(args.minutes))
-    models = (work / "logs" / "44k").glob("G_[0-9]*.pth")
-    output = args.output or STARTER
-    done = compress_model(max(models, key=lambda path: int(path.stem[2:])), output, half=True)
-    print(f"{output}: {done.after / 1e6:.1f} MB")
+    dataset, run = args.work / "base" / "clips", args.work / "base" / args.encoder
+    write_voices(folders, dataset, args.seconds, args.seed, args.processes)
+    clips = [clip for folder in folders for clip in sorted((dataset / folder.name).glob("*.wav"))]
+    make_features(clips, config, WITHOUT_ENCODER, args.processes)
+    if args.prepare:
+        print(f"{len(folders)} voices, {len(clips)} clips in {dataset}")
+        return 0
+    make_features(clips, config, UNITS, args.processes)
+    write(train(clips, config, run, args.minutes), values, args.output or STARTER)
     return 0
 
 
-def voices(folder: Path) -> list[Path]:
-    """Folders of the training voices, sorted; raises ConfigError if there are none."""
-    from modules.common.errors import ConfigError
+def configuration(encoder: str) -> dict[str, Any]:
+    """Content of the config.json of the base model and of what starts from it, without speakers."""
+    from vencoder import ENCODERS
 
-    found = [path for path in sorted(folder.glob("*")) if path.is_dir()]
-    found = [path for path in found if not path.name.startswith(LEFT_OUT)]
-    if not found:
-        raise ConfigError(f"{folder} has no voice; run the steps recordings and kokoro first")
-    return found
-
-
-def joined(clips: Iterable[np.ndarray], most: float) -> Iterator[np.ndarray]:
-    """Join clips (T,) at 16 kHz to pieces of at least CLIP seconds, up to ``most`` seconds in all."""
-    piece = np.zeros(0, np.float32)
-    total = 0
-    for clip in clips:
-        if total >= most * RATE:
-            break
-        piece = np.append(piece, clip)
-        total += len(clip)
-        if len(piece) >= CLIP * RATE:
-            yield piece
-            piece = piece[:0]
-    if len(piece):
-        yield piece
+    values: dict[str, Any] = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    values["model"] |= {
+        **SIZES,
+        "n_speakers": 1,
+        "speech_encoder": encoder,
+        "ssl_dim": ENCODERS[encoder].ssl_dim,
+        "vocoder_name": "world",
+    }
+    return values
 
 
-def extend_bandwidth(audio: np.ndarray, gains: Sequence[float]) -> np.ndarray:
-    """Resample audio (T,) at 16 kHz to (T',) at 44.1 kHz, with copies of its highest octave above it.
+def train(clips: Sequence[Path], config: Config, folder: Path, minutes: float) -> Path:
+    """Train, or continue, up to ``minutes`` in all; return the last checkpoint in ``folder``."""
+    import torch
 
-    Each copy is BAND higher than the one before; ``gains`` are relative to the octave, dB.
-    """
-    import soxr
-    from scipy.signal import butter, hilbert, sosfiltfilt
+    from tools.starter.clips import split
+    from tools.starter.reference_task import ReferenceTask
+    from training.distributed import DistributedContext
+    from training.launch import describe_result, describe_run, only_training
+    from training.loop import Trainer
 
-    wide = soxr.resample(audio, RATE, WIDE_RATE)
-    octave = butter(8, (EDGE - BAND, EDGE), "bandpass", fs=WIDE_RATE, output="sos")
-    highest = hilbert(sosfiltfilt(octave, wide))
-    time = np.arange(len(wide)) / WIDE_RATE
-    for number, gain in enumerate(gains, start=1):
-        wide = wide + 10 ** (gain / 20) * np.real(highest * np.exp(2j * np.pi * BAND * number * time))
-    return wide.astype(np.float32)
-
-
-def _write_voice(source: Path, target: Path, most: float, rng: np.random.Generator) -> None:
-    import soundfile
-
-    first = rng.uniform(-12, -3)  # dB
-    gains = [first, first + rng.uniform(-12, -3)][: rng.integers(1, 3)]
-    with finished_folder(target) as folder:
-        folder.mkdir()
-        paths = sorted(source.glob("*.wav"))
-        rng.shuffle(paths)  # type: ignore[arg-type]
-        clips = (read_audio(path, RATE)[0] for path in paths)
-        for number, clip in enumerate(joined(clips, most)):
-            soundfile.write(folder / f"{number:03d}.wav", extend_bandwidth(clip, gains), WIDE_RATE, "PCM_16")
+    training, validation = split(clips)
+    with DistributedContext(torch.device("cpu")) as context, only_training(folder, context):
+        task = ReferenceTask(config, training, validation, context.device)
+        trainer = Trainer(task, config.train, folder, context, minutes)
+        print(describe_run(trainer, len(training), len(validation)), flush=True)
+        trainer.run()
+        print(describe_result(trainer))
+    return trainer.checkpoints.path(trainer.progress.step)
 
 
-def _run(folder: Path, script: str, *arguments: str) -> None:
-    """Run one of the scripts in ``folder``; raises CalledProcessError if it fails."""
-    command = [sys.executable, str(ROOT / script), *arguments]
-    subprocess.run(command, cwd=folder, env=child_environment(), check=True)
+def write(checkpoint: Path, values: dict[str, Any], output: Path) -> None:
+    """Write the model in half precision, and config.json beside it."""
+    from model_tools.compress import compress_model
+    from modules.common.files import write_json
+
+    done = compress_model(checkpoint, output, half=True)
+    write_json(output.with_name("config.json"), values)
+    print(f"{output}: {done.after / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

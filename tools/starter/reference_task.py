@@ -50,6 +50,9 @@ class ReferenceDataset(GlowDataset):
         reference = torch.cat([draw_piece(self._mel(path), rng) for path in chosen], 1)
         return replace(super().__getitem__(item), speaker_id=reference[None])
 
+    def _speaker_ids(self) -> list[int]:
+        return [0] * len(self.clips)  # not known: more speakers may come while a run goes on
+
     def _mel(self, clip: Path) -> Tensor:
         if clip not in self._mels:
             self._mels[clip] = load_mel(clip).half()

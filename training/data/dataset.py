@@ -99,7 +99,7 @@ class GlowDataset(Dataset[GlowBatch]):
         self._frame_rate = config.data.sampling_rate / config.data.hop_length
         self._window = config.train.max_speclen
         self._any_loudness = augment and config.train.vol_aug and config.model.vol_embedding
-        self._speakers = speaker_ids(clips, config)
+        self._speakers = self._speaker_ids()
         self._clock = ENCODERS[config.model.speech_encoder].clock
         self._memory: dict[int, _GlowClip] = {}
         self._items, self.lengths = list(range(len(clips))), []
@@ -110,6 +110,10 @@ class GlowDataset(Dataset[GlowBatch]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def _speaker_ids(self) -> list[int]:
+        """Id of each clip's speaker."""
+        return speaker_ids(self.clips, self.config)
 
     def _begin(self, index: int, n_frames: int) -> int:
         """First frame that is trained on."""

@@ -163,7 +163,7 @@ class Extractor:
             if "volume" in job.missing:
                 store(volume=self._volume(audio, record.n_frames))
             if "perturbed_units" in job.missing:
-                store(perturbed_units=self._perturbed_units(audio, job.seed))
+                store(perturbed_units=self._perturbed_units(job, audio))
             if "aug_mel" in job.missing:
                 store(**self._augmented(audio, job.seed, record.n_frames))
 
@@ -175,9 +175,9 @@ class Extractor:
         audio = np.pad(audio, (0, max(0, self.data.hop_length - len(audio))))  # else nothing is left
         return resample(audio, self.data.sampling_rate, self.encoder.sampling_rate)
 
-    def _perturbed_units(self, audio: np.ndarray, seed: int) -> Tensor:
+    def _perturbed_units(self, job: ExtractionJob, audio: np.ndarray) -> Tensor:
         rate = self.encoder.sampling_rate
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(job.seed)
         copies = perturb_voice(self._speech(audio), rate, self.n_perturbed, rng)
         return torch.stack(self.encoder.encode_batch([torch.from_numpy(copy) for copy in copies])).cpu()
 

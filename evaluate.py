@@ -45,7 +45,7 @@ def get_parser() -> argparse.ArgumentParser:
 
     # the flags of one model are replaced by those of several
     parser = make_parser(__doc__, EPILOG, conflict_handler="resolve")
-    add_arguments(parser)
+    add_arguments(parser, but=("reference",))  # -m takes the model that it makes
     add = parser.add_argument
     add("-m", "--model_path", nargs="+", default=[], metavar="FILE", help="trained voice models")
     configs = "their configurations, one for all or one for each (default: config.json beside each)"

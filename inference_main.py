@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ examples:
   python inference_main.py -m logs/44k/G_20000.pth -n song -s anna
   python inference_main.py -m logs/44k/G_20000.pth -n song -s anna -t 12     an octave higher
   python inference_main.py -n one two three -t 0 -12 5 -s anna bob           3 songs x 2 voices
+  python inference_main.py --reference recordings/anna.wav -n song           without training
   python inference_main.py --onnx checkpoints/anna -n song -s anna           without PyTorch
   python inference_main.py -n "C:/music/my song.mp3" -s 0 -wf mp3 -f0p crepe
 
@@ -57,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options = from_arguments(args)
     songs = find_songs(options.clean_names)
+    if options.reference:
+        from modules.common.progress import stage
+
+        with stage("listening to the voice"):
+            from model_tools.instant import make_instant_voice
+
+            voice = make_instant_voice(options.reference)
+        options = replace(options, reference="", model_path=str(voice))
     if not options.only_diffusion and not options.onnx:
         _check_model("model", "-m", Path(options.model_path), "G_*.pth")
     if options.diffuses and not options.onnx:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ examples:
   python realtime.py -m logs/44k/G_best.pth -s anna --look_ahead 23        shorter latency
   python realtime.py -m logs/44k/G_best.pth -s anna --measure_latency      output connected to input
   python realtime.py -m logs/44k/G_best.pth -s anna --input song.wav --output result.flac
+  python realtime.py --reference recordings/anna.wav                       without training
   python realtime.py --onnx checkpoints/anna -s anna                       without PyTorch
 
 While it runs, type and press Enter:
@@ -116,6 +117,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if source and not source.is_file():
         raise ConfigError(f"--input: there is no file {source}")
     streams = None if source and result else _streams(args, source, result)
+    if options.reference:
+        from model_tools.instant import make_instant_voice
+
+        options = replace(options, reference="", model_path=str(make_instant_voice(options.reference)))
 
     from inference.realtime.commands import Commands
 

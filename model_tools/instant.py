@@ -25,27 +25,39 @@ from modules.dsp.loudness import match_peak, trim_silence
 from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
 from modules.nn.reference import PREFIX, takes_recordings
+from modules.pretrained.starter import STARTER
 
-SHORTEST, LONGEST = 2.0, 60.0  # s of recordings
+SHORTEST, LONGEST = 2.0, 30.0  # s of recordings
+SEARCHED = 120.0  # s of a file, which may begin with silence
+FOLDER = Path("logs") / "instant"
 _PREDICTOR = "pm"
 FILE = "G_instant.pth"
 
 
-def make_instant_voice(reference: str | Path, folder: str | Path, base: str | Path) -> Path:
+def make_instant_voice(
+    reference: str | Path, folder: str | Path = FOLDER, base: str | Path | None = None
+) -> Path:
     """Write the voice model of ``reference`` below ``folder``, with its configuration; return its path.
 
-    ``reference`` is a recording, or a folder of them; their first minute counts. It names the
-    speaker. A model that an earlier call made of the same recordings is kept.
+    ``reference`` is a recording, or a folder of them; their first half minute counts. It names the
+    speaker. A model that an earlier call made of the same recordings is kept. ``base`` is the one
+    in the repository if it is None.
 
     Raises:
         AudioError: There is no sound in it, too little, or it cannot be read.
         CheckpointError: The base model cannot be read, or takes its speakers from tables.
         ConfigError: Its configuration, config.json beside it, is missing or wrong.
     """
-    reference, base = Path(reference), Path(base)
+    reference, base = Path(reference), Path(base or STARTER)
     files = find_audio(reference) if reference.is_dir() else [reference]
     if not files:
         raise AudioError(f"{reference} holds no recordings")
+    state = model_state(base)
+    if not takes_recordings(state):
+        raise CheckpointError(
+            f"{base} cannot take a voice from recordings; train a voice model of them, by make demo or "
+            "steps 1 to 4"
+        )
     values = read_json(base.with_name("config.json"))
     config = load_config(base.with_name("config.json"))
     rate = config.data.sampling_rate
@@ -61,9 +73,6 @@ def make_instant_voice(reference: str | Path, folder: str | Path, base: str | Pa
     path = Path(folder) / f"{name}-{_fingerprint(base, clips)}" / FILE
     if path.is_file() and path.with_name("config.json").is_file():
         return path
-    state = model_state(base)
-    if not takes_recordings(state):
-        raise CheckpointError(f"{base} takes its speakers from tables, not from recordings; train it first")
     model = build_module(lambda: ReferenceGlow(config.model), state, base).eval()
     mel = LogMel(config.data)
     survey = F0Survey()
@@ -86,17 +95,17 @@ def make_instant_voice(reference: str | Path, folder: str | Path, base: str | Pa
 
 
 def _read(files: list[Path], rate: int) -> list[np.ndarray]:
-    """The first minute of sound (T,) of files, without silence at the ends, each at full scale."""
+    """The first half minute of sound (T,) of files, without silence at the ends, each at full scale."""
     clips: list[np.ndarray] = []
-    room = LONGEST
+    room = round(LONGEST * rate)  # samples
     for path in files:
         with open_audio(path) as file:
-            audio = resample(read_mono(file, int(room * file.samplerate)), file.samplerate, rate)
-        audio = np.asarray(trim_silence(match_peak(audio), rate)[:], np.float32)
+            audio = resample(read_mono(file, round(SEARCHED * file.samplerate)), file.samplerate, rate)
+        audio = np.asarray(trim_silence(match_peak(audio), rate)[:room], np.float32)
         if len(audio) and np.abs(audio).max() > 0:
             clips.append(audio)
-            room -= len(audio) / rate
-        if room < 1:
+            room -= len(audio)
+        if room < rate:
             break
     return clips
 

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from modules.common.errors import ConfigError, GlowSVCError
 from modules.common.text import normalize_name
+from modules.pretrained.starter import STARTER, STARTER_ENCODER
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from training.tasks.base import Task
 
-STARTER = Path(__file__).resolve().parents[1] / "pretrain" / "starter" / "base.safetensors"
 STARTER_NAME = "starter"
-STARTER_ENCODER = "ppg-starter"
 AUTO_NAME = "auto"
 SPEAKERS = "spk"  # entry of our checkpoints: ids by name
 
@@ -42,7 +41,7 @@ def find_base(name: str) -> Path:
 def find_fitting_base(task: Task, encoder: str, verbose: bool = True) -> Path | None:
     """The file that ``--base auto`` means: the starter base model, whose weights ``task.model`` gets.
 
-    None with another encoder than ppg-starter; and, after a warning if this process
+    None with another encoder than the starter kit's; and, after a warning if this process
     ``verbose``, if the file is missing or does not fit.
     """
     if encoder != STARTER_ENCODER:

@@ -50,6 +50,12 @@ class ConvertOptions:
         default="",
         help="folder of a voice model from onnx_export.py: convert without PyTorch, instead of -m and -c",
     )
+    reference: str = _option(
+        "--reference",
+        default="",
+        help="a recording of the target voice, or a folder of them, instead of a trained model: 5 s are "
+        "enough, 20 s better, and half a minute is heard",
+    )
     clean_names: tuple[str, ...] = _option(
         "-n",
         "--clean_names",
@@ -268,6 +274,8 @@ class ConvertOptions:
             )
         if not 0 < self.linear_gradient_retain <= 1:
             raise ConfigError(f"-lgr must be above 0 and at most 1, not {self.linear_gradient_retain}")
+        if self.reference:
+            self._check_reference()
         F0_PREDICTORS[self.f0_predictor]  # raises if there is no such predictor
         if self.second_encoding and not self.diffuses:
             raise ConfigError("-se belongs to shallow diffusion; add -shd, or remove -se")
@@ -277,6 +285,16 @@ class ConvertOptions:
             raise ConfigError(f"--diffusion_speedup must be at least 1, not {self.diffusion_speedup}")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"-pr must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+
+    def _check_reference(self) -> None:
+        """Raise ConfigError if another option names the voice model, too."""
+        others = ("onnx", "only_diffusion", "model_path", "config_path")
+        for option in (self.__dataclass_fields__[name] for name in others):
+            if getattr(self, option.name) != option.default:
+                flag = option.metadata["flags"][0]
+                raise ConfigError(
+                    f"--reference makes the voice model, a Glow model of PyTorch; remove {flag}"
+                )
 
     @property
     def diffuses(self) -> bool:

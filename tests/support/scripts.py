@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from modules.common.files import write_json
 from modules.dsp.audio import write_audio
 from tests.support.golden_cases import voice
 
@@ -59,6 +60,23 @@ def workspace(prepared, tmp_path, monkeypatch):
     shutil.copytree(prepared, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A base model that takes recordings, with random weights, and its configuration."""
+    import torch
+
+    from models import ReferenceGlow
+    from modules.checkpoint import write_checkpoint
+    from modules.config import parse_config
+
+    torch.manual_seed(0)
+    path = tmp_path / "base" / "base.safetensors"
+    path.parent.mkdir()
+    write_json(path.with_name("config.json"), CONFIG)
+    write_checkpoint(path, {"model": ReferenceGlow(parse_config(CONFIG).model).state_dict()})
+    return path
 
 
 class Outcome(NamedTuple):

@@ -12,26 +12,14 @@ from model_tools.merge import mix_models
 from models import GlowSVC, ReferenceGlow
 from modules.checkpoint import model_state, write_checkpoint
 from modules.common.errors import AudioError, CheckpointError
-from modules.common.files import write_json
 from modules.config import load_config, parse_config
 from modules.dataset.features import load_mel
 from modules.dsp.audio import write_audio
 from tests.support.golden_cases import voice
-from tests.support.scripts import CONFIG, prepared, workspace  # noqa: F401 - fixtures
+from tests.support.scripts import CONFIG, base, prepared, workspace  # noqa: F401 - fixtures
 from tools.starter.reference_task import N_PIECES, PIECE, ReferenceTask, draw_piece
 from training import base_model
 from training.tasks.glow import GlowTask
-
-
-@pytest.fixture
-def base(tmp_path):
-    """A base model with random weights, and its configuration."""
-    torch.manual_seed(0)
-    path = tmp_path / "base" / "base.safetensors"
-    path.parent.mkdir()
-    write_json(path.with_name("config.json"), CONFIG)
-    write_checkpoint(path, {"model": ReferenceGlow(parse_config(CONFIG).model).state_dict()})
-    return path
 
 
 def test_it_learns_from_references_of_the_same_speaker(workspace):  # noqa: F811
@@ -55,7 +43,7 @@ def test_a_piece_lies_in_its_clip_also_in_a_short_one():
     assert piece.shape == (4, PIECE) and set(np.diff(piece[0].numpy())) == {1.0, -29.0}
 
 
-def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(base, tmp_path):
+def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(base, tmp_path):  # noqa: F811
     write_audio(tmp_path / "安 na.wav", voice(3.0, 22050, 220.0), 22050)
     write_audio(tmp_path / "bob.wav", voice(3.0, 44100, 110.0), 44100)
     recordings, voices = ("安 na.wav", "bob.wav"), tmp_path / "voices"
@@ -83,7 +71,7 @@ def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(base, tmp_path)
     torch.testing.assert_close(found, expected)
 
 
-def test_what_cannot_become_a_voice_says_why(base, tmp_path):
+def test_what_cannot_become_a_voice_says_why(base, tmp_path):  # noqa: F811
     write_audio(tmp_path / "short.wav", voice(1.0, 44100, 220.0), 44100)
     write_audio(tmp_path / "silent.wav", np.zeros(44100, np.float32), 44100)
     (tmp_path / "empty").mkdir()
@@ -92,7 +80,7 @@ def test_what_cannot_become_a_voice_says_why(base, tmp_path):
             make_instant_voice(tmp_path / name, tmp_path, base)
     write_audio(tmp_path / "long.wav", voice(3.0, 44100, 220.0), 44100)
     write_checkpoint(base, {"model": GlowSVC(parse_config(CONFIG).model).state_dict()})
-    with pytest.raises(CheckpointError, match="takes its speakers from tables"):
+    with pytest.raises(CheckpointError, match="cannot take a voice from recordings"):
         make_instant_voice(tmp_path / "long.wav", tmp_path, base)
 
 
@@ -100,12 +88,12 @@ def test_training_starts_from_the_speakers_as_heard_in_their_clips(workspace):  
     clips = [Path("dataset/44k/anna/0.wav"), Path("dataset/44k/anna/1.wav")]
     config = load_config("configs/config.json")
     torch.manual_seed(1)
-    base = ReferenceGlow(config.model)
+    trained = ReferenceGlow(config.model)
     task = GlowTask(config, clips, clips[1:], torch.device("cpu"))
-    fit, notes = base_model.fit_base(task, base.state_dict())
+    fit, notes = base_model.fit_base(task, trained.state_dict())
     assert notes == ["anna as heard in the recordings"]
     task.model.load_state_dict(fit)
-    wanted = base.eval().tables([torch.cat([load_mel(clip) for clip in clips], 1)])
+    wanted = trained.eval().tables([torch.cat([load_mel(clip) for clip in clips], 1)])
     for name, row in wanted.items():
         torch.testing.assert_close(fit[name], row)
     other = ReferenceGlow(parse_config({**CONFIG, "model": {**CONFIG["model"], "gin_channels": 16}}).model)
@@ -113,7 +101,7 @@ def test_training_starts_from_the_speakers_as_heard_in_their_clips(workspace):  
         base_model.fit_base(task, other.state_dict())
 
 
-def test_a_base_model_is_compressed_and_mixed_as_other_models_are(base, tmp_path):
+def test_a_base_model_is_compressed_and_mixed_as_other_models_are(base, tmp_path):  # noqa: F811
     done = compress_model(base, tmp_path / "half.safetensors", base.with_name("config.json"), half=True)
     assert done.config_path and done.mel_change is not None and max(done.mel_change) < 0.05
     state = model_state(base)

@@ -51,7 +51,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 MAIN = ("spk_list", "trans", "f0_predictor")  # not folded
 MODEL = ("model_path", "config_path", "onnx", "device")  # in the first step
 
-_FIELDS = {option.name: option for option in fields(ConvertOptions)}
+# without "reference": the page and its API make the model of an instant voice first
+_FIELDS = {option.name: option for option in fields(ConvertOptions) if option.name != "reference"}
 _KINDS = get_type_hints(ConvertOptions)
 
 

@@ -19,7 +19,8 @@ from webui.convert.voice_model import assign_uploads, find_config, matching_conf
 from webui.texts import PARTS, TEXTS
 from webui.uploads import uploads_folder
 
-NAMES = [option.name for option in fields(ConvertOptions)]
+# the page makes the model of a reference first
+NAMES = [option.name for option in fields(ConvertOptions) if option.name != "reference"]
 ON_THE_PAGE = [*MAIN, *MODEL, *(name for group in GROUPS.values() for name in group)]
 CONTEXT = Context(Path.cwd(), lambda key: TEXTS[key][0])
 

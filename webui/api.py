@@ -25,6 +25,7 @@ from modules.common.text import printable
 from webui.context import Context
 from webui.convert.options import read_options
 from webui.convert.tab import plan_conversions
+from webui.convert.voice_model import model_config
 from webui.jobs.queue import BusyError, Cancelled
 from webui.logins import Logins
 from webui.paths import VOICE_MODELS, find_models
@@ -67,10 +68,11 @@ def requested_options(root: Path, session: Session, changes: Mapping[str, Any]) 
 
 
 def build_endpoints(context: Context, session: Session) -> None:
-    """Add the named endpoints: models, load, unload and convert."""
+    """Add the named endpoints: models, load, instant, unload and convert."""
     with gr.Column(visible=False):
         song, result = gr.File(label="song"), gr.File(label="result")
         speaker, model = gr.Textbox("", label="speaker"), gr.Textbox(label="model_path")
+        recording = gr.File(label="recording")
         key, options = gr.Number(0, label="key"), gr.JSON({}, label="options")
         answer, trigger = gr.JSON(label="answer"), gr.Button()
 
@@ -78,6 +80,16 @@ def build_endpoints(context: Context, session: Session) -> None:
         wanted = requested_options(context.root, session, {"model_path": model_path, **(options or {})})
         config = session.load(wanted).result()
         return {"model_path": wanted.model_path, "speakers": list(config.spk), "device": session.device}
+
+    def instant(recording: str | None, options: dict[str, Any] | None) -> dict[str, Any]:
+        def options_of(model: str) -> ConvertOptions:
+            return requested_options(context.root, session, {**(options or {}), "model_path": model})
+
+        if not recording:
+            raise ConfigError("upload a recording of the voice first")
+        wanted = session.load_instant(Path(recording), options_of).result()
+        speakers = list(model_config(wanted).spk)
+        return {"model_path": wanted.model_path, "speakers": speakers, "device": session.device}
 
     def convert(
         song: str | None, speaker: str, key: float, options: dict[str, Any] | None
@@ -102,6 +114,7 @@ def build_endpoints(context: Context, session: Session) -> None:
 
     endpoint("models", lambda: find_models(context.root, VOICE_MODELS), [], answer)
     endpoint("load", load, [model, options], answer)
+    endpoint("instant", instant, [recording, options], answer)
     endpoint("unload", session.unload, [], None)
     endpoint("convert", convert, [song, speaker, key, options], result)
 

@@ -11,7 +11,7 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modules.common.errors import AudioError, ConfigError, GlowSVCError
-from webui.jobs.queue import ANALYSING, CONVERTING, LOADING, BackgroundJob, JobQueue
+from webui.jobs.queue import ANALYSING, CONVERTING, LISTENING, LOADING, BackgroundJob, JobQueue
 
 if TYPE_CHECKING:
     from inference.options import ConvertOptions
@@ -85,6 +85,26 @@ class Session:
 
         return self.queue.submit(work)
 
+    def load_instant(self, recording: Path, options_of: Callable[[str], ConvertOptions]) -> BackgroundJob:
+        """Queue making and loading the voice model of a recording; the job's result are its options.
+
+        ``options_of`` gets the path of the model, relative to the project folder.
+        """
+
+        def work(job: BackgroundJob) -> ConvertOptions:
+            from model_tools.instant import make_instant_voice
+
+            job.enter(LISTENING, recording.name)
+            try:
+                options = options_of(make_instant_voice(recording).as_posix())
+            except GlowSVCError as error:
+                raise _of_upload(error, recording) from None
+            self._load(options, job)
+            self.options = options
+            return options
+
+        return self.queue.submit(work)
+
     def unload(self) -> None:
         """Free the memory of the loaded models; raises ConfigError while they are in use."""
         if len(self.queue):
@@ -144,8 +164,8 @@ class Session:
             result = converter.convert(task.song, task.result, task.speaker, task.key, progress)
             job.enter(ANALYSING, task.song.name)
             return _finished(converter, task, result)
-        except GlowSVCError as error:  # without the folder of the upload
-            return type(error)(str(error).replace(str(task.song), task.song.name))
+        except GlowSVCError as error:
+            return _of_upload(error, task.song)
         except OSError as error:  # as no space left
             return AudioError(f"{task.result.name}: {error.strerror or error}")
 
@@ -206,6 +226,11 @@ def _finished(converter: SongConverter, task: ConversionTask, result: Conversion
             result_f0 = f0 * uv
     name = task.speaker if options.use_spk_mix else config.speaker_name(task.speaker)
     return ConvertedSong(task, str(name), result, result_f0, rate, hop)
+
+
+def _of_upload(error: GlowSVCError, file: Path) -> GlowSVCError:
+    """``error`` without the folder of an uploaded file."""
+    return type(error)(str(error).replace(str(file), file.name))
 
 
 def _free_memory() -> None:

@@ -18,6 +18,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from inference.options import ConvertOptions
+from modules.checkpoint import model_state
+from modules.nn.reference import takes_recordings
+from modules.pretrained.starter import STARTER
 from tests.support.code_execution_payloads import write_payload
 from tests.support.processes import wait_until
 from tests.webui.server import MODEL, RATE, make_project, running, tone
@@ -108,7 +111,7 @@ def test_the_server_is_local_bounded_offers_only_documented_endpoints_and_has_al
     config = httpx.get(f"{url}/config")
     assert uploads.LARGEST == config.json()["max_file_size"] == 2 * 2**30
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/models", "/load", "/unload", "/convert"}
+    assert set(endpoints) == {"/models", "/load", "/instant", "/unload", "/convert"}
     keys = set(re.findall(r'"key\\*": *\\*"(\w+\.[^"\\]+)', config.text))
     translations = config.json()["i18n_translations"]
     assert len(keys) > 50 and keys <= set(translations["en"]) and keys <= set(translations["zh"])
@@ -162,6 +165,21 @@ def test_a_song_is_converted_as_the_command_line_does_and_a_diffusion_model_refi
     result = loaded.predict(handle_file("raw/song.wav"), "anna", 0, options, api_name="/convert")
     assert Path(result).name == "song_0key_anna_glowdiff_pm_speedup50.flac"
     loaded.predict(api_name="/unload")
+
+
+def test_an_instant_voice_is_loaded_or_refused_in_a_line(loaded, tmp_path):
+    (tmp_path / "text.wav").write_text("this is no sound")
+    soundfile.write(tmp_path / "anna.wav", tone(3.0), RATE)
+    if not takes_recordings(model_state(STARTER)):
+        with pytest.raises(AppError, match="cannot take a voice from recordings"):
+            loaded.predict(handle_file(tmp_path / "anna.wav"), {}, api_name="/instant")
+        return
+    for name, words in ((None, "upload a recording"), ("text.wav", "text.wav: cannot be read as sound")):
+        with pytest.raises(AppError, match=words):
+            loaded.predict(name and handle_file(tmp_path / name), {}, api_name="/instant")
+    answer = loaded.predict(handle_file(tmp_path / "anna.wav"), {}, api_name="/instant")
+    assert answer["speakers"] == ["anna"] and answer["model_path"].startswith("logs/instant/anna-")
+    assert "_anna_glow_" in loaded.predict(handle_file("raw/song.wav"), "", api_name="/convert")
 
 
 def test_a_wrong_request_is_one_line_and_the_server_stays_usable(loaded, tmp_path):

@@ -2,6 +2,7 @@ import gc
 import threading
 import weakref
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,15 +14,18 @@ from matplotlib.text import Text
 
 from inference.options import ConvertOptions
 from inference.pipeline import SongConverter
+from model_tools import instant
 from modules.common.errors import AudioError, GlowSVCError
+from tests.support.scripts import base  # noqa: F401 - a fixture
 from tests.webui.server import MODEL, RATE, make_project, tone
+from webui.context import Context
 from webui.convert.picture import draw_conversion
 from webui.convert.results import advice_sentence, recent_results
 from webui.convert.tab import plan_conversions, watch_conversion
-from webui.convert.voice_model import loaded_html, watch_loading
+from webui.convert.voice_model import instant_options, loaded_html, watch_instant, watch_loading
 from webui.jobs.queue import CONVERTING, Cancelled, JobQueue
 from webui.language import in_language
-from webui.session import ConversionTask, Session, devices
+from webui.session import ConversionTask, ConvertedSong, Session, devices
 from webui.texts import TEXTS
 
 OPTIONS = ConvertOptions(
@@ -61,6 +65,32 @@ def test_jobs_run_in_order_and_can_be_cancelled():
     job = queue.submit(lambda job: job.enter(CONVERTING, "a <song>"))
     job.result()
     assert "converting a &lt;song&gt; · 0%" in queue.progress_html(job, say)
+
+
+def test_a_recording_becomes_the_loaded_voice(project, base, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(instant, "STARTER", base)
+    soundfile.write("bob.wav", tone(3.0, 110.0), RATE)
+    (project / "text.wav").write_text("no sound")
+    session = Session()
+    values = {
+        "model_path": MODEL,
+        "config_path": "trained/anna/config.json",
+        "spk_list": ["anna"],
+        "trans": 3,
+    }
+    context = Context(project, lambda key: TEXTS[key][0])
+    options_of = partial(instant_options, context, values)
+    job = session.load_instant(project / "bob.wav", options_of)
+    *_, (status, speakers, model) = watch_instant(job, session, say)
+    assert "G_instant.pth is loaded" in status and speakers.value == ["bob"]
+    assert (project / model).is_file() and session.options.model_path == model
+    assert session.options.trans == (3.0,)
+    tasks = plan_conversions([project / "raw" / "歌 one.wav"], session.options)
+    assert isinstance(session.convert(session.options, tasks).result()[0], ConvertedSong)
+    refused = session.load_instant(project / "text.wav", options_of)
+    with pytest.raises(AudioError, match="^text.wav"):
+        list(watch_instant(refused, session, say))
+    assert session.options.model_path == model  # still loaded
 
 
 def test_songs_are_converted_and_measured(project):

@@ -60,6 +60,14 @@ class ModelPicker:
                 elem_id="voice-files",
             )
             onnx = field(context, "onnx", [])
+        with gr.Accordion(text("convert.instant"), open=False):
+            gr.Markdown(text("convert.instant.help"))
+            self._recording = gr.Audio(
+                sources=["upload", "microphone"],
+                type="filepath",
+                label=text("convert.instant.recording"),
+                elem_id="recording",
+            )
         with gr.Row():
             self.refresh = gr.Button(text("common.refresh"), min_width=100)
             self._load = gr.Button(text("convert.load"), variant="primary", min_width=100)
@@ -101,6 +109,11 @@ class ModelPicker:
             options = selected_options(context, dict(zip(names, values, strict=True)))
             yield from watch_loading(session.load(options), session, in_language(request))
 
+        def load_instant(request: gr.Request, recording: str, *values: Any) -> Iterator[Any]:
+            given = dict(zip(names, values, strict=True))
+            job = session.load_instant(Path(recording), lambda model: instant_options(context, given, model))
+            yield from watch_instant(job, session, in_language(request))
+
         def unload(request: gr.Request) -> str:
             session.unload()
             return f"<p>{in_language(request)('convert.unloaded')}</p>"
@@ -127,6 +140,9 @@ class ModelPicker:
         on(partial(gr.on, [fields[name].change for name in changes]), speakers, everything, speaker)
         on(self._upload.upload, sort_uploads, [self._upload, *paths], paths)
         on(self._load.click, load, everything, [self.status, speaker], concurrency_limit=None)
+        recorded = [self._recording.upload, self._recording.stop_recording]
+        inputs, outputs = [self._recording, *everything], [self.status, speaker, model]
+        on(partial(gr.on, recorded), load_instant, inputs, outputs, concurrency_limit=None)
         on(self._unload.click, unload, None, self.status)
 
 
@@ -216,6 +232,31 @@ def watch_loading(job: BackgroundJob, session: Session, say: Say) -> Iterator[tu
     finally:
         job.cancel()
     yield loaded_html(session, say), gr.Dropdown(choices=list(config.spk))
+
+
+def watch_instant(job: BackgroundJob, session: Session, say: Say) -> Iterator[tuple[Any, ...]]:
+    """Yield status of the model, its speaker and its path until the job of an instant voice has ended."""
+    try:
+        for bar in session.queue.watch(job, say):
+            yield bar, gr.skip(), gr.skip()
+        options = job.result()
+    except Exception:  # remove the bar
+        yield loaded_html(session, say), gr.skip(), gr.skip()
+        raise
+    finally:
+        job.cancel()
+    speakers = list(model_config(options).spk)
+    yield (
+        loaded_html(session, say),
+        gr.Dropdown(choices=speakers, value=speakers, multiselect=True),
+        options.model_path,
+    )
+
+
+def instant_options(context: Context, values: Mapping[str, Any], model: str) -> ConvertOptions:
+    """Options from the values of the tab's fields, with the ``model`` of an instant voice."""
+    replaced = {"model_path": model, "config_path": "", "onnx": "", "only_diffusion": False, "spk_list": ()}
+    return selected_options(context, {**values, **replaced})
 
 
 def loaded_html(session: Session, say: Say) -> str:

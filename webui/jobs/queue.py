@@ -21,7 +21,8 @@ from webui.jobs.panel import format_duration
 from webui.language import Say
 
 LONGEST_LINE = 16  # jobs of a queue, the running one included
-WAITING, LOADING, CONVERTING, ANALYSING = "waiting", "loading", "converting", "analysing"
+WAITING, LISTENING, LOADING = "waiting", "listening", "loading"
+CONVERTING, ANALYSING = "converting", "analysing"
 
 
 class BusyError(GlowSVCError):

@@ -27,6 +27,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "job.failed": ("failed", "失败"),
     "job.ended": ("ended", "已结束"),
     "job.stage.waiting": ("waiting for {before} other job(s)", "等待前面的 {before} 个任务"),
+    "job.stage.listening": ("listening to {title}", "正在听 {title}"),
     "job.stage.loading": ("loading {title}", "正在加载 {title}"),
     "job.stage.converting": ("converting {title}", "正在转换 {title}"),
     "job.stage.analysing": ("analysing {title}", "正在分析 {title}"),

@@ -16,6 +16,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "kmeans_*.pt 或 feature_and_index.pkl 会填入“音色”。"
         "每个最大 2 GB；只读取，不会执行其中的代码。",
     ),
+    "convert.instant": ("Instant voice: a recording instead of a model", "即时声音：用一段录音代替模型"),
+    "convert.instant.help": (
+        "A recording of the target voice, uploaded or from the microphone, without music: 5 s are enough, "
+        "20 s better, half a minute is heard. Its voice is loaded without training, and its model kept in "
+        "logs/instant/. A trained model sounds more like the voice.",
+        "上传或用麦克风录制目标声音（不含伴奏）：5 秒即可，20 秒更好，最多听半分钟。"
+        "无需训练即可加载，模型保存在 logs/instant/。训练过的模型更像这个声音。",
+    ),
+    "convert.instant.recording": ("Recording", "录音"),
     "convert.load": ("Load", "加载"),
     "convert.unload": ("Unload", "卸载"),
     "convert.no_model": (

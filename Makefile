@@ -7,12 +7,14 @@ SONG ?=
 KEY ?=
 SPEAKER ?=
 QUICK ?=
+VOICE ?=
+REFERENCE ?=
 SEED ?= 0
 KINDS ?=
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install convert-only demo test fuzz test-slow test-light test-browser lint format bench rehearse test-fairseq quality quality-seeds evaluate starter clean
+.PHONY: help install convert-only demo cover test fuzz test-slow test-light test-browser lint format bench rehearse test-fairseq quality quality-seeds evaluate starter clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +46,13 @@ convert-only: $(ONNX_VENV)/.installed  ## install only what converting with an e
 
 demo: $(VENV)/.installed  ## from recordings to a converted song in at most 10 minutes
 	@$(BIN)/python demo.py $(if $(DATASET),--dataset "$(DATASET)") $(if $(SONG),--song "$(SONG)") $(if $(KEY),--key "$(KEY)") $(if $(SPEAKER),--speaker "$(SPEAKER)")
+
+$(VENV)/.installed-cover: requirements-cover.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -r requirements-cover.txt
+	@touch $@
+
+cover: $(VENV)/.installed-cover  ## a whole song in another voice: SONG=<file> and VOICE=<model> or REFERENCE=<recording> [SPEAKER=<name>] [KEY=<semitones>]
+	@$(BIN)/python cover.py "$(SONG)" $(if $(VOICE),-m "$(VOICE)") $(if $(REFERENCE),--reference "$(REFERENCE)") $(if $(SPEAKER),-s "$(SPEAKER)") $(if $(KEY),-t "$(KEY)") $(ARGS)
 
 test: $(VENV)/.installed-dev  ## lint, type check and the fast test suite
 	$(BIN)/ruff check .

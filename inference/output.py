@@ -61,11 +61,12 @@ def result_name(stem: str, key: float, speaker: str, options: ConvertOptions) ->
 class SongWriter:
     """Collects finished samples, in order. Made by :func:`writing`."""
 
-    def __init__(self, scratch: IO[bytes], sampling_rate: int) -> None:
+    def __init__(self, scratch: IO[bytes], sampling_rate: int, channels: int = 1) -> None:
         self._scratch, self.meter = scratch, PeakMeter(sampling_rate)
+        self._shape = (-1,) if channels == 1 else (-1, channels)
 
     def write(self, audio: np.ndarray) -> None:
-        """Append ``audio`` (T,), full scale ±1 and beyond."""
+        """Append ``audio`` (T,), or (T, channels) if there are several, full scale ±1 and beyond."""
         self.meter.feed(audio)
         self._scratch.write(np.ascontiguousarray(audio, np.float32).tobytes())
 
@@ -75,15 +76,20 @@ class SongWriter:
         return float(self.meter.peaks().max(initial=0.0))
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the samples in blocks (T,)."""
+        """Yield the samples in blocks, as they were written."""
         self._scratch.seek(0)
         while block := self._scratch.read(4 * _BLOCK):
-            yield np.frombuffer(block, np.float32)
+            yield np.frombuffer(block, np.float32).reshape(self._shape)
 
 
 @contextmanager
 def writing(
-    path: str | Path, sampling_rate: int, wav_format: str, comment: str, subtype: str | None = None
+    path: str | Path,
+    sampling_rate: int,
+    wav_format: str,
+    comment: str,
+    subtype: str | None = None,
+    channels: int = 1,
 ) -> Iterator[SongWriter]:
     """Open a result for writing; it appears at ``path`` when the block ends well.
 
@@ -100,10 +106,12 @@ def writing(
     if form == "MP3":  # libsndfile garbles other characters there
         comment = comment.encode("ascii", "replace").decode()
     with replacing(path) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as scratch:
-        writer = SongWriter(scratch, sampling_rate)
+        writer = SongWriter(scratch, sampling_rate, channels)
         yield writer
         try:
-            with soundfile.SoundFile(temporary, "w", sampling_rate, 1, subtype=subtype, format=form) as file:
+            with soundfile.SoundFile(
+                temporary, "w", sampling_rate, channels, subtype=subtype, format=form
+            ) as file:
                 file.comment = comment
                 blocks = writer.blocks()
                 if file.subtype not in ("FLOAT", "DOUBLE"):

@@ -30,8 +30,9 @@ class PeakMeter:
         self._rest, self._peaks = np.zeros(0, np.float32), [np.zeros(0, np.float32)]
 
     def feed(self, audio: np.ndarray) -> None:
-        """Add the next samples (T,), any number of them."""
-        audio = np.concatenate([self._rest, np.abs(audio)])
+        """Add the next samples (T,) or (T, channels), any number of them."""
+        audio = np.abs(audio) if audio.ndim == 1 else np.abs(audio).max(1)
+        audio = np.concatenate([self._rest, audio])
         whole = len(audio) // self.window * self.window
         self._peaks.append(audio[:whole].reshape(-1, self.window).max(1))
         self._rest = audio[whole:]
@@ -67,7 +68,7 @@ class PeakGain:
         self.local = np.minimum(gains, np.minimum(beside[:-2], beside[2:]))  # low before the peak begins
 
     def apply(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the blocks (T,) of the result times the gain."""
+        """Yield the blocks, (T,) or (T, channels), of the result times the gain."""
         position = 0
         centres = (np.arange(len(self.local)) + 0.5) * self.window
         for block in blocks:
@@ -76,4 +77,4 @@ class PeakGain:
                 times = np.arange(position, position + len(block))
                 gain = (self.whole * np.interp(times, centres, self.local)).astype(np.float32)
             position += len(block)
-            yield block * gain
+            yield block * (gain if block.ndim == 1 or gain.ndim == 0 else gain[:, None])

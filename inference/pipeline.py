@@ -166,8 +166,11 @@ class SongConverter(ABC):
         speaker: str | int,
         key: float = 0.0,
         progress: Progress | None = None,
+        subtype: str | None = None,
     ) -> ConversionResult:
         """Convert one recording and write it, atomically, in the format of the options.
+
+        ``subtype`` is libsndfile's sample format, None the format's default.
 
         The source is any file that libsndfile reads. The destination's folder is made, and also
         holds the scratch file (10 MB a minute) while this runs. ``speaker``, a name or id, is
@@ -199,7 +202,7 @@ class SongConverter(ABC):
         ):
             track = PitchTrack(source.n_samples // self.config.data.hop_length)
             chunks = self._plan(source, rule)
-            with writing(destination, self.sampling_rate, options.wav_format, tag) as file:
+            with writing(destination, self.sampling_rate, options.wav_format, tag, subtype) as file:
                 stitcher = Stitcher()
                 for chunk in chunks:
                     report = self._reporter(source, chunk, progress)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modules.common.errors import MissingWeightsError
-from modules.dsp.blocks import Samples, spans
+from modules.dsp.blocks import Samples, blended
 
 if TYPE_CHECKING:
     import torch
@@ -33,17 +33,8 @@ class Separator(ABC):
         self.device = device
 
     def separate(self, mix: Samples) -> Iterator[np.ndarray]:
-        """Yield the vocals (T, 2), float32, of ``mix`` (T, 2) at ``RATE`` in blocks of up to ``step``."""
-        held = np.zeros((0, 2), np.float32)
-        for read, keep in spans(len(mix), self.step, self.margin):
-            vocals = self.vocals(np.ascontiguousarray(mix[read], np.float32))
-            part = vocals[keep.start : keep.stop + _FADE].astype(np.float32)
-            n = min(len(held), len(part))
-            rising = np.linspace(0, 1, n, dtype=np.float32)[:, None]
-            part[:n] = held[:n] * (1 - rising) + part[:n] * rising
-            length = keep.stop - keep.start
-            yield part[:length]
-            held = part[length:]
+        """Vocals (T, 2), float32, of ``mix`` (T, 2) at ``RATE`` in blocks of up to ``step``."""
+        return blended(mix, self.step, self.margin, _FADE, self.vocals)
 
     @abstractmethod
     def vocals(self, mix: np.ndarray) -> np.ndarray:

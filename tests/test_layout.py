@@ -157,6 +157,7 @@ def test_unsafe_loading_is_left_to_the_safe_readers():
 def test_scripts_and_their_tests_are_known():
     assert SCRIPTS == [
         "compress_model",
+        "cover",
         "demo",
         "evaluate",
         "inference_main",
@@ -171,8 +172,8 @@ def test_scripts_and_their_tests_are_known():
         "train_index",
         "webUI",
     ]
-    live = ROOT / "tests" / "inference" / "realtime" / "test_script.py"
-    tests = [*(ROOT / "tests" / "scripts").glob("test_*.py"), live]
+    others = (ROOT / "tests" / "inference").glob("*/test_script.py")  # of realtime.py and cover.py
+    tests = [*(ROOT / "tests" / "scripts").glob("test_*.py"), *others]
     tested = {name for path in tests for name in imports(parse(path))}
     assert set(SCRIPTS) - tested == set()
 

@@ -23,7 +23,11 @@ SCRIPTS = {
     "python -m pretrain": "pretrain.__main__",
 }
 # whose flags are, for the most part, those of another
-ELSEWHERE = {"evaluate.py": "inference_main.py", "realtime.py": "inference_main.py"}
+ELSEWHERE = {
+    "evaluate.py": "inference_main.py",
+    "realtime.py": "inference_main.py",
+    "cover.py": "inference_main.py",
+}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 
 

@@ -104,3 +104,28 @@ def spans(length: int, step: int, margin: int) -> Iterator[tuple[slice, slice]]:
         stop = min(start + step, length)
         first = max(0, start - margin)
         yield slice(first, min(length, stop + margin)), slice(start - first, stop - first)
+
+
+def blended(
+    audio: Samples,
+    step: int,
+    margin: int,
+    fade: int,
+    change: Callable[[np.ndarray], np.ndarray],
+    law: Callable[[np.ndarray], np.ndarray] = lambda share: share,
+) -> Iterator[np.ndarray]:
+    """Yield in blocks what ``change`` gives for windows of ``audio`` (T, channels), cross-faded.
+
+    ``change`` keeps the length; ``step`` and ``margin``, which is at least ``fade``, are as of :func:`spans`.
+    ``law`` turns shares, 0 to 1, into gains: the square root where windows are unrelated in phase.
+    """
+    held: np.ndarray | None = None
+    for read, keep in spans(len(audio), step, margin):
+        part = change(audio[read])[keep.start : keep.stop + fade].copy()
+        if held is not None:
+            n = min(len(held), len(part))
+            rising = np.linspace(0, 1, n, dtype=np.float32)[:, None]
+            part[:n] = held[:n] * law(1 - rising) + part[:n] * law(rising)
+        length = keep.stop - keep.start
+        yield part[:length]
+        held = part[length:]

@@ -1,0 +1,134 @@
+"""From a mix to its cover and its parts; what has not changed is not made again."""
+
+import shutil
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from inference.cover.cache import StageCache
+from inference.cover.options import CoverOptions
+from inference.cover.pipeline import CoverMaker
+from inference.cover.voice import CoverVoice
+from inference.pipeline import ConversionResult
+from modules.common.errors import ConfigError
+from tests.inference.cover.songs import decibels, sung, write_mix
+
+
+class Identity:
+    """A converter that gives back what it gets."""
+
+    def __init__(self) -> None:
+        self.keys: list[float] = []
+
+    def convert(self, source, destination, speaker, key, progress, subtype):
+        shutil.copyfile(source, destination)
+        self.keys.append(key)
+        frames = soundfile.info(source).frames // 512
+        return ConversionResult(destination, 1.0, 0.1, np.full(frames, 220.0), np.ones(frames), None, ())
+
+
+class Studio:
+    """Makes covers of one mix without converting; knows what has been made."""
+
+    def __init__(self, options, folder) -> None:
+        self.options, self.folder, self.mix = options, folder, write_mix(folder / "mix.wav")
+        self.identity: Any = Identity()
+
+    def __call__(self, key=0.0, song=None, **changes):
+        settings = CoverOptions(**{"separator": "centre", "dry": True, **changes})
+        voice = CoverVoice(self.options, lambda _: self.identity)
+        maker = CoverMaker(voice, settings, StageCache(self.folder / "cache"))
+        return maker.make(song or self.mix, self.folder / "results", "anna", key, "wav")
+
+    @property
+    def made(self) -> set[str]:
+        return {path.name for path in (self.folder / "cache").iterdir()}
+
+
+@pytest.fixture
+def make(options, tmp_path):
+    return Studio(options, tmp_path)
+
+
+def samples(cover, name):
+    return soundfile.read(cover.files[name], dtype="float32", always_2d=True)[0]
+
+
+def test_without_a_conversion_the_cover_is_the_song(make, tmp_path):
+    cover = make()
+    song = soundfile.read(tmp_path / "mix.wav", dtype="float32")[0]
+    made = samples(cover, "cover")
+    scale = (made * song).sum() / np.square(song).sum()  # one gain keeps all parts below full scale
+    assert decibels(made - scale * song) < decibels(made) - 60  # 16 bits give 90
+    parts = sum(samples(cover, name) for name in ("acappella", "instrumental", "backing"))
+    assert decibels(parts - made) < -80
+    assert cover.folder.name == "mix_0key_anna_glow_pm_p0.1_cover" and cover.files["picture"].is_file()
+    assert {path.name for path in cover.folder.iterdir()} == {
+        *("cover.wav", "acappella.wav", "instrumental.wav", "backing.wav", "lead.wav", "vocals.wav"),
+        "picture.png",
+    }
+    with soundfile.SoundFile(cover.files["cover"]) as file:
+        assert "voice converted" in file.comment and file.channels == 2
+
+
+def test_a_voice_beside_the_centre_stays_there(make, tmp_path):
+    cover = make(song=write_mix(tmp_path / "left.wav", pan=(1.0, 0.6)), separator="none")
+    left, right = np.square(samples(cover, "acappella")).sum(0)
+    assert left > 1.5 * right
+
+
+def test_a_changed_key_repeats_only_what_follows(make, caplog):
+    make()
+    before = make.made
+    make()
+    assert make.made == before and make.identity.keys == [0.0]
+    make(key=12.0)
+    added = {name.rpartition("-")[0] for name in make.made - before}
+    assert added == {"convert-voice", "room-voice"} and make.identity.keys == [0.0, 12.0]
+    make(vocal_level=3.0)
+    assert make.identity.keys == [0.0, 12.0]
+
+
+def test_levels_and_backing(make):
+    usual = decibels(samples(make(), "acappella"))
+    softer = make(vocal_level=-6.0, instrumental_level=-60.0)
+    assert abs(decibels(samples(softer, "acappella")) - usual + 6) < 0.1
+    assert decibels(samples(softer, "instrumental")) < -70
+    assert decibels(samples(make(backing="mute"), "backing")) < -100
+    make(backing="convert", backing_speaker="花子")
+    assert len(make.identity.keys) == 2
+
+
+def test_a_stem_missing_from_the_cache_is_made_again(make, tmp_path):
+    make()
+    for path in (tmp_path / "cache").glob("*/lead.wav"):
+        path.unlink()
+    assert decibels(samples(make(), "acappella")) > -40
+
+
+def test_settings_that_make_no_sense_name_their_flag():
+    for settings, flag in (
+        ({"separator": "magic"}, "separator"),
+        ({"backing": "louder"}, "--backing"),
+        ({"backing_speaker": "bob"}, "--backing_speaker"),
+        ({"instrumental_key": 13.0}, "--instrumental_key"),
+        ({"vocal_level": float("nan")}, "--vocal_level"),
+    ):
+        with pytest.raises(ConfigError, match=flag):
+            CoverOptions(**settings)
+
+
+def test_a_real_conversion_keeps_the_melody(options, tmp_path):
+    from inference.converter import Converter
+
+    soundfile.write(tmp_path / "voice.wav", sung(2.0), 44100, "FLOAT")  # mono
+    voice = CoverVoice(replace(options, loudness_envelope_adjustment=0.0), Converter)
+    maker = CoverMaker(voice, CoverOptions(dry=True), StageCache(tmp_path / "cache"))
+    maker.options = replace(maker.options, separator="none")
+    cover = maker.make(tmp_path / "voice.wav", tmp_path / "results", "anna")
+    acappella = samples(cover, "acappella")
+    assert len(acappella) == 2 * 44100 and cover.seconds == 2.0
+    assert abs(decibels(acappella) - decibels(samples(cover, "lead"))) < 6

@@ -1,5 +1,7 @@
 """From a folder of recordings to a converted song: all numbered steps, one command.
 
+The song is converted twice: at once, without training, where the base model takes a voice
+from recordings; and with a model that is trained on them, which comes closer to the voice.
 Without arguments it makes its own recordings with a synthetic voice. Everything
 is in demo/<dataset>, made by the same commands that you would type.
 """
@@ -21,6 +23,8 @@ from modules.common.children import child_environment, wait_for
 from modules.common.cli import entry_point, make_parser
 from modules.common.errors import AudioError, CheckpointError, ConfigError, GlowSVCError
 from modules.common.files import replacing, write_text
+from modules.common.text import normalize_name
+from modules.pretrained.starter import STARTER_ENCODER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +37,7 @@ RATE = 44100  # Hz
 TARGET, SOURCE = "sofia", "tomas"  # the synthetic target voice, and the source singer
 DATASET_SECONDS, SONG_SECONDS = 150.0, 20.0
 MAX_MEASURED_SECONDS = 120
+InstantResult = tuple[Path, int]  # the song in a voice that was not trained, and its key in semitones
 ORIGIN = "origin.txt"  # in the workspace: what it was made of
 
 EPILOG = """\
@@ -84,9 +89,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     with stage("reading the song"):
         song = DemoSong.read(args.song.resolve() if args.song else _synthesize_song(workspace), workspace)
 
-    code = _run(["resample.py", "--in_dir", str(in_dir), "--slice"], workspace) or _run(
-        ["preprocess_flist_config.py", "--speech_encoder", _encoder(), "--vocoder", "world", "--tiny"],
-        workspace,
+    code, instant = _convert_at_once(song, in_dir, args, workspace)
+    if instant:
+        print(f"a first result, without training, after {time.monotonic() - began:.0f} s: {instant[0]}")
+    code = (
+        code
+        or _run(["resample.py", "--in_dir", str(in_dir), "--slice"], workspace)
+        or _run(
+            ["preprocess_flist_config.py", "--speech_encoder", _encoder(), "--vocoder", "world", "--tiny"],
+            workspace,
+        )
     )
     if code:
         return code
@@ -110,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not code:
         with stage("measuring the result"):
-            report = _report(song, key, speaker, workspace)
+            report = _report(song, key, speaker, workspace, instant)
         print(f"{report}; whole run {(time.monotonic() - began) / 60:.1f} min")
     return code
 
@@ -120,11 +132,11 @@ def _encoder() -> str:
     from vencoder import ENCODERS
 
     try:
-        ENCODERS.build("ppg-starter", "cpu")
+        ENCODERS.build(STARTER_ENCODER, "cpu")
     except GlowSVCError as error:
-        print(f"speech encoder: mfcc, which needs no weights, instead of ppg-starter: {error}")
+        print(f"speech encoder: mfcc, which needs no weights, instead of {STARTER_ENCODER}: {error}")
         return "mfcc"
-    return "ppg-starter"
+    return STARTER_ENCODER
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +241,42 @@ def _run(command: list[str], workspace: Path) -> int:
     return wait_for([step])
 
 
+def _convert_at_once(
+    song: DemoSong, in_dir: Path, args: argparse.Namespace, workspace: Path
+) -> tuple[int, InstantResult | None]:
+    """Exit code and result of the instant voice; None if there is none, with the reason in a line."""
+    from model_tools.instant import make_instant_voice
+    from modules.common.progress import stage
+    from modules.config import load_config
+    from modules.dataset.layout import scan_folder
+
+    voices = scan_folder(in_dir).clips
+    speaker = normalize_name(args.speaker) if args.speaker else min(voices)
+    if speaker not in voices:  # step 2 names those that there are
+        return 0, None
+    folder = voices[speaker][0].parent
+    try:
+        with stage("listening to the voice"):
+            model = make_instant_voice(folder, workspace / "logs" / "instant")
+    except GlowSVCError as error:
+        print(f"no result before training: {error}")
+        return 0, None
+    config = load_config(model.with_name("config.json"))
+    (name,) = config.spk
+    key = _suggested_key(song, config, name) if args.key is None else args.key
+    code = _run(
+        ["inference_main.py", "--reference", str(folder), "-n", str(song.path)]
+        + ["-t", str(key), "-f0p", F0_PREDICTOR, "-wf", "wav"],
+        workspace,
+    )
+    if code:
+        return code, None
+    made = _result_path(song, key, name, workspace)
+    kept = made.with_stem(f"{made.stem}_instant")  # the trained voice has the same name
+    os.replace(made, kept)
+    return 0, (kept, key)
+
+
 def _suggested_key(song: DemoSong, config: Config, speaker: str) -> int:
     from inference.key import suggest_key
 
@@ -241,6 +289,15 @@ def _suggested_key(song: DemoSong, config: Config, speaker: str) -> int:
     return key
 
 
+def _result_path(song: DemoSong, key: int, speaker: str, workspace: Path) -> Path:
+    """Where inference_main.py writes a result."""
+    from inference.options import ConvertOptions
+    from inference.output import result_name
+
+    options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
+    return workspace / "results" / result_name(song.path.stem, key, speaker, options)
+
+
 def _newest_model(workspace: Path) -> Path:
     """The newest readable model, as training chooses it when it continues."""
     from training.progress import CheckpointFolder
@@ -251,31 +308,37 @@ def _newest_model(workspace: Path) -> Path:
     return found[0]
 
 
-def _report(song: DemoSong, key: int, speaker: str, workspace: Path) -> str:
+def _report(
+    song: DemoSong, key: int, speaker: str, workspace: Path, instant: InstantResult | None = None
+) -> str:
     """Draw the picture; text of where everything is and how well the melody was kept."""
     from evaluation.conversions import SourceSong
     from evaluation.evaluators.pitch import pitch_score
     from evaluation.picture import draw_comparison
-    from inference.options import ConvertOptions
-    from inference.output import result_name
     from modules.dsp.f0 import transpose
 
-    options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
-    name = result_name(song.path.stem, key, speaker, options)
-    result = DemoSong.read(workspace / "results" / name, workspace)
-    score = pitch_score(SourceSong(name, song.audio, RATE, song.f0, song.uv, key), result.audio)
+    path = _result_path(song, key, speaker, workspace)
+    result = DemoSong.read(path, workspace)
+    score = pitch_score(SourceSong(path.name, song.audio, RATE, song.f0, song.uv, key), result.audio)
     difference = result.n_samples - song.n_samples
     picture = result.path.with_suffix(".png")
     sung = song.f0 * (song.uv > 0)
-    panels = {
-        f"{song.path.name} (source)": (song.audio, sung),
-        f"in the voice of {speaker}": (result.audio, transpose(sung, key)),
-    }
-    with replacing(picture) as path:
-        path.write_bytes(draw_comparison(panels, RATE))
+    panels = {f"{song.path.name} (source)": (song.audio, sung)}
+    first = first_score = ""
+    if instant:
+        at_once = DemoSong.read(instant[0], workspace).audio
+        panels[f"in the voice of {speaker}, at once"] = (at_once, transpose(sung, instant[1]))
+        source = SourceSong(path.name, song.audio, RATE, song.f0, song.uv, instant[1])
+        first = f"\nat once  {instant[0]}"
+        first_score = f", at once {pitch_score(source, at_once).value:.3f}"
+    after = ", after training" if instant else ""
+    panels[f"in the voice of {speaker}{after}"] = (result.audio, transpose(sung, key))
+    with replacing(picture) as temporary:
+        temporary.write_bytes(draw_comparison(panels, RATE))
     return (
-        f"\nresult   {result.path}\npicture  {picture}\n"
-        f"F0 within 50 cents: {score.value:.3f} (WORLD resynthesis of the source: {score.reference:.3f}); "
+        f"{first}\nresult   {result.path}\npicture  {picture}\n"
+        f"F0 within 50 cents: {score.value:.3f}{first_score} "
+        f"(WORLD resynthesis of the source: {score.reference:.3f}); "
         f"length: {song.n_samples} samples {f'{difference:+d}' if difference else 'as the source'}; "
         f"key {key:+d}"
     )

@@ -14,11 +14,14 @@ import pytest
 import soundfile
 
 import demo
+import inference_main
+from model_tools import instant
 from modules.checkpoint import write_checkpoint
 from modules.common.errors import CheckpointError
 from modules.config import Config
 from synthetic_voice import SINGERS, compose, sing
 from tests.support.processes import start_interruptible, wait_until
+from tests.support.scripts import base  # noqa: F401 - a fixture
 from training.base_model import STARTER
 
 RATE = demo.RATE
@@ -50,16 +53,48 @@ def test_from_recordings_to_a_picture_and_numbers(run, tmp_path):
     code, out, err = run("--dataset", dataset, "--song", song, "--minutes", 0.03)
     assert code == 0, err
     work = tmp_path / "demo/花子"
-    key = int(re.search(r"key: ([+-]\d+) semitones brings the song into the range of 花子", out)[1])
+    key = int(re.findall(r"key: ([+-]\d+) semitones brings the song into the range of 花子", out)[-1])
     result = work / f"results/a song_{key}key_花子_glow_{demo.F0_PREDICTOR}.wav"
     assert f"result   {result}\npicture  {result.with_suffix('.png')}\n" in out
     assert result.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     audio, rate = soundfile.read(result)
     assert rate == RATE and len(audio) == soundfile.info(song).frames and np.abs(audio).max() > 0.01
-    share = re.search(r"F0 within 50 cents: ([\d.]+) \(WORLD resynthesis of the source: ([\d.]+)\)", out)
+    share = re.search(r"F0 within 50 cents: ([\d.]+).*? \(WORLD resynthesis of the source: ([\d.]+)\)", out)
     assert all(0.3 < float(number) <= 1 for number in share.groups())
     assert f"length: {len(audio)} samples as the source; key {key:+d}" in out
     assert f"starting from the base model {STARTER}" in err
+
+
+def test_the_song_is_converted_at_once_before_the_training(run, base, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(instant, "STARTER", base)
+    commands = []
+
+    def run_here(command, workspace):
+        commands.append(command)
+        if command[0] != "inference_main.py":
+            return 3
+        monkeypatch.chdir(workspace)
+        return inference_main.main(command[1:])
+
+    monkeypatch.setattr(demo, "_run", run_here)
+    for name, singer in (("anna", "bruno"), ("花子", "sofia")):
+        record(tmp_path / "voices" / name / "1.wav", singer, 6.0, 1)
+    song = record(tmp_path / "song.wav", "bruno", 2.0, 2)
+    code, out, _ = run("--dataset", tmp_path / "voices", "--song", song, "--speaker", "花子")
+    assert code == 3 and [command[0] for command in commands] == ["inference_main.py", "resample.py"]
+    path = Path(re.search(r"a first result, without training, after \d+ s: (.+)", out)[1])
+    key = int(re.search(r"key: ([+-]\d+)", out)[1])
+    assert path.name == f"song_{key}key_花子_glow_pm_instant.wav" and key > 0
+
+    shutil.copy(path, path.with_name(f"song_{key}key_花子_glow_pm.wav"))  # as if trained
+    read = demo.DemoSong.read(song, tmp_path)
+    report = demo._report(read, key, "花子", tmp_path / "demo/voices", (path, key))
+    score, at_once = re.search(r"F0 within 50 cents: ([\d.]+), at once ([\d.]+) \(", report).groups()
+    assert score == at_once and f"at once  {path}\nresult   " in report
+
+    record(tmp_path / "short/anna/1.wav", "sofia", 1.0, 1)
+    code, out, _ = run("--dataset", tmp_path / "short", "--song", song)
+    assert code == 3 and "no result before training: " in out and "needs 2 s" in out
 
 
 def test_mistakes_are_one_line_and_leave_nothing_or_no_training(run, tmp_path):
@@ -88,6 +123,7 @@ def steps(monkeypatch):
     """Note the steps instead of running them; the first one fails, so that the demo ends there."""
     commands: list[list[str]] = []
     monkeypatch.setattr(demo, "_run", lambda command, workspace: commands.append(command) or 3)
+    monkeypatch.setattr(demo, "_convert_at_once", lambda *args: (0, None))
     return commands
 
 

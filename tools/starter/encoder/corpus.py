@@ -18,7 +18,7 @@ from tools.starter.phones import UNKNOWN
 # probability of each source; those that are missing leave theirs to the others
 SHARES = {"kokoro": 0.55, "asterisk": 0.2, "festvox": 0.07, "gcin": 0.04, "flite": 0.08, "espeak": 0.06}
 LENGTHS = (100, 150, 200, 300)  # units of the clips of a batch: 2 to 6 s
-BATCH = 14 * 200  # units of a batch, in each of two voices
+BATCH = 7 * 200  # units of a batch, in each of two voices
 _EVERY = 7  # units of which the teacher's averages are taken: one of so many
 
 

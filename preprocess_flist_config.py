@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from modules.common.cli import entry_point, make_parser
 from modules.common.errors import AudioError
 from modules.common.files import write_text
+from modules.pretrained.starter import starter_sizes
 from vdecoder import VOCODERS, published_file
 from vencoder import ENCODERS
 
@@ -209,6 +210,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     template = "_tiny_template" if args.tiny else "_template"
     config = json.loads((TEMPLATES / f"config{template}.json").read_text(encoding="utf-8"))
+    if args.tiny:  # a small model can start from the base model, of the same sizes
+        config["model"] |= starter_sizes(args.speech_encoder)
     diffusion = yaml.safe_load((TEMPLATES / f"diffusion{template}.yaml").read_text(encoding="utf-8"))
     fill_templates(config, diffusion, spk, args, encoder, ckpt)
 

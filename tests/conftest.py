@@ -10,4 +10,4 @@ import torch  # noqa: E402 - after the variable above
 torch.set_num_threads(1)
 
 from tests.support.file_server import server  # noqa: E402, F401 - a fixture
-from tests.support.scripts import prepared, script, workspace  # noqa: E402, F401 - fixtures
+from tests.support.scripts import prepared, reference_base, script, workspace  # noqa: E402, F401 - fixtures

@@ -23,6 +23,7 @@ from benchmarks.measure import table
 from benchmarks.workspace import prepare, run
 from modules.common.cli import make_parser
 from modules.common.files import write_json
+from modules.pretrained.starter import STARTER_ENCODER
 from training.base_model import STARTER_NAME
 
 STEPS = 500  # of training: minutes would depend on the load of the machine
@@ -39,7 +40,7 @@ COLUMNS = {
 class Ablation:
     """One row."""
 
-    encoder: str = "ppg-starter"
+    encoder: str = STARTER_ENCODER
     base: bool = True  # training starts from the base model of the starter kit
     train: dict[str, Any] = field(default_factory=dict)  # changes of the configuration's section "train"
     model: dict[str, Any] = field(default_factory=dict)  # and of "model"

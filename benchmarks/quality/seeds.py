@@ -33,6 +33,7 @@ from modules.common.files import write_json
 from modules.common.metrics import EVALUATION_METRICS, SOURCE
 from modules.dataset.f0_survey import F0Survey
 from modules.dsp.audio import find_audio, read_audio, write_audio
+from modules.pretrained.starter import STARTER_ENCODER
 from synthetic_voice import compose, sing
 from training.base_model import STARTER_NAME
 
@@ -162,7 +163,7 @@ class SeedComparison:
         if not (folder / ".complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            prepare(folder, recordings=self._args.recordings, encoder="ppg-starter")
+            prepare(folder, recordings=self._args.recordings, encoder=STARTER_ENCODER)
             (folder / ".complete").touch()
         values = json.loads((folder / "configs" / "config.json").read_text(encoding="utf-8"))
         values["train"] |= {"seed": seed, "max_steps": steps, "eval_interval": min(steps, 200)}

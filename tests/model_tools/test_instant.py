@@ -12,13 +12,12 @@ from modules.common.errors import ConfigError
 from modules.config import load_config
 from modules.dsp.audio import write_audio
 from tests.support.golden_cases import voice
-from tests.support.scripts import base, script  # noqa: F401 - fixtures
 
 
 @pytest.fixture
-def call(script, base, tmp_path, monkeypatch):  # noqa: F811
+def call(script, reference_base, tmp_path, monkeypatch):
     """A script, where a base model takes recordings; there is a song."""
-    monkeypatch.setattr(instant, "STARTER", base)
+    monkeypatch.setattr(instant, "STARTER", reference_base)
     write_audio(tmp_path / "raw" / "song.wav", voice(1.0, 44100, 300.0), 44100)
     return script
 

@@ -21,7 +21,6 @@ from modules.common.errors import CheckpointError
 from modules.config import Config
 from synthetic_voice import SINGERS, compose, sing
 from tests.support.processes import start_interruptible, wait_until
-from tests.support.scripts import base  # noqa: F401 - a fixture
 from training.base_model import STARTER
 
 RATE = demo.RATE
@@ -65,8 +64,8 @@ def test_from_recordings_to_a_picture_and_numbers(run, tmp_path):
     assert f"starting from the base model {STARTER}" in err
 
 
-def test_the_song_is_converted_at_once_before_the_training(run, base, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(instant, "STARTER", base)
+def test_the_song_is_converted_at_once_before_the_training(run, reference_base, tmp_path, monkeypatch):
+    monkeypatch.setattr(instant, "STARTER", reference_base)
     commands = []
 
     def run_here(command, workspace):

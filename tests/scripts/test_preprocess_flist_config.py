@@ -13,6 +13,7 @@ from diffusion.samplers import check_method
 from modules.common.registry import Registry
 from modules.config import load_config, parse_config
 from modules.dsp.unit_clock import UnitClock
+from modules.pretrained import starter
 from modules.pretrained.weights import WEIGHTS
 from training.data.batches import held_out_frames
 from vdecoder import VOCODERS
@@ -64,6 +65,18 @@ def test_the_template_is_the_published_one():
         "use_automatic_f0_prediction": True, "eval_interval": 800, "log_interval": 200, "epochs": 10000,
     }  # fmt: skip
     assert {key: values[key] for key in expected} == expected
+
+
+def test_a_small_model_has_the_sizes_of_the_base_model_of_its_encoder(run, tmp_path, monkeypatch):
+    put("a", *numbered(4))
+    monkeypatch.setattr(starter, "STARTER", tmp_path / "base.safetensors")
+    monkeypatch.setattr(starter, "STARTER_ENCODER", "256")
+    (tmp_path / "config.json").write_text('{"model": {"hidden_channels": 44, "n_speakers": 9, "ssl_dim": 1}}')
+    tiny = TINY["model"]["hidden_channels"]
+    for encoder, flags, size in (("256", ("--tiny",), 44), ("256", (), 192), ("12", ("--tiny",), tiny)):
+        assert run(*flags, encoder=encoder).code == 0
+        model = load_config("configs/config.json").model
+        assert (model.hidden_channels, model.n_speakers, model.ssl_dim) == (size, 1, int(encoder))
 
 
 @pytest.mark.parametrize("flags", [(), ("--tiny",)])

@@ -63,7 +63,7 @@ def workspace(prepared, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def base(tmp_path):
+def reference_base(tmp_path):
     """A base model that takes recordings, with random weights, and its configuration."""
     import torch
 

@@ -16,13 +16,13 @@ from modules.config import load_config, parse_config
 from modules.dataset.features import load_mel
 from modules.dsp.audio import write_audio
 from tests.support.golden_cases import voice
-from tests.support.scripts import CONFIG, base, prepared, workspace  # noqa: F401 - fixtures
+from tests.support.scripts import CONFIG
 from tools.starter.reference_task import N_PIECES, PIECE, ReferenceTask, draw_piece
 from training import base_model
 from training.tasks.glow import GlowTask
 
 
-def test_it_learns_from_references_of_the_same_speaker(workspace):  # noqa: F811
+def test_it_learns_from_references_of_the_same_speaker(workspace):
     clips = [Path("dataset/44k/anna/0.wav"), Path("dataset/44k/anna/1.wav")]
     config = load_config("configs/config.json")
     task = ReferenceTask(config, clips, clips[1:], torch.device("cpu"))
@@ -43,11 +43,11 @@ def test_a_piece_lies_in_its_clip_also_in_a_short_one():
     assert piece.shape == (4, PIECE) and set(np.diff(piece[0].numpy())) == {1.0, -29.0}
 
 
-def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(base, tmp_path):  # noqa: F811
+def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(reference_base, tmp_path):
     write_audio(tmp_path / "安 na.wav", voice(3.0, 22050, 220.0), 22050)
     write_audio(tmp_path / "bob.wav", voice(3.0, 44100, 110.0), 44100)
     recordings, voices = ("安 na.wav", "bob.wav"), tmp_path / "voices"
-    paths = [make_instant_voice(tmp_path / name, voices, base) for name in recordings]
+    paths = [make_instant_voice(tmp_path / name, voices, reference_base) for name in recordings]
     configs = [load_config(path.with_name("config.json")) for path in paths]
     assert [dict(config.spk) for config in configs] == [{"安 na": 0}, {"bob": 0}]
     medians = [config.f0_range[name][1] for config, name in zip(configs, ("安 na", "bob"), strict=True)]
@@ -57,11 +57,11 @@ def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(base, tmp_path)
     model.load_state_dict(states[0])
     assert not torch.equal(states[0]["emb_g.weight"], states[1]["emb_g.weight"])
     changed = paths[0].stat().st_mtime_ns
-    assert make_instant_voice(tmp_path / recordings[0], voices, base) == paths[0]
+    assert make_instant_voice(tmp_path / recordings[0], voices, reference_base) == paths[0]
     assert paths[0].stat().st_mtime_ns == changed  # kept
 
     reference = ReferenceGlow(configs[0].model).eval()
-    reference.load_state_dict(model_state(base))
+    reference.load_state_dict(model_state(reference_base))
     inputs = (torch.randn(1, 12, 40), torch.full((1, 40), 200.0), torch.ones(1, 40))
     mel = torch.randn(1, 128, 100)
     for name, row in reference.tables([mel[0]]).items():
@@ -71,20 +71,20 @@ def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(base, tmp_path)
     torch.testing.assert_close(found, expected)
 
 
-def test_what_cannot_become_a_voice_says_why(base, tmp_path):  # noqa: F811
+def test_what_cannot_become_a_voice_says_why(reference_base, tmp_path):
     write_audio(tmp_path / "short.wav", voice(1.0, 44100, 220.0), 44100)
     write_audio(tmp_path / "silent.wav", np.zeros(44100, np.float32), 44100)
     (tmp_path / "empty").mkdir()
     for name, message in (("short.wav", "needs 2 s"), ("silent.wav", "0.0 s"), ("empty", "no recordings")):
         with pytest.raises(AudioError, match=message):
-            make_instant_voice(tmp_path / name, tmp_path, base)
+            make_instant_voice(tmp_path / name, tmp_path, reference_base)
     write_audio(tmp_path / "long.wav", voice(3.0, 44100, 220.0), 44100)
-    write_checkpoint(base, {"model": GlowSVC(parse_config(CONFIG).model).state_dict()})
+    write_checkpoint(reference_base, {"model": GlowSVC(parse_config(CONFIG).model).state_dict()})
     with pytest.raises(CheckpointError, match="cannot take a voice from recordings"):
-        make_instant_voice(tmp_path / "long.wav", tmp_path, base)
+        make_instant_voice(tmp_path / "long.wav", tmp_path, reference_base)
 
 
-def test_training_starts_from_the_speakers_as_heard_in_their_clips(workspace):  # noqa: F811
+def test_training_starts_from_the_speakers_as_heard_in_their_clips(workspace):
     clips = [Path("dataset/44k/anna/0.wav"), Path("dataset/44k/anna/1.wav")]
     config = load_config("configs/config.json")
     torch.manual_seed(1)
@@ -101,14 +101,16 @@ def test_training_starts_from_the_speakers_as_heard_in_their_clips(workspace):  
         base_model.fit_base(task, other.state_dict())
 
 
-def test_a_base_model_is_compressed_and_mixed_as_other_models_are(base, tmp_path):  # noqa: F811
-    done = compress_model(base, tmp_path / "half.safetensors", base.with_name("config.json"), half=True)
+def test_a_base_model_is_compressed_and_mixed_as_other_models_are(reference_base, tmp_path):
+    done = compress_model(
+        reference_base, tmp_path / "half.safetensors", reference_base.with_name("config.json"), half=True
+    )
     assert done.config_path and done.mel_change is not None and max(done.mel_change) < 0.05
-    state = model_state(base)
-    other = base.with_name("other.pth")
+    state = model_state(reference_base)
+    other = reference_base.with_name("other.pth")
     write_checkpoint(
         other, {"model": {name: x + 1 if x.is_floating_point() else x for name, x in state.items()}}
     )
-    mixed = model_state(mix_models([base, other], (50, 50), tmp_path / "mixed.pth").path)
+    mixed = model_state(mix_models([reference_base, other], (50, 50), tmp_path / "mixed.pth").path)
     name = "reference.out.bias"
     torch.testing.assert_close(mixed[name], state[name] + 0.5)

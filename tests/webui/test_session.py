@@ -16,7 +16,6 @@ from inference.options import ConvertOptions
 from inference.pipeline import SongConverter
 from model_tools import instant
 from modules.common.errors import AudioError, GlowSVCError
-from tests.support.scripts import base  # noqa: F401 - a fixture
 from tests.webui.server import MODEL, RATE, make_project, tone
 from webui.context import Context
 from webui.convert.picture import draw_conversion
@@ -67,8 +66,8 @@ def test_jobs_run_in_order_and_can_be_cancelled():
     assert "converting a &lt;song&gt; · 0%" in queue.progress_html(job, say)
 
 
-def test_a_recording_becomes_the_loaded_voice(project, base, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(instant, "STARTER", base)
+def test_a_recording_becomes_the_loaded_voice(project, reference_base, monkeypatch):
+    monkeypatch.setattr(instant, "STARTER", reference_base)
     soundfile.write("bob.wav", tone(3.0, 110.0), RATE)
     (project / "text.wav").write_text("no sound")
     session = Session()

@@ -10,11 +10,10 @@ from modules.dsp.audio import write_audio
 from tests.inference.cover.songs import chords, write_mix
 from tests.inference.tiny import RATE, write_model
 from tests.support.golden_cases import voice
-from tests.support.scripts import base, script  # noqa: F401 - fixtures
 
 
 @pytest.fixture
-def run(script, tmp_path):  # noqa: F811
+def run(script, tmp_path):
     write_model(tmp_path / "logs" / "44k")
     write_mix(tmp_path / "mix.wav", 2.0)
 
@@ -34,8 +33,8 @@ def test_a_song_becomes_a_cover_for_every_speaker(run, tmp_path):
     assert (info.frames, info.channels) == (2 * RATE, 2)
 
 
-def test_the_voice_of_a_recording(run, base, tmp_path, monkeypatch, script):  # noqa: F811
-    monkeypatch.setattr(instant, "STARTER", base)
+def test_the_voice_of_a_recording(run, reference_base, tmp_path, monkeypatch, script):
+    monkeypatch.setattr(instant, "STARTER", reference_base)
     write_audio(tmp_path / "eve.wav", voice(3.0, RATE, 220.0), RATE)
     settings = ("--dry", "--separator", "centre", "-d", "cpu")
     made = script(cover.main, "--reference", "eve.wav", "mix.wav", *settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from modules.common.errors import DeviceError
 
 _RETRY = 1.0  # s between two looks for a device that is gone
 _IDLE = 0.02  # s
+_SWITCH = 0.0005  # s, after which the thread that computes lets a callback through
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +59,26 @@ class DeviceWatch:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Spare the garbage collector what there is by now, which takes it longer than a block; hurry threads."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(before)
+
+
+@contextmanager
 def running(
     session: LiveSession, streams: DeviceStreams, rates: tuple[float, float]
 ) -> Iterator[Callable[[], None]]:
     """Let a session run; yields what is to be called several times a second, and raises what went wrong."""
     watch = DeviceWatch(session, streams, rates)
-    with Worker(session) as worker:
+    with undisturbed(), Worker(session) as worker:
         streams.open(session, rates)
         try:
 

@@ -8,10 +8,10 @@ it is far off, and by the speed of the playback (drift.py) where two devices' cl
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Event, Lock
 
 import numpy as np
@@ -20,39 +20,12 @@ from inference.output import SongWriter
 from inference.realtime.drift import DriftControl
 from inference.realtime.engine import RealtimeEngine
 from inference.realtime.meters import LevelMeter, LiveStatus, LoadMeter
+from inference.realtime.port import Port
 from inference.realtime.resampling import SameRate, StreamResampler
-from inference.realtime.ring import Ring
 from modules.common.errors import ConfigError
 
-_CAPACITY = 4.0  # s of sound that wait at most, on either side
 _COMPUTING = 0.85  # of a block's time that computing may take before the output runs dry
 _HISTORY = 10.0  # s of input that a voice swapped in gets to hear
-
-
-@dataclass
-class _Port:
-    """One side of the session: its rate, and what passed when."""
-
-    rate: float  # Hz
-    ring: Ring
-    passed: int = 0  # samples
-    last: int = 0  # samples of the last callback
-    time: float = 0.0  # of the last callback, s
-    largest: int = 0  # samples of a callback
-
-    def note(self, n: int, now: float, passed: int | None = None) -> None:
-        self.passed += n if passed is None else passed
-        self.last, self.time = n, now
-        self.largest = max(self.largest, n)
-
-    @property
-    def period(self) -> float:
-        """Of the callbacks, s."""
-        return self.largest / self.rate
-
-    def since(self, now: float) -> float:
-        """Time in s since the last callback, as far as its samples last."""
-        return min(max(now - self.time, 0.0), self.last / self.rate)
 
 
 class LiveSession:
@@ -90,7 +63,7 @@ class LiveSession:
 
     def _begin(self) -> None:
         rate = self.engine.sampling_rate
-        self._input, self._output = (_Port(r, Ring(round(_CAPACITY * r))) for r in self._rates)
+        self._input, self._output = map(Port, self._rates)
         same = self._rates[0] == rate
         self._to_engine = SameRate() if same else StreamResampler(self._rates[0], rate)
         self._to_output = StreamResampler(rate, self._rates[1])
@@ -139,7 +112,8 @@ class LiveSession:
         self._past.append(audio)
         self._blocks += 1
         self._levels[0].add(audio, self.load.block)
-        if self.error() > self.load.block:
+        error = self.error()
+        if error > self.load.block and not self._drop_played(error):
             self._skip(audio)
             return True
         self._take_over()
@@ -147,6 +121,16 @@ class LiveSession:
         result = self.engine.process(audio)
         self.load.add(self._clock() - began)
         self._deliver(result)
+        return True
+
+    def _drop_played(self, late: float) -> bool:
+        """Leave out what waits at the output, where the device stood still; return whether that sufficed."""
+        ring, n = self._output.ring, round(late * self._output.rate)
+        if n > len(ring):
+            return False
+        ring.take_back(n)
+        self._skipped += math.ceil(late / self.load.block)
+        self._drift.settle()
         return True
 
     def _skip(self, audio: np.ndarray) -> None:
@@ -178,26 +162,29 @@ class LiveSession:
 
     # latency
 
-    @property
-    def target(self) -> float:
-        """Time in s from the input's callback to the output's that blocks, computing and callbacks need."""
-        filters = self._to_engine.lag + self._to_output.lag
-        return (1 + _COMPUTING) * self.load.block + self._input.period + self._output.period + filters
-
     def error(self) -> float:
-        """By how much a sound takes longer than :attr:`target` from callback to callback, s."""
-        return self._in_flight() - self.target
-
-    def _in_flight(self) -> float:
+        """By how much a sound takes longer than blocks, computing and bursts of samples need, s."""
         now, source, sink = self._clock(), self._input, self._output
-        heard = source.passed / source.rate + source.since(now)
-        given = self._pushed - self._to_output.lag - len(sink.ring) / sink.rate
-        return heard - (given - sink.last / sink.rate + sink.since(now))
+        at_the_latest = source.passed - max(0.0, source.beyond_latest(now))
+        wanted_soon = max(0.0, sink.behind_earliest(now))
+        return at_the_latest - self._given() - wanted_soon - self._needed
+
+    @property
+    def _needed(self) -> float:
+        """Time in s that blocks and computing need."""
+        return (1 + _COMPUTING) * self.load.block + self._to_engine.lag + self._to_output.lag
+
+    def _given(self) -> float:
+        """Seconds of the stream that the output has taken."""
+        return self._pushed - self._to_output.lag - len(self._output.ring) / self._output.rate
 
     @property
     def latency(self) -> float:
         """Time in s from a sound at the input's callback to the same, converted, at the output's."""
-        return self._in_flight() + self.engine.delay / self.engine.sampling_rate
+        now, source, sink = self._clock(), self._input, self._output
+        heard = source.passed + source.behind_earliest(now)
+        played = self._given() - sink.beyond_latest(now)
+        return heard - played + self.engine.delay / self.engine.sampling_rate
 
     def status(self) -> LiveStatus:
         """How it does."""

@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             assert source and recorder
             return _convert_file(engine, source, recorder, result)
         if args.measure_latency:
-            return _measure(commands, engine, streams)
+            return _measure(engine, streams)
         return _live(commands, engine, streams, source, recorder)
 
 
@@ -184,13 +184,14 @@ def _convert_file(engine: RealtimeEngine, source: Path, writer: SongWriter, resu
     return 0
 
 
-def _measure(commands: Commands, engine: RealtimeEngine, streams: DeviceStreams) -> int:
+def _measure(engine: RealtimeEngine, streams: DeviceStreams) -> int:
     """Measure the latency through the sound devices, and print it."""
+    from inference.realtime.commands import check_speed
     from inference.realtime.loopback import N_BURSTS, SECONDS, LoopbackProbe
     from inference.realtime.runner import running
     from inference.realtime.session import LiveSession
 
-    commands.check_speed(engine)
+    check_speed(engine)
     probe, rates = LoopbackProbe(engine), streams.rates(engine.sampling_rate)
     session = LiveSession(probe, *rates)  # type: ignore[arg-type]
     print(f"measuring for {SECONDS:.0f} s ...", file=sys.stderr)
@@ -217,11 +218,12 @@ def _live(
     recorder: SongWriter | None,
 ) -> int:
     """Convert between devices, or a device and a file, until the end."""
+    from inference.realtime.commands import check_speed
     from inference.realtime.files import Pacer
     from inference.realtime.runner import running
     from inference.realtime.session import LiveSession
 
-    commands.check_speed(engine)
+    check_speed(engine)
     rates = streams.rates(engine.sampling_rate)
     session = LiveSession(engine, *rates, recorder)
     commands.listen()

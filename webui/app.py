@@ -9,12 +9,17 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from webui.api import build_endpoints, routes
+from webui.browser import MODULES, browser_files
 from webui.context import SEND_DEBUG, SENT_DEBUG, Context
 from webui.convert.tab import build_convert_tab
 from webui.dataset.tab import build_dataset_tab
 from webui.lab.tab import build_lab_tab
 from webui.language import HEAD
 from webui.limits import BodyLimits
+from webui.live.conversion import LiveSlot
+from webui.live.socket import live_route
+from webui.live.tab import CSS as LIVE_CSS
+from webui.live.tab import build_live_tab
 from webui.logins import KnownAddress, Logins
 from webui.origin import OwnOrigin
 from webui.session import Session
@@ -22,7 +27,7 @@ from webui.texts import TEXTS
 from webui.training.tab import build_training_tab
 from webui.uploads import LARGEST, uploads_folder
 
-# beside Convert, by the key of the name
+# beside Convert and Live, by the key of the name
 TABS = {"dataset": build_dataset_tab, "training": build_training_tab, "lab": build_lab_tab}
 CSS = """
 .step { margin-top: .6em } .step p { font-weight: 600; font-size: 1.1em }
@@ -36,8 +41,8 @@ _DAY = 24 * 3600  # s
 _LONGEST_QUEUE = 500  # events of all pages that wait for a thread
 
 
-def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks, gr.I18n]:
-    """Build the page, and its texts for the browser; the arguments are as in :class:`Context`."""
+def build(root: Path, session: Session, slot: LiveSlot, debug: bool = False) -> tuple[gr.Blocks, gr.I18n]:
+    """Build the page, and its texts for the browser; ``root`` and ``debug`` are as in :class:`Context`."""
     english, chinese = ({key: text[i] for key, text in TEXTS.items()} for i in (0, 1))
     words = gr.I18n(en=english, zh=chinese, **{"zh-CN": chinese, "zh-TW": chinese})
     context = Context(root, words, debug)
@@ -46,6 +51,8 @@ def build(root: Path, session: Session, debug: bool = False) -> tuple[gr.Blocks,
         with gr.Tabs(overflow_behavior="wrap"):  # a folded tab is easily overlooked
             with gr.Tab(words("tab.convert"), id="convert"):
                 build_convert_tab(context, session)
+            with gr.Tab(words("tab.live"), id="live"):
+                build_live_tab(context, slot)
             for name, build_tab in TABS.items():
                 with gr.Tab(words(f"tab.{name}"), id=name):
                     build_tab(context)
@@ -68,7 +75,8 @@ def build_app(
 
     ``listen`` and ``names`` are as in :class:`OwnOrigin`, the others as in :func:`build`.
     """
-    page, words = build(root, session, debug)
+    slot = LiveSlot(session)
+    page, words = build(root, session, slot, debug)
     page.queue(default_concurrency_limit=8, max_size=_LONGEST_QUEUE)
     checks = [
         Middleware(OwnOrigin, listen=listen, added=names),
@@ -79,7 +87,7 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        routes=routes(root, session, logins),
+        routes=[*routes(root, session, logins), live_route(slot), browser_files()],
         middleware=checks,
     )
     return gr.mount_gradio_app(
@@ -93,8 +101,8 @@ def build_app(
         ssr_mode=False,
         run_history=False,
         theme=gr.themes.Soft(font=_FONTS, font_mono=_MONO),
-        css=CSS,
-        head=HEAD,
+        css=CSS + LIVE_CSS,
+        head=HEAD + MODULES,
         i18n=words,
         footer_links=["api", "settings"],
     )

@@ -49,7 +49,7 @@ class OwnOrigin:
             return ""
         # a link may open the page, though not in a frame, where another site could steer the clicks
         opens = scope["path"] in ("", "/") and headers.get("sec-fetch-dest") == "document"
-        if opens and scope["method"] in ("GET", "HEAD"):
+        if opens and scope.get("method") in ("GET", "HEAD"):
             return ""
         return "the pages of other sites can only link to the page of this server"
 

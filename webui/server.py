@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 import h11
@@ -26,6 +27,8 @@ from modules.common.errors import GlowSVCError
 
 PORTS = range(7860, 7960)  # the first free one is taken
 HEADERS_WITHIN = 30.0  # s from a connection, or from an answer on it, to the end of the next headers
+WEBSOCKETS = find_spec("wsproto") is not None  # it is new among the requirements
+LARGEST_MESSAGE = 2**20  # bytes of one on a WebSocket
 _FINISH_WITHIN = 2  # s for open requests when the server ends
 
 
@@ -57,7 +60,9 @@ class PageServer:
         config = uvicorn.Config(
             app,
             http=_TimedProtocol,
-            ws="none",
+            ws="wsproto" if WEBSOCKETS else "none",
+            ws_max_size=LARGEST_MESSAGE,
+            ws_per_message_deflate=False,  # sound hardly gets smaller, and waits for it
             lifespan="on",
             log_level="warning",
             timeout_graceful_shutdown=_FINISH_WITHIN,

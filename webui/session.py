@@ -114,17 +114,27 @@ class Session:
     def convert(self, options: ConvertOptions, tasks: Sequence[ConversionTask]) -> BackgroundJob:
         """Queue conversions; the job's result is a list with a ``ConvertedSong`` or GlowSVCError for each."""
 
-        def work(job: BackgroundJob) -> list[ConvertedSong | GlowSVCError]:
-            before = self.options
-            converter = self._load(options, job)
-            if before is not None and _voice(before) == _voice(options):
-                self.options = before  # those of one request are not those of the next
+        def work(converter: SongConverter, job: BackgroundJob) -> list[ConvertedSong | GlowSVCError]:
             return [
                 self._convert(converter, task, job, number / len(tasks), 1 / len(tasks))
                 for number, task in enumerate(tasks)
             ]
 
-        return self.queue.submit(work)
+        return self.lend(options, work)
+
+    def lend(
+        self, options: ConvertOptions, work: Callable[[SongConverter, BackgroundJob], Any]
+    ) -> BackgroundJob:
+        """Queue ``work``, which has the model that ``options`` name to itself until it returns."""
+
+        def run(job: BackgroundJob) -> Any:
+            before = self.options
+            converter = self._load(options, job)
+            if before is not None and _voice(before) == _voice(options):
+                self.options = before  # those of one request are not those of the next
+            return work(converter, job)
+
+        return self.queue.submit(run)
 
     def _load(self, options: ConvertOptions, job: BackgroundJob) -> SongConverter:
         if self._converter is not None and self._loaded == _models(options):
@@ -155,7 +165,7 @@ class Session:
         self, converter: SongConverter, task: ConversionTask, job: BackgroundJob, before: float, share: float
     ) -> ConvertedSong | GlowSVCError:
         job.enter(CONVERTING, task.song.name)
-        task = replace(task, result=_free_name(task.result))
+        task = replace(task, result=free_name(task.result))
 
         def progress(done: float, total: float) -> None:
             job.report(before + share * done / max(total, done, 1e-9))
@@ -178,8 +188,8 @@ def devices() -> list[str]:
     return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
-def _free_name(path: Path) -> Path:
-    """``path``, numbered if it exists; it stays free because conversions run one at a time."""
+def free_name(path: Path) -> Path:
+    """``path``, numbered if it exists; it stays free because jobs with the model run one at a time."""
     from inference.output import LONGEST_NAME
 
     free, number = path, 1

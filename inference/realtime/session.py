@@ -181,10 +181,13 @@ class LiveSession:
     @property
     def latency(self) -> float:
         """Time in s from a sound at the input's callback to the same, converted, at the output's."""
-        now, source, sink = self._clock(), self._input, self._output
-        heard = source.passed + source.behind_earliest(now)
-        played = self._given() - sink.beyond_latest(now)
-        return heard - played + self.engine.delay / self.engine.sampling_rate
+        now = self._clock()
+        return self.lag + self._input.behind_earliest(now) + self._output.beyond_latest(now)
+
+    @property
+    def lag(self) -> float:
+        """Seconds of sound between what came in last and what of it, converted, went out last."""
+        return self._input.passed - self._given() + self.engine.delay / self.engine.sampling_rate
 
     def status(self) -> LiveStatus:
         """How it does."""

@@ -48,7 +48,9 @@ def browser():
     if path is None:
         pytest.skip("no browser: apt-get install chromium, or name one in the variable CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # a microphone that beeps; the page still has to be allowed to use it
+        args = ["--no-sandbox", "--use-fake-device-for-media-stream"]
+        browser = playwright.chromium.launch(executable_path=path, args=args)
         yield browser
         browser.close()
 

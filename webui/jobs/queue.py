@@ -22,7 +22,7 @@ from webui.language import Say
 
 LONGEST_LINE = 16  # jobs of a queue, the running one included
 WAITING, LISTENING, LOADING = "waiting", "listening", "loading"
-CONVERTING, ANALYSING = "converting", "analysing"
+CONVERTING, ANALYSING, LIVE = "converting", "analysing", "live"
 
 
 class BusyError(GlowSVCError):

@@ -1,6 +1,14 @@
 """All texts of the page by key: English, Chinese."""
 
-from webui.texts import common, convert, dataset, lab, training, weights
+from webui.texts import common, convert, dataset, lab, live, training, weights
 
-PARTS = (common.TEXTS, convert.TEXTS, dataset.TEXTS, lab.TEXTS, training.TEXTS, weights.TEXTS)
+PARTS = (
+    common.TEXTS,
+    convert.TEXTS,
+    live.TEXTS,
+    dataset.TEXTS,
+    training.TEXTS,
+    lab.TEXTS,
+    weights.TEXTS,
+)
 TEXTS: dict[str, tuple[str, str]] = {key: text for part in PARTS for key, text in part.items()}

@@ -2,6 +2,7 @@
 
 TEXTS: dict[str, tuple[str, str]] = {
     "tab.convert": ("Convert", "转换"),
+    "tab.live": ("Live", "实时"),
     "tab.dataset": ("Dataset", "数据集"),
     "tab.training": ("Training", "训练"),
     "tab.lab": ("Lab", "实验室"),
@@ -31,6 +32,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "job.stage.loading": ("loading {title}", "正在加载 {title}"),
     "job.stage.converting": ("converting {title}", "正在转换 {title}"),
     "job.stage.analysing": ("analysing {title}", "正在分析 {title}"),
+    "job.stage.live": ("live conversion", "实时转换"),
     "job.left": ("left", "剩余"),
     "job.pause": ("Pause", "暂停"),
     "job.resume": ("Resume", "继续"),

@@ -19,13 +19,14 @@ from modules.common.errors import CheckpointError, ConfigError, GlowSVCError
 if TYPE_CHECKING:
     from inference.cover.pipeline import CoverResult
     from inference.options import ConvertOptions
+    from inference.options.checks import Key
     from inference.pipeline import SongConverter
     from modules.config import Config
 
 # of a conversion, and of no use for a cover, or with another default
 _OTHER = (
     *("clean_names", "use_spk_mix", "spk_mix_file", "auto_predict_f0"),
-    "loudness_envelope_adjustment",
+    *("loudness_envelope_adjustment", "f0_file", "write_f0", "midi", "write_midi", "preview"),
 )
 EPILOG = """\
 examples:
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options, settings = from_arguments(args), cover_options(args)
     songs = find_songs(args.songs)
-    keys = options.keys(len(songs))
+    keys = _semitones(options.keys(len(songs)))
     if options.reference:
         from modules.common.progress import stage
 
@@ -119,6 +120,13 @@ def _converter(options: ConvertOptions) -> SongConverter:
     from inference.converter import Converter
 
     return Converter(options)
+
+
+def _semitones(keys: Sequence[Key]) -> list[float]:
+    """The keys as numbers."""
+    if "auto" in keys:
+        raise ConfigError("-t auto: the key of a cover is for its instruments too; give it in semitones")
+    return [float(key) for key in keys]
 
 
 def _speakers(options: ConvertOptions, config: Config) -> list[str]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from inference.converter import Converter
     from inference.options import ConvertOptions
 
+# options of a conversion that an evaluation has not, or has in another form
+NOT_EVALUATED = frozenset(("reference", "trans", "f0_file", "write_f0", "midi", "write_midi", "preview"))
 MAX_CLIPS = 8  # held-out clips that are converted for each model
 EPILOG = """\
 examples:
@@ -45,11 +47,13 @@ def get_parser() -> argparse.ArgumentParser:
 
     # the flags of one model are replaced by those of several
     parser = make_parser(__doc__, EPILOG, conflict_handler="resolve")
-    add_arguments(parser, but=("reference",))  # -m takes the model that it makes
+    add_arguments(parser, but=NOT_EVALUATED)
     add = parser.add_argument
     add("-m", "--model_path", nargs="+", default=[], metavar="FILE", help="trained voice models")
     configs = "their configurations, one for all or one for each (default: config.json beside each)"
     add("-c", "--config_path", nargs="+", default=[], metavar="FILE", help=configs)
+    keys = "key change in semitones, one for all songs or one for each (0)"
+    add("-t", "--trans", nargs="+", type=float, default=(0.0,), metavar="NUMBER", help=keys)
     add("--onnx", default="", help=argparse.SUPPRESS)
     add("-usm", "--use_spk_mix", action="store_true", help=argparse.SUPPRESS)
     add("--spk_mix_file", default="", help=argparse.SUPPRESS)
@@ -177,7 +181,7 @@ def _plan(args: argparse.Namespace) -> EvaluationPlan:
         raise ConfigError(f"--text gives the words of {len(args.text)} songs, but -n names {len(songs)}")
     return EvaluationPlan(
         models=models,
-        songs=dict(zip(songs, options.keys(len(songs)), strict=True)),
+        songs=dict(zip(songs, map(float, options.keys(len(songs))), strict=True)),
         speaker=_speaker(models),
         target=target,
         texts=[read_text(text) for text in args.text],

@@ -18,17 +18,21 @@ from modules.common.cli import entry_point, make_parser
 from modules.common.errors import CheckpointError, ConfigError, GlowSVCError
 
 if TYPE_CHECKING:
+    from inference.conversion import PitchFiles
     from inference.options import ConvertOptions
+    from inference.options.checks import Key
     from inference.pipeline import SongConverter
     from modules.config import Config
 
-ConversionJob = tuple[Path, str, float]  # song, speaker, key
+ConversionJob = tuple[Path, str, "float | str"]  # song, speaker, key
 EPILOG = """\
 examples:
   python inference_main.py -m logs/44k/G_20000.pth -n song -s anna
   python inference_main.py -m logs/44k/G_20000.pth -n song -s anna -t 12     an octave higher
   python inference_main.py -n one two three -t 0 -12 5 -s anna bob           3 songs x 2 voices
   python inference_main.py --reference recordings/anna.wav -n song           without training
+  python inference_main.py -n song -s anna -t auto --autotune 0.7 --preview 15
+  python inference_main.py -n song -s anna --write_f0 song.f0.csv            edit it, then: --f0 song.f0.csv
   python inference_main.py --onnx checkpoints/anna -n song -s anna           without PyTorch
   python inference_main.py -n "C:/music/my song.mp3" -s 0 -wf mp3 -f0p crepe
 
@@ -55,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
 
     from inference.options.arguments import from_arguments
+    from inference.pitch.paths import pitch_files
     from inference.source import find_songs
 
     options = from_arguments(args)
@@ -71,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_model("model", "-m", Path(options.model_path), "G_*.pth")
     if options.diffuses and not options.onnx:
         _check_model("diffusion model", "-dm", Path(options.diffusion_model_path), "model_*.pt")
+    pitch = pitch_files(options, songs)
     jobs = _jobs(songs, options, _voice(options))
 
     from modules.common.parallel import failure
@@ -81,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = 0
     for result, (song, speaker, key) in jobs.items():
         try:
-            _convert(converter, song, result, speaker, key)
+            _convert(converter, song, result, speaker, key, pitch[song])
             continue
         except GlowSVCError as error:
             reason = str(error)
@@ -157,16 +163,20 @@ def _check_model(kind: str, flag: str, path: Path, pattern: str) -> None:
         )
 
 
-def _convert(converter: SongConverter, song: Path, result: Path, speaker: str, key: float) -> None:
+def _convert(
+    converter: SongConverter, song: Path, result: Path, speaker: str, key: Key, pitch: PitchFiles
+) -> None:
     """Convert one song under a progress bar and print the result."""
     from modules.common.progress import seconds_bar
 
     with seconds_bar(song.name) as show:
-        converted = converter.convert(song, result, speaker, key, show)
+        converted = converter.convert(song, result, speaker, key, show, pitch=pitch)
     print(f"{result}: {converted.seconds:.1f} s, real-time factor {converted.real_time_factor:.2f}")
+    if choice := converted.choice:
+        print(f"  key {choice.semitones:+d}: {choice.reason(speaker)}")
     if advice := converted.advice:
         (low, high), (floor, ceiling) = advice.song_range, advice.trained_range
-        where = f"{low:.0f}–{high:.0f} Hz" + (f" with -t {key:g}" if key else "")
+        where = f"{low:.0f}–{high:.0f} Hz" + (f" with -t {converted.key:g}" if converted.key else "")
         print(
             f"  the song lies at {where}, but {speaker} was trained on {floor:.0f}–{ceiling:.0f} Hz; "
             f"-t {advice.semitones} would fit better"

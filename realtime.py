@@ -31,6 +31,7 @@ NOT_LIVE = frozenset(
     (
         *("trans", "spk_list", "clean_names", "use_spk_mix", "spk_mix_file", "clip", "linear_gradient"),
         *("linear_gradient_retain", "slice_db", "pad_seconds", "loudness_envelope_adjustment", "wav_format"),
+        *("f0_file", "write_f0", "midi", "write_midi", "autotune", "scale", "protect", "preview"),
     )
 )
 EPILOG = """\

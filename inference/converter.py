@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from torch import Tensor
 
 from diffusion.compatibility import check_encoder
+from inference.conversion import Report, Segment
 from inference.noise import frame_noise
 from inference.oom import within_memory
 from inference.options import ConvertOptions
-from inference.pipeline import Report, Segment, SongConverter
+from inference.pipeline import SongConverter
 from inference.refiner import Refiner, speaker_tensor
+from inference.timbre.formant import PER_SEMITONE, shift_matrix
 from inference.voice_config import load_voice
 from models import GlowSVC
 from modules.checkpoint import build_module, model_state
@@ -35,6 +38,7 @@ from modules.config import Config
 from modules.config.shared import FeatureSection
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
+from modules.dsp.f0 import transpose
 from modules.nn.f0_decoder import UNTRAINED
 from vdecoder import VOCODERS, custom_checkpoint, source_voicing
 from vdecoder.clock import SongClock
@@ -145,7 +149,10 @@ class Converter(SongConverter):
     @torch.inference_mode()
     def mel(self, segment: Segment, report: Report) -> tuple[Tensor, Tensor]:
         """Predict the mel (M, N), natural log, float32, and its F0 (N,), Hz."""
+        shift = self.options.formant
         units = torch.from_numpy(segment.units).to(self.device)
+        if shift:  # sung lower, and stretched upwards again
+            segment = replace(segment, f0=transpose(segment.f0, -shift))
         mel, f0 = None, torch.from_numpy(segment.f0).to(self.device)
         if self.model is not None:
             mel, f0 = self._glow(self.model, segment, units)
@@ -156,6 +163,10 @@ class Converter(SongConverter):
                 units = torch.from_numpy(segment.diffusion_units).to(self.device)
             mel = self.refiner.refine(segment, units, f0, mel, report)
         assert mel is not None
+        if shift:
+            stretch = torch.from_numpy(shift_matrix(self.config.data, shift)).to(self.device)
+            level = PER_SEMITONE * shift * torch.from_numpy(segment.uv).to(self.device)
+            return stretch @ mel.float() - level, transpose(f0, shift)
         return mel.float(), f0
 
     def _glow(self, model: GlowSVC, segment: Segment, units: Tensor) -> tuple[Tensor, Tensor]:

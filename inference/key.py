@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modules.common.errors import ConfigError
 from modules.dsp.f0 import F0_MAX, F0_MIN, WHISPERED, transpose
 
 LOWEST, HIGHEST = 32.7, 2200.0  # Hz, C1 and above C7: what is tracked at most
@@ -30,6 +31,39 @@ class KeyAdvice:
     semitones: int  # the key change that would fit, -36 to 36
     song_range: tuple[float, float]  # 5th and 95th percentile of the song in the key of the conversion, Hz
     trained_range: tuple[float, float]  # the same of the speaker's training recordings, Hz
+
+
+@dataclass(frozen=True)
+class KeyChoice:
+    """A key that was chosen for a song, and why."""
+
+    semitones: int
+    song: tuple[float, float, float]  # 5th, 50th and 95th percentile of the song's own pitch, Hz
+    trained: tuple[float, float, float]  # the same of the speaker's training recordings
+
+    def reason(self, speaker: str) -> str:
+        """The reason, in words."""
+        song, trained = (
+            f"{low:.0f}–{high:.0f} Hz around {middle:.0f}" for low, middle, high in (self.song, self.trained)
+        )
+        where = "in the accompaniment's key" if self.semitones % 12 == 0 else "no octave fits as well"
+        return f"the song lies at {song}, {speaker} was trained on {trained}; {where}"
+
+
+def choose_key(f0: np.ndarray, f0_range: Sequence[float] | None, speaker: str) -> KeyChoice:
+    """Key of :func:`suggest_key` for a song of pitch ``f0`` (N,), with its reason.
+
+    Raises:
+        ConfigError: The range of the speaker is not known.
+    """
+    if f0_range is None:
+        raise ConfigError(
+            f"-t auto: the model's configuration has no f0_range for {speaker}; give the key in semitones"
+        )
+    voiced = _voiced(f0)
+    low, middle, high = np.percentile(voiced, [5, 50, 95]).tolist() if len(voiced) else (0.0, 0.0, 0.0)
+    floor, centre, ceiling = map(float, f0_range)
+    return KeyChoice(suggest_key(f0, f0_range), (low, middle, high), (floor, centre, ceiling))
 
 
 def tracking_range(key: float, sampling_rate: int) -> tuple[float, float]:

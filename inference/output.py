@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from inference.options import ConvertOptions
+from inference.options.checks import Key
 from inference.options.effects import name_parts
 from inference.peaks import PeakGain, PeakMeter
 from modules.common.errors import AudioError, ConfigError
@@ -42,13 +43,13 @@ def check_format(name: str) -> str:
     return name.upper()
 
 
-def result_name(stem: str, key: float, speaker: str, options: ConvertOptions) -> str:
-    """Name of a result: <stem>_<key>key|auto_<speaker>[_<cr>]_<mode>_<f0>[_<option>...].<format>.
+def result_name(stem: str, key: Key, speaker: str, options: ConvertOptions) -> str:
+    """Name of a result: <stem>_<key>key|autokey|auto_<speaker>[_<cr>]_<mode>_<f0>[_<option>...].<format>.
 
     It is the published one unless further options change the sound: each is then in it. The stem
     is cut where the name would be longer than file systems allow.
     """
-    change = "auto" if options.auto_predict_f0 else f"{key:g}key"
+    change = "auto" if options.auto_predict_f0 else f"{key}key" if isinstance(key, str) else f"{key:g}key"
     blend = f"_{options.cluster_infer_ratio:g}" if options.blends else ""
     models = "_".join([options.mode, options.f0_predictor, *name_parts(options)])
     ending = f"_{change}_{speaker}{blend}_{models}.{options.wav_format.lower()}"

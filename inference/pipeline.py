@@ -14,8 +14,6 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,23 @@ import numpy as np
 
 from cluster import default_path, load_blender
 from cluster.blend import Blender
-from inference.encoder_context import expand_window
-from inference.envelope import ENVELOPE_MARGIN, envelope_gain
-from inference.key import KeyAdvice, key_advice, name_extremes, tracking_range
+from inference.conversion import (
+    MIXED,
+    ConversionResult,
+    PitchFiles,
+    Progress,
+    Report,
+    Segment,
+    TargetVoice,
+)
+from inference.encoder_context import slice_units
+from inference.key import choose_key, key_advice, name_extremes, tracking_range
 from inference.oom import within_memory
 from inference.options import ConvertOptions
+from inference.options.checks import AUTO_KEY, Key
 from inference.options.effects import unused_options
 from inference.output import check_format, writing
+from inference.pitch import song
 from inference.silence_gate import (
     GATE_MARGIN,
     THRESHOLD,
@@ -40,69 +48,18 @@ from inference.silence_gate import (
 from inference.source import SourceAudio
 from inference.speaker_mix import SpeakerMix
 from inference.stitch import Chunk, PitchTrack, Stitcher, plan
+from inference.timbre.envelope import ENVELOPE_MARGIN, envelope_gain
+from inference.timbre.protection import drop_unpitched, keep_unvoiced
 from modules.config import Config
 from modules.config.shared import FeatureSection
-from modules.dsp.align import align_units
-from modules.dsp.audio import resample
-from modules.dsp.f0 import transpose
+from modules.dsp.f0 import fill_unvoiced, transpose
 from modules.dsp.frame_rms import frame_rms
-from modules.dsp.slicer import LONGEST, SliceRule, limit_length, slice_ranges
+from modules.dsp.slicer import LONGEST, SliceRule, limit_length, preview_ranges, slice_ranges
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
 from vdecoder import source_voicing
 
 logger = logging.getLogger(__name__)
-
-MIXED = "spk_mix"  # target name of a speaker mix, in file names and tags
-Progress = Callable[[float, float], None]  # seconds done, and in total; 0, 0 while the song is read
-Report = Callable[[float], None]  # share of a segment that is done, 0 to 1
-
-
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """Model inputs for one slice and its context, on the recording's frame grid."""
-
-    first: int  # number of its first frame; negative before the recording begins
-    units: np.ndarray  # (D, N)
-    f0: np.ndarray  # (N,), target pitch, Hz, without gaps
-    uv: np.ndarray  # (N,), 1 where voiced
-    volume: np.ndarray  # (N,), loudness of the source, root mean square
-    speaker: int | np.ndarray  # target speaker: an id, or the shares (N, S) of all speakers
-    join: int | None = None  # frame at which it takes over from the slice before; None: it is the first
-    lead: int = 0  # frames at its beginning that only the models need: they are not vocoded
-    diffusion_units: np.ndarray | None = None  # (D, N), for a diffusion model that aligns units otherwise
-
-    @property
-    def n_frames(self) -> int:
-        """N."""
-        return len(self.f0)
-
-
-@dataclass(frozen=True, eq=False)
-class TargetVoice:
-    """Target of a conversion: one speaker, optionally with cluster or index, or a speaker mix."""
-
-    name: str  # of the speaker, or MIXED
-    speaker_id: int = 0
-    blender: Blender | None = None  # moves units towards the speaker's own
-    mix: SpeakerMix | None = None  # replaces the single speaker
-
-    def shares(self, first: int, n_frames: int, total: int) -> int | np.ndarray:
-        """:attr:`Segment.speaker` of some frames of a recording of ``total`` frames."""
-        return self.speaker_id if self.mix is None else self.mix.shares(first, n_frames, total)
-
-
-@dataclass(frozen=True, eq=False)
-class ConversionResult:
-    """One converted recording."""
-
-    path: Path  # the file written
-    seconds: float  # its duration
-    real_time_factor: float  # seconds of computation per second of audio
-    f0: np.ndarray  # (N,), pitch of the *source*, Hz, 0 where unvoiced; frame i at i * hop_length samples
-    uv: np.ndarray  # (N,), 1 where voiced
-    advice: KeyAdvice | None  # the key that would fit the speaker's trained range; None: it fits, or unknown
-    chunks: tuple[Chunk, ...]  # the slices it was rendered in
 
 
 class SongConverter(ABC):
@@ -127,6 +84,11 @@ class SongConverter(ABC):
     def sampling_rate(self) -> int:
         """Of the results, Hz."""
         return self.config.data.sampling_rate
+
+    @property
+    def frame_rate(self) -> float:
+        """Of F0, frames per second."""
+        return self.sampling_rate / self.config.data.hop_length
 
     @property
     def f0_predictor(self) -> F0Predictor:
@@ -164,69 +126,82 @@ class SongConverter(ABC):
         source_path: str | Path,
         destination: str | Path,
         speaker: str | int,
-        key: float = 0.0,
+        key: Key = 0.0,
         progress: Progress | None = None,
         subtype: str | None = None,
+        pitch: PitchFiles | None = None,
+        curve: np.ndarray | None = None,
     ) -> ConversionResult:
         """Convert one recording and write it, atomically, in the format of the options.
 
-        ``subtype`` is libsndfile's sample format, None the format's default.
-
         The source is any file that libsndfile reads. The destination's folder is made, and also
         holds the scratch file (10 MB a minute) while this runs. ``speaker``, a name or id, is
-        ignored for a speaker mix (-usm), and ``key``, semitones, when the model predicts F0.
-        ``progress`` is called while the source is read and at least after each slice, and may raise to stop.
+        ignored for a speaker mix (-usm), and ``key``, semitones or "auto", when the model predicts F0.
+        ``progress`` is called while the source is read and at least after each slice, and may raise to
+        stop. ``curve`` (N,), Hz, replaces the F0 predictor: 0 where unvoiced, NaN where it has no say;
+        ``subtype`` is libsndfile's sample format, None the format's default.
 
         Raises:
             AudioError: The source cannot be read, or the result not be written.
-            ConfigError: Unknown speaker, or a rule of the speaker mix is broken.
+            ConfigError: Unknown speaker, a rule of the speaker mix is broken, no range is known for a key
+                of "auto", or a pitch file is wrong.
             CheckpointError: The model gives NaN; the clusters or the index cannot be used.
             GlowSVCError: Out of memory; says what takes less.
         """
         started = time.perf_counter()
-        options, destination = self.options, Path(destination)
-        target = self.target(speaker)
-        change = "auto" if options.auto_predict_f0 else f"{key:+g}"
-        tag = f"Voice conversion by Glow-SVC; model {self.model_name}, speaker {target.name}, key {change}"
+        options, destination, hop = self.options, Path(destination), self.config.data.hop_length
+        target, pitch = self.target(speaker), pitch or PitchFiles()
+        trained = None if options.auto_predict_f0 else self.config.f0_range.get(target.name)
         destination.parent.mkdir(parents=True, exist_ok=True)
-        rule = SliceRule(threshold=options.slice_db)
         with (
             within_memory(source_path, self.device, options),
-            SourceAudio(
-                source_path,
-                self.sampling_rate,
-                destination.parent,
-                rule,
-                lambda: progress and progress(0.0, 0.0),
-            ) as source,
+            self.open_song(source_path, destination.parent, progress) as source,
         ):
-            track = PitchTrack(source.n_samples // self.config.data.hop_length)
-            chunks = self._plan(source, rule)
+            chunks = self.plan(source)
+            track = PitchTrack(source.n_samples // hop)
+            sung, choice = None, None
+            if curve is not None or song.needs_curve(options, key, pitch):
+                curve = song.given_curve(curve, pitch, len(track.f0), self.frame_rate)
+                found = self.track_pitch(source, chunks, curve, 0.0 if key == AUTO_KEY else float(key))
+                track.f0, track.uv = fill_unvoiced(found)
+                sung = song.edit(found, self.frame_rate, pitch, options)
+                if key == AUTO_KEY and not options.auto_predict_f0:
+                    choice = choose_key(sung, trained, target.name)
+            key = choice.semitones if choice else 0.0 if key == AUTO_KEY else float(key)
+            change = "auto" if options.auto_predict_f0 else f"{key:+g}"
+            what = f"model {self.model_name}, speaker {target.name}, key {change}"
+            tag = f"Voice conversion by Glow-SVC; {what}"
             with writing(destination, self.sampling_rate, options.wav_format, tag, subtype) as file:
                 stitcher = Stitcher()
                 for chunk in chunks:
-                    report = self._reporter(source, chunk, progress)
+                    report = self._reporter(chunks, chunk, progress)
                     audio = np.zeros(len(chunk), np.float32)
                     if not chunk.silent:
-                        audio = self._render(source, chunk, target, key, track, report)
+                        audio = self.render(source, chunk, target, key, track, report, sung)
                     file.write(stitcher.push(chunk, audio))
                     report(1.0)
-        f0, uv = track.f0 * track.uv, track.uv
+        span = slice(chunks[0].start // hop, -(-chunks[-1].end // hop))
+        f0, uv = (track.f0 * track.uv)[span], track.uv[span]
         if file.peak < THRESHOLD:
-            unheard = all(chunk.silent for chunk in chunks)
-            warn_of_silence(destination, source.rms, self.model_name, rule if unheard else None)
-        trained = None
+            rule = SliceRule(threshold=options.slice_db) if all(chunk.silent for chunk in chunks) else None
+            warn_of_silence(destination, source.rms, self.model_name, rule)
         if not options.auto_predict_f0:
-            trained = self.config.f0_range.get(target.name)
-            name_extremes(source_path, f0, uv, key, self.sampling_rate / self.config.data.hop_length)
+            name_extremes(source_path, f0, uv, key, self.frame_rate)
+        sung = track.f0 * track.uv if sung is None else sung
+        song.write(pitch, sung, self.frame_rate, span)
+        seconds = (chunks[-1].end - chunks[0].start) / self.sampling_rate
         return ConversionResult(
             path=destination,
-            seconds=source.seconds,
-            real_time_factor=(time.perf_counter() - started) / source.seconds,
+            seconds=seconds,
+            real_time_factor=(time.perf_counter() - started) / seconds,
+            key=key,
+            choice=choice,
             f0=f0,
             uv=uv,
+            sung=sung[span],
+            start=chunks[0].start / self.sampling_rate,
             chunks=tuple(chunks),
-            advice=None if trained is None else key_advice(f0, trained, key),
+            advice=None if trained is None or choice else key_advice(f0, trained, key),
         )
 
     def target(self, speaker: str | int) -> TargetVoice:
@@ -257,59 +232,108 @@ class SongConverter(ABC):
             )
         return self._blenders[kind, path]
 
-    def _plan(self, source: SourceAudio, rule: SliceRule) -> list[Chunk]:
+    def open_song(
+        self, path: str | Path, scratch: str | Path, progress: Progress | None = None
+    ) -> SourceAudio:
+        """Open a recording at the model's rate, sliced by the options' -sd; raises AudioError.
+
+        A context manager; ``scratch`` is the folder of its temporary file.
+        """
+        rule = SliceRule(threshold=self.options.slice_db)
+        return SourceAudio(path, self.sampling_rate, scratch, rule, lambda: progress and progress(0.0, 0.0))
+
+    def plan(self, source: SourceAudio) -> list[Chunk]:
+        """The slices in which a song is rendered; with --preview, those of its most telling part."""
         options, rate = self.options, self.sampling_rate
+        rule = SliceRule(threshold=options.slice_db)
         ranges = slice_ranges(source.rms, source.n_samples, rate, rule.for_song(source.rms))
         ranges = find_soft_singing(ranges, source, self.f0_predictor, rule)
+        if options.preview:
+            ranges = preview_ranges(
+                ranges, source.rms, rate, rule, options.preview, self.config.data.hop_length
+            )
         if not 0 < options.clip <= LONGEST:
             ranges = limit_length(ranges, source.rms, rate, rule)
         return plan(ranges, rate, options.clip, options.linear_gradient, options.linear_gradient_retain)
 
-    def _reporter(self, source: SourceAudio, chunk: Chunk, progress: Progress | None) -> Report:
-        """Turn shares of ``chunk`` into seconds of the recording."""
-        begin, length = chunk.start + chunk.fade_in, len(chunk) - chunk.fade_in
+    def _reporter(self, chunks: list[Chunk], chunk: Chunk, progress: Progress | None) -> Report:
+        """Turn shares of ``chunk`` into seconds of the result."""
+        begin, length = chunk.start + chunk.fade_in - chunks[0].start, len(chunk) - chunk.fade_in
+        total = chunks[-1].end - chunks[0].start
 
         def report(share: float) -> None:
             if progress:
-                progress((begin + share * length) / self.sampling_rate, source.seconds)
+                progress((begin + share * length) / self.sampling_rate, total / self.sampling_rate)
 
         return report
 
-    def _render(
+    def track_pitch(
+        self, source: SourceAudio, chunks: list[Chunk], given: np.ndarray, key: float = 0.0
+    ) -> np.ndarray:
+        """Pitch (N,) of a song, Hz, 0 where unvoiced: ``given`` (N,) and, where that is NaN, tracked.
+
+        ``key`` is the change, in semitones, that widens the range to track.
+        """
+        track = PitchTrack(len(given))
+        hop = self.config.data.hop_length
+        for chunk in chunks:
+            if not chunk.silent and np.isnan(given[chunk.start // hop : -(-chunk.end // hop)]).any():
+                self._track(source, chunk, key, track)
+        return np.where(np.isnan(given), track.f0 * track.uv, given).astype(np.float32)
+
+    def _track(
+        self, source: SourceAudio, chunk: Chunk, key: float, track: PitchTrack, sung: np.ndarray | None = None
+    ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        """First frame of a padded slice, its audio, F0 and uv (N,): those of ``sung``, or tracked."""
+        options, hop = self.options, self.config.data.hop_length
+        margin = ENVELOPE_MARGIN if options.loudness_envelope_adjustment < 1 else 0.0
+        pad = round(max(options.pad_seconds, margin) * self.sampling_rate)
+        first = track.begin((chunk.start - pad) // hop, self.config.model.n_sqz)
+        n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
+        audio = source.read(first * hop, (first + n_frames) * hop)
+        if sung is not None:
+            return first, audio, *fill_unvoiced(song.part(sung, first, n_frames))
+        tracker = self.f0_predictor
+        if not options.auto_predict_f0:
+            tracker = tracker.within(*tracking_range(key, self.sampling_rate))
+        f0, uv = tracker.predict(audio, n_frames)
+        return first, audio, *track.add(first, f0, uv, chunk.start // hop, -(-chunk.end // hop))
+
+    def render(
         self,
         source: SourceAudio,
         chunk: Chunk,
         target: TargetVoice,
         key: float,
         track: PitchTrack,
-        report: Report,
+        report: Report = lambda share: None,
+        sung: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Convert a slice to (len(chunk),); add its source pitch to ``track``."""
-        hop = self.config.data.hop_length
-        strength = self.options.loudness_envelope_adjustment
-        margin = max(self.options.pad_seconds, ENVELOPE_MARGIN if strength < 1 else 0.0)
-        pad = round(margin * self.sampling_rate)
-        first = track.begin((chunk.start - pad) // hop, self.config.model.n_sqz)
-        n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
-        audio = source.read(first * hop, (first + n_frames) * hop)
-        tracker = self.f0_predictor
-        if not self.options.auto_predict_f0:
-            tracker = tracker.within(*tracking_range(key, self.sampling_rate))
-        f0, uv = tracker.predict(audio, n_frames)
-        f0, uv = track.add(first, f0, uv, chunk.start // hop, -(-chunk.end // hop))
+        """Convert a slice to (len(chunk),), with the pitch ``sung`` (N,) of the song, Hz, 0 where unvoiced.
 
-        units, diffusion_units = self._units(source, first, n_frames, target)
+        Without it, the slice's own pitch is tracked, and added to ``track``. A new ``track`` renders a
+        slice alone.
+        """
+        options, hop = self.options, self.config.data.hop_length
+        first, audio, f0, uv = self._track(source, chunk, key, track, sung)
+        n_frames = len(f0)
+        if options.protect:
+            f0, uv = drop_unpitched(f0, uv, self.frame_rate)
+        units, diffusion_units = slice_units(self, source, first, n_frames, target)
         segment = Segment(
             first=first,
             units=units,
             diffusion_units=diffusion_units,
-            f0=f0 if self.options.auto_predict_f0 else transpose(f0, key),
+            f0=f0 if options.auto_predict_f0 else transpose(f0, key),
             uv=uv,
             volume=frame_rms(audio, hop),
             speaker=target.shares(first, n_frames, -(-source.n_samples // hop)),
             join=None if first == track.first else (chunk.start + chunk.fade_in // 2) // hop,
         )
         result = self.synthesize(segment, report)
+        if options.protect:
+            result = keep_unvoiced(result, audio, uv, hop, self.sampling_rate, options.protect)
+        strength = options.loudness_envelope_adjustment
         if strength < 1:
             usual = audio / np.float32(source.softness)
             gain = envelope_gain(usual, result, self.sampling_rate, strength)
@@ -323,24 +347,3 @@ class SongConverter(ABC):
         audio = source.read(chunk.start - margin, chunk.end + margin)
         audio /= np.float32(source.softness)  # as if it were no softer than usual
         return silence_gate(audio, self.sampling_rate)[margin : margin + len(chunk)]
-
-    def _units(
-        self, source: SourceAudio, first: int, n_frames: int, target: TargetVoice
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Units (D, N) of N frames, encoded with as much context as the encoder asks for.
-
-        The second are those for the diffusion model, if it wants them aligned otherwise.
-        """
-        data, encoder = self.config.data, self.encoder
-        wanted = round(encoder.context_seconds * self.sampling_rate / data.hop_length)
-        start, length = expand_window(first, n_frames, wanted, -(-source.n_samples // data.hop_length))
-        audio = source.read(start * data.hop_length, (start + length) * data.hop_length)
-        units = self.encode(resample(audio, self.sampling_rate, encoder.sampling_rate))
-        if target.blender:
-            units = target.blender.blend(units, target.name, self.options.cluster_infer_ratio)
-        frames = first - start, first - start + n_frames
-        aligned = align_units(units, length, data, encoder.clock, *frames)
-        other = self.diffusion_data
-        if other is None or other.unit_interpolate_mode == data.unit_interpolate_mode:
-            return aligned, None
-        return aligned, align_units(units, length, other, encoder.clock, *frames)

@@ -11,9 +11,9 @@ from torch import Tensor
 from diffusion.config import DiffusionConfig
 from diffusion.samplers import check_method
 from diffusion.unit2mel import load_unit2mel
+from inference.conversion import Report, Segment
 from inference.noise import DIFFUSION, frame_noise
 from inference.options import ConvertOptions
-from inference.pipeline import Report, Segment
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import Config
 

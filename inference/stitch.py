@@ -68,7 +68,9 @@ def plan(
         return range(cut, cut + short) if left.silent else range(cut - short, cut)
 
     joins = [shared(left, right) for left, right in pairwise(tiles)]
-    edges = [range(0), *joins, range(tiles[-1].end, tiles[-1].end)] if tiles else []
+    edges = (
+        [range(tiles[0].start, tiles[0].start), *joins, range(tiles[-1].end, tiles[-1].end)] if tiles else []
+    )
     return [
         Chunk(before.start, after.stop, tile.silent, len(before), len(after))
         for tile, (before, after) in zip(tiles, pairwise(edges), strict=True)

@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import FormData, UploadFile
 
 from inference.options import ConvertOptions
+from inference.options.checks import AUTO_KEY
 from modules.common.errors import ConfigError, GlowSVCError
 from modules.common.text import printable
 from webui.context import Context
@@ -57,7 +58,7 @@ def requested_options(root: Path, session: Session, changes: Mapping[str, Any]) 
         raise ConfigError(
             "no voice model is loaded; load one on the page, with /load, or with webUI.py --model_path"
         )
-    kept = [option.name for option in fields(ConvertOptions)]
+    kept = [option.name for option in fields(ConvertOptions) if option.name != "reference"]
     if named - {"diffusion_model_path"}:
         kept = ["device"]
     elif named and changes.get("only_diffusion", base and base.only_diffusion):
@@ -97,7 +98,8 @@ def build_endpoints(context: Context, session: Session) -> None:
         wanted = requested_options(context.root, session, options or {})
         if speaker:
             wanted = replace(wanted, spk_list=(speaker,))
-        tasks = plan_conversions([Path(song)] if song else [], replace(wanted, trans=(float(key or 0),)))
+        keys = wanted.trans if (options or {}).get("trans") == AUTO_KEY else (float(key or 0),)
+        tasks = plan_conversions([Path(song)] if song else [], replace(wanted, trans=keys))
         job = session.convert(wanted, tasks)
         try:
             while not job.finished.wait(0.3):  # Gradio closes the generator when the connection is lost

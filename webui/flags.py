@@ -102,12 +102,14 @@ def _help(action: argparse.Action) -> str:
 
 
 def build_field(kind: Any, value: Any, choices: Iterable[Any] | None = None, **settings: Any) -> Any:
-    """Component for a value of type ``kind``: checkbox, menu if there are choices, number or text."""
+    """Component for a value of type ``kind``: checkbox, menu (with choices), slider, number or text."""
     settings = {"min_width": 200, **settings}
     if kind is bool:
         return gr.Checkbox(bool(value), **settings)
     if choices is not None:
         return gr.Dropdown(list(choices), value=value, **settings)
+    if "maximum" in settings:
+        return gr.Slider(value=value, **settings)
     if kind in (int, float):
         return gr.Number(value, precision=0 if kind is int else None, **settings)
     return gr.Textbox(value or "", max_lines=1, **settings)

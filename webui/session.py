@@ -36,7 +36,7 @@ class ConversionTask:
     song: Path
     result: Path  # the file to write; numbered if it exists by then
     speaker: str | int  # name or id of the target speaker
-    key: float  # semitones
+    key: float | str  # semitones, or "auto"
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ PyTorch chain (inference/noise.py, vdecoder/draws.py), and so is the sound.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ import numpy as np
 import onnxruntime
 
 from diffusion.compatibility import check_encoder
+from inference.conversion import Report, Segment
 from inference.noise import frame_noise
 from inference.onnx.vocoder import GraphVocoder, sounding, source_inputs
 from inference.options import ConvertOptions
-from inference.pipeline import Report, Segment, SongConverter
+from inference.pipeline import SongConverter
+from inference.timbre.formant import PER_SEMITONE, shift_matrix
 from modules.common.errors import CheckpointError, ConfigError
 from modules.common.precision import AUTO
 from modules.config import Config
+from modules.dsp.f0 import transpose
 from modules.f0_predictor import F0_PREDICTORS
 from modules.onnx.manifest import MELODY, MODEL, VOCODER, Manifest, read_manifest, track_inputs
 from modules.onnx.session import open_session, run
@@ -76,6 +80,9 @@ class OnnxConverter(SongConverter):
 
         A vocoder inside the graph renders all of them.
         """
+        shift = self.options.formant
+        if shift:  # sung lower, and stretched upwards again
+            segment = replace(segment, f0=transpose(segment.f0, -shift))
         feed = self._feed(segment)
         if self._melody:
             feed["f0"] = self._run(self._melody, MELODY, feed)
@@ -89,6 +96,9 @@ class OnnxConverter(SongConverter):
             source = source_inputs(start, segment.n_frames, hop)
             return self._run(self._model, MODEL, {**scaled, **source})[0, segment.lead * hop :]
         mel = self._run(self._model, MODEL, scaled)[0]
+        if shift:
+            mel = shift_matrix(self.config.data, shift) @ mel - PER_SEMITONE * shift * segment.uv
+            f0 = transpose(f0, shift)
         report(0.5)
         mel, f0, uv = mel[:, segment.lead :], f0[segment.lead :], uv[segment.lead :]
         first = segment.first + segment.lead
@@ -159,6 +169,11 @@ def _check(sidecar: Manifest, options: ConvertOptions, folder: Path) -> None:
     if options.mute_unvoiced and sidecar.fused and not sidecar.mutes_unvoiced:
         raise ConfigError(
             f"-mu: the vocoder is inside {folder / MODEL}; remove -mu, or export without --fuse"
+        )
+    if options.formant and sidecar.fused:
+        raise ConfigError(
+            f"--formant: the vocoder is inside {folder / MODEL}, so the mel cannot be stretched; remove "
+            "--formant, or export without --fuse"
         )
     if options.enhance:
         raise ConfigError("-eh needs PyTorch; remove --onnx, or -eh")

@@ -6,12 +6,12 @@ API read the same fields. Nothing heavy is imported here, so ``--help`` is quick
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from diffusion.samplers import SAMPLERS
-from modules.common.errors import ConfigError
+from inference.options.checks import AUTO_KEY, Key, check, check_keys
 from modules.common.precision import AUTO, PRECISIONS
 from modules.f0_predictor import F0_PREDICTORS
 
@@ -22,18 +22,24 @@ def _option(
     help: str,
     choices: Iterable[str] | None = None,
     within: tuple[float, float] | None = None,
+    parse: Callable[[Any], Any] | None = None,
 ) -> Any:
     """A field with its metadata for the command line and the WebUI."""
     choices = tuple(choices) if choices else None
-    metadata = {"flags": flags, "help": help, "choices": choices, "within": within}
+    metadata = {"flags": flags, "help": help, "choices": choices, "within": within, "parse": parse}
     return field(default=default, metadata=metadata)
+
+
+def parse_key(value: Any) -> Key:
+    """A key change from a number or a word; raises ValueError."""
+    return AUTO_KEY if value == AUTO_KEY else float(value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
     """What to convert, to which target, and how.
 
-    Every field's ``metadata`` holds its ``flags``, ``help``, ``choices`` and ``within``, its range.
+    Every field's ``metadata`` holds its ``flags``, ``help``, ``choices``, ``within`` (range) and ``parse``.
 
     Raises:
         ConfigError: A value is out of its range; names the flag.
@@ -62,12 +68,14 @@ class ConvertOptions:
         default=(),
         help="songs: names in raw/, with or without extension, or paths; dry vocals convert best",
     )
-    trans: tuple[float, ...] = _option(
+    trans: tuple[Key, ...] = _option(
         "-t",
         "--trans",
         default=(0.0,),
         within=(-60, 60),
-        help="key change in semitones, one for all songs or one for each",
+        parse=parse_key,
+        help="key change in semitones, one for all songs or one for each; auto: what fits the voice, a "
+        "whole octave if that does",
     )
     spk_list: tuple[str, ...] = _option(
         "-s",
@@ -136,6 +144,54 @@ class ConvertOptions:
         default=0.05,
         within=(0, 1),
         help="voicing threshold of crepe, rmvpe and fcpe, 0 to 1; higher leaves more frames unvoiced",
+    )
+    f0_file: str = _option(
+        "--f0",
+        default="",
+        help="file of the song's pitch, lines of time in s, Hz, voiced; what it leaves out is tracked. A "
+        "folder: <song>.f0.csv of each song",
+    )
+    write_f0: str = _option(
+        "--write_f0",
+        default="",
+        help="write the pitch that is sung, before -t, to such a file, or into a folder",
+    )
+    midi: str = _option(
+        "--midi",
+        default="",
+        help="MIDI file of a melody, to whose notes the singing is drawn; or a folder of <song>.mid",
+    )
+    write_midi: str = _option(
+        "--write_midi", default="", help="write the notes of that pitch to a MIDI file, or into a folder"
+    )
+    autotune: float = _option(
+        "--autotune",
+        default=0.0,
+        within=(0, 1),
+        help="how far notes are drawn to the nearest ones of --scale, 0 to 1; vibrato and glides stay",
+    )
+    scale: str = _option(
+        "--scale",
+        default="chromatic",
+        help="notes for --autotune, of the song before -t: a key as C:maj or F#:min, or auto to find it",
+    )
+    formant: float = _option(
+        "--formant",
+        default=0.0,
+        within=(-12, 12),
+        help="shift of the formants in semitones, at the same pitch: above 0 a smaller, brighter singer",
+    )
+    protect: float = _option(
+        "--protect",
+        default=0.0,
+        within=(0, 1),
+        help="how much of breaths, voiceless consonants, whisper and fry is the source's own sound, 0 to 1",
+    )
+    preview: float = _option(
+        "--preview",
+        default=0.0,
+        within=(0, 3600),
+        help="convert only so many seconds of each song, those with the most singing; 0: all. Try 15",
     )
     auto_predict_f0: bool = _option(
         "-a",
@@ -259,42 +315,7 @@ class ConvertOptions:
     )
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            if option.metadata["within"]:
-                low, high = option.metadata["within"]
-                value = getattr(self, option.name)
-                for number in value if isinstance(value, tuple) else (value,):
-                    if not low <= number <= high:  # NaN is refused too
-                        flag = option.metadata["flags"][0]
-                        raise ConfigError(f"{flag} must be between {low:g} and {high:g}, not {number}")
-        if 0 < self.clip < self.linear_gradient:
-            raise ConfigError(
-                f"-lg: a cross-fade of {self.linear_gradient} s does not fit into slices of {self.clip} s; "
-                "shorten it or lengthen --clip"
-            )
-        if not 0 < self.linear_gradient_retain <= 1:
-            raise ConfigError(f"-lgr must be above 0 and at most 1, not {self.linear_gradient_retain}")
-        if self.reference:
-            self._check_reference()
-        F0_PREDICTORS[self.f0_predictor]  # raises if there is no such predictor
-        if self.second_encoding and not self.diffuses:
-            raise ConfigError("-se belongs to shallow diffusion; add -shd, or remove -se")
-        if self.k_step < 1:
-            raise ConfigError(f"-ks must be at least 1, not {self.k_step}; without -shd nothing is refined")
-        if self.diffusion_speedup is not None and self.diffusion_speedup < 1:
-            raise ConfigError(f"--diffusion_speedup must be at least 1, not {self.diffusion_speedup}")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"-pr must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
-
-    def _check_reference(self) -> None:
-        """Raise ConfigError if another option names the voice model, too."""
-        others = ("onnx", "only_diffusion", "model_path", "config_path")
-        for option in (self.__dataclass_fields__[name] for name in others):
-            if getattr(self, option.name) != option.default:
-                flag = option.metadata["flags"][0]
-                raise ConfigError(
-                    f"--reference makes the voice model, a Glow model of PyTorch; remove {flag}"
-                )
+        check(self)
 
     @property
     def diffuses(self) -> bool:
@@ -323,14 +344,7 @@ class ConvertOptions:
         """The models, as in the names of results."""
         return "diff" if self.only_diffusion else "glowdiff" if self.shallow_diffusion else "glow"
 
-    def keys(self, n_songs: int) -> tuple[float, ...]:
-        """One key change per song, semitones.
-
-        Raises:
-            ConfigError: There is neither one for all nor one for each.
-        """
-        if len(self.trans) not in (1, n_songs):
-            raise ConfigError(
-                f"-t has {len(self.trans)} keys for {n_songs} song(s); give one for all, or one for each"
-            )
+    def keys(self, n_songs: int) -> tuple[Key, ...]:
+        """One key change per song, semitones or "auto"; raises ConfigError if their numbers differ."""
+        check_keys(self.trans, n_songs)
         return self.trans * n_songs if len(self.trans) == 1 else self.trans

@@ -29,9 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser, but: Container[str] = ()) -> 
         shown = " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in defaults)
         if shown and default is not None:
             settings["help"] += f" ({shown})"
-        metavar = None if choices else {float: "NUMBER", str: "NAME"}.get(item)
+        metavar = None if choices else {float: "NUMBER", float | str: "NUMBER", str: "NAME"}.get(item)
         nargs = "+" if several else None
-        parser.add_argument(*flags, type=item, nargs=nargs, choices=choices, metavar=metavar, **settings)
+        settings |= {"type": option.metadata["parse"] or item, "nargs": nargs, "metavar": metavar}
+        parser.add_argument(*flags, choices=choices, **settings)
 
 
 def from_arguments(arguments: argparse.Namespace) -> ConvertOptions:

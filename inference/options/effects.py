@@ -12,6 +12,7 @@ from modules.f0_predictor import F0_PREDICTORS
 _NAMED = (
     *("feature_retrieval", "noise_scale", "f0_filter_threshold", "enhance", "enhancer_adaptive_key"),
     *("k_step", "second_encoding", "diffusion_method", "diffusion_speedup"),
+    *("autotune", "scale", "formant", "protect", "preview"),
     *("clip", "linear_gradient", "linear_gradient_retain", "slice_db", "pad_seconds"),
     "loudness_envelope_adjustment",
     "mute_unvoiced",
@@ -37,8 +38,8 @@ def name_parts(options: ConvertOptions) -> list[str]:
         if value != fields[name].default and name not in unused:
             flag = fields[name].metadata["flags"][0].strip("-").removeprefix("diffusion_")
             word = value if isinstance(value, str) else flag if value is True else f"{flag}{value:g}"
-            parts.append(word)
-    return parts
+            parts.append(word.replace(":", ""))  # Windows has no such names
+    return [*parts, *(name for name, file in (("f0", options.f0_file), ("midi", options.midi)) if file)]
 
 
 def _reasons(options: ConvertOptions) -> Iterator[tuple[str, str]]:
@@ -60,7 +61,10 @@ def _reasons(options: ConvertOptions) -> Iterator[tuple[str, str]]:
     if not F0_PREDICTORS[options.f0_predictor].has_threshold:
         yield "f0_filter_threshold", f"on -f0p {options.f0_predictor}"
     if options.auto_predict_f0:
-        yield "trans", "with -a: the model chooses the pitch"
+        for name in ("trans", "autotune"):
+            yield name, "with -a: the model chooses the pitch"
+    if not options.autotune or options.auto_predict_f0:
+        yield "scale", "without --autotune: no note is moved"
     if options.diffuses:
         yield "enhance", "on what a diffusion model has refined"
     if not options.enhances:

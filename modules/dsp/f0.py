@@ -23,6 +23,7 @@ F0_BINS = 256  # embedding rows; row 0 is never used
 WHISPERED = 0.05  # share of voiced frames; with less, what is voiced is a tracker's error
 # s, up to which a leap of an octave is an error: there and back, and at either end of a note
 _EXCURSION, _ONSET = 0.12, 0.06
+_LEAP = 600.0  # cents between two frames; beyond, it is a new note or an octave error, not a glide
 BRIEFEST = 0.1  # s, of a pitch beyond F0_MIN to F0_MAX; consonants give shorter ones
 
 Track = TypeVar("Track", "np.ndarray", "torch.Tensor")
@@ -130,6 +131,24 @@ def drop_brief_extremes(f0: np.ndarray, frame_rate: float) -> np.ndarray:
         if stop - start < BRIEFEST * frame_rate:
             f0[start:stop] = 0.0
     return f0
+
+
+def interpolate(track: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Interpolate a track (L,), Hz, 0 where unvoiced.
+
+    Voicing is that of the nearest frame. Between two voiced frames the pitch is
+    linear in cents, except across a leap, where it is the nearest frame's.
+    ``positions`` (N,) are in frames, from 0; past the end the last frame is repeated.
+    """
+    before = np.minimum(positions.astype(np.int64), len(track) - 1)
+    after = np.minimum(before + 1, len(track) - 1)
+    share = (positions - before).clip(0, 1)
+    first, second = track[before], track[after]
+    nearest = np.where(share < 0.5, first, second)
+    both = (first > 0) & (second > 0)
+    interval = np.log2(np.where(both, second, 1.0) / np.where(both, first, 1.0))
+    glide = both & (np.abs(interval) < _LEAP / 1200)
+    return np.where(glide, first * 2 ** (share * interval), nearest)
 
 
 def fill_unvoiced(f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,11 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < _KNEE_MEL, mel * _KNEE_HZ / _KNEE_MEL, _KNEE_HZ * np.exp(above * _PER_MEL))
 
 
+def mel_centres(n_mels: int, f_min: float, f_max: float) -> np.ndarray:
+    """Centre frequencies (M,), Hz, of the bands of :func:`mel_basis`."""
+    return _mel_to_hz(np.linspace(_hz_to_mel(f_min), _hz_to_mel(f_max), n_mels + 2))[1:-1]
+
+
 def mel_basis(
     sampling_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float, equal_area: bool = True
 ) -> np.ndarray:

@@ -210,3 +210,33 @@ def limit_length(
             start = cut
         pieces.append(Range(start, piece.end, piece.silent))
     return pieces
+
+
+def preview_ranges(
+    ranges: Sequence[Range],
+    rms: np.ndarray,
+    sampling_rate: int,
+    rule: SliceRule,
+    seconds: float,
+    multiple: int = 1,
+) -> list[Range]:
+    """The part of ``ranges``, which tile a song, in the ``seconds`` of it that tell most.
+
+    These are those with the most singing, a loudness within 20 dB of the song's level; of equals, the
+    loudest. ``rms`` (R,) is the song's curve; the part begins at a multiple of ``multiple`` samples.
+    """
+    hop, n_samples = rule.hop_length(sampling_rate), ranges[-1].end if ranges else 0
+    length = round(seconds * sampling_rate)
+    if length >= n_samples:
+        return list(ranges)
+    loudness = np.minimum(rms / max(song_level(rms), 1e-9), 1.0)
+    worth = (loudness > 0.1) + 1e-3 * loudness
+    sums = np.concatenate([[0.0], np.cumsum(worth)])
+    width = min(len(rms), length // hop)
+    start = int((sums[width:] - sums[:-width]).argmax()) * hop
+    start = min(start, n_samples - length) // multiple * multiple
+    return [
+        replace(piece, start=max(piece.start, start), end=min(piece.end, start + length))
+        for piece in ranges
+        if piece.start < start + length and piece.end > start
+    ]

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from modules.common.device import autocast
 from modules.dsp.audio import resample
+from modules.dsp.f0 import interpolate
 from modules.f0_predictor.base import F0Predictor
 
 RATE = 16000  # Hz
 HOP = 160  # samples per frame, 10 ms
 CHUNK = 3072  # frames at a time: half a minute of sound, 0.4 GB
 _QUIET = 0.3  # minimal peak; quieter recordings are scaled to it, away from the floor of the log-mel
-_LEAP = 600.0  # cents between two frames; beyond, it is a new note or an octave error, not a glide
 
 
 class SaliencePredictor(F0Predictor):
@@ -77,21 +77,3 @@ def decode(
     mean = (weight * cents[bins]).sum(1) / np.maximum(weight.sum(1), 1e-12)
     voiced = np.take_along_axis(salience, best[:, None], 1)[:, 0] > threshold
     return np.where(voiced, (10 * 2 ** (mean / 1200)).clip(f0_min, f0_max), 0.0)
-
-
-def interpolate(track: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Interpolate a track (L,), Hz, 0 where unvoiced.
-
-    Voicing is that of the nearest frame. Between two voiced frames the pitch is
-    linear in cents, except across a leap, where it is the nearest frame's.
-    ``positions`` (N,) are in frames, from 0; past the end the last frame is repeated.
-    """
-    before = np.minimum(positions.astype(np.int64), len(track) - 1)
-    after = np.minimum(before + 1, len(track) - 1)
-    share = (positions - before).clip(0, 1)
-    first, second = track[before], track[after]
-    nearest = np.where(share < 0.5, first, second)
-    both = (first > 0) & (second > 0)
-    interval = np.log2(np.where(both, second, 1.0) / np.where(both, first, 1.0))
-    glide = both & (np.abs(interval) < _LEAP / 1200)
-    return np.where(glide, first * 2 ** (share * interval), nearest)

@@ -132,6 +132,8 @@ def test_mistakes_are_one_line_before_anything_runs(project, capsys):
         ([*song, *voice, "-m", "logs/44k/G_9.pth"], "holds: G_8.pth"),
         ([*song, *voice, "-c", "config.json"], "config.json does not exist"),
         ([*song, *voice, "-d", "tpu"], "device 'tpu'"),
+        ([*song, *voice, "--scale", "H:maj"], "--scale must be a key as C:maj"),
+        ([*song, *voice, "--f0", "none.csv"], "--f0: there is no file none.csv"),
         # on Windows and macOS the second would replace the first
         (["-n", "my song.wav", "MY SONG.flac", *voice], "become results/my song_0key_anna_glow_pm.flac"),
         ([*song, "raw/../歌.wav", *voice], "both become results/歌_0key_anna_glow_pm.flac"),
@@ -140,6 +142,24 @@ def test_mistakes_are_one_line_before_anything_runs(project, capsys):
         shown = capsys.readouterr().err
         assert message in shown and shown.count("\n") == 1
     assert results(project) == []
+
+
+def test_a_song_is_sung_with_the_pitch_of_a_file_and_wrong_ones_are_one_line(project, capsys):
+    assert run("-n", "歌", "-s", "anna", "1", "--write_f0", "pitch/") == 0
+    assert run("-n", "歌", "-s", "anna", "--f0", "pitch", "-t", "2") == 0
+    assert "歌_2key_anna_glow_pm_f0.flac" in results(project)
+    (project / "pitch/歌.f0.csv").write_text("0,220,1\n0.01,high,1\n")
+    capsys.readouterr()
+    assert run("-n", "歌", "-s", "anna", "--f0", "pitch/歌.f0.csv", "-t", "3") == 2
+    error = capsys.readouterr().err.splitlines()
+    assert "歌.f0.csv, line 2: '0.01,high,1' is not: time in s" in error[-2]
+    assert len(results(project)) == 3
+
+
+def test_a_key_that_is_chosen_is_printed_with_its_reason(project, capsys):
+    assert run("-n", "歌", "-s", "anna", "-t", "auto", "--autotune", "0.5", "--scale", "C:maj") == 0
+    assert results(project) == ["歌_autokey_anna_glow_pm_autotune0.5_Cmaj.flac"]
+    assert re.search(r"key [+-]\d+: the song lies at .* Hz around \d+, anna was", capsys.readouterr().out)
 
 
 def test_the_only_speaker_needs_no_name_and_interrupting_leaves_no_half_file(project, monkeypatch, capsys):

@@ -17,8 +17,10 @@ from webui.flags import build_field
 
 # folded groups, in the order of the page
 GROUPS: dict[str, tuple[str, ...]] = {
-    "pitch": ("f0_filter_threshold", "auto_predict_f0"),
+    "pitch": ("autotune", "scale", "f0_filter_threshold", "auto_predict_f0"),
     "timbre": (
+        "formant",
+        "protect",
         "noise_scale",
         "cluster_infer_ratio",
         "cluster_model_path",
@@ -46,10 +48,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "loudness_envelope_adjustment",
     ),
     "mix": ("use_spk_mix", "spk_mix_file"),
-    "output": ("wav_format", "precision"),
+    "output": ("preview", "wav_format", "precision"),
 }
 MAIN = ("spk_list", "trans", "f0_predictor")  # not folded
 MODEL = ("model_path", "config_path", "onnx", "device")  # in the first step
+# files beside a song on the command line: the page has uploads, and programs name no files of the server
+ELSEWHERE = ("clean_names", "f0_file", "write_f0", "midi", "write_midi")
+_STEPS = {"autotune": 0.05, "protect": 0.05, "formant": 0.5}  # of sliders
 
 # without "reference": the page and its API make the model of an instant voice first
 _FIELDS = {option.name: option for option in fields(ConvertOptions) if option.name != "reference"}
@@ -72,7 +77,11 @@ def field(context: Context, name: str, choices: Sequence[Any] | None = None, **s
     elif known:
         choices = [*([""] if value == "" else []), *known]
     kinds = {str} if value is None else {kind, *get_args(kind)}  # a number field would show None as 0
+    kinds = {float} if _FIELDS[name].metadata["parse"] else kinds  # a key, which is chosen beside it
     kind = next(plain for plain in (bool, str, int, float) if plain in kinds)
+    if name in _STEPS:
+        low, high = _FIELDS[name].metadata["within"]
+        settings |= {"minimum": low, "maximum": high, "step": _STEPS[name]}
     text = {"label": context.text(f"option.{name}"), "info": context.text(f"option.{name}.help")}
     return build_field(kind, settings.pop("value", value), choices, **text, **settings)
 
@@ -90,6 +99,8 @@ def read_options(values: Mapping[str, Any]) -> ConvertOptions:
         if name not in _FIELDS:
             raise ConfigError(f"there is no option {name!r}; the options are: {', '.join(sorted(_FIELDS))}")
         given = default(name) if value is None else value
+        if name in ELSEWHERE and given != default(name):
+            raise ConfigError(f"{_FIELDS[name].metadata['flags'][-1]} is an option of the command line alone")
         cleaned[name] = _converted(name, given)
     return ConvertOptions(**cleaned)
 
@@ -100,7 +111,7 @@ def _converted(name: str, value: Any) -> Any:
     try:
         if isinstance(default(name), tuple):
             items = value if isinstance(value, list | tuple) else [value]
-            return tuple(inner[0](item) for item in items)
+            return tuple(map(_FIELDS[name].metadata["parse"] or inner[0], items))
         if kind is bool:
             if not isinstance(value, bool):
                 raise ValueError

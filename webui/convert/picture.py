@@ -45,21 +45,24 @@ def draw_conversion(converted: ConvertedSong, request: gr.Request | None = None)
     paths = {"source": converted.task.song, "result": converted.task.result}
     conversion, result_f0 = converted.conversion, converted.result_f0
     tracks = {"source": conversion.f0[: len(result_f0)], "result": result_f0}
+    begin = {"source": round(conversion.start * rate), "result": 0}  # of a preview
     colours = {"source": "tab:blue", "result": "tab:orange"}
     with temporary_folder() as folder:
         for axis, (name, path) in zip(axes, paths.items(), strict=False):
             with SourceAudio(path, rate, folder) as source:
-                audio = source.read(0, min(source.n_samples, round(SHOWN * rate)))
+                length = round(min(conversion.seconds, SHOWN) * rate)
+                audio = source.read(begin[name], begin[name] + length)
                 shown = {other: tracks[other] for other in tracks if name in (other, "result")}
                 _mel(axis, audio, shown, converted, say)
-                _loudness(axes[2], source.rms, source.seconds, say(f"picture.{name}"), colours[name])
-            cut = say("picture.first").format(seconds=SHOWN) if source.seconds > SHOWN else ""
+                seconds, first = source.seconds, begin["source"] / rate if name == "result" else 0.0
+                _loudness(axes[2], source.rms, first, seconds, say(f"picture.{name}"), colours[name])
+            cut = say("picture.first").format(seconds=SHOWN) if conversion.seconds > SHOWN else ""
             axis.set_title(say(f"picture.{name}") + cut, fontsize=10)
     for chunk in conversion.chunks:
         if not chunk.silent:
             axes[2].axvspan(chunk.start / rate, chunk.end / rate, color="tab:green", alpha=0.12, linewidth=0)
             axes[2].axvline(chunk.start / rate, color="tab:green", linewidth=0.7)
-    axes[2].set_xlim(0, max(conversion.seconds, hop / rate))
+    axes[2].set_xlim(conversion.start, conversion.start + max(conversion.seconds, hop / rate))
     axes[2].set_ylim(-80, 3)
     axes[2].set_ylabel(say("picture.loudness"))
     axes[2].set_xlabel(say("picture.slices"))
@@ -98,8 +101,8 @@ def _mel(
     over.legend(loc="upper right", fontsize=8)
 
 
-def _loudness(axis: Any, rms: np.ndarray, seconds: float, name: str, colour: str) -> None:
+def _loudness(axis: Any, rms: np.ndarray, start: float, seconds: float, name: str, colour: str) -> None:
     width = -(-len(rms) // _POINTS)
     loudest = np.pad(rms, (0, -len(rms) % width)).reshape(-1, width).max(axis=1)
-    times = np.linspace(0, seconds, len(loudest))
+    times = start + np.linspace(0, seconds, len(loudest))
     axis.plot(times, 20 * np.log10(np.maximum(loudest, 1e-5)), color=colour, linewidth=0.9, label=name)

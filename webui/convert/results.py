@@ -59,7 +59,7 @@ def build_results(
         fact = say("convert.fact").format(seconds=conversion.seconds, factor=conversion.real_time_factor)
         return (
             gr.Column(visible=True),
-            f"<p>{fact}</p>",
+            f"<p>{fact}</p>{choice_html(entry, say)}",
             f"<p>{html.escape(sentence)}</p>",
             gr.Column(visible=bool(sentence)),
             conversion.advice.semitones if conversion.advice else 0,
@@ -107,6 +107,17 @@ def recent_results(folder: Path) -> list[str]:
     """Names of the newest results in ``folder``, newest first."""
     found = [path for path in folder.glob("[!.]*") if path.suffix.lower() in AUDIO_SUFFIXES]
     return [path.name for path in sorted(found, key=lambda path: -path.stat().st_mtime)[:NEWEST]]
+
+
+def choice_html(entry: ConvertedSong, say: Say) -> str:
+    """Paragraph on a key that was chosen, with its reason; empty if it was given."""
+    choice = entry.conversion.choice
+    if choice is None:
+        return ""
+    names = ("low", "middle", "high", "floor", "centre", "ceiling")
+    ranges = dict(zip(names, (*choice.song, *choice.trained), strict=True))
+    sentence = say("convert.choice").format(key=choice.semitones, speaker=entry.speaker, **ranges)
+    return f"<p>{html.escape(sentence)}</p>"
 
 
 def advice_sentence(entry: ConvertedSong, say: Say) -> str:

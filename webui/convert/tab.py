@@ -155,6 +155,7 @@ def _fields(context: Context, refresh: gr.Button) -> dict[str, Any]:
     import soundfile
 
     from inference.output import TAGGED_FORMATS
+    from inference.pitch.scale import AUTO, CHROMATIC, scale_names
 
     found: dict[str, Any] = {}
     root, formats = context.root, soundfile.available_formats()
@@ -162,6 +163,7 @@ def _fields(context: Context, refresh: gr.Button) -> dict[str, Any]:
     special: dict[str, dict[str, Any]] = {
         "spk_list": {"choices": [], "multiselect": True, "value": []},
         "trans": {"value": 0},
+        "scale": {"choices": [CHROMATIC, AUTO, *scale_names()], "allow_custom_value": False},
         "wav_format": {"choices": [name.lower() for name in TAGGED_FORMATS if name in formats]},
         "spk_mix_file": {"choices": []},
         "cluster_model_path": {"choices": []},
@@ -171,6 +173,12 @@ def _fields(context: Context, refresh: gr.Button) -> dict[str, Any]:
     with gr.Row():
         for name in MAIN:
             found[name] = field(context, name, **special.get(name, {}))
+            if name == "trans":
+                labels = {
+                    "label": context.text("convert.auto_key"),
+                    "info": context.text("convert.auto_key.help"),
+                }
+                found["auto_key"] = gr.Checkbox(False, min_width=200, **labels)
     for group, names in GROUPS.items():
         with gr.Accordion(context.text(f"convert.group.{group}"), open=False), gr.Row(elem_classes="options"):
             for name in names:

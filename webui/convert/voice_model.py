@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from inference import voice_config
+from inference.options.checks import AUTO_KEY
 from modules.common.errors import ConfigError
 from webui.context import Context
 from webui.convert.options import MODEL, default, field, read_options
@@ -285,8 +286,9 @@ def selected_options(context: Context, values: Mapping[str, Any]) -> ConvertOpti
     Raises:
         ConfigError: A value is wrong, or a path leads out of the project folder.
     """
-    given = {name: value for name, value in values.items() if name not in ("trans", "spk_list")}
-    options = read_options({**given, "spk_list": values["spk_list"] or (), "trans": values["trans"]})
+    given = dict(values)
+    key = AUTO_KEY if given.pop("auto_key", False) else values["trans"]
+    options = read_options({**given, "spk_list": values["spk_list"] or (), "trans": key})
     if not options.onnx and not options.only_diffusion and not options.model_path:
         raise ConfigError("choose a model first: upload one, or put it into trained/ or logs/")
     if not options.diffuses:  # unused paths are not checked

@@ -86,6 +86,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在此音高下歌曲位于 {low:.0f}–{high:.0f} Hz，而 {speaker} 训练时的音域为 "
         "{floor:.0f}–{ceiling:.0f} Hz；变调 {key:+d} 个半音更合适。",
     ),
+    "convert.auto_key": ("Choose the key", "自动选择音调"),
+    "convert.auto_key.help": (
+        "from the ranges of song and voice, a whole octave if that fits; the key beside it does not count",
+        "根据歌曲和声音的音域选择，合适时移整八度；旁边的变调不起作用",
+    ),
+    "convert.choice": (
+        "Key {key:+d}: the song lies at {low:.0f}–{high:.0f} Hz around {middle:.0f}, {speaker} was trained "
+        "on {floor:.0f}–{ceiling:.0f} Hz around {centre:.0f}.",
+        "变调 {key:+d}：歌曲位于 {low:.0f}–{high:.0f} Hz，中心 {middle:.0f}；{speaker} 训练时的音域为 "
+        "{floor:.0f}–{ceiling:.0f} Hz，中心 {centre:.0f}。",
+    ),
     "convert.long": (
         "These songs last {minutes:.0f} minutes; converting them takes a while and can be cancelled.",
         "这些歌曲共 {minutes:.0f} 分钟，需要较长时间；可随时取消。",
@@ -147,6 +158,27 @@ TEXTS: dict[str, tuple[str, str]] = {
                 "crepe、rmvpe 和 fcpe 的浊音阈值，0 到 1；越高则越少被当作歌声",
             ),
             "auto_predict_f0": ("Automatic pitch", "自动预测音高", "由模型决定音高：只适合说话，唱歌会跑调"),
+            "autotune": (
+                "Autotune",
+                "音高修正",
+                "把每个音拉向音阶中最近的音的程度，0 到 1；保留颤音和滑音",
+            ),
+            "scale": (
+                "Scale",
+                "音阶",
+                "音高修正所用的音，按变调之前的歌曲：C:maj、F#:min 等，或 auto 自动判断",
+            ),
+            "formant": (
+                "Formants, semitones",
+                "共振峰（半音）",
+                "音高不变，移动共振峰：大于 0 更小更亮的嗓子",
+            ),
+            "protect": (
+                "Protection",
+                "保护",
+                "呼吸声、清辅音、耳语和气泡音中保留原声的程度，0 到 1",
+            ),
+            "preview": ("Preview, s", "试听（秒）", "只转换每首歌中唱得最多的若干秒；0 为整首。可试 15"),
             "enhance": (
                 "Enhancer",
                 "增强器",

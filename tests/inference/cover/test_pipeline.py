@@ -27,7 +27,8 @@ class Identity:
         shutil.copyfile(source, destination)
         self.keys.append(key)
         frames = soundfile.info(source).frames // 512
-        return ConversionResult(destination, 1.0, 0.1, np.full(frames, 220.0), np.ones(frames), None, ())
+        f0 = np.full(frames, 220.0)
+        return ConversionResult(destination, 1.0, 0.1, f0, np.ones(frames), None, (), f0)
 
 
 class Studio:

@@ -186,6 +186,8 @@ def test_options_that_need_pytorch_or_another_graph_are_refused(rich_voice, fuse
             OnnxConverter(options(rich_voice.folder, **changes))
     with pytest.raises(ConfigError, match=r"-mu: the vocoder is inside .*model\.onnx; remove -mu"):
         OnnxConverter(options(fused_voice.folder, mute_unvoiced=True))
+    with pytest.raises(ConfigError, match=r"--formant: the vocoder is inside .*export without --fuse"):
+        OnnxConverter(options(fused_voice.folder, formant=2.0))
     with pytest.raises(ConfigError, match=r"-a: .*no f0\.onnx.*onnx_export\.py -n 花 v1\.2 -a"):
         OnnxConverter(options(fused_voice.folder, auto_predict_f0=True))
 

@@ -13,9 +13,9 @@ from modules.common.errors import ConfigError
 from tests.cluster.data import write_published_kmeans
 from tests.inference.tiny import write_diffusion
 from webui.context import Context
-from webui.convert.options import GROUPS, MAIN, MODEL, default, field, read_options
+from webui.convert.options import ELSEWHERE, GROUPS, MAIN, MODEL, default, field, read_options
 from webui.convert.tab import plan_conversions
-from webui.convert.voice_model import assign_uploads, find_config, matching_config
+from webui.convert.voice_model import assign_uploads, find_config, matching_config, selected_options
 from webui.texts import PARTS, TEXTS
 from webui.uploads import uploads_folder
 
@@ -40,7 +40,7 @@ def test_every_option_is_on_the_page_once_with_a_field_like_that_of_the_command_
         if not isinstance(default(name), tuple):
             assert component.value == ("" if default(name) is None else default(name))
     assert isinstance(field(CONTEXT, "trans", value=0), gr.Number)
-    assert sorted([*ON_THE_PAGE, "clean_names"]) == sorted(NAMES)  # the page has songs instead of names
+    assert sorted([*ON_THE_PAGE, *ELSEWHERE]) == sorted(NAMES)  # the page has songs instead of names
 
 
 def test_values_become_options():
@@ -50,6 +50,21 @@ def test_values_become_options():
     for value in wrong:
         with pytest.raises(ConfigError, match="--k_step"):
             read_options({"k_step": value})
+
+
+def test_knobs_are_sliders_keys_may_be_chosen_and_no_file_of_the_server_is_named():
+    for name, low, high in (("autotune", 0, 1), ("protect", 0, 1), ("formant", -12, 12)):
+        slider = field(CONTEXT, name)
+        assert isinstance(slider, gr.Slider) and (slider.minimum, slider.maximum) == (low, high)
+    assert read_options({"trans": "auto"}).trans == ("auto",)
+    assert read_options({"trans": 3}).trans == (3.0,)
+    values = {"trans": 5, "spk_list": [], "model_path": "G_1.pth"}
+    assert selected_options(CONTEXT, {**values, "auto_key": True}).trans == ("auto",)
+    assert selected_options(CONTEXT, {**values, "auto_key": False}).trans == (5.0,)
+    with pytest.raises(ConfigError, match="--write_f0 is an option of the command line alone"):
+        read_options({"write_f0": "/etc/passwd"})
+    with pytest.raises(ConfigError, match="--trans: 'high' is not a valid value"):
+        read_options({"trans": "high"})
 
 
 def test_every_text_has_one_key_and_both_languages():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference.envelope import ENVELOPE_MARGIN, FLOOR, HIGHEST_GAIN, envelope_gain
+from inference.timbre.envelope import ENVELOPE_MARGIN, FLOOR, HIGHEST_GAIN, envelope_gain
 
 RATE = 8000
 

@@ -1,0 +1,1 @@
+"""What changes the sound of a result but for its pitch: formants, and the source's own noises."""

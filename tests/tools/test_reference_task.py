@@ -15,9 +15,19 @@ from modules.common.errors import AudioError, CheckpointError
 from modules.config import load_config, parse_config
 from modules.dataset.features import load_mel
 from modules.dsp.audio import write_audio
+from modules.dsp.mel_basis import mel_centres
 from tests.support.golden_cases import voice
 from tests.support.scripts import CONFIG
-from tools.starter.reference_task import N_PIECES, PIECE, ReferenceTask, draw_piece
+from tools.starter import reference_task
+from tools.starter.reference_task import (
+    N_PIECES,
+    PIECE,
+    ReferenceDataset,
+    ReferenceTask,
+    draw_piece,
+    scaled_bands,
+    stretched,
+)
 from training import base_model
 from training.tasks.glow import GlowTask
 
@@ -41,6 +51,33 @@ def test_a_piece_lies_in_its_clip_also_in_a_short_one():
     mel = torch.arange(30.0).expand(4, 30)
     piece = draw_piece(mel, rng)
     assert piece.shape == (4, PIECE) and set(np.diff(piece[0].numpy())) == {1.0, -29.0}
+
+
+def test_speakers_that_nobody_recorded_have_other_formants_and_their_pitch():
+    data = parse_config(CONFIG).data
+    centres = torch.from_numpy(mel_centres(data.n_mels, data.f_min, data.f_max))
+    tone = -(centres / 1500).log().abs()[:, None].expand(-1, 3).float()  # its peak is at 1500 Hz
+    for scale in (0.85, 1.0, 1.18):
+        made_up = stretched(tone, scaled_bands(scale, data))
+        assert float(centres[made_up[:, 0].argmax()]) == pytest.approx(1500 * scale, rel=0.04)
+    torch.testing.assert_close(stretched(tone, scaled_bands(1.0, data)), tone)
+
+
+def test_the_pitch_and_the_reference_are_of_the_made_up_speaker(workspace):
+    clips = [Path("dataset/44k/anna/0.wav"), Path("dataset/44k/anna/1.wav")]
+    config = load_config("configs/config.json")
+    plain, made_up = (ReferenceDataset(clips, config, augment=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference_task, "MADE_UP", 0.0)
+        before = plain[0, 0]
+        patch.setattr(reference_task, "MADE_UP", 1.0)
+        after = made_up[0, 0]
+    scale = (after.f0 / before.f0).flatten()
+    assert float(scale.std()) < 1e-3 and float(scale.mean()) != pytest.approx(1, abs=1e-3)
+    places = scaled_bands(float(scale.mean()), config.data)
+    torch.testing.assert_close(after.mel, stretched(before.mel, places), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(after.speaker_id, stretched(before.speaker_id, places), rtol=1e-3, atol=1e-3)
+    assert torch.equal(after.units, before.units)
 
 
 def test_an_instant_voice_is_an_ordinary_model_of_the_recordings(reference_base, tmp_path):

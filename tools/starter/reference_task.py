@@ -1,7 +1,9 @@
 """Training of a base model that takes its speakers from recordings (models.ReferenceGlow).
 
 Every clip of a batch comes with a reference: pieces of other clips of its speaker. The
-model never sees which speaker it is, so that it learns to do with any.
+model never sees which speaker it is, so that it learns to do with any. Half of the clips are
+of speakers that nobody recorded: formants and pitch are scaled together, in the clip and in
+its reference, as by another tape speed (Ko et al., Audio augmentation for speech recognition, 2015).
 """
 
 from __future__ import annotations
@@ -16,13 +18,16 @@ import torch
 from torch import Tensor
 
 from models import ReferenceGlow
-from modules.config import Config
+from modules.config import Config, DataConfig
 from modules.dataset.features import load_mel
+from modules.dsp.mel_basis import mel_centres
 from training.data.dataset import GlowBatch, GlowDataset
 from training.data.sampler import Item
 from training.tasks.glow import GlowTask
 
 PIECE, N_PIECES = 86, 5  # frames of a piece, 1 s, and number of pieces in a reference
+MADE_UP = 0.5  # share of clips of speakers that nobody recorded
+LARGEST = 0.18  # logarithm of the largest scale: 3 semitones
 
 
 class ReferenceDataset(GlowDataset):
@@ -48,7 +53,13 @@ class ReferenceDataset(GlowDataset):
         others = [path for path in self._voices[clip.parent.name] if path != clip] or [clip]
         chosen = (others[index] for index in rng.integers(len(others), size=N_PIECES))
         reference = torch.cat([draw_piece(self._mel(path), rng) for path in chosen], 1)
-        return replace(super().__getitem__(item), speaker_id=reference[None])
+        batch = super().__getitem__(item)
+        if self.augment and rng.random() < MADE_UP:
+            scale = float(np.exp(rng.uniform(-LARGEST, LARGEST)))
+            places = scaled_bands(scale, self.config.data)
+            reference = stretched(reference, places)
+            batch = replace(batch, mel=stretched(batch.mel, places), f0=batch.f0 * scale)
+        return replace(batch, speaker_id=reference[None])
 
     def _speaker_ids(self) -> list[int]:
         return [0] * len(self.clips)  # not known: more speakers may come while a run goes on
@@ -57,6 +68,18 @@ class ReferenceDataset(GlowDataset):
         if clip not in self._mels:
             self._mels[clip] = load_mel(clip).half()
         return self._mels[clip].float()
+
+
+def scaled_bands(scale: float, data: DataConfig) -> Tensor:
+    """For every band of a mel (M,) the band that was there before all frequencies were scaled."""
+    centres = mel_centres(data.n_mels, data.f_min, data.f_max)
+    return torch.from_numpy(np.interp(centres / scale, centres, np.arange(len(centres)))).float()
+
+
+def stretched(mel: Tensor, places: Tensor) -> Tensor:
+    """Log-mel (..., M, N), interpolated at the bands ``places`` (M,)."""
+    below = places.long().clamp(max=mel.size(-2) - 2)
+    return torch.lerp(mel[..., below, :], mel[..., below + 1, :], (places - below)[:, None])
 
 
 def draw_piece(mel: Tensor, rng: np.random.Generator) -> Tensor:

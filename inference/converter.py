@@ -96,6 +96,7 @@ class Converter(SongConverter):
                 if vocoder != _ENHANCING:
                     nsf = VOCODERS.build(_ENHANCING, data, device, dtype=self._dtype(ENHANCER))
                 self.enhancer = Enhancer(nsf, data)
+            self.clocks = (self._clock, *([self.enhancer.clock] if self.enhancer else []))
 
     @property
     def formats(self) -> dict[str, str]:

@@ -59,6 +59,12 @@ def result_name(stem: str, key: Key, speaker: str, options: ConvertOptions) -> s
     return f"{stem}{ending}".replace("/", "_").replace("\\", "_")
 
 
+def result_tag(model_name: str, speaker: str, key: float, options: ConvertOptions) -> str:
+    """Comment in the file of a result."""
+    change = "auto" if options.auto_predict_f0 else f"{key:+g}"
+    return f"Voice conversion by Glow-SVC; model {model_name}, speaker {speaker}, key {change}"
+
+
 class SongWriter:
     """Collects finished samples, in order. Made by :func:`writing`."""
 

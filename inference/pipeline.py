@@ -36,13 +36,12 @@ from inference.oom import within_memory
 from inference.options import ConvertOptions
 from inference.options.checks import AUTO_KEY, Key
 from inference.options.effects import unused_options
-from inference.output import check_format, writing
+from inference.output import check_format, result_tag, writing
 from inference.pitch import song
 from inference.silence_gate import (
-    GATE_MARGIN,
     THRESHOLD,
     find_soft_singing,
-    silence_gate,
+    song_gate,
     warn_of_silence,
 )
 from inference.source import SourceAudio
@@ -58,6 +57,7 @@ from modules.dsp.slicer import LONGEST, SliceRule, limit_length, preview_ranges,
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
 from vdecoder import source_voicing
+from vdecoder.clock import SongClock
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class SongConverter(ABC):
 
     encoder: Any  # speech encoder, with the sampling_rate, context_seconds and clock of its units
     diffusion_data: FeatureSection | None = None  # settings of the diffusion model, if there is one
+    clocks: tuple[SongClock, ...] = ()  # of the vocoders; all that one slice hands on to the next
 
     def __init__(self, config: Config, options: ConvertOptions, model_name: str, device: Any) -> None:
         self.config, self.options, self.model_name, self.device = config, options, model_name, device
@@ -168,9 +169,7 @@ class SongConverter(ABC):
                 if key == AUTO_KEY and not options.auto_predict_f0:
                     choice = choose_key(sung, trained, target.name)
             key = choice.semitones if choice else 0.0 if key == AUTO_KEY else float(key)
-            change = "auto" if options.auto_predict_f0 else f"{key:+g}"
-            what = f"model {self.model_name}, speaker {target.name}, key {change}"
-            tag = f"Voice conversion by Glow-SVC; {what}"
+            tag = result_tag(self.model_name, target.name, key, options)
             with writing(destination, self.sampling_rate, options.wav_format, tag, subtype) as file:
                 stitcher = Stitcher()
                 for chunk in chunks:
@@ -281,15 +280,20 @@ class SongConverter(ABC):
                 self._track(source, chunk, key, track)
         return np.where(np.isnan(given), track.f0 * track.uv, given).astype(np.float32)
 
+    def window(self, chunk: Chunk, track: PitchTrack) -> tuple[int, int]:
+        """First frame and number of frames of a slice with its margins: its pitch there is what it sings."""
+        options, hop = self.options, self.config.data.hop_length
+        margin = ENVELOPE_MARGIN if options.loudness_envelope_adjustment < 1 else 0.0
+        pad = round(max(options.pad_seconds, margin) * self.sampling_rate)
+        first = track.begin((chunk.start - pad) // hop, self.config.model.n_sqz)
+        return first, -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
+
     def _track(
         self, source: SourceAudio, chunk: Chunk, key: float, track: PitchTrack, sung: np.ndarray | None = None
     ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         """First frame of a padded slice, its audio, F0 and uv (N,): those of ``sung``, or tracked."""
         options, hop = self.options, self.config.data.hop_length
-        margin = ENVELOPE_MARGIN if options.loudness_envelope_adjustment < 1 else 0.0
-        pad = round(max(options.pad_seconds, margin) * self.sampling_rate)
-        first = track.begin((chunk.start - pad) // hop, self.config.model.n_sqz)
-        n_frames = -(-(chunk.end + pad) // hop) - first  # every sample lies in a whole frame
+        first, n_frames = self.window(chunk, track)
         audio = source.read(first * hop, (first + n_frames) * hop)
         if sung is not None:
             return first, audio, *fill_unvoiced(song.part(sung, first, n_frames))
@@ -339,11 +343,4 @@ class SongConverter(ABC):
             gain = envelope_gain(usual, result, self.sampling_rate, strength)
             result = result * gain * np.float32(source.softness ** (1 - strength))
         skip = chunk.start - first * hop
-        return result[skip : skip + len(chunk)] * self._gate(source, chunk)
-
-    def _gate(self, source: SourceAudio, chunk: Chunk) -> np.ndarray:
-        """Gain (len(chunk),) that keeps the digital silence of the source."""
-        margin = round(GATE_MARGIN * self.sampling_rate)
-        audio = source.read(chunk.start - margin, chunk.end + margin)
-        audio /= np.float32(source.softness)  # as if it were no softer than usual
-        return silence_gate(audio, self.sampling_rate)[margin : margin + len(chunk)]
+        return result[skip : skip + len(chunk)] * song_gate(source, chunk.start, chunk.end)

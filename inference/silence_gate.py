@@ -54,6 +54,14 @@ def silence_gate(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
     return gain
 
 
+def song_gate(source: SourceAudio, start: int, end: int) -> np.ndarray:
+    """Gain (end - start,) that keeps the digital silence of a song, of its samples ``start`` to ``end``."""
+    margin = round(GATE_MARGIN * source.sampling_rate)
+    audio = source.read(start - margin, end + margin)
+    audio /= np.float32(source.softness)  # as if it were no softer than usual
+    return silence_gate(audio, source.sampling_rate)[margin : margin + end - start]
+
+
 def find_soft_singing(
     ranges: Iterable[Range], source: SourceAudio, predictor: F0Predictor, rule: SliceRule
 ) -> list[Range]:

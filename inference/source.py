@@ -86,11 +86,15 @@ class SourceAudio:
             audio[first - start : last - start] = remove_offset(self._audio[first:last], self._offset)
         return audio
 
+    def close(self) -> None:
+        """Free the disk."""
+        self._audio.close()
+
     def __enter__(self) -> SourceAudio:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._audio.close()
+        self.close()
 
 
 def find_songs(names: Sequence[str], folder: str | Path = "raw") -> list[Path]:

@@ -29,6 +29,15 @@ class SongClock:
         self._origin = self._first = 0
         self._cycles = np.zeros(1)
 
+    @property
+    def state(self) -> tuple[int, int, np.ndarray]:
+        """Where the last slice was placed; may be set, to render the slice after it again."""
+        return self._origin, self._first, self._cycles
+
+    @state.setter
+    def state(self, state: tuple[int, int, np.ndarray]) -> None:
+        self._origin, self._first, self._cycles = state
+
     def start(self, first: int, join: int | None, cycles: np.ndarray) -> SourceStart:
         """Place the next slice; return where it begins.
 

@@ -35,7 +35,7 @@ class Enhancer:
         self.vocoder = vocoder
         self.sampling_rate, self.hop_length = vocoder.sampling_rate, vocoder.hop_length
         self.log_mel = LogMel(data_config)
-        self._clock = SongClock()
+        self.clock = SongClock()
 
     def enhance(
         self,
@@ -101,7 +101,7 @@ class Enhancer:
         padded = np.pad(stretched, (0, len(uv) * self.hop_length - len(stretched)))
         mel = self.log_mel(torch.from_numpy(padded)[None])[0]
         join_there = None if join is None else round(join * step) // self.hop_length
-        start = self._clock.start(frame, join_there, self.vocoder.cycles(f0_there, uv))
+        start = self.clock.start(frame, join_there, self.vocoder.cycles(f0_there, uv))
         sound = self.vocoder.synthesize(mel, f0_there, uv, start).cpu().numpy()
         sound = resample(sound[ahead : len(stretched)], slower, self.sampling_rate)
         sound = sound[resampled_length(before, rate, self.sampling_rate) :][: length - begin]

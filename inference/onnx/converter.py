@@ -66,6 +66,7 @@ class OnnxConverter(SongConverter):
         self._melody = self._open(MELODY, tracks) if options.auto_predict_f0 else None
         self._vocoder = self._build_vocoder(sidecar)
         self._clock = SongClock()
+        self.clocks = (self._clock,)
         self._always_mutes = sidecar.fused and sidecar.mutes_unvoiced
         self.encoder = ENCODERS.build(_encoder_name(config), self.device)
         check_encoder(config)

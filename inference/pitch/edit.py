@@ -102,3 +102,50 @@ def reshape(f0: np.ndarray, frame_rate: float, vibrato: float = 1.0, drift: floa
         centre = smooth(pitch[inside], _CENTRE, frame_rate)
         changed[inside] = note.pitch + drift * (centre - note.pitch) + vibrato * (pitch[inside] - centre)
     return to_hz(changed)
+
+
+def draw(f0: np.ndarray, frames: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """``f0`` (N,), Hz, with a line through ``pitch`` (P,), MIDI numbers, at ``frames`` (P,), which ascend.
+
+    It is voiced from its first frame to its last, and straight in semitones between two points.
+    """
+    first, last = int(np.ceil(frames[0])), int(np.floor(frames[-1]))
+    inside = np.arange(max(0, first), min(len(f0) - 1, last) + 1)
+    changed = f0.copy()
+    changed[inside] = to_hz(np.interp(inside, frames, pitch))
+    return changed
+
+
+def shift(f0: np.ndarray, frame_rate: float, first: int, last: int, semitones: float) -> np.ndarray:
+    """``f0`` (N,), Hz, with frames ``first`` to ``last`` (excluded) moved by ``semitones``.
+
+    Where singing goes on at either end, it glides there, over 60 ms around it.
+    """
+    pitch = to_semitones(f0)
+    moved = np.zeros(len(f0))
+    moved[first:last] = semitones
+    for start, stop in runs(np.isfinite(pitch)):
+        moved[start:stop] = smooth(moved[start:stop], _GLIDE, frame_rate)
+    return np.where(moved == 0, f0, to_hz(pitch + moved))
+
+
+def unvoice(f0: np.ndarray, first: int, last: int) -> np.ndarray:
+    """``f0`` (N,), Hz, with frames ``first`` to ``last`` (excluded) unvoiced."""
+    changed = f0.copy()
+    changed[first:last] = 0.0
+    return changed
+
+
+def voice(f0: np.ndarray, first: int, last: int) -> np.ndarray:
+    """``f0`` (N,), Hz, with frames ``first`` to ``last`` (excluded) voiced, in a line between what is sung.
+
+    Without anything sung in the song, nothing changes.
+    """
+    pitch = to_semitones(f0)
+    sung = np.flatnonzero(np.isfinite(pitch))
+    if len(sung) == 0:
+        return f0
+    gaps = first + np.flatnonzero(~np.isfinite(pitch[first:last]))
+    changed = f0.copy()
+    changed[gaps] = to_hz(np.interp(gaps, sung, pitch[sung]))
+    return changed

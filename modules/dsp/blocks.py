@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -24,11 +25,14 @@ class Samples(Protocol):
 
 
 class ScratchAudio:
-    """A recording (T,), float32, in a temporary file in ``folder``. Leaving the context frees the disk."""
+    """A recording (T,), float32, in a temporary file in ``folder``. Leaving the context frees the disk.
+
+    Several threads may use it.
+    """
 
     def __init__(self, folder: str | Path, blocks: Iterable[np.ndarray]) -> None:
         self._file = tempfile.TemporaryFile(dir=folder, prefix=".glow_svc.")  # noqa: SIM115
-        self._length = 0
+        self._length, self._lock = 0, Lock()
         try:
             for block in blocks:
                 self._file.write(np.ascontiguousarray(block, np.float32).tobytes())
@@ -42,8 +46,17 @@ class ScratchAudio:
 
     def __getitem__(self, where: slice) -> np.ndarray:
         start, stop, _ = where.indices(self._length)
-        self._file.seek(4 * start)
-        return np.frombuffer(self._file.read(4 * max(0, stop - start)), np.float32)
+        with self._lock:
+            self._file.seek(4 * start)
+            return np.frombuffer(self._file.read(4 * max(0, stop - start)), np.float32)
+
+    def __setitem__(self, where: slice, samples: np.ndarray) -> None:
+        start, stop, _ = where.indices(self._length)
+        if len(samples) != max(0, stop - start):
+            raise ValueError(f"{len(samples)} samples for {stop - start}")
+        with self._lock:
+            self._file.seek(4 * start)
+            self._file.write(np.ascontiguousarray(samples, np.float32).tobytes())
 
     def close(self) -> None:
         """Free the disk."""

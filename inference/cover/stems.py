@@ -21,6 +21,7 @@ from modules.common.files import write_json
 from modules.dsp.blocks import BLOCK
 from separation import SEPARATORS
 from separation.base import RATE
+from separation.lead import LeadSplitter
 
 VOCALS, LEAD, BACKING, FACTS = "vocals.wav", "lead.wav", "backing.wav", "facts.json"
 ALONE = -28.0  # dB; what is left of the song without its vocals is softer than they: it is a voice alone
@@ -75,17 +76,34 @@ def split_lead(song: Path, vocals: Path, folder: Path, report: Report) -> None:
     if not gain.any():
         raise AudioError("no voice is to be heard in this song; if there is one, try another --separator")
 
-    def phrases() -> Iterator[np.ndarray]:
-        for start in range(0, len(voices), BLOCK):
-            block = voices[start : start + BLOCK]
-            yield block * sample_gain(gain, start, start + len(block))
+    phrases = _Phrases(voices, gain)
+    pan = _pan(phrases[start : start + BLOCK] for start in range(0, len(phrases), BLOCK))
+    write_stereo(folder / LEAD, LeadSplitter(phrases, pan).lead())
+    lead = StereoFile(folder / LEAD)
 
-    pan = _pan(phrases())
-    write_stereo(folder / LEAD, (_towards(block, pan)[:, None] for block in phrases()))
-    write_stereo(folder / BACKING, (block - _towards(block, pan)[:, None] * pan for block in phrases()))
+    def left() -> Iterator[np.ndarray]:
+        for start in range(0, len(phrases), BLOCK):
+            where = slice(start, start + BLOCK)
+            yield phrases[where] - lead[where] * pan
+            report(start / RATE, len(phrases) / RATE)
+
+    write_stereo(folder / BACKING, left())
     backing = _pan(StereoFile(folder / BACKING).blocks())
     write_json(folder / FACTS, {"lead": pan.tolist(), "backing": backing.tolist()})
-    report(1.0, 1.0)
+
+
+class _Phrases:
+    """Vocals (T, 2), silent between phrases; ``gain`` as of :func:`inference.cover.phrases.singing`."""
+
+    def __init__(self, vocals: StereoFile, gain: np.ndarray) -> None:
+        self._vocals, self._gain = vocals, gain
+
+    def __len__(self) -> int:
+        return len(self._vocals)
+
+    def __getitem__(self, where: slice) -> np.ndarray:
+        start, stop, _ = where.indices(len(self))
+        return self._vocals[start:stop] * sample_gain(self._gain, start, stop)
 
 
 def read_pans(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -99,9 +117,3 @@ def _pan(blocks: Iterable[np.ndarray]) -> np.ndarray:
     energy = sum((np.square(block, dtype=np.float64).sum(0) for block in blocks), np.full(2, _EPS))
     pan: np.ndarray = np.sqrt(2 * energy / energy.sum())
     return pan.astype(np.float32)
-
-
-def _towards(block: np.ndarray, pan: np.ndarray) -> np.ndarray:
-    """What of a block (T, 2) stands at ``pan`` (T,): times it, nothing at that place is left."""
-    towards: np.ndarray = block @ pan / np.float32(2.0)
-    return towards

@@ -12,6 +12,8 @@ from webui.api import build_endpoints, routes
 from webui.browser import MODULES, browser_files
 from webui.context import SEND_DEBUG, SENT_DEBUG, Context
 from webui.convert.tab import build_convert_tab
+from webui.cover.tab import CSS as COVER_CSS
+from webui.cover.tab import build_cover_tab
 from webui.dataset.tab import build_dataset_tab
 from webui.lab.tab import build_lab_tab
 from webui.language import HEAD
@@ -28,7 +30,12 @@ from webui.training.tab import build_training_tab
 from webui.uploads import LARGEST, uploads_folder
 
 # beside Convert and Live, by the key of the name
-TABS = {"dataset": build_dataset_tab, "training": build_training_tab, "lab": build_lab_tab}
+TABS = {
+    "cover": build_cover_tab,
+    "dataset": build_dataset_tab,
+    "training": build_training_tab,
+    "lab": build_lab_tab,
+}
 CSS = """
 .step { margin-top: .6em } .step p { font-weight: 600; font-size: 1.1em }
 .options .form > * { flex: 1 1 220px !important; min-width: min(220px, 100%) !important }
@@ -101,7 +108,7 @@ def build_app(
         ssr_mode=False,
         run_history=False,
         theme=gr.themes.Soft(font=_FONTS, font_mono=_MONO),
-        css=CSS + LIVE_CSS,
+        css=CSS + LIVE_CSS + COVER_CSS,
         head=HEAD + MODULES,
         i18n=words,
         footer_links=["api", "settings"],

@@ -76,7 +76,8 @@ def write_results(
     """Write the cover and its parts to ``folder``; return the files by their names.
 
     ``parts`` (T, 2) by name are ACAPPELLA, the new voice, INSTRUMENTAL, BACKING, and the original's LEAD
-    and VOCALS, which are not in the cover. One gain keeps all of them below full scale.
+    and VOCALS, which are not in the cover. The levels of the options are those in the cover; its parts are
+    written as they are. One gain keeps all of them below full scale.
     """
     levels = {
         ACAPPELLA: options.vocal_level,
@@ -89,10 +90,8 @@ def write_results(
     def mixed() -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, length, BLOCK):
             where = slice(start, min(start + BLOCK, length))
-            found = {
-                name: _padded(part, where) * gains.get(name, np.float32(1)) for name, part in parts.items()
-            }
-            yield {COVER: sum((found[name] for name in gains), np.float32(0)), **found}
+            found = {name: _padded(part, where) for name, part in parts.items()}
+            yield {COVER: sum((found[name] * gain for name, gain in gains.items()), np.float32(0)), **found}
 
     highest = max(float(np.abs(block).max()) for blocks in mixed() for block in blocks.values())
     whole = np.float32(min(1.0, HIGHEST / highest) if highest > 1 else 1.0)

@@ -1,11 +1,12 @@
 """All texts of the page by key: English, Chinese."""
 
-from webui.texts import common, convert, dataset, lab, live, training, weights
+from webui.texts import common, convert, cover, dataset, lab, live, training, weights
 
 PARTS = (
     common.TEXTS,
     convert.TEXTS,
     live.TEXTS,
+    cover.TEXTS,
     dataset.TEXTS,
     training.TEXTS,
     lab.TEXTS,

@@ -3,6 +3,7 @@
 TEXTS: dict[str, tuple[str, str]] = {
     "tab.convert": ("Convert", "转换"),
     "tab.live": ("Live", "实时"),
+    "tab.cover": ("Cover", "翻唱"),
     "tab.dataset": ("Dataset", "数据集"),
     "tab.training": ("Training", "训练"),
     "tab.lab": ("Lab", "实验室"),

@@ -38,7 +38,7 @@ MODULES = {
     "onnx": {"common", "config", "checkpoint"},
     "nn": {"common", "config", "dsp"},
     "dataset": {"common", "config", "checkpoint", "dsp"},
-    "f0_predictor": {"common", "config", "checkpoint", "dsp", "pretrained"},
+    "f0_predictor": {"common", "config", "checkpoint", "dsp", "onnx", "pretrained"},
 }
 SCRIPTS = sorted(
     path.stem

@@ -31,6 +31,7 @@ EVALUATORS: Registry[EvaluatorSpec] = Registry(
     "evaluator",
     {
         "melody": EvaluatorSpec("evaluation.evaluators.pitch:Melody"),
+        "expression": EvaluatorSpec("evaluation.evaluators.expression:Expression"),
         "target": EvaluatorSpec("evaluation.evaluators.similarity:TargetSimilarity"),
         "source": EvaluatorSpec("evaluation.evaluators.similarity:SourceSimilarity"),
         "words": EvaluatorSpec("evaluation.evaluators.words:WordErrors"),

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from inference.pitch.notes import MelodyNote, find_notes
 from inference.pitch.scale import Scale
-from inference.pitch.semitones import runs, smooth, to_hz, to_semitones
 from modules.dsp.f0 import repair_octaves, transpose
+from modules.dsp.notes import MelodyNote, find_notes
+from modules.dsp.semitones import runs, smooth, to_hz, to_semitones
 
 _CENTRE = 0.35  # s: slower movement is drift, quicker is vibrato
 _GLIDE = 0.06  # s, over which a correction begins and ends

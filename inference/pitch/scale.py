@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.pitch.semitones import to_semitones
 from modules.common.errors import ConfigError
+from modules.dsp.semitones import to_semitones
 
 NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 DEGREES = {"maj": (0, 2, 4, 5, 7, 9, 11), "min": (0, 2, 3, 5, 7, 8, 10)}

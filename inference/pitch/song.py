@@ -11,8 +11,9 @@ from inference.options import ConvertOptions
 from inference.options.checks import AUTO_KEY, Key
 from inference.pitch.edit import sing_notes, tune
 from inference.pitch.files import read_f0, write_f0
-from inference.pitch.notes import find_notes, read_midi, write_midi
+from inference.pitch.midi import read_midi, write_midi
 from inference.pitch.scale import detect_scale, parse_scale
+from modules.dsp.notes import find_notes
 
 logger = logging.getLogger(__name__)
 

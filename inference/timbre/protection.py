@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from inference.pitch.semitones import runs, to_semitones
 from modules.dsp.f0 import WHISPERED, fill_unvoiced
+from modules.dsp.semitones import runs, to_semitones
 
 FADE = 0.012  # s, between a protected sound and its neighbours
 HIGHEST_GAIN = 8.0  # 18 dB

@@ -32,6 +32,7 @@ F0_PREDICTORS: Registry[F0Spec] = Registry(
         ),
         "crepe": F0Spec("modules.f0_predictor.crepe:CrepePredictor", has_threshold=True),
         "rmvpe": F0Spec("modules.f0_predictor.rmvpe:RmvpePredictor", weights="rmvpe", has_threshold=True),
+        "swift-f0": F0Spec("modules.f0_predictor.swift:SwiftPredictor", without_torch=True),
         "fcpe": F0Spec("modules.f0_predictor.fcpe:FcpePredictor", has_threshold=True),
     },
 )

@@ -32,7 +32,7 @@ from cluster.kmeans_file import read_centres, write_centres
 from cluster.unit_reader import ArrayFrames
 from diffusion.config import load_diffusion_config
 from inference.pitch.files import read_f0, write_f0
-from inference.pitch.notes import MelodyNote, read_midi, write_midi
+from inference.pitch.midi import read_midi, write_midi
 from inference.source import SourceAudio
 from inference.speaker_mix.file import read_mix_file
 from modules.checkpoint import find_state_dict, read_checkpoint, read_weights
@@ -40,6 +40,7 @@ from modules.common.errors import CheckpointError, GlowSVCError
 from modules.config import load_config
 from modules.dataset.features import feature_path, load_f0, save_feature
 from modules.dsp.audio import read_audio
+from modules.dsp.notes import MelodyNote
 from modules.onnx.manifest import manifest_path, read_manifest
 from modules.onnx.session import open_session
 from tests.cluster.data import draw, flat, ivf, write_published_index

@@ -15,9 +15,9 @@ from inference.pitch.editable import EditableSong
 from inference.pitch.files import HIGHEST, LOWEST, read_f0
 from inference.pitch.history import PitchChange, PitchHistory
 from inference.pitch.scale import detect_scale, parse_scale
-from inference.pitch.semitones import to_semitones
 from modules.common.errors import ConfigError
 from modules.dsp.f0 import transpose
+from modules.dsp.semitones import to_semitones
 from webui.uploads import temporary_folder
 
 FACTOR = 4.0  # of vibrato and drift, at most

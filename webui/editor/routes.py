@@ -79,8 +79,8 @@ async def _given(request: Request) -> Mapping[str, Any]:
 
 def _state(opened: OpenSong) -> dict[str, Any]:
     """What changes with each edit."""
-    from inference.pitch.notes import find_notes
     from modules.dsp.f0 import transpose
+    from modules.dsp.notes import find_notes
 
     song, history = opened.song, opened.history
     notes = find_notes(transpose(history.f0, song.key), song.frame_rate)

@@ -175,7 +175,7 @@ def test_pytorch_is_neither_imported_nor_missed(rich_voice, song, tmp_path, miss
 
 def test_options_that_need_pytorch_or_another_graph_are_refused(rich_voice, fused_voice):
     for changes, message in (
-        ({"f0_predictor": "crepe"}, "-f0p: crepe needs PyTorch; .*pm, dio, harvest$"),
+        ({"f0_predictor": "crepe"}, "-f0p: crepe needs PyTorch; .*pm, dio, harvest, swift-f0$"),
         ({"enhance": True}, "-eh needs PyTorch"),
         ({"shallow_diffusion": True}, "-shd and -od need PyTorch"),
         ({"only_diffusion": True}, "-shd and -od need PyTorch"),

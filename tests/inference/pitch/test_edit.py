@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from inference.pitch.edit import in_range, mend_octaves, reshape, sing_notes, tune
-from inference.pitch.notes import MelodyNote, find_notes
 from inference.pitch.scale import Scale, detect_scale, parse_scale
-from inference.pitch.semitones import to_hz, to_semitones
 from modules.common.errors import ConfigError
+from modules.dsp.notes import MelodyNote, find_notes
+from modules.dsp.semitones import to_hz, to_semitones
 from synthetic_voice import compose, sing
 
 RATE = 44100 / 512

@@ -2,8 +2,9 @@
 
 import pytest
 
-from inference.pitch.notes import MelodyNote, read_midi, write_midi
+from inference.pitch.midi import read_midi, write_midi
 from modules.common.errors import ConfigError
+from modules.dsp.notes import MelodyNote
 
 mido = pytest.importorskip("mido", reason="mido is missing: pip install -r requirements-onnx.txt")
 NOTES = [MelodyNote(0.5, 1.0, 60.0), MelodyNote(1.0, 1.75, 64.0), MelodyNote(2.0, 2.1, 59.0)]

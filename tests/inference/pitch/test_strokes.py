@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from inference.pitch.edit import draw, in_range, mend_octaves, shift, tune, unvoice, voice
-from inference.pitch.notes import find_notes
 from inference.pitch.scale import Scale
-from inference.pitch.semitones import to_semitones
+from modules.dsp.notes import find_notes
+from modules.dsp.semitones import to_semitones
 from synthetic_voice import compose, sing
 
 RATE = 44100 / 512

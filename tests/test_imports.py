@@ -42,8 +42,8 @@ def test_training_steps_import_pytorch_and_tensorboard(workspace):
 def test_the_page_is_built_without_pytorch(tmp_path):
     code = (
         "from pathlib import Path; from webui.app import build; from webui.session import Session\n"
-        "from webui.live.conversion import LiveSlot\n"
-        "session = Session(); build(Path.cwd(), session, LiveSlot(session))"
+        "from webui.live.conversion import LiveSlot; from webui.editor.songs import OpenSongs\n"
+        "session = Session(); build(Path.cwd(), session, LiveSlot(session), OpenSongs(session))"
     )
     # gradio itself imports pandas
     assert heavy_imports(code, tmp_path, GRADIO_ANALYTICS_ENABLED="False") == {"gradio", "pandas"}

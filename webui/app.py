@@ -15,6 +15,9 @@ from webui.convert.tab import build_convert_tab
 from webui.cover.tab import CSS as COVER_CSS
 from webui.cover.tab import build_cover_tab
 from webui.dataset.tab import build_dataset_tab
+from webui.editor.panel import CSS as EDITOR_CSS
+from webui.editor.routes import editor_routes
+from webui.editor.songs import OpenSongs
 from webui.lab.tab import build_lab_tab
 from webui.language import HEAD
 from webui.limits import BodyLimits
@@ -48,7 +51,9 @@ _DAY = 24 * 3600  # s
 _LONGEST_QUEUE = 500  # events of all pages that wait for a thread
 
 
-def build(root: Path, session: Session, slot: LiveSlot, debug: bool = False) -> tuple[gr.Blocks, gr.I18n]:
+def build(
+    root: Path, session: Session, slot: LiveSlot, songs: OpenSongs, debug: bool = False
+) -> tuple[gr.Blocks, gr.I18n]:
     """Build the page, and its texts for the browser; ``root`` and ``debug`` are as in :class:`Context`."""
     english, chinese = ({key: text[i] for key, text in TEXTS.items()} for i in (0, 1))
     words = gr.I18n(en=english, zh=chinese, **{"zh-CN": chinese, "zh-TW": chinese})
@@ -57,7 +62,7 @@ def build(root: Path, session: Session, slot: LiveSlot, debug: bool = False) -> 
         build_endpoints(context, session)  # before the tabs, whose events would take the names
         with gr.Tabs(overflow_behavior="wrap"):  # a folded tab is easily overlooked
             with gr.Tab(words("tab.convert"), id="convert"):
-                build_convert_tab(context, session)
+                build_convert_tab(context, session, songs)
             with gr.Tab(words("tab.live"), id="live"):
                 build_live_tab(context, slot)
             for name, build_tab in TABS.items():
@@ -82,8 +87,8 @@ def build_app(
 
     ``listen`` and ``names`` are as in :class:`OwnOrigin`, the others as in :func:`build`.
     """
-    slot = LiveSlot(session)
-    page, words = build(root, session, slot, debug)
+    slot, songs = LiveSlot(session), OpenSongs(session)
+    page, words = build(root, session, slot, songs, debug)
     page.queue(default_concurrency_limit=8, max_size=_LONGEST_QUEUE)
     checks = [
         Middleware(OwnOrigin, listen=listen, added=names),
@@ -94,7 +99,7 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        routes=[*routes(root, session, logins), live_route(slot), browser_files()],
+        routes=[*routes(root, session, logins), live_route(slot), editor_routes(songs), browser_files()],
         middleware=checks,
     )
     return gr.mount_gradio_app(
@@ -108,7 +113,7 @@ def build_app(
         ssr_mode=False,
         run_history=False,
         theme=gr.themes.Soft(font=_FONTS, font_mono=_MONO),
-        css=CSS + LIVE_CSS + COVER_CSS,
+        css=CSS + LIVE_CSS + COVER_CSS + EDITOR_CSS,
         head=HEAD + MODULES,
         i18n=words,
         footer_links=["api", "settings"],

@@ -22,6 +22,19 @@ def _convert(page: Page) -> None:
     page.wait_for_timeout(3000)
 
 
+def _editor(page: Page) -> None:
+    pick_voice(page)
+    pick_song(page, SONG)
+    button(page, "Edit the pitch").click()
+    canvas = page.locator(".pitch-canvas")
+    canvas.press("r")
+    see(page, "Slices rendered: ")
+    page.get_by_label("Shown and played").select_option("source")
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp"):
+        canvas.press(key)
+    see(page, "Slices to be rendered: 1")
+
+
 def _dataset(page: Page) -> None:
     tab(page, "Dataset")
     button(page, "Report").click()
@@ -50,6 +63,7 @@ def _tracks(page: Page) -> None:
 
 SCENES: dict[str, Callable[[Page], None]] = {
     "convert": _convert,
+    "editor": _editor,
     "dataset": _dataset,
     "training": _training,
     "lab-mix": _mix,
@@ -69,4 +83,6 @@ def test_picture(page: Page, scene: str) -> None:
     SCENES[scene](page)
     page.wait_for_timeout(2500)
     width = page.evaluate("window.innerWidth")
-    page.screenshot(path=ROOT / f"docs/pictures/webui-{scene}-{width}.png", full_page=True)
+    path = ROOT / f"docs/pictures/webui-{scene}-{width}.png"
+    shown = page.locator("#pitch-editor") if scene == "editor" else page
+    shown.screenshot(path=path, **({} if scene == "editor" else {"full_page": True}))

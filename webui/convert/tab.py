@@ -16,6 +16,8 @@ from webui.convert.options import GROUPS, MAIN, field
 from webui.convert.results import build_history, build_results
 from webui.convert.tts_panel import build_tts_panel
 from webui.convert.voice_model import ModelPicker, find_config, loaded_html, model_config, selected_options
+from webui.editor.panel import build_editor
+from webui.editor.songs import OpenSongs
 from webui.jobs.queue import BackgroundJob, PageJobs
 from webui.lab.tracks import saved_mixes
 from webui.language import Say, in_language
@@ -31,7 +33,7 @@ LONG = 20  # minutes of song that bring a warning
 RESULTS = Path("results")
 
 
-def build_convert_tab(context: Context, session: Session) -> None:
+def build_convert_tab(context: Context, session: Session, editor: OpenSongs) -> None:
     """Lay out the tab and wire it."""
     text = context.text
     page = gr.context.Context.root_block
@@ -60,22 +62,27 @@ def build_convert_tab(context: Context, session: Session) -> None:
     fields = {**picker.fields, **_fields(context, picker.refresh)}
     with gr.Row():
         start = gr.Button(text("tab.convert"), variant="primary", min_width=140)
+        edit = gr.Button(text("editor.open"), min_width=140)
         cancel = gr.Button(text("common.cancel"), variant="stop", min_width=140)
-    progress = gr.HTML()
+    progress, pages = gr.HTML(), PageJobs()
+    show_editor = build_editor(context, editor, progress, pages)
     gr.Markdown(text("convert.results"), elem_classes="step")
     results, choose, show_after = build_results(context, fields["trans"])
     refresh_history = build_history(context, page)
 
     names = list(fields)
-    pages = PageJobs()
 
-    def convert(
-        request: gr.Request, uploaded: Sequence[str] | None, local: Sequence[str] | None, *values: Any
-    ) -> Iterator[tuple[Any, ...]]:
+    def chosen(
+        uploaded: Sequence[str] | None, local: Sequence[str] | None, *values: Any
+    ) -> tuple[ConvertOptions, list[Path]]:
         options = selected_options(context, dict(zip(names, values, strict=True)))
-        say = in_language(request)
         found = [Path(path) for path in uploaded or ()]
         found += [context.root / inside(context.root, Path("raw") / name) for name in local or ()]
+        return options, found
+
+    def convert(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        options, found = chosen(*values)
+        say = in_language(request)
         tasks = plan_conversions(found, options)
         _warn_if_long(found, say)
         job = session.convert(options, tasks)
@@ -93,6 +100,12 @@ def build_convert_tab(context: Context, session: Session) -> None:
     )
     show_after(converting)
     refresh_history(converting)
+
+    def open_editor(page: str | None, *values: Any) -> BackgroundJob:
+        options, found = chosen(*values)
+        return editor.open(options, plan_conversions(found[:1], options)[0], page)
+
+    show_editor(edit, open_editor, [songs, raw, *fields.values()])
     # not by Gradio's "cancels": the last progress could then arrive after "Cancelled"
     context.on(cancel.click, pages.cancel, show_progress="hidden")
     picker.wire(session, fields, page)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 from modules.common.errors import ConfigError, GlowSVCError
@@ -32,8 +32,8 @@ _BYTES = "application/octet-stream"
 Answer = Callable[[OpenSong, Mapping[str, Any]], Response]
 
 
-def editor_routes(songs: OpenSongs, served: Callable[[Path], str]) -> Mount:
-    """The routes; ``served`` gives the address of a result for a download."""
+def editor_routes(songs: OpenSongs) -> Mount:
+    """The routes."""
 
     def route(path: str, answer: Answer, method: str = "GET") -> Route:
         async def act(request: Request) -> Response:
@@ -48,7 +48,7 @@ def editor_routes(songs: OpenSongs, served: Callable[[Path], str]) -> Mount:
 
     def render(opened: OpenSong, given: Mapping[str, Any]) -> Response:
         job = songs.render(opened, given.get("save") is True)
-        return StreamingResponse(_progress(opened, job, served), media_type="application/x-ndjson")
+        return StreamingResponse(_progress(opened, job), media_type="application/x-ndjson")
 
     return Mount(
         "/editor",
@@ -57,6 +57,7 @@ def editor_routes(songs: OpenSongs, served: Callable[[Path], str]) -> Mount:
             route("/mel", _mel),
             route("/audio", _audio),
             route("/f0.csv", _file),
+            route("/saved", _saved),
             route("/edit", _edit, "POST"),
             route("/render", render, "POST"),
         ],
@@ -174,9 +175,14 @@ def _file(opened: OpenSong, given: Mapping[str, Any]) -> Response:
         return Response(path.read_bytes(), media_type="text/csv")
 
 
-async def _progress(
-    opened: OpenSong, job: BackgroundJob, served: Callable[[Path], str]
-) -> AsyncIterator[str]:
+def _saved(opened: OpenSong, given: Mapping[str, Any]) -> Response:
+    """The result that was saved last."""
+    if opened.saved is None or not opened.saved.is_file():
+        raise ConfigError("save the result first")
+    return FileResponse(opened.saved)
+
+
+async def _progress(opened: OpenSong, job: BackgroundJob) -> AsyncIterator[str]:
     """Lines of JSON: ``share`` while it is rendered, then ``ranges`` of changed samples, or ``detail``."""
     try:
         while not job.finished.is_set():
@@ -199,7 +205,7 @@ async def _progress(
             "stale": opened.song.stale(opened.history.f0),
         }
         if path:
-            done |= {"file": path.name, "url": await run_in_threadpool(served, path)}
+            done["file"] = path.name
         yield json.dumps(done) + "\n"
     finally:
         job.cancel()  # the page is gone, or it has ended

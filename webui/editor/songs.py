@@ -35,6 +35,7 @@ class OpenSong:
         self.history = PitchHistory(song.f0)
         self.editing = Lock()  # edits come one after the other
         self.job: BackgroundJob | None = None  # the last rendering
+        self.saved: Path | None = None  # the last result
         self._rendering = Lock()
 
     def render(
@@ -52,6 +53,7 @@ class OpenSong:
             speaker = str(self.task.speaker)
             path = free_name(RESULTS / result_name(stem, self.song.key, speaker, self.options))
             self.song.write(path, converter)
+            self.saved = path
         return numbers, path
 
     def close(self) -> None:

@@ -1,10 +1,11 @@
 """All texts of the page by key: English, Chinese."""
 
-from webui.texts import common, convert, cover, dataset, lab, live, training, weights
+from webui.texts import common, convert, cover, dataset, editor, lab, live, training, weights
 
 PARTS = (
     common.TEXTS,
     convert.TEXTS,
+    editor.TEXTS,
     live.TEXTS,
     cover.TEXTS,
     dataset.TEXTS,

@@ -110,6 +110,13 @@ def test_the_result_is_written_with_its_tag(song, converter, tmp_path):
     assert len(read(tmp_path / "result.wav")) == song.source.n_samples
 
 
+def test_a_key_is_chosen_as_in_a_conversion(converter, voice, path, tmp_path):
+    converter.options = voice
+    song = EditableSong(converter, path, tmp_path, "anna", "auto")
+    assert song.key == converter.convert(path, tmp_path / "x.wav", "anna", "auto").key
+    song.close()
+
+
 def test_what_cannot_be_edited_is_refused(converter, voice, path, tmp_path):
     converter.options = replace(voice, auto_predict_f0=True)
     with pytest.raises(ConfigError, match="the model chooses the pitch"):

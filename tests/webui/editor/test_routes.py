@@ -52,7 +52,7 @@ def opened(songs, project, monkeypatch):
 @pytest.fixture
 def client(songs, opened):
     checks = [Middleware(OwnOrigin, listen="127.0.0.1", added={"testserver"})]
-    app = Starlette(routes=[editor_routes(songs, lambda path: f"file={path}")], middleware=checks)
+    app = Starlette(routes=[editor_routes(songs)], middleware=checks)
     return TestClient(app, headers={TICKET: opened.ticket})
 
 
@@ -159,12 +159,13 @@ def test_the_curve_is_the_file_of_the_command_line(client, opened, tmp_path):
 
 
 def test_the_result_is_saved(client, project):
+    assert client.get("/editor/saved").json()["detail"] == "save the result first"
     edit(client, action="move", semitones=1, first=0, last=FRAMES)
     done = render(client, save=True)
     assert done["file"] == "my song 歌_edited_0key_anna_glow_pm.wav" and done["stale"] == []
     written, _ = soundfile.read(project / "results" / done["file"], dtype="float32")
     assert len(written) == len(phrases())
-    assert done["url"].endswith(done["file"])
+    assert client.get("/editor/saved").content == (project / "results" / done["file"]).read_bytes()
 
 
 @pytest.mark.parametrize(

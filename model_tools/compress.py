@@ -25,14 +25,19 @@ from modules.checkpoint.safetensors_io import identity, own_storage
 from modules.common.errors import CheckpointError, ConfigError
 from modules.config import load_config
 
-GLOW, DIFFUSION = "voice model", "diffusion model"
-_KINDS = {"a Glow-SVC voice model": GLOW, "a diffusion model": DIFFUSION}  # as identify() calls them
+GLOW, BASE, DIFFUSION = "voice model", "base model", "diffusion model"
+_KINDS = {  # as identify() calls them
+    "a Glow-SVC voice model": GLOW,
+    "a Glow-SVC base model, for --reference and train.py --base": BASE,
+    "a diffusion model": DIFFUSION,
+}
 # entries that published loaders require beside "model"
 _ENTRIES: dict[str, dict[str, Any]] = {
-    GLOW: {"iteration": 0, "optimizer": None, "learning_rate": 0.0},
+    **dict.fromkeys((GLOW, BASE), {"iteration": 0, "optimizer": None, "learning_rate": 0.0}),
     DIFFUSION: {"global_step": 0},
 }
-_CONFIGS = {GLOW: "config.json", DIFFUSION: "config.yaml"}  # beside the checkpoints of a training
+# beside the checkpoints of a training
+_CONFIGS = {GLOW: "config.json", BASE: "config.json", DIFFUSION: "config.yaml"}
 _SMALLEST = 1024  # values; smaller tensors stay float32: few bytes, which scale whole channels
 _K_STEP = 100  # steps of shallow diffusion as in conversion
 _FRAMES = 100  # of the synthetic song
@@ -43,7 +48,7 @@ class CompressedModel:
     """A compressed checkpoint."""
 
     path: Path
-    kind: str  # "voice model" or "diffusion model"
+    kind: str  # GLOW, BASE or DIFFUSION
     before: int  # bytes
     after: int
     # by half precision, in the mel of a synthetic song, natural log: (mean, largest); None: not measured
@@ -81,7 +86,7 @@ def compress_model(
     model: nn.Module | None = None
     if config_path or path.is_file():
         make: Callable[[], nn.Module]
-        if kind == GLOW:
+        if kind != DIFFUSION:
             config = load_config(path)
             make = partial(network_of(state), config.model)
             config.warn_of_no_names(path)

@@ -34,6 +34,7 @@ _NAMES = (
     (r"cent_table", "an FCPE checkpoint"),
     (r"enc_p\.emb_(phone|pitch)\.\S+", "an RVC voice model"),
     (r"enc_q\.\S+|dec\.\S+", "a so-vits-svc voice model"),
+    (r"reference\.pre\.weight", "a Glow-SVC base model, for --reference and train.py --base"),
     (r"flow\.flows\.\S+", "a Glow-SVC voice model"),
     (r"unit_embed\.weight", "a diffusion model"),
     (r"discriminators\.\d+\.\S+|(mpd|msd|mrd)", "a discriminator, which is of use in training only"),

@@ -64,6 +64,8 @@ def test_what_cannot_be_is_said_in_a_line(call, tmp_path, monkeypatch):
         assert call(*asked, "anna.wav", flag, *value).is_mistake(f"remove {flag}")
     with pytest.raises(ConfigError, match="remove --onnx"):
         ConvertOptions(reference="anna.wav", onnx="folder")
+    wrong = call(inference_main.main, "-m", "base/base.safetensors", "-n", "song", "-s", "anna")
+    assert wrong.is_mistake("It seems to be a Glow-SVC base model, for --reference")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert call(*asked, "short.wav").is_mistake("cannot take a voice from recordings")

@@ -142,7 +142,12 @@ def test_a_base_model_is_compressed_and_mixed_as_other_models_are(reference_base
     done = compress_model(
         reference_base, tmp_path / "half.safetensors", reference_base.with_name("config.json"), half=True
     )
-    assert done.config_path and done.mel_change is not None and max(done.mel_change) < 0.05
+    assert (
+        done.kind == "base model"
+        and done.config_path
+        and done.mel_change is not None
+        and max(done.mel_change) < 0.05
+    )
     state = model_state(reference_base)
     other = reference_base.with_name("other.pth")
     write_checkpoint(

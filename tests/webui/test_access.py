@@ -31,6 +31,8 @@ ROUTES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("POST", "gradio_api/cancel", {"json": {"session_hash": "x", "fn_index": 0, "event_id": "x"}}),
     ("POST", "voiceChangeModel", {"files": {"sample": ("a.wav", b"RIFF")}}),
     ("POST", "wav2wav", {"files": {"audio": ("a.wav", b"RIFF")}}),
+    ("GET", "editor/song", {}),
+    ("POST", "editor/edit", {"json": {"action": "undo"}}),
     ("GET", "logout", {}),
     ("GET", "config", {}),
 )

@@ -149,9 +149,9 @@ export class View {
       for (let frame = 0; frame < width; frame++) {
         const from = frame * bands.length + band, place = 4 * (row * width + frame);
         const shade = (bytes[from] * (1 - share) + bytes[from + 1] * share) / 255;
-        image.data[place] = 255 * Math.min(1, 1.35 * shade ** 1.3);
-        image.data[place + 1] = 190 * shade ** 3;
-        image.data[place + 2] = 70 + 110 * Math.sin(Math.PI * shade ** 0.8);
+        image.data[place] = 225 * shade ** 1.6;
+        image.data[place + 1] = 130 * shade ** 4;
+        image.data[place + 2] = 30 + 90 * Math.sin(Math.PI * shade);
         image.data[place + 3] = 255;
       }
     }

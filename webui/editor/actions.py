@@ -63,8 +63,9 @@ def _draw(request: EditRequest) -> Change:
         frames, pitch = np.array(points, np.float64).T
     except (TypeError, ValueError):
         raise ConfigError("points must be pairs of frame and semitone") from None
-    if not np.isfinite(pitch).all() or not (np.diff(frames) > 0).all() or not np.isfinite(frames).all():
-        raise ConfigError("the frames of points must ascend")
+    inside = (frames >= 0) & (frames < len(request.song.f0))
+    if not (inside & np.isfinite(pitch)).all() or not (np.diff(frames) > 0).all():
+        raise ConfigError("the frames of points must ascend within the song")
     pitch = (pitch - request.song.key).clip(*_PITCHES)  # drawn where it will sound
     return partial(edit.draw, frames=frames, pitch=pitch)
 

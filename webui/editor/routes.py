@@ -24,7 +24,7 @@ from webui.editor.songs import OpenSong, OpenSongs
 from webui.jobs.queue import BackgroundJob, BusyError, Cancelled
 
 TICKET = "x-editor-ticket"
-_MEL = (-11.5, 1.0)  # natural log, of the darkest and the brightest
+_MEL = (-9.0, 2.0)  # natural log, of the darkest and the brightest
 _MARGIN = 4  # frames beside those of a mel
 _LARGEST = 2**21  # samples, or frames, of one answer
 _BYTES = "application/octet-stream"
@@ -71,7 +71,7 @@ def _refusal(error: Exception) -> JSONResponse:
 async def _given(request: Request) -> Mapping[str, Any]:
     try:
         given = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         raise ConfigError("the request must be a JSON object")

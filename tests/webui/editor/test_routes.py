@@ -188,6 +188,7 @@ def test_the_result_is_saved(client, project):
         ({"action": "draw", "points": []}, "points must be pairs"),
         ({"action": "draw", "points": [[0, 60], [0, 61]]}, "must ascend"),
         ({"action": "draw", "points": [[0, 60], [1, None]]}, "must ascend"),
+        ({"action": "draw", "points": [[0, 60], [1e300, 60]]}, "must ascend"),
         ({"action": "read", "text": "no\nfile"}, "the pitch file"),
         ({"action": "read", "text": "900 200\n"}, "none of the file's times"),
     ],
@@ -199,7 +200,9 @@ def test_a_wrong_edit_is_one_sentence_and_changes_nothing(client, opened, reques
 
 
 def test_other_wrong_requests_are_refused(client):
-    assert client.post("/editor/edit", content=b"{").json()["detail"] == "the request must be a JSON object"
+    for body in (b"{", b"[]", b"[" * 10**5):
+        answer = client.post("/editor/edit", content=body)
+        assert answer.json()["detail"] == "the request must be a JSON object"
     for params in (
         {"of": "source"},
         {"of": "source", "start": 5, "end": 1},

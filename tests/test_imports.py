@@ -1,6 +1,10 @@
 """Each command imports the large packages that it needs, and no others."""
 
+import numpy as np
+import soundfile
+
 from modules.dsp.audio import write_audio
+from tests.export.voices import export_once, rich
 from tests.inference.tiny import write_model, write_song
 from tests.support.golden_cases import voice
 from tests.support.imports import heavy_imports
@@ -47,3 +51,14 @@ def test_the_page_is_built_without_pytorch(tmp_path):
     )
     # gradio itself imports pandas
     assert heavy_imports(code, tmp_path, GRADIO_ANALYTICS_ENABLED="False") == {"gradio", "pandas"}
+
+
+def test_a_stream_of_an_exported_voice_imports_no_pytorch(tmp_path_factory, tmp_path):
+    """The command, from an exported voice and a file to a file."""
+    exported = export_once(tmp_path_factory, rich)
+    write_song(tmp_path / "song.wav", voice(0.5, 44100))
+    arguments = ("--onnx", str(exported.folder), "-s", "anna", "-t", "2", "--context", "200")
+    code = main("realtime", *arguments, "--input", "song.wav", "--output", "result.wav")
+    assert heavy_imports(code, tmp_path, GLOW_SVC_PRETRAIN=str(exported.pretrain)) == {"onnx", "onnxruntime"}
+    audio, rate = soundfile.read(tmp_path / "result.wav")
+    assert (len(audio), rate) == (22050, 44100) and np.abs(audio).max() > 0

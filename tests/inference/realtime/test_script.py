@@ -1,6 +1,7 @@
 """The command: files through the engine, devices in virtual time, and every mistake on one line."""
 
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import soundfile
 
 import realtime
+from inference.realtime.engine import RealtimeEngine
 from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
 from tests.inference.tiny import RATE, write_model
 from tests.support.golden_cases import voice
@@ -98,6 +100,41 @@ def test_ctrl_c_ends_at_once_and_keeps_the_recording(project, monkeypatch, capsy
     shown = capsys.readouterr()
     assert "take.wav: recorded" in shown.out and "underruns" in shown.err
     assert all(said in caplog.text for said in ("nobody", "t <semitones>", "gone/G.pth"))
+
+
+def test_a_voice_deleted_while_it_runs_goes_on_and_is_missed_by_name(project, monkeypatch, capsys, caplog):
+    tone = lambda times: 0.3 * np.sin(2 * np.pi * 220 * times)  # noqa: E731
+    world = Hurried(monkeypatch, Card("Mic", inputs=1, sound=tone), Card("Phones", outputs=2))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("t 2\ns 花子\nm logs/G_8.pth\n"))
+    world.at(0.1, lambda: shutil.rmtree("logs"))
+    assert run("--record", "take.wav", "--block", "200") == 0
+    assert "logs/G_8.pth" in caplog.text and "Traceback" not in capsys.readouterr().err
+    audio, rate = soundfile.read("take.wav")
+    assert len(audio) > 0.8 * rate and np.abs(audio[-rate // 5 :]).max() > 0  # also after it was gone
+
+
+def test_a_device_in_use_is_one_line(project, monkeypatch, capsys):
+    microphone = Card("Mic", inputs=1, busy=True)
+    monkeypatch.setitem(sys.modules, "sounddevice", FakePortAudio(microphone, Card("Phones", outputs=2)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run() == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("realtime.py")]
+    assert "the sound input 'Mic' cannot be opened" in line and "another program may be using it" in line
+
+
+def test_a_machine_too_slow_says_which_setting_helps(project, monkeypatch, capsys, caplog):
+    tone = lambda times: 0.3 * np.sin(2 * np.pi * 220 * times)  # noqa: E731
+    Hurried(monkeypatch, Card("Mic", inputs=1, sound=tone), Card("Phones", outputs=2))
+    real = RealtimeEngine.process
+
+    def slow(engine, audio):
+        time.sleep(0.08)  # of real time, for a block of 0.05 s
+        return real(engine, audio)
+
+    monkeypatch.setattr(RealtimeEngine, "process", slow)
+    assert run("--block", "50") == 0
+    assert re.search(r"a block takes \d\.\d times the time there is: try --block \d+, or", caplog.text)
+    assert re.search(r"the load is \d+ %: --block \d+ would bring it to 70 %", capsys.readouterr().err)
 
 
 def test_a_file_is_played_to_a_device(project, monkeypatch):

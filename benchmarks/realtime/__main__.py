@@ -4,7 +4,8 @@
     python -m benchmarks.realtime -m ... --song ... --target recordings/ --text "the words"
 
 "settings" compares a stream with the conversion of the whole file; similarity and words need
-requirements-quality.txt and --target or --text. "joins" holds a tone and slides over notes:
+requirements-quality.txt and --target or --text. "hour" is one by
+virtual sound cards, "real" ten minutes in real time. "joins" holds a tone and slides over notes:
 how much the level changes where blocks join, in dB. "trackers" are the F0 predictors at a
 window's right edge, on singers of known pitch. "published" is the chain of published sizes
 with random weights.
@@ -16,12 +17,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.realtime import joins, published, settings, trackers
+from benchmarks.realtime import endurance, joins, published, settings, trackers
 from inference.options import ConvertOptions
 from modules.common.cli import make_parser
 from modules.common.errors import ConfigError
 
-PARTS = ("settings", "joins", "trackers", "published")
+PARTS = ("settings", "hour", "real", "joins", "trackers", "published")
+MINUTES = {"hour": 60.0, "real": 10.0}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -33,13 +35,17 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--target", type=Path, help="folder with recordings of the voice")
     parser.add_argument("--text", default="", help="the English words of the song")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some of them (all)")
+    parser.add_argument("--minutes", type=float, help='of "hour" (60) or "real" (10)')
     args = parser.parse_args(argv)
-    if {"settings", "joins"} & set(args.only) and not (args.model_path and args.song):
-        raise ConfigError("settings and joins need -m and --song")
+    if {"settings", "joins", *MINUTES} & set(args.only) and not (args.model_path and args.song):
+        raise ConfigError("settings, hour, real and joins need -m and --song")
     options = ConvertOptions(model_path=args.model_path, device="cpu", wav_format="wav")
     for part in args.only:
         if part == "settings":
             settings.measure(options, args.song, args.trans, args.target, args.text)
+        elif part in MINUTES:
+            minutes = dict.fromkeys(MINUTES, 0.0) | {part: args.minutes or MINUTES[part]}
+            endurance.measure(options, args.song, args.trans, **minutes)
         elif part == "joins":
             joins.measure(options)
         else:

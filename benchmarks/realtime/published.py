@@ -73,6 +73,7 @@ def _measure(converter: Converter) -> None:
 
 def _write(place: Path) -> ConvertOptions:
     """Write the models of random weights; options that name the voice model."""
+    (place / "encoder").mkdir()
     made = write_full_encoder("vec768l12", place / "encoder")
     target = folder() / WEIGHTS["contentvec"].file
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ class RealtimeSettings:
     look_ahead: float = _time(
         35, 0, 2000, "ms after a block that are heard before it is converted: pitch and words need some"
     )
-    crossfade: float = _time(12, 0, 200, "ms of cross-fade from a block to the next")
+    crossfade: float = _time(23, 0, 200, "ms of cross-fade from a block to the next")
     context: float = _time(
         1000, 100, 20_000, "ms before a block that the voice model sees; they cost computing, no delay"
     )

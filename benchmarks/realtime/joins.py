@@ -1,7 +1,9 @@
 """Level and brightness where blocks join, on a held tone and on a line of notes.
 
-The step of the level at a join is measured beyond that of the whole file's conversion at the
-same place; what it is in the middle of blocks tells what of it is the join's.
+The same sound is streamed several times, each a frame later, so that the blocks of each join
+elsewhere. The step of the level at a join is measured beyond that of the streams without a
+join there; how much those differ among themselves tells what of it is not the join's: the
+models hear less or more of what comes next.
 """
 
 from __future__ import annotations
@@ -11,47 +13,65 @@ from dataclasses import replace
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from benchmarks.measure import table, temporary_folder
+from benchmarks.measure import table
 from benchmarks.realtime.streaming import stream
 from inference.converter import Converter
 from inference.options import ConvertOptions
 from inference.realtime.engine import RealtimeEngine
 from inference.realtime.settings import RealtimeSettings
-from modules.dsp.audio import read_audio, write_audio
 
 _SECONDS, _WIDTH = 6.0, 0.02  # s
-SETTINGS: tuple[dict[str, float], ...] = ({}, {"look_ahead": 23}, {"look_ahead": 0}, {"look_ahead": 70})
+SETTINGS: tuple[dict[str, float], ...] = (
+    {},
+    {"crossfade": 12},
+    {"crossfade": 46},
+    {"look_ahead": 23},
+    {"look_ahead": 0},
+    {"look_ahead": 70},
+)
 _SETTLED = 2.0  # s, until the averages of the encoder know the voice
 
 
 def measure(options: ConvertOptions) -> None:
     """Print the table."""
     converter = Converter(replace(options, noise_scale=0.0))  # whose own variation hides joins
-    rate, speaker = converter.sampling_rate, next(iter(converter.config.spk))
+    rate = converter.sampling_rate
     time = np.arange(round(_SECONDS * rate)) / rate
     notes = np.interp(time % 4, [0, 1, 1.15, 2, 2.15, 3, 3.15, 4], [0, 0, 4, 4, 7, 7, 0, 0])
     rows = []
     for name, pitch in (("held tone", 200 + 0 * time), ("legato", 200 * 2 ** (notes / 12))):
         phase = 2 * np.pi * np.cumsum(pitch) / rate
         audio = np.sum([0.1 * np.sin(k * phase) / k for k in range(1, 20)], 0).astype(np.float32)
-        with temporary_folder() as folder:
-            write_audio(folder / "song.wav", audio, rate)
-            path = converter.convert(folder / "song.wav", folder / "result.wav", speaker).path
-            whole, _ = read_audio(path, rate)
         for changes in SETTINGS:
-            engine = RealtimeEngine(converter, RealtimeSettings(**changes), speaker)
-            made = stream(engine, audio).audio
-            ends = np.arange(round(_SETTLED * rate), len(made) - rate // 2, engine.block)
-            borders = ends - (ends[0] + engine.delay) % engine.block
-            cells = []
-            for places in (borders, borders + engine.block // 2):
-                extra = np.abs(_steps(made, places, rate) - _steps(whole, places, rate))
-                cells += [f"{np.median(extra):.2f} dB", f"{np.percentile(extra, 95):.2f} dB"]
-            ratio = _brightness(made, borders, rate) / _brightness(made, borders + engine.block // 2, rate)
-            setting = f"look_ahead {engine.settings.look_ahead:g}"
-            rows.append([name, setting, *cells, f"{10 * np.log10(ratio):+.1f} dB"])
-    header = ["sound", "setting", "step at joins", "p95", "between joins", "p95"]
-    table([*header, "power above 14 kHz, at joins over between"], rows)
+            setting = ", ".join(f"{key} {value:g}" for key, value in changes.items()) or "default"
+            rows.append([name, setting, *_cells(converter, changes, audio)])
+    header = ["sound", "setting", "step at joins", "p95", "without a join", "p95"]
+    table([*header, "power above 14 kHz, at joins over elsewhere"], rows)
+
+
+def _cells(converter: Converter, changes: dict[str, float], audio: np.ndarray) -> list[str]:
+    rate, hop = converter.sampling_rate, converter.config.data.hop_length
+    engine = RealtimeEngine(converter, RealtimeSettings(**changes), next(iter(converter.config.spk)))
+    n, made = engine.block_frames, []
+    for later in range(n):
+        shifted = np.pad(audio, (later * hop, engine.block))
+        made.append(stream(engine, shifted).audio[later * hop :][: len(audio)])
+    first, last = round(_SETTLED * rate), len(audio) - rate // 2
+    joins, others, bright = [], [], []
+    for own in range(n):
+        # what comes out is without the delay, which the borders of blocks are in
+        places = np.arange(first, last)
+        places = places[(places + engine.delay + own * hop) % engine.block == 0]
+        steps = np.array([_steps(one, places, rate) for one in made])
+        rest = np.delete(steps, own, 0)
+        joins.append(np.abs(steps[own] - rest.mean(0)))
+        others.append(np.abs(rest[0] - rest[-1]))
+        bright.append((_brightness(made[own], places, rate), _brightness(made[own - 1], places, rate)))
+    cells = []
+    for found in (np.concatenate(joins), np.concatenate(others)):
+        cells += [f"{np.median(found):.2f} dB", f"{np.percentile(found, 95):.2f} dB"]
+    here, elsewhere = np.mean(bright, 0)
+    return [*cells, f"{10 * np.log10(here / elsewhere):+.1f} dB"]
 
 
 def _steps(audio: np.ndarray, places: np.ndarray, rate: int) -> np.ndarray:

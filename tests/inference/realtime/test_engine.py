@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from inference.converter import Converter
 from inference.realtime.engine import RealtimeEngine
@@ -11,7 +12,8 @@ from inference.realtime.settings import RealtimeSettings
 from modules.common.errors import ConfigError
 from modules.f0_predictor import F0_PREDICTORS
 from tests.inference.realtime.sounds import RATE, brightness, legato, levels, steps, stream, tone
-from tests.inference.tiny import read, write_song
+from tests.inference.tiny import read, write_song, write_vocoder, write_voice
+from vdecoder.clock import SourceStart
 
 
 def test_blocks_are_as_long_as_they_came(build):
@@ -50,6 +52,36 @@ def test_blocks_join_as_a_song_converted_at_once(build, converter, tmp_path, sou
     extra = np.abs(steps(out, borders) - steps(whole, borders))
     assert np.percentile(extra, 95) < 1.0  # dB
     assert brightness(out, borders) < 2 * brightness(out, middles)  # a click is a hundred times as bright
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_an_nsf_vocoder_renders_a_join_twice_alike(tmp_path, monkeypatch, follows):
+    """Its source goes on in phase, so there is no seam to search for; without that there would be."""
+    monkeypatch.setenv("GLOW_SVC_PRETRAIN", str(tmp_path / "pretrain"))
+    path = write_vocoder(tmp_path / "pretrain")
+    state = torch.load(path)
+    for name in ("noise_convs.0.weight", "noise_convs.1.weight"):
+        state["generator"][name] *= 100  # its source is what is heard
+    torch.save(state, path)
+    voice = Converter(replace(write_voice(tmp_path, vocoder_name="nsf-hifigan"), noise_scale=0.0))
+    if not follows:
+        monkeypatch.setattr(voice._clock, "start", lambda first, join, cycles: SourceStart(first + 1000))
+    engine = RealtimeEngine(voice, RealtimeSettings(), "anna")
+    tails: list[np.ndarray] = []
+    alike: list[float] = []
+    real = voice.synthesize
+
+    def synthesize(segment, report):
+        made = real(segment, report)
+        here = made[((segment.join or 0) - segment.first - segment.lead) * 512 :]
+        if tails and segment.join:
+            alike.append(np.corrcoef(tails[-1][:512], here[:512])[0, 1])
+        tails.append(here[engine.block :])
+        return made
+
+    monkeypatch.setattr(voice, "synthesize", synthesize)
+    stream(engine, tone(1.2))
+    assert (min(alike[10:]) > 0.999) == follows
 
 
 def test_a_stream_sounds_like_the_song(build, converter, tmp_path):

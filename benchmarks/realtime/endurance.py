@@ -114,7 +114,7 @@ def _virtual(engine: RealtimeEngine, audio: np.ndarray, seconds: float) -> list[
     world = FakePortAudio(microphone, Card("Phones", outputs=2, error=_CLOCKS[1], keep=False))
     engine.warm_up()
     timed = _Timed(engine, world)
-    with _in_place("sounddevice", world):
+    with _in_place("sounddevice", world), undisturbed():
         streams = DeviceStreams(find_device("input", None), find_device("output", None))
         rates = streams.rates(rate)
         session = LiveSession(timed, *rates, clock=world.clock)  # type: ignore[arg-type]

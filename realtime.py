@@ -8,6 +8,7 @@ fast as the computer can.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -98,6 +99,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert until the end of the input, or until Ctrl-C; return the exit code."""
     args = get_parser().parse_args(argv)
+    # on tensors of a block, further threads cost more than they help; it counts when PyTorch is loaded
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if args.list_devices:
         return _list()
 

@@ -28,11 +28,7 @@ _FLOOR = 1e-9
 _REGION = 65  # frames, 1.5 s, in which there is one voice, or two
 _SURE, _LIKELY = (0.063, 0.33), (0.02, 0.1)  # energy and salience of a second voice, relative to the first
 _SURELY = 43  # frames, 1 s, for which a second voice is sure at least
-_RANGE_COST, _MOVE_COST, _SWAP_COST = (
-    0.03,
-    0.5,
-    3.0,
-)  # by semitones off a voice's range, by semitones moved, once
+_RANGE_COST, _MOVE_COST, _SWAP_COST = 0.1, 0.5, 1.0  # by semitones off a range, by semitones moved, once
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,7 +56,7 @@ class CoverMaker:
     def __init__(self, voice: CoverVoice, options: CoverOptions, cache: StageCache | None = None) -> None:
         self.voice, self.options, self.cache = voice, options, cache or StageCache()
         self._device = resolve_device(voice.options.device)
-        self._times: dict[str, float] = {}
+        self.times: dict[str, float] = {}
         if not options.dry:
             check_pedalboard("the room of the original (--dry leaves it out)")
         if options.instrumental_key:
@@ -72,7 +72,7 @@ class CoverMaker:
             ConfigError: Unknown speaker, or format.
             GlowSVCError: See :meth:`inference.pipeline.SongConverter.convert`.
         """
-        self._times = {}
+        self.times = {}
         check_format(wav_format)
         options, moved = self.options, key + self.options.instrumental_key
         config = self.voice.config
@@ -120,7 +120,7 @@ class CoverMaker:
         trained = config.f0_range.get(speaker)
         advice = None if trained is None else key_advice(f0, trained, moved)
         files[Path(PICTURE).stem] = folder / PICTURE
-        return CoverResult(folder, files, len(whole) / RATE, dict(self._times), advice)
+        return CoverResult(folder, files, len(whole) / RATE, dict(self.times), advice)
 
     def _separated(self, read: Path) -> Path:
         name = self.options.separator
@@ -177,4 +177,4 @@ class CoverMaker:
         start = time.perf_counter()
         with seconds_bar(name) as report:
             yield report
-        self._times[name] = time.perf_counter() - start
+        self.times[name] = time.perf_counter() - start

@@ -14,7 +14,7 @@ KINDS ?=
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install convert-only demo cover test fuzz test-slow test-light test-browser lint format bench rehearse test-fairseq quality quality-seeds evaluate starter clean
+.PHONY: help install convert-only demo doctor cover test fuzz test-slow test-light test-browser lint format bench rehearse test-fairseq quality quality-seeds evaluate starter clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ $(VENV)/.installed-cover: requirements-cover.txt $(VENV)/.installed
 
 cover: $(VENV)/.installed-cover  ## a whole song in another voice: SONG=<file> and VOICE=<model> or REFERENCE=<recording> [SPEAKER=<name>] [KEY=<semitones>]
 	@$(BIN)/python cover.py "$(SONG)" $(if $(VOICE),-m "$(VOICE)") $(if $(REFERENCE),--reference "$(REFERENCE)") $(if $(SPEAKER),-s "$(SPEAKER)") $(if $(KEY),-t "$(KEY)") $(ARGS)
+
+doctor: $(VENV)/.installed  ## what is installed and whether it works, as text for a report
+	@$(BIN)/python doctor.py $(if $(QUICK),--quick)
 
 test: $(VENV)/.installed-dev  ## lint, type check and the fast test suite
 	$(BIN)/ruff check .

@@ -33,6 +33,7 @@ examples:
   python inference_main.py --reference recordings/anna.wav -n song           without training
   python inference_main.py -n song -s anna -t auto --autotune 0.7 --preview 15
   python inference_main.py -n song -s anna --write_f0 song.f0.csv            edit it, then: --f0 song.f0.csv
+  python inference_main.py -n song -s anna -t auto --save_preset anna        then: -n other --preset anna
   python inference_main.py --onnx checkpoints/anna -n song -s anna           without PyTorch
   python inference_main.py -n "C:/music/my song.mp3" -s 0 -wf mp3 -f0p crepe
 
@@ -50,13 +51,23 @@ def get_parser() -> argparse.ArgumentParser:
 
     parser = make_parser(__doc__, EPILOG)
     add_arguments(parser)
+    parser.add_argument(
+        "--preset", metavar="NAME", help="take the options of configs/presets/NAME.json; flags beside it win"
+    )
+    parser.add_argument("--save_preset", metavar="NAME", help="write the options of this run to such a file")
     return parser
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert every song to every speaker; return the exit code."""
-    args = get_parser().parse_args(argv)
+    parser = get_parser()
+    args = parser.parse_args(argv)
+    if args.preset:
+        from inference.options.preset import read_preset
+
+        parser.set_defaults(**read_preset(args.preset))
+        args = parser.parse_args(argv)
 
     from inference.options.arguments import from_arguments
     from inference.pitch.paths import pitch_files
@@ -84,6 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     with stage("loading the voice model"):
         converter = _converter(options)
+    if args.save_preset:
+        from inference.options.preset import write_preset
+
+        print(f"preset: {write_preset(args.save_preset, options)}")
     failed = 0
     for result, (song, speaker, key) in jobs.items():
         try:

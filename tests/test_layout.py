@@ -159,6 +159,7 @@ def test_scripts_and_their_tests_are_known():
         "compress_model",
         "cover",
         "demo",
+        "doctor",
         "evaluate",
         "inference_main",
         "mix_models",
@@ -173,7 +174,8 @@ def test_scripts_and_their_tests_are_known():
         "webUI",
     ]
     others = (ROOT / "tests" / "inference").glob("*/test_script.py")  # of realtime.py and cover.py
-    tests = [*(ROOT / "tests" / "scripts").glob("test_*.py"), *others]
+    doctors = ROOT / "tests" / "tools" / "test_doctor.py"
+    tests = [*(ROOT / "tests" / "scripts").glob("test_*.py"), *others, doctors]
     tested = {name for path in tests for name in imports(parse(path))}
     assert set(SCRIPTS) - tested == set()
 

@@ -156,6 +156,20 @@ def test_a_song_is_sung_with_the_pitch_of_a_file_and_wrong_ones_are_one_line(pro
     assert len(results(project)) == 3
 
 
+def test_a_preset_is_saved_and_flags_beside_it_win(project, capsys):
+    assert run("-n", "歌", "-s", "anna", "-t", "3", "-ns", "0.2", "-mu", "--save_preset", "low") == 0
+    assert "preset: configs/presets/low.json" in capsys.readouterr().out
+    given = ["-d", "cpu", "-n", "my song", "--preset", "low"]
+    assert inference_main.main(given) == 0
+    assert inference_main.main([*given, "-t", "-12", "-ns", "0.1"]) == 0
+    assert {name for name in results(project) if name.startswith("my")} == {
+        "my song_3key_anna_glow_pm_ns0.2_mu.flac",
+        "my song_-12key_anna_glow_pm_ns0.1_mu.flac",
+    }
+    assert inference_main.main(["-d", "cpu", "-n", "歌", "--preset", "high"]) == 2
+    assert "there is no preset 'high' in configs/presets; there are: low" in capsys.readouterr().err
+
+
 def test_a_key_that_is_chosen_is_printed_with_its_reason(project, capsys):
     assert run("-n", "歌", "-s", "anna", "-t", "auto", "--autotune", "0.5", "--scale", "C:maj") == 0
     assert results(project) == ["歌_autokey_anna_glow_pm_autotune0.5_Cmaj.flac"]

@@ -31,8 +31,8 @@ from cluster.index_file import open_index
 from cluster.kmeans_file import read_centres, write_centres
 from cluster.unit_reader import ArrayFrames
 from diffusion.config import load_diffusion_config
-from inference.pitch.files import read_f0, write_f0
-from inference.pitch.midi import read_midi, write_midi
+from inference.pitch.files import read_f0
+from inference.pitch.midi import read_midi
 from inference.source import SourceAudio
 from inference.speaker_mix.file import read_mix_file
 from modules.checkpoint import find_state_dict, read_checkpoint, read_weights
@@ -40,10 +40,10 @@ from modules.common.errors import CheckpointError, GlowSVCError
 from modules.config import load_config
 from modules.dataset.features import feature_path, load_f0, save_feature
 from modules.dsp.audio import read_audio
-from modules.dsp.notes import MelodyNote
 from modules.onnx.manifest import manifest_path, read_manifest
 from modules.onnx.session import open_session
 from tests.cluster.data import draw, flat, ivf, write_published_index
+from tests.inference.pitch.sample_files import melodies, pitches, presets, read_preset_at
 from tests.support import fuzzing
 from tests.support.fuzzing import ROOM, in_children
 from tests.vencoder.graphs import encoder_graph
@@ -188,17 +188,6 @@ def _read_manifest(path: Path) -> None:
     read_manifest(folder)
 
 
-def _pitches(folder: Path) -> list[Path]:
-    write_f0(folder / "a.csv", np.linspace(60, 400, 200), 86.1)
-    (folder / "b.txt").write_text("time;f0\n0.1; 220\n0.2\t300\n0.4 0\n")
-    return [folder / "a.csv", folder / "b.txt"]
-
-
-def _melodies(folder: Path) -> list[Path]:
-    write_midi(folder / "a.mid", [MelodyNote(i, i + 0.9, 60 + i) for i in range(9)])
-    return [folder / "a.mid"]
-
-
 _NUMBERS = (0, 1, -1, 10**6, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1)
 
 
@@ -270,10 +259,11 @@ KINDS = {
     "diffusion": Kind(_tables, load_diffusion_config, _OF_TEXT),
     "manifest": Kind(_manifests, _read_manifest, _OF_TEXT),
     "mix": Kind(_mixes, read_mix_file, _OF_TEXT),
-    "pitch": Kind(_pitches, lambda path: read_f0(path, 300, 86.1), _OF_TEXT),
+    "preset": Kind(presets, read_preset_at, _OF_TEXT),
+    "pitch": Kind(pitches, lambda path: read_f0(path, 300, 86.1), _OF_TEXT),
 }
 if find_spec("mido"):  # of requirements-onnx.txt since --midi
-    KINDS["melody"] = Kind(_melodies, read_midi, _OF_BYTES)
+    KINDS["melody"] = Kind(melodies, read_midi, _OF_BYTES)
 # seeds whose files were once read wrongly
 FOUND: dict[str, tuple[int, ...]] = {"diffusion": (87, 118, 167, 249, 279)}
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from inference.options import ConvertOptions
+from inference.options.values import KINDS, convert_value
 from modules.common.errors import ConfigError
 from webui.context import Context
 from webui.flags import build_field
@@ -58,7 +59,6 @@ _STEPS = {"autotune": 0.05, "protect": 0.05, "formant": 0.5}  # of sliders
 
 # without "reference": the page and its API make the model of an instant voice first
 _FIELDS = {option.name: option for option in fields(ConvertOptions) if option.name != "reference"}
-_KINDS = get_type_hints(ConvertOptions)
 
 
 def default(name: str) -> Any:
@@ -71,7 +71,7 @@ def field(context: Context, name: str, choices: Sequence[Any] | None = None, **s
 
     ``choices`` are suggestions where the option itself lists none; other values may be typed.
     """
-    kind, known, value = _KINDS[name], _FIELDS[name].metadata["choices"], default(name)
+    kind, known, value = KINDS[name], _FIELDS[name].metadata["choices"], default(name)
     if choices is not None:
         settings = {"allow_custom_value": True, **settings}
     elif known:
@@ -101,26 +101,5 @@ def read_options(values: Mapping[str, Any]) -> ConvertOptions:
         given = default(name) if value is None else value
         if name in ELSEWHERE and given != default(name):
             raise ConfigError(f"{_FIELDS[name].metadata['flags'][-1]} is an option of the command line alone")
-        cleaned[name] = _converted(name, given)
+        cleaned[name] = convert_value(name, given)
     return ConvertOptions(**cleaned)
-
-
-def _converted(name: str, value: Any) -> Any:
-    kind = _KINDS[name]
-    inner = get_args(kind)
-    try:
-        if isinstance(default(name), tuple):
-            items = value if isinstance(value, list | tuple) else [value]
-            return tuple(map(_FIELDS[name].metadata["parse"] or inner[0], items))
-        if kind is bool:
-            if not isinstance(value, bool):
-                raise ValueError
-            return value
-        if value is None or (value == "" and type(None) in inner):
-            return None
-        plain = inner[0] if inner else kind
-        if isinstance(value, bool) or (plain is int and int(value) != float(value)):
-            raise ValueError
-        return plain(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{_FIELDS[name].metadata['flags'][-1]}: {value!r} is not a valid value") from None

@@ -13,6 +13,7 @@ from modules.common.errors import AudioError, ConfigError, GlowSVCError
 from modules.dsp.audio import AUDIO_SUFFIXES, find_audio, open_audio
 from webui.context import Context
 from webui.convert.options import GROUPS, MAIN, field
+from webui.convert.presets import build_presets, wire_presets
 from webui.convert.results import build_history, build_results
 from webui.convert.tts_panel import build_tts_panel
 from webui.convert.voice_model import ModelPicker, find_config, loaded_html, model_config, selected_options
@@ -60,6 +61,7 @@ def build_convert_tab(context: Context, session: Session, editor: OpenSongs) -> 
     build_tts_panel(context, songs)
     gr.Markdown(text("convert.how"), elem_classes="step")
     fields = {**picker.fields, **_fields(context, picker.refresh)}
+    presets = build_presets(context, picker.refresh)
     with gr.Row():
         start = gr.Button(text("tab.convert"), variant="primary", min_width=140)
         edit = gr.Button(text("editor.open"), min_width=140)
@@ -109,6 +111,7 @@ def build_convert_tab(context: Context, session: Session, editor: OpenSongs) -> 
     # not by Gradio's "cancels": the last progress could then arrive after "Cancelled"
     context.on(cancel.click, pages.cancel, show_progress="hidden")
     picker.wire(session, fields, page)
+    wire_presets(context, presets, fields)
 
 
 def plan_conversions(songs: Sequence[Path], options: ConvertOptions) -> list[ConversionTask]:

@@ -86,6 +86,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在此音高下歌曲位于 {low:.0f}–{high:.0f} Hz，而 {speaker} 训练时的音域为 "
         "{floor:.0f}–{ceiling:.0f} Hz；变调 {key:+d} 个半音更合适。",
     ),
+    "convert.presets": ("Presets", "预设"),
+    "convert.preset": ("Preset", "预设"),
+    "convert.preset.help": (
+        "all options in configs/presets/<name>.json, as --preset reads them: choose one, or type a name and "
+        "save",
+        "configs/presets/<名称>.json 中的全部选项，与 --preset 相同：选择一个，或输入名称后保存",
+    ),
+    "convert.preset.save": ("Save", "保存"),
+    "convert.preset.saved": ("Saved as {file}.", "已保存为 {file}。"),
     "convert.auto_key": ("Choose the key", "自动选择音调"),
     "convert.auto_key.help": (
         "from the ranges of song and voice, a whole octave if that fits; the key beside it does not count",

@@ -6,20 +6,24 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inference.cover.options import CoverOptions
-from inference.cover.stems import Report
 from inference.output import writing
 from inference.peaks import HIGHEST
 from modules.dsp.blocks import BLOCK, Samples
 from separation.base import RATE
 
+if TYPE_CHECKING:
+    from inference.cover.stems import Report
+
 # what a cover consists of, by the names of its files
 COVER, ACAPPELLA, INSTRUMENTAL, BACKING, LEAD, VOCALS = (
     *("cover", "acappella", "instrumental", "backing", "lead", "vocals"),
 )
+PICTURE = "picture.png"
 logger = logging.getLogger(__name__)
 
 FILES = (COVER, ACAPPELLA, INSTRUMENTAL, BACKING, LEAD, VOCALS)

@@ -14,7 +14,6 @@ from modules.common.files import replacing
 from modules.dsp.blocks import BLOCK, Samples
 from separation.base import RATE
 
-PICTURE = "picture.png"
 _COLOURS = {
     mix.INSTRUMENTAL: "tab:gray",
     mix.BACKING: "tab:green",

@@ -15,7 +15,7 @@ import numpy as np
 from inference.cover import mix, stems
 from inference.cover.cache import StageCache
 from inference.cover.options import CONVERT, KEEP, NONE, CoverOptions
-from inference.cover.picture import PICTURE, write_picture
+from inference.cover.picture import write_picture
 from inference.cover.room import PLACED, place_voice
 from inference.cover.shift import check_pedalboard, shift_key
 from inference.cover.song import SONG, StereoFile, read_song, write_stereo
@@ -39,7 +39,7 @@ class CoverResult:
     """A finished cover."""
 
     folder: Path
-    files: dict[str, Path]  # by the names of inference/cover/mix.py, and PICTURE
+    files: dict[str, Path]  # by the names of inference/cover/mix.py, and the picture
     seconds: float  # duration of the song
     stages: dict[str, float]  # s that each stage took
     advice: KeyAdvice | None  # the key that would fit the speaker; None: it fits, or unknown
@@ -115,11 +115,11 @@ class CoverMaker:
         f0 = np.load(converted / F0)
         with self._timed("mix") as report:
             files = mix.write_results(parts, options, folder, wav_format, tag, report)
-            write_picture(folder / PICTURE, parts, f0, moved, config.data.hop_length)
+            write_picture(folder / mix.PICTURE, parts, f0, moved, config.data.hop_length)
         self.cache.trim()
         trained = config.f0_range.get(speaker)
         advice = None if trained is None else key_advice(f0, trained, moved)
-        files[Path(PICTURE).stem] = folder / PICTURE
+        files[Path(mix.PICTURE).stem] = folder / mix.PICTURE
         return CoverResult(folder, files, len(whole) / RATE, dict(self.times), advice)
 
     def _separated(self, read: Path) -> Path:

@@ -9,9 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from inference.cover.mix import ACAPPELLA, BACKING, COVER, INSTRUMENTAL, LEAD, VOCALS
+from inference.cover.mix import ACAPPELLA, BACKING, COVER, INSTRUMENTAL, LEAD, PICTURE, VOCALS
 from inference.cover.options import LEVELS
-from inference.cover.picture import PICTURE
 from modules.common.errors import ConfigError
 from modules.dsp.audio import AUDIO_SUFFIXES, find_audio
 from webui.context import Context

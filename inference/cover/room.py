@@ -34,7 +34,8 @@ _APART = 20  # frames between two stops
 _LOUD = 20.0  # dB above the softest that counts, before a stop
 _RANGE = 50.0  # dB below the loud parts, below which nothing is measured
 _ABRUPT = 25  # percentile of the heights: of those stops where the voice itself is gone soonest
-# of a level in dB: a voice's own end makes soft rooms seem louder; fitted by hand to what benchmarks.covers.rooms prints
+# of a level in dB: a voice's own end makes soft rooms seem louder; fitted by hand to what
+# benchmarks.covers.rooms prints
 _SCALE, _OFFSET = 2.2, 6.5
 _FEW = 4  # stops; fewer tell nothing
 REVERB_TIMES = (0.15, 4.0)  # s that a room may have

@@ -53,7 +53,8 @@ SONG = (
     (DataBox("audio of the slice", files=("vdecoder/",)),),
     (
         DataBox(
-            "level and silences of the song", files=("inference/envelope.py", "inference/silence_gate.py")
+            "level and silences of the song",
+            files=("inference/timbre/envelope.py", "inference/silence_gate.py"),
         ),
     ),
     (DataBox("results/song_0key_anna_glow_pm.flac", files=("inference/stitch.py", "inference/output.py")),),

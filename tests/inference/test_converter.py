@@ -89,7 +89,7 @@ def test_silence_that_stays_with_the_singing_is_silent_too(converter, run, tmp_p
     result = converter.convert(write_song(tmp_path / "x.wav", audio), tmp_path / "y.wav", "anna")
     out = read(result.path)
     assert len(out) == len(audio) and not result.uv[130:630].any()
-    monkeypatch.setattr("inference.pipeline.silence_gate", lambda audio, rate: np.ones_like(audio))
+    monkeypatch.setattr("inference.silence_gate.silence_gate", lambda audio, rate: np.ones_like(audio))
     without = run(audio)
     fade = round(0.01 * RATE)
     assert not out[rest.start + fade : rest.stop - fade].any()

@@ -1,19 +1,21 @@
 """A voice without training: an ordinary voice model, made of a base model and recordings of the speaker.
 
 The base model (models.ReferenceGlow) holds a network that turns recordings into the rows of
-the speaker tables. What is written converts, exports and mixes like any trained model.
+the speaker tables; a few seconds of adaptation follow. What is written converts, exports and
+mixes like any trained model.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from models import ReferenceGlow
+from model_tools.adapt import STEPS, VoiceClip, adapt
+from models import GlowSVC, ReferenceGlow
 from modules.checkpoint import build_module, model_state, write_checkpoint
 from modules.common.errors import AudioError, CheckpointError
 from modules.common.files import write_json
@@ -35,13 +37,16 @@ FILE = "G_instant.pth"
 
 
 def make_instant_voice(
-    reference: str | Path, folder: str | Path = FOLDER, base: str | Path | None = None
+    reference: str | Path,
+    folder: str | Path = FOLDER,
+    base: str | Path | None = None,
+    steps: int = STEPS,
 ) -> Path:
     """Write the voice model of ``reference`` below ``folder``, with its configuration; return its path.
 
     ``reference`` is a recording, or a folder of them; their first half minute counts. It names the
     speaker. A model that an earlier call made of the same recordings is kept. ``base`` is the one
-    in the repository if it is None.
+    in the repository if it is None; ``steps`` of adaptation follow (model_tools/adapt.py).
 
     Raises:
         AudioError: There is no sound in it, too little, or it cannot be read.
@@ -70,27 +75,28 @@ def make_instant_voice(
     name = normalize_name(
         printable(reference.resolve().stem if reference.is_file() else reference.resolve().name)
     )
-    path = Path(folder) / f"{name}-{_fingerprint(base, clips)}" / FILE
+    path = Path(folder) / f"{name}-{_fingerprint(base, clips, steps)}" / FILE
     if path.is_file() and path.with_name("config.json").is_file():
         return path
     model = build_module(lambda: ReferenceGlow(config.model), state, base).eval()
-    mel = LogMel(config.data)
-    survey = F0Survey()
+    log_mel, survey = LogMel(config.data), F0Survey()
     predictor = F0_PREDICTORS.build(_PREDICTOR, sampling_rate=rate)
-    for clip in clips:
-        survey.add(*predictor.predict(clip))
+    heard = []
     with torch.inference_mode():
-        recording = torch.cat([mel(torch.from_numpy(clip)[None])[0] for clip in clips], 1)
-        tables = model.tables([recording])
-    weights: dict[str, Tensor] = {
-        key: value for key, value in model.state_dict().items() if not key.startswith(PREFIX)
-    }
+        for clip in clips:
+            mel = log_mel(torch.from_numpy(clip)[None])[0]
+            heard.append(VoiceClip(clip, mel, *predictor.predict(clip, mel.size(1))))
+            survey.add(heard[-1].f0, heard[-1].uv)
+        tables = model.tables([torch.cat([clip.mel for clip in heard], 1)])
+    weights = {key: value for key, value in model.state_dict().items() if not key.startswith(PREFIX)}
+    voice = build_module(lambda: GlowSVC(replace(config.model, n_speakers=1)), {**weights, **tables}, base)
+    adapt(voice, heard, config, steps)
     spk = {name: 0}
     values |= {"model": {**values["model"], "n_speakers": 1}, "spk": spk}
     values["f0_range"] = {name: survey.range} if survey.range else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path.with_name("config.json"), values)
-    write_checkpoint(path, {"model": {**weights, **tables}, "spk": spk})
+    write_checkpoint(path, {"model": voice.state_dict(), "spk": spk})
     return path
 
 
@@ -110,9 +116,9 @@ def _read(files: list[Path], rate: int) -> list[np.ndarray]:
     return clips
 
 
-def _fingerprint(base: Path, clips: list[np.ndarray]) -> str:
-    """Eight letters that stand for the base model and the recordings."""
-    digest = hashlib.sha256(base.read_bytes())
+def _fingerprint(base: Path, clips: list[np.ndarray], steps: int) -> str:
+    """Eight letters that stand for the base model, the recordings and the adaptation."""
+    digest = hashlib.sha256(base.read_bytes() + steps.to_bytes(4, "little"))
     for clip in clips:
         digest.update(clip.tobytes())
     return digest.hexdigest()[:8]

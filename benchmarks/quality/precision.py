@@ -32,7 +32,7 @@ from diffusion.config import parse_diffusion_config
 from diffusion.unit2mel import Unit2Mel
 from inference.noise import DIFFUSION as DIFFUSION_NOISE
 from inference.noise import frame_noise
-from models import GlowSVC
+from models import GlowSVC, ReferenceGlow
 from modules.checkpoint import model_state, write_checkpoint
 from modules.common.cli import make_parser
 from modules.common.device import autocast, half_format, resolve_device
@@ -44,9 +44,9 @@ from modules.dsp.audio import resample
 from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.f0_predictor import F0_PREDICTORS
+from modules.pretrained.starter import STARTER, STARTER_ENCODER, starter_sizes
 from tests.support.golden_cases import fill
 from tests.support.published import write_full_encoder
-from training.base_model import STARTER
 from vdecoder import VOCODERS
 from vdecoder.generator import Generator
 from vdecoder.nsf_snake_hifigan import SnakeGenerator
@@ -110,15 +110,17 @@ class VoiceInputs:
 
 
 def glow_model(size: str, ssl_dim: int) -> GlowSVC:
-    """The base model in the repository if ``size`` is tiny, else one with random weights."""
+    """A voice of the base model in the repository if ``size`` is tiny, else one with random weights."""
     values = json.loads((TEMPLATES / SIZES[size]).read_text(encoding="utf-8"))
-    values["model"]["ssl_dim"] = ssl_dim
-    state = model_state(STARTER) if size == "tiny" else {}
-    values["model"]["n_speakers"] = len(state["emb_g.weight"]) if state else 1
+    values["model"] |= {"ssl_dim": ssl_dim, **(starter_sizes(STARTER_ENCODER) if size == "tiny" else {})}
+    values["model"]["n_speakers"] = 1
     torch.manual_seed(0)
     model = GlowSVC(parse_config(values).model)
-    if state:
-        model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    if size == "tiny":
+        base = ReferenceGlow(model.config)
+        base.load_state_dict({name: tensor.float() for name, tensor in model_state(STARTER).items()})
+        mel = LogMel(DataConfig())(torch.from_numpy(synthetic_song(SECONDS, 3))[None])
+        model.load_state_dict(base.state_dict() | base.tables(list(mel)), strict=False)
     else:
         for name, tensor in model.named_parameters():
             if ".post." in name:  # initialised with zeros, which would hide the WaveNets

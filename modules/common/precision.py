@@ -71,7 +71,7 @@ HALF: dict[str, dict[str, bool]] = {
 
 
 def glow_size(hidden_channels: int) -> str:
-    """Name in :data:`HALF` of a Glow model: --tiny has 96 channels, the published ones 192."""
+    """Name in :data:`HALF` of a Glow model: --tiny has 96 channels, the base model 160, published 192."""
     return "small" if hidden_channels < 128 else "large"
 
 

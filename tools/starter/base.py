@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.common.cli import entry_point, make_parser
+from modules.pretrained.starter import STARTER, STARTER_ENCODER
 
 if TYPE_CHECKING:
     from modules.config import Config
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__, prog="python -m tools.starter.base")
     add = parser.add_argument
     add("work", type=Path, help="folder for all results")
-    add("--encoder", default="ppg-starter", help="speech encoder (%(default)s)")
+    add("--encoder", default=STARTER_ENCODER, help="speech encoder (%(default)s)")
     add("--seconds", type=float, default=600, help="of each voice, at most (%(default)s)")
     add("--minutes", type=float, default=50, help="of training in all (%(default)s)")
     add("--seed", type=int, default=1)
@@ -52,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     from modules.config import parse_config
     from tools.starter.clips import UNITS, WITHOUT_ENCODER, make_features, voices, write_voices
-    from training.base_model import STARTER
 
     values = configuration(args.encoder)
     config = parse_config({**values, "train": {**values["train"], **TRAIN, "seed": args.seed}})

@@ -37,8 +37,8 @@ def hear_speakers(task: Task, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         )
     except RuntimeError:
         raise CheckpointError(
-            "the base model takes its speakers from recordings, and its speakers have other sizes "
-            "than those of the section 'model'"
+            "the base model does not fit: it takes its speakers from recordings, in other sizes than those "
+            "of the section 'model'"
         ) from None
     room = round(_SECONDS * config.data.sampling_rate / config.data.hop_length)
     mels: dict[int, Tensor] = {}

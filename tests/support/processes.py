@@ -10,15 +10,17 @@ from typing import Any
 
 
 def start_interruptible(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-    """Start a process that Ctrl-C ends, even if this one was started with SIGINT ignored (nohup, ``&``).
+    """Start a process that Ctrl-C or a closed terminal ends, even if this one ignores them (nohup, ``&``).
 
     A child inherits an ignored signal, but gets the default in place of a handler.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
     try:
         return subprocess.Popen(command, **options)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def wait_until(

@@ -124,7 +124,7 @@ def test_a_training_that_cannot_be_is_a_sentence(page, project):
     choose(page, "Base model", "starter")
     button(page, "Train").click()
     status(page, "failed")
-    see(page, "does not fit its model")
+    see(page, "the base model does not fit")
     assert not (project / "logs/based/config.json").exists()
     fold(page, "More settings")
     field(page, "Configuration").fill("configs/none.json")

@@ -20,8 +20,9 @@ from modules.checkpoint import find_state_dict, load_weights, read_weights
 from modules.config import DataConfig
 from modules.dsp.blocks import spans
 from modules.dsp.mel import LogMel
+from modules.f0_predictor.fixed_rate import RATE
 from modules.f0_predictor.isolation import isolated_import
-from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor
+from modules.f0_predictor.salience import CHUNK, HOP, SaliencePredictor
 
 with isolated_import():
     import torchfcpe

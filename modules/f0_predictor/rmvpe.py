@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modules.dsp.blocks import spans
+from modules.f0_predictor.fixed_rate import RATE
 from modules.f0_predictor.rmvpe_model import load_rmvpe
-from modules.f0_predictor.salience import CHUNK, HOP, RATE, SaliencePredictor
+from modules.f0_predictor.salience import CHUNK, HOP, SaliencePredictor
 from modules.pretrained.weights import weights_path
 
 FIRST_CENT = 1997.3794084376191  # of bin 0, above 10 Hz

@@ -1,8 +1,4 @@
-"""Base of rmvpe and fcpe: networks that output the salience of pitch bins every 10 ms.
-
-Their log-mel has a fixed hop at 16 kHz, so the track is interpolated to the
-project's own frames.
-"""
+"""Base of rmvpe and fcpe: networks that output the salience of pitch bins every 10 ms."""
 
 from __future__ import annotations
 
@@ -15,32 +11,18 @@ import torch
 from torch import Tensor
 
 from modules.common.device import autocast
-from modules.dsp.audio import resample
-from modules.dsp.f0 import interpolate
-from modules.f0_predictor.base import F0Predictor
+from modules.f0_predictor.fixed_rate import FixedRatePredictor
 
-RATE = 16000  # Hz
 HOP = 160  # samples per frame, 10 ms
 CHUNK = 3072  # frames at a time: half a minute of sound, 0.4 GB
-_QUIET = 0.3  # minimal peak; quieter recordings are scaled to it, away from the floor of the log-mel
 
 
-class SaliencePredictor(F0Predictor):
+class SaliencePredictor(FixedRatePredictor):
     """Decodes pitch from salience; voiced frames have a salience (0 to 1) above ``threshold``."""
 
     cents: np.ndarray  # (K,), of each pitch bin, above 10 Hz, ascending
+    hop = HOP
     window_seconds = math.inf  # the network itself works in chunks
-
-    def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
-        sound = resample(audio, self.sampling_rate, RATE)
-        if len(sound) == 0:
-            return np.zeros(n_frames)
-        peak = float(np.abs(sound).max())
-        if 0 < peak < _QUIET:
-            sound = sound * np.float32(_QUIET / peak)
-        positions = np.arange(n_frames) * (self.hop_length * RATE / (self.sampling_rate * HOP))
-        track = interpolate(self.pitch(sound), positions)
-        return np.where(positions * HOP < len(sound), track, 0.0)
 
     @torch.inference_mode()
     def pitch(self, sound: np.ndarray) -> np.ndarray:

@@ -13,26 +13,24 @@ from typing import Any
 import numpy as np
 
 from modules.common.errors import MissingWeightsError
-from modules.dsp.audio import resample
-from modules.dsp.f0 import interpolate
-from modules.f0_predictor.base import F0Predictor
+from modules.f0_predictor.fixed_rate import FixedRatePredictor
 from modules.onnx.session import open_session, run
 
-RATE = 16000  # Hz
 HOP = 256  # samples per frame of the network
 LOWEST, HIGHEST = 46.875, 2093.75  # Hz, of its bins
 _STEP = (HIGHEST / LOWEST) ** (1 / 94)  # between two bins; a narrower range holds none
 _VOICED = 0.5  # confidence
-_QUIET = 0.3  # minimal peak; quieter recordings are scaled to it
 _SILENT = 1e-3  # peak of a frame that the network never saw, and takes for anything
 
 
-class SwiftPredictor(F0Predictor):
+class SwiftPredictor(FixedRatePredictor):
     """SwiftF0 at its own threshold of voicing; ``threshold`` is not used.
 
     Raises:
         MissingWeightsError: The package is not installed.
     """
+
+    hop = HOP
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,18 +42,7 @@ class SwiftPredictor(F0Predictor):
         path = Path(found.submodule_search_locations[0]) / "model.onnx"
         self._session = open_session(path, "cpu", "the F0 predictor swift-f0")
 
-    def _track(self, audio: np.ndarray, n_frames: int) -> np.ndarray:
-        sound = resample(audio, self.sampling_rate, RATE)
-        if len(sound) == 0:
-            return np.zeros(n_frames)
-        peak = float(np.abs(sound).max())
-        if 0 < peak < _QUIET:
-            sound = sound * np.float32(_QUIET / peak)
-        positions = np.arange(n_frames) * (self.hop_length * RATE / (self.sampling_rate * HOP))
-        track = interpolate(self._pitch(sound), positions)
-        return np.where(positions * HOP < len(sound), track, 0.0)
-
-    def _pitch(self, sound: np.ndarray) -> np.ndarray:
+    def pitch(self, sound: np.ndarray) -> np.ndarray:
         """Pitch in Hz every 16 ms, 0 where unvoiced, of ``sound`` (T,) at 16 kHz, T > 0."""
         low = min(max(self.f0_min, LOWEST), HIGHEST / _STEP)
         high = max(min(self.f0_max, HIGHEST), low * _STEP * 1.001)

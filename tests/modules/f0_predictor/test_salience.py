@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from modules.f0_predictor.salience import SaliencePredictor, decode, interpolate
+from modules.dsp.f0 import interpolate
+from modules.f0_predictor.salience import SaliencePredictor, decode
 
 CENTS = 1997.3794084376191 + 20 * np.arange(360)
 

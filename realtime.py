@@ -8,6 +8,7 @@ fast as the computer can.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ from modules.common.cli import entry_point, make_parser
 from modules.common.errors import ConfigError
 
 if TYPE_CHECKING:
+    from inference.conversion import PitchFiles
     from inference.output import SongWriter
     from inference.realtime.commands import Commands
     from inference.realtime.devices import DeviceStreams
@@ -32,7 +34,7 @@ NOT_LIVE = frozenset(
     (
         *("trans", "spk_list", "clean_names", "use_spk_mix", "spk_mix_file", "clip", "linear_gradient"),
         *("linear_gradient_retain", "slice_db", "pad_seconds", "loudness_envelope_adjustment", "wav_format"),
-        *("f0_file", "write_f0", "midi", "write_midi", "autotune", "scale", "protect", "preview"),
+        *("write_f0", "midi", "write_midi", "autotune", "scale", "protect", "preview"),
     )
 )
 EPILOG = """\
@@ -43,6 +45,7 @@ examples:
   python realtime.py -m logs/44k/G_best.pth -s anna --look_ahead 23        shorter latency
   python realtime.py -m logs/44k/G_best.pth -s anna --measure_latency      output connected to input
   python realtime.py -m logs/44k/G_best.pth -s anna --input song.wav --output result.flac
+  python realtime.py -m logs/44k/G_best.pth -s anna --input song.wav --output result.flac --f0 song.f0.csv
   python realtime.py --reference recordings/anna.wav                       without training
   python realtime.py --onnx checkpoints/anna -s anna                       without PyTorch
 
@@ -104,7 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list_devices:
         return _list()
 
+    from inference.conversion import PitchFiles
     from inference.options.arguments import from_arguments
+    from inference.pitch.paths import pitch_files
     from inference.realtime.files import is_file_name
     from inference.realtime.settings import RealtimeSettings
 
@@ -120,6 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError("--measure_latency measures sound devices; remove the files")
     if source and not source.is_file():
         raise ConfigError(f"--input: there is no file {source}")
+    if options.f0_file and not (source and result):
+        raise ConfigError("--f0 counts from the beginning of a song; it needs files as --input and --output")
+    pitch = pitch_files(options, [source])[source] if source else PitchFiles()
     streams = None if source and result else _streams(args, source, result)
     if options.reference:
         from model_tools.instant import make_instant_voice
@@ -133,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _recorder(result or args.record, engine, commands) as recorder:
         if streams is None:
             assert source and recorder
-            return _convert_file(engine, source, recorder, result)
+            return _convert_file(engine, source, pitch, recorder, result)
         if args.measure_latency:
             return _measure(engine, streams)
         return _live(commands, engine, streams, source, recorder)
@@ -173,13 +181,19 @@ def _recorder(path: str | Path, engine: RealtimeEngine, commands: Commands) -> I
     print(f"{path}: recorded")
 
 
-def _convert_file(engine: RealtimeEngine, source: Path, writer: SongWriter, result: Path | None) -> int:
+def _convert_file(
+    engine: RealtimeEngine, source: Path, pitch: PitchFiles, writer: SongWriter, result: Path | None
+) -> int:
+    from inference.pitch.song import given_curve
     from inference.realtime.files import convert_stream
     from modules.common.progress import seconds_bar
     from modules.dsp.audio import open_audio
 
     with open_audio(source) as file:
         total = file.frames / file.samplerate
+    frame_rate = engine.converter.frame_rate
+    if pitch.f0:
+        engine.curve = given_curve(None, pitch, math.ceil(total * frame_rate), frame_rate)
     began = time.perf_counter()
     with seconds_bar(source.name) as show:
         convert_stream(engine, source, writer, lambda done: show(done, total))

@@ -15,9 +15,10 @@ import numpy as np
 
 from inference.key import tracking_range
 from inference.pipeline import Segment, SongConverter, TargetVoice
+from inference.pitch.song import part
 from inference.realtime.settings import RealtimeSettings, check_live
 from inference.realtime.units import StreamUnits
-from modules.dsp.f0 import F0_MIN, transpose
+from modules.dsp.f0 import F0_MIN, fill_unvoiced, transpose
 from modules.dsp.frame_rms import frame_rms
 
 SILENCE = 10 ** (-60 / 20)  # RMS below which a block counts as silent
@@ -28,6 +29,9 @@ _VOCODER_FRAMES = 6  # rendered before those that are heard: reach of a vocoder,
 
 class RealtimeEngine:
     """Converts a stream at the voice model's rate; what goes in comes out :attr:`delay` samples later.
+
+    ``curve`` (N,), if it is set before the stream begins, is its pitch, Hz: 0 where unvoiced, NaN
+    where the F0 predictor decides.
 
     Raises:
         ConfigError: The speaker is unknown, or the options are not for a stream.
@@ -44,6 +48,7 @@ class RealtimeEngine:
         check_live(converter.options)
         self.converter, self.settings, self.key = converter, settings, key
         self.speaker = speaker
+        self.curve: np.ndarray | None = None
         self.sampling_rate, self._hop = converter.sampling_rate, converter.config.data.hop_length
         self.block_frames = max(1, self._frames(settings.block))
         self._ahead = self._frames(settings.look_ahead)
@@ -192,6 +197,9 @@ class RealtimeEngine:
             # lower notes than those of the models would take a window of its own
             predictor = predictor.within(F0_MIN, tracking_range(self.key, self.sampling_rate)[1])
         f0, uv = predictor.predict(self._audio[-window * self._hop :], window)
+        if self.curve is not None:
+            given = part(self.curve, self._end - window, window)
+            f0, uv = fill_unvoiced(np.where(np.isnan(given), f0 * uv, given))
         if not uv.any():  # the last pitch goes on through a consonant
             f0 = np.full_like(f0, self._f0[-new - 1 : len(self._f0) - new].max(initial=0.0))
         self._f0[-new:], self._uv[-new:] = f0[-new:], uv[-new:]

@@ -114,6 +114,17 @@ def test_key_and_speaker_change_while_it_runs(build):
     assert engine.speaker == "花子"
 
 
+def test_a_curve_is_sung_in_place_of_what_is_heard(build):
+    engine, frames = build(key=12.0), round(2.0 * RATE / 512)
+    engine.curve = np.full(frames, 330.0, np.float32)  # of a tone of 200 Hz
+    engine.curve[frames // 2 :] = np.nan
+    engine.curve[:20] = 0.0
+    f0, uv = F0_PREDICTORS.build("pm", sampling_rate=RATE).predict(stream(engine, tone(2.5))[engine.delay :])
+    for where, hertz in ((slice(30, frames // 2 - 5), 660), (slice(frames // 2 + 5, frames + 20), 400)):
+        assert np.median(f0[where]) == pytest.approx(hertz, rel=0.01)
+    assert uv[:15].mean() < 0.3 and uv[30:frames].mean() > 0.9
+
+
 def test_silence_stays_silent_and_fades(build):
     engine = build()
     audio = np.concatenate([tone(1.0), np.zeros(RATE, np.float32), tone(0.5)])

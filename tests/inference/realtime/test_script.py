@@ -14,6 +14,7 @@ import soundfile
 
 import realtime
 from inference.realtime.engine import RealtimeEngine
+from modules.f0_predictor import F0_PREDICTORS
 from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
 from tests.inference.tiny import RATE, write_model
 from tests.support.golden_cases import voice
@@ -42,6 +43,14 @@ def test_a_file_becomes_a_file_of_its_length_and_time(project, capsys, look_ahea
     assert "speaker anna, key +0" in soundfile.SoundFile("out/result.flac").comment
 
 
+@pytest.mark.parametrize("name", ["song.f0.csv", "."])
+def test_a_file_is_sung_with_the_pitch_of_a_file(project, name):
+    (project / "song.f0.csv").write_text("".join(f"{i / 100},330,1\n" for i in range(60)))
+    assert run("--input", "song.wav", "--output", "o.wav", "--f0", name) == 0
+    f0, uv = F0_PREDICTORS.build("pm", sampling_rate=RATE).predict(soundfile.read("o.wav")[0])
+    assert np.median(f0[uv > 0]) == pytest.approx(330, rel=0.01)  # its own is a sweep
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -52,6 +61,12 @@ def test_a_file_becomes_a_file_of_its_length_and_time(project, capsys, look_ahea
         (["--input", "song.wav", "--output", "o.wav", "--block", "1"], "--block must be 10 to 2000 ms"),
         (["--input", "song.wav", "--output", "o.wav", "-t", "99"], "-t must be between -60 and 60"),
         (["--input", "song.wav", "--measure_latency"], "--measure_latency measures sound devices"),
+        (
+            ["--input", "song.wav", "--f0", "a.csv"],
+            "--f0 counts from the beginning of a song; it needs files",
+        ),
+        (["--input", "song.wav", "--output", "o.wav", "--f0", "a.csv"], "--f0: there is no file a.csv"),
+        (["--input", "song.wav", "--output", "o.wav", "--f0", "song.wav"], "song.wav is not text"),
         (["--input", "9"], "there is no sound input '9'"),
         (["--output", "radio"], "there is no sound output 'radio'"),
     ],

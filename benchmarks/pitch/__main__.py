@@ -5,7 +5,9 @@
 
 "accuracy": share of the voiced frames within 50 cents, "octave": of those that lie octaves off,
 "voicing": share of all frames with the right voicing; frames of vocal fry count in none of
-them. "agreement": share of frames of recordings on which a predictor agrees with the median
+them. "extremes": accuracy above 1100 Hz, where published models end, and below 50 Hz in a song that
+is then raised by an octave (-t 12); and how much of whispered songs and of an empty room, -60 dB, is
+called voiced. "agreement": share of frames of recordings on which a predictor agrees with the median
 of the others, in voicing and within 50 cents. "speed": seconds per second of sound. "ensembles":
 accuracy of several predictors together.
 """
@@ -20,15 +22,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import alternate, table
-from benchmarks.pitch.conditions import HOP, RATE, KnownSong, songs
+from benchmarks.pitch.conditions import HOP, RATE, KnownSong, extremes, songs
 from benchmarks.pitch.ensembles import ENSEMBLES
 from inference.key import tracking_range
 from modules.common.cli import make_parser
 from modules.dsp.audio import find_audio, read_audio
+from modules.dsp.f0 import F0_MAX, F0_MIN
 from modules.f0_predictor import F0_PREDICTORS
 from modules.f0_predictor.base import F0Predictor
 
-PARTS = ("accuracy", "agreement", "speed", "ensembles")
+PARTS = ("accuracy", "extremes", "agreement", "speed", "ensembles")
 DEFAULT = ("pm", "dio", "harvest", "swift-f0", "fcpe")  # crepe takes minutes, rmvpe a download
 _WITHIN = 50  # cents
 
@@ -46,6 +49,8 @@ def main(argv: Sequence[str]) -> None:
     trackers = {name: _build(name) for name in args.trackers}
     if "accuracy" in args.only:
         print_known(trackers, songs(args.seconds))
+    if "extremes" in args.only:
+        print_extremes(trackers, extremes(args.seconds))
     if "agreement" in args.only and args.recordings:
         print_agreement(trackers, args.recordings)
     if "speed" in args.only:
@@ -57,7 +62,11 @@ def main(argv: Sequence[str]) -> None:
 def _build(name: str) -> F0Predictor:
     """The predictor in the range that a conversion tracks."""
     predictor: F0Predictor = F0_PREDICTORS.build(name)
-    return predictor.within(*tracking_range(0.0, RATE))
+    return _in_key(predictor, 0.0)
+
+
+def _in_key(tracker: F0Predictor, key: float) -> F0Predictor:
+    return tracker.within(*tracking_range(key, RATE))
 
 
 def print_known(trackers: Mapping[str, F0Predictor], known: Mapping[str, Sequence[KnownSong]]) -> None:
@@ -85,6 +94,22 @@ def _score(tracker: F0Predictor, group: Sequence[KnownSong]) -> tuple[float, flo
     octaves = np.round(cents / 1200)
     off = (octaves != 0) & (np.abs(cents - 1200 * octaves) < 100) & (found[voiced] > 0)
     return float(np.mean(np.abs(cents) < _WITHIN)), float(off.mean()), float(np.mean((found > 0) == voiced))
+
+
+def print_extremes(trackers: Mapping[str, F0Predictor], known: Mapping[str, Sequence[KnownSong]]) -> None:
+    """Print accuracy beyond 50 to 1100 Hz, and how much of what has no pitch is called voiced."""
+    rows = []
+    for name, tracker in trackers.items():
+        cells = []
+        for group, key in (("high", 0.0), ("low", 12.0)):
+            found, true = _tracked(_in_key(tracker, key), known[group]), _true(known[group])
+            there = true > F0_MAX if group == "high" else (true > 0) & (true < F0_MIN)
+            cells.append(np.mean(np.abs(_cents(found[there], true[there])) < _WITHIN))
+        cells += [np.mean(_tracked(tracker, known[group]) > 0) for group in ("whisper", "room")]
+        rows.append([name, *(f"{100 * cell:.1f} %" for cell in cells)])
+    print("extremes\n")
+    table(["predictor", "above 1100 Hz", "below 50 Hz, `-t 12`", "whisper voiced", "empty room voiced"], rows)
+    print(flush=True)
 
 
 def _tracked(tracker: F0Predictor, group: Sequence[KnownSong]) -> np.ndarray:

@@ -22,6 +22,8 @@ WET = -6.0  # dB of the reverberation re the direct sound
 BREATH = -12.0  # dB of breath under the voice re a vowel; singers have -29 to -38
 FRY = 0.35  # s before the end of a phrase
 _UP = ("bruno", "tomas", "noor")  # two octaves above their range is still sung by somebody
+_DOWN = ("bruno", -18)  # who sings lowest, and by how many semitones lower: to 38 Hz
+HISS = -60.0  # dB of an empty room re full scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,19 @@ def songs(seconds: float) -> dict[str, list[KnownSong]]:
     }
 
 
+def extremes(seconds: float) -> dict[str, list[KnownSong]]:
+    """Songs beyond what most people sing, and sounds without pitch, of ``seconds`` for each singer."""
+    name, key = _DOWN
+    room = np.random.default_rng(0).standard_normal(round(seconds * RATE)) * 10 ** (HISS / 20)
+    silent = np.zeros(len(room) // HOP)
+    return {
+        "high": [_known(sing(compose(name, seconds, 1).transposed(24), name, 1)) for name in _UP],
+        "low": [_known(sing(compose(name, seconds, 1).transposed(key), name, 1))],
+        "whisper": [_whisper(name, singer, seconds) for name, singer in SINGERS.items()],
+        "room": [KnownSong(room.astype(np.float32), silent, silent > 0)],
+    }
+
+
 def _known(song: Performance) -> KnownSong:
     f0 = song.f0_at(np.arange(len(song.audio) // HOP) * HOP / RATE)
     return KnownSong(song.audio, f0, np.zeros(len(f0), bool))
@@ -72,6 +87,17 @@ def _add_noise(audio: np.ndarray, ratio: float) -> np.ndarray:
     """White noise, ``ratio`` dB below the song."""
     level = np.sqrt(np.square(audio).mean()) * 10 ** (-ratio / 20)
     return audio + level * np.random.default_rng(0).standard_normal(len(audio))
+
+
+def _whisper(name: str, singer: SyntheticSinger, seconds: float) -> KnownSong:
+    """Noise at the glottis in place of its pulses."""
+    score = compose(name, seconds, 1)
+    loudness, pitch = loudness_curve(score, singer, 1), pitch_curve(score, singer, 1)
+    controls = articulate(score.phones, seconds, pitch, loudness)
+    breath = replace(controls, voice=0 * controls.voice, aspiration=controls.aspiration + controls.voice)
+    audio = LEVEL * render(breath, singer, RATE, round(seconds * RATE), generator(1, 3))
+    silent = np.zeros(len(audio) // HOP)
+    return KnownSong(audio, silent, silent > 0)
 
 
 def _fry(name: str, singer: SyntheticSinger, seconds: float) -> KnownSong:

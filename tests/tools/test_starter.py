@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
+from torch.nn.functional import conv1d
 
 from model_tools.instant import make_instant_voice
 from modules.checkpoint import model_state
@@ -13,6 +15,8 @@ from tests.support.golden_cases import voice
 from tests.support.scripts import CONFIG, script  # noqa: F401 - a fixture
 from tools.starter import base, clips
 from tools.starter.clips import CLIP, N_COPIES, TOP, extend_bandwidth, joined, split, voices
+from tools.starter.transfer import LAYER, transferred
+from vencoder import ENCODERS
 
 
 def test_the_base_model_hears_natural_voices(tmp_path):
@@ -56,6 +60,14 @@ def test_validation_takes_the_first_clip_of_some_voices(tmp_path):
     assert set(split(paths[:60])[1]) > set(split(paths)[1]) & set(paths[:60])  # the same when voices come
 
 
+def test_a_base_model_goes_on_with_units_that_say_the_same():
+    old, map_ = torch.randn(500, 6), torch.randn(6, 9)
+    new, layer = old @ map_, torch.randn(4, 6, 5)
+    moved = transferred({LAYER: layer, "other": layer}, old, new)
+    wanted, found = (conv1d(x.T, w) for x, w in ((old, layer), (new, moved[LAYER])))
+    assert torch.allclose(wanted, found, atol=0.05 * float(wanted.std())) and moved["other"] is layer
+
+
 def test_the_recipe_goes_on_with_more_voices_and_another_encoder(script, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(
         base, "SIZES", {k: CONFIG["model"][k] for k in base.SIZES} | {"n_flow_block_layer": 1}
@@ -82,6 +94,15 @@ def test_the_recipe_goes_on_with_more_voices_and_another_encoder(script, tmp_pat
     mel, units = (features.feature_path(wav, kind).stat().st_mtime_ns for kind in ("mel", "units"))
     config = load_config(output.with_name("config.json"))
     clips.make_features([wav], config, clips.UNITS, 1)  # nothing to do
+
+    other = ["work", "--encoder", "ppg-starter", "--processes", "1", "--minutes", "1e-9"]
+    done = script(base.main, *other, "--start", str(output), "--output", str(tmp_path / "other" / "base.pth"))
+    assert done.code == 0 and "continuing from" not in done.log
+    begun, before = model_state(tmp_path / "other" / "base.pth"), model_state(output)
+    kept = [name for name in before if name != LAYER and before[name].is_floating_point()]
+    assert all(torch.allclose(begun[name], before[name], atol=1e-4) for name in kept)  # but for one step
+    assert begun[LAYER].shape[1] == ENCODERS["ppg-starter"].ssl_dim
+
     again = base.configuration("ppg-starter")
     clips.make_features([wav], parse_config(again), clips.UNITS | clips.WITHOUT_ENCODER, 1)
     assert features.feature_path(wav, "mel").stat().st_mtime_ns == mel

@@ -18,6 +18,8 @@ from modules.common.cli import entry_point, make_parser
 from modules.pretrained.starter import STARTER, STARTER_ENCODER
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from modules.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +37,7 @@ TRAIN = {
     "eval_interval": 200,
     "batch_size": 16,
 }
+_MOST = 100  # clips by which the units of two encoders are compared
 
 
 @entry_point
@@ -45,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("work", type=Path, help="folder for all results")
     add("--encoder", default=STARTER_ENCODER, help="speech encoder (%(default)s)")
     add("--seconds", type=float, default=600, help="of each voice, at most (%(default)s)")
+    add("--start", type=Path, help="base model of another encoder to go on from, config.json beside it")
     add("--minutes", type=float, default=50, help="of training in all (%(default)s)")
     add("--seed", type=int, default=1)
     add("--processes", type=int, default=0, help="of the preparation; 0: one per core (%(default)s)")
@@ -65,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{len(folders)} voices, {len(clips)} clips in {dataset}")
         return 0
     make_features(clips, config, UNITS, args.processes)
-    write(train(clips, config, run, args.minutes), values, args.output or STARTER)
+    write(train(clips, config, run, args.minutes, args.start), values, args.output or STARTER)
     return 0
 
 
@@ -84,10 +88,16 @@ def configuration(encoder: str) -> dict[str, Any]:
     return values
 
 
-def train(clips: Sequence[Path], config: Config, folder: Path, minutes: float) -> Path:
-    """Train, or continue, up to ``minutes`` in all; return the last checkpoint in ``folder``."""
+def train(
+    clips: Sequence[Path], config: Config, folder: Path, minutes: float, start: Path | None = None
+) -> Path:
+    """Train, or continue, up to ``minutes`` in all; return the last checkpoint in ``folder``.
+
+    A new run begins with the weights of ``start``, a base model of another encoder, if it is given.
+    """
     import torch
 
+    from modules.checkpoint import load_weights
     from tools.starter.clips import split
     from tools.starter.reference_task import ReferenceTask
     from training.distributed import DistributedContext
@@ -98,10 +108,23 @@ def train(clips: Sequence[Path], config: Config, folder: Path, minutes: float) -
     with DistributedContext(torch.device("cpu")) as context, only_training(folder, context):
         task = ReferenceTask(config, training, validation, context.device)
         trainer = Trainer(task, config.train, folder, context, minutes)
+        if start and trainer.state.fresh:
+            load_weights(task.model, _weights_of(start, training), start)
+            trainer.state.fresh = False
         print(describe_run(trainer, len(training), len(validation)), flush=True)
         trainer.run()
         print(describe_result(trainer))
     return trainer.checkpoints.path(trainer.progress.step)
+
+
+def _weights_of(start: Path, clips: Sequence[Path]) -> dict[str, Tensor]:
+    """Weights of the base model ``start`` for the units that lie beside ``clips``."""
+    from modules.checkpoint import model_state
+    from modules.config import load_config
+    from tools.starter.transfer import both_units, transferred
+
+    encoder = load_config(start.with_name("config.json")).model.speech_encoder
+    return transferred(model_state(start), *both_units(clips[:: -(-len(clips) // _MOST)], encoder))
 
 
 def write(checkpoint: Path, values: dict[str, Any], output: Path) -> None:

@@ -207,6 +207,8 @@ def test_probes_find_what_units_hold():
     assert probe.cosine(encode, encode, [clip(1)[0]]) > 0.99
     voices = {"one": [clip(seed)[0] for seed in range(4)], "two": [clip(seed)[0] for seed in range(10, 14)]}
     assert probe.speaker_found(encode, voices) < 0.75
+    said = [[rng.integers(low, low + 6, 200) for _ in range(2)] for low in (1, 1, 4)]
+    assert 0.4 < probe.speaker_in_phones(said) < 0.8 and probe.speaker_in_phones(said[:2]) < 0.6
     units = rng.standard_normal((200, 12)) + np.repeat([[0.0], [4.0]], 100, 0)
     classifier = probe.LinearClassifier(units[::2], np.repeat([0, 1], 50), 2, 1e-3)
     assert (classifier.guess(units[1::2]) == np.repeat([0, 1], 50)).all()

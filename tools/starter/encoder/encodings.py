@@ -19,6 +19,8 @@ RATE = 16000
 _KEPT = 2  # units of each window of a live conversion
 _SECONDS, _CLIPS = 6, 16  # of each speaker of the probe
 
+# Kokoro's voices whose phones are known, in the languages of the five recorded ones (Hindi for Russian)
+STAND_INS = ("en", "fr", "it", "hi", "en")
 # LJ Speech is in the public domain, and so is Morris's text
 LJ_TEXTS = {
     "LJ001-0002": "in being comparatively modern",
@@ -45,7 +47,10 @@ class Recordings:
 
     training: list[tuple[np.ndarray, np.ndarray]]  # audio at 16 kHz, and classes of its units
     test: list[tuple[np.ndarray, np.ndarray]]
-    speakers: dict[str, list[np.ndarray]]  # recorded voices, and LJ
+    speakers: dict[str, list[np.ndarray]]  # recorded voices in four languages, and LJ
+    english: dict[str, list[np.ndarray]]  # LJ, the English one of these, and those that are held out
+    phones: list[list[np.ndarray]]  # classes of clips of STAND_INS
+    english_phones: list[list[np.ndarray]]  # of as many English voices
 
     def __init__(self, speech: Path, lj: Path, seconds: float) -> None:
         voices = sorted(speech.glob("asterisk-*"))
@@ -55,6 +60,10 @@ class Recordings:
         # the Spanish voice is the English one
         self.speakers = {voice.name: _stretches(voice) for voice in voices if "-es-" not in voice.name}
         self.speakers["LJ"] = [read(path) for path in sorted(lj.glob("*.wav"))[:_CLIPS]]
+        held = {voice.name: _stretches(voice) for voice in sorted(speech.glob("held-en-*"))}
+        self.english = {name: self.speakers[name] for name in (english.name, "LJ")} | held
+        self.phones = list(_phones_of(speech, STAND_INS))
+        self.english_phones = list(_phones_of(speech, ["en"] * len(self.english)))
 
 
 def read(path: Path) -> np.ndarray:
@@ -62,6 +71,14 @@ def read(path: Path) -> np.ndarray:
     from modules.dsp.audio import read_audio
 
     return read_audio(path, RATE)[0]
+
+
+def _phones_of(speech: Path, languages: Sequence[str]) -> Iterator[list[np.ndarray]]:
+    """Yield the classes of spoken clips of a voice of Kokoro for each of the languages."""
+    voices = {language: sorted(speech.glob(f"kokoro-{language}-*")) for language in languages}
+    for language in languages:
+        paths = sorted(voices[language].pop(0).glob("*-spoken.npy"))
+        yield [np.load(path, allow_pickle=False) for path in paths]
 
 
 def _labelled(voice: Path, seconds: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -40,14 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     recordings = Recordings(args.work / "speech", args.lj, _HEAD_SECONDS)
     encodings = build_encodings(args.work, args.encoders)
 
-    print("phones of LJ by a linear head (without silence), and the speaker by a linear probe")
-    print(f"{len(recordings.test)} clips; {len(recordings.speakers)} voices, "
-          f"chance {1 / len(recordings.speakers):.3f}")  # fmt: skip
+    print(f"phones of {len(recordings.test)} clips of LJ by a linear head (without silence); the speaker "
+          f"by a linear probe, of {len(recordings.speakers)} voices in four languages, chance "
+          f"{1 / len(recordings.speakers):.3f}, and of {len(recordings.english)} in English, chance "
+          f"{1 / len(recordings.english):.3f}")  # fmt: skip
+    by_phones = [probe.speaker_in_phones(voices) for voices in (recordings.phones, recordings.english_phones)]
+    print(f"{'phones alone':30}" + "".join(f"{found:>10.3f}" for found in by_phones))
     for name, encode in encodings.items():
         head = probe.phone_head(encode, recordings.training)
         hit, spoken = probe.phones_by(head, encode, recordings.test)
-        speaker = probe.speaker_found(encode, recordings.speakers)
-        print(f"{name:14}{hit:>8.3f} ({spoken:.3f}){speaker:>10.3f}", flush=True)
+        speakers = [
+            probe.speaker_found(encode, voices) for voices in (recordings.speakers, recordings.english)
+        ]
+        print(
+            f"{name:14}{hit:>8.3f} ({spoken:.3f})" + "".join(f"{found:>10.3f}" for found in speakers),
+            flush=True,
+        )
         if isinstance(encode, PpgUnits):
             _look_aheads(encode, head, recordings)
 

@@ -140,6 +140,22 @@ def speaker_found(encode: Encode, speakers: Mapping[str, Sequence[np.ndarray]], 
     )
 
 
+def speaker_in_phones(voices: Sequence[Sequence[np.ndarray]]) -> float:
+    """The same by the phones alone, the classes (U,) of some clips of each voice, without any sound.
+
+    What it finds above chance is not how speakers sound, but which language they speak.
+    """
+    halves: list[list[np.ndarray]] = [[], []]
+    for clips in voices:
+        units = []
+        for classes in clips:
+            known = classes[classes != UNKNOWN]
+            units.append(np.eye(len(PHONES))[known[known != INDEX[SILENCE]]])
+        for half, part in zip(halves, (units[::2], units[1::2]), strict=True):
+            half.append(np.concatenate(part))
+    return _speaker_accuracy(halves, 0)
+
+
 def _speaker_accuracy(halves: Sequence[Sequence[np.ndarray]], seed: int) -> float:
     """Balanced accuracy on the second half of a classifier of the first; each has units by speaker."""
     rng = np.random.default_rng(seed)

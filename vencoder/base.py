@@ -48,7 +48,7 @@ class SpeechEncoder(ABC):
         self._set_up()
 
     def stream(self, n_units: int) -> Any:
-        """Cheaper units of a recording that goes on, see vencoder/ppg_stream.py; None: encode it again."""
+        """Cheaper units of a recording that goes on, see vencoder/ppg/stream.py; None: encode it again."""
         return None
 
     @property

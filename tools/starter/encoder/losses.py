@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 
 from modules.common.device import cpu_has_bf16
 from tools.starter.phones import INDEX, PHONES, SILENCE, UNKNOWN
-from vencoder.ppg import DESIGNS, ConvNextBlock, PpgNetwork, subtract_average
+from vencoder.ppg import DESIGNS, subtract_average
 
 NAME = "ppg-starter2"
 WEIGHTS = {
@@ -24,20 +23,6 @@ _HIDDEN = 256  # of the classifier of speakers
 _FARTHEST = 5.0  # of the teacher's values, in standard deviations; a few channels have much larger ones
 
 
-class _Shifted(nn.Conv1d):
-    """A depthwise convolution as a sum of shifted copies: twice as fast as PyTorch's on a CPU."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, 2)
-        step = self.dilation[0]
-        n_units = x.shape[1] - (self.kernel_size[0] - 1) * step
-        taps = self.weight[:, 0].T.to(x.dtype)
-        total = x[:, :n_units] * taps[0]
-        for tap in range(1, len(taps)):
-            total = torch.addcmul(total, x[:, tap * step :][:, :n_units], taps[tap])
-        return (total + cast(Tensor, self.bias).to(x.dtype)).transpose(1, 2)
-
-
 class Student(nn.Module):
     """The network, with the heads that only training needs."""
 
@@ -45,9 +30,7 @@ class Student(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = PpgNetwork(DESIGNS[NAME])
-        for block in self.network.blocks:
-            cast(ConvNextBlock, block).time.__class__ = _Shifted
+        self.network = DESIGNS[NAME].build()
         width = self.network.ssl_dim
         self.phones = nn.Linear(width, 3 * len(PHONES))
         self.teacher = nn.Linear(width, _TEACHER)

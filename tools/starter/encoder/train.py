@@ -1,5 +1,6 @@
 """Step 3: train the network, and keep WORK/encoder.safetensors up to date while it runs.
 
+It begins as the first layers of the teacher, as far as it can (tools/starter/encoder/initial.py).
 Six losses train the units: the teacher's units of the original; the phone; the phones 60 ms
 before and after; equality in two voices; contrast with the other units of the clip in the other
 voice; and an adversary that identifies the speaker. A clip ends anywhere, so its last units have
@@ -19,11 +20,14 @@ from torch import nn
 
 from modules.common.cli import entry_point, make_parser
 from tools.starter.encoder.corpus import Corpus
+from tools.starter.encoder.initial import initialise
 from tools.starter.encoder.losses import WEIGHTS, Student, losses
 from tools.starter.encoder.probe import held_out
 from tools.starter.encoder.state import StarterState
+from vencoder.ppg.attention import AttentionNetwork
 
-RATE = 1.5e-3  # learning rate
+RATE = 1.5e-3  # learning rate of what begins at random
+_KNOWN = 0.2  # of it, for what begins as the teacher
 ADVERSARY = 0.2  # weight of the speaker
 _DECAY = 0.998  # of the moving average of the weights, which is saved
 _SAVE_EVERY = 120.0  # s
@@ -39,17 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
     student, average = Student(), Student().requires_grad_(False)
-    decayed = [p for p in student.parameters() if p.ndim > 1]
-    rest = [p for p in student.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}],
-        RATE, betas=(0.9, 0.98),
-    )  # fmt: skip
+    new = [*student.network.out.parameters(), *student.phones.parameters(), *student.teacher.parameters(),
+           *student.speaker.parameters()]  # fmt: skip
+    known = set(student.parameters()) - set(new)
+    groups = [
+        {"params": [p for p in some if (p.ndim > 1) == large], "weight_decay": 0.02 * large, "rate": rate}
+        for some, rate in ((new, RATE), ([p for p in student.parameters() if p in known], _KNOWN * RATE))
+        for large in (True, False)
+    ]
+    optimizer = torch.optim.AdamW(groups, RATE, betas=(0.9, 0.98))
     state = StarterState(args.work, student, average, optimizer)
     state.load()
     corpus = Corpus(args.work, state.speakers)
     state.speakers = tuple(corpus.speakers)
     if not state.step:
+        if isinstance(student.network, AttentionNetwork):
+            initialise(student.network, args.work)
         student.deviation.copy_(corpus.deviation)
         average.load_state_dict(student.state_dict())
     n_parameters = sum(parameter.numel() for parameter in student.network.parameters())
@@ -63,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         state.seconds = time.monotonic() - began
         part = min(1.0, state.seconds / (60 * args.minutes))
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, state.step / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * part)) / 2)
+            group["lr"] = (
+                group["rate"] * min(1.0, state.step / 100) * (0.02 + 0.98 * (1 + np.cos(np.pi * part)) / 2)
+            )
         found = losses(student, batch, ADVERSARY * min(1.0, state.step / 1000))
         total = torch.stack([WEIGHTS[name] * found[name] for name in WEIGHTS if name in found]).sum()
         optimizer.zero_grad(set_to_none=True)

@@ -26,9 +26,10 @@ from modules.dsp.mel_basis import mel_basis
 from modules.pretrained.weights import ROOT
 from vencoder import ENCODERS
 from vencoder.network import NetworkEncoder
+from vencoder.ppg.attention import AttentionDesign, AttentionNetwork
 
 if TYPE_CHECKING:
-    from vencoder.ppg_stream import PpgStream
+    from vencoder.ppg.stream import PpgStream
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class PpgDesign:
     bottleneck: int  # D, channels of the units
     blocks: tuple[tuple[int, int], ...]  # dilation and number of taps after the present one, of each
 
+    chunk = 3000  # units, a minute, computed at once
+
     @property
     def reach(self) -> tuple[int, int]:
         """Units before and after a unit beyond which nothing has influence."""
@@ -48,23 +51,23 @@ class PpgDesign:
         after = sum(dilation * after for dilation, after in self.blocks)
         return before + 2, after + 2  # the first convolution and the spectrum span one more
 
+    def build(self) -> PpgNetwork:
+        """A network with random weights."""
+        return PpgNetwork(self)
+
 
 _TAPS = 7
-DESIGNS = {
+DESIGNS: dict[str, PpgDesign | AttentionDesign] = {
     "ppg-starter": PpgDesign(1, 256, 512, 192, tuple((dilation, 3) for dilation in (1, 1, 2, 2, 4, 2, 1, 1))),
     # 2.6 s of the past, 0.9 s of the future
-    "ppg-starter2": PpgDesign(
-        2, 384, 768, 256,
-        ((1, 3), (1, 3), (2, 3), (2, 3), (4, 3), (8, 1), (4, 0), (4, 1), (2, 0), (1, 2)),
-    ),
-}  # fmt: skip
+    "ppg-starter2": AttentionDesign(2, 512, 8, 2048, layers=2, bottleneck=256, past=64, future=21),
+}
 UNITS_PER_SECOND = 50
 N_MELS = 80
 _RATE, HOP, WINDOW, _N_FFT = 16000, 160, 400, 512
 _ACTIVE = 1e-2  # a frame 20 dB below the loud ones counts half in the averages
 _FLOOR = 1e-5  # added to the power of a band, relative to the loud frames' energy
 _PRIOR = 5.0  # units; averages of fewer are pulled towards 0: they describe a word, not a voice
-_CHUNK = 3000  # units, a minute, computed at once
 
 
 class PowerMel(nn.Module):
@@ -192,12 +195,12 @@ class PpgEncoder(NetworkEncoder):
             )
         return path
 
-    def _load(self, path: Path) -> PpgNetwork:
+    def _load(self, path: Path) -> PpgNetwork | AttentionNetwork:
         return load_network(path, self.name)
 
     def stream(self, n_units: int) -> PpgStream:
         """The last ``n_units`` units of a recording that goes on."""
-        from vencoder.ppg_stream import PpgStream
+        from vencoder.ppg.stream import PpgStream
 
         return PpgStream(self, n_units)
 
@@ -206,7 +209,8 @@ class PpgEncoder(NetworkEncoder):
 
     def _units(self, wave: Tensor) -> Tensor:
         n_units = (len(wave) + HOP) // self.hop_length
-        wave, step = pad_frames(wave)[None], 2 * _CHUNK * HOP
+        design = DESIGNS[self.name]
+        wave, step = pad_frames(wave)[None], 2 * design.chunk * HOP
         starts = range(0, n_units * self.hop_length, step)
         ends = [start + step + WINDOW - HOP for start in starts[:-1]]
         power = torch.cat(
@@ -214,13 +218,13 @@ class PpgEncoder(NetworkEncoder):
             dim=1,
         )
         mel, weight = relative_mel(power)
-        before, after = DESIGNS[self.name].reach
+        (before, after), chunk = design.reach, design.chunk
         parts = []
         with self._autocast():
-            for first in range(0, n_units, _CHUNK):
+            for first in range(0, n_units, chunk):
                 start = max(0, first - before)
-                part = self.network(mel[:, 2 * start : 2 * (first + _CHUNK + after) + 1])
-                parts.append(part[:, first - start :][:, :_CHUNK].float())
+                part = self.network(mel[:, 2 * start : 2 * (first + chunk + after) + 1])
+                parts.append(part[:, first - start :][:, :chunk].float())
         return subtract_average(torch.cat(parts, dim=1), weight)[0].T.contiguous()
 
 
@@ -248,7 +252,7 @@ def shipped_file(name: str) -> Path:
     return ROOT / str(ENCODERS[name].shipped)
 
 
-def load_network(path: Path, name: str) -> PpgNetwork:
+def load_network(path: Path, name: str) -> PpgNetwork | AttentionNetwork:
     """Load the network of a file, ready for use; raises CheckpointError if it is not a ``name``."""
     design, state = DESIGNS[name], read_weights(path)
     version = state.pop("version", None)
@@ -261,7 +265,7 @@ def load_network(path: Path, name: str) -> PpgNetwork:
             f"{design.version}; take both from the same release"
         )
     with torch.device("meta"):  # draws no random numbers
-        network = PpgNetwork(design)
+        network = design.build()
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     except (RuntimeError, AttributeError) as error:

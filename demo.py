@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from modules.config import Config
 
 ROOT = Path(__file__).resolve().parent
-F0_PREDICTOR = "pm"
 RATE = 44100  # Hz
 TARGET, SOURCE = "sofia", "tomas"  # the synthetic target voice, and the source singer
 DATASET_SECONDS, SONG_SECONDS = 150.0, 20.0
@@ -107,9 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     config = load_config(workspace / "configs/config.json")
     speaker = config.speaker_name(args.speaker) if args.speaker else sorted(config.spk)[0]
-    code = _run(
-        ["preprocess_hubert_f0.py", "--f0_predictor", F0_PREDICTOR, "--num_processes", "0"], workspace
-    ) or _run(["train.py", "--max_minutes", str(args.minutes), "--base", "auto"], workspace)
+    code = _run(["preprocess_hubert_f0.py", "--num_processes", "0"], workspace) or _run(
+        ["train.py", "--max_minutes", str(args.minutes), "--base", "auto"], workspace
+    )
     if code:
         return code
 
@@ -117,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     key = _suggested_key(song, config, speaker) if args.key is None else args.key
     code = _run(
         ["inference_main.py", "-m", str(_newest_model(workspace)), "-n", str(song.path)]
-        + ["-t", str(key), "-s", speaker, "-f0p", F0_PREDICTOR, "-wf", "wav"],
+        + ["-t", str(key), "-s", speaker, "-wf", "wav"],
         workspace,
     )
     if not code:
@@ -153,12 +152,12 @@ class DemoSong:
     def read(cls, path: Path, scratch: Path) -> DemoSong:
         """Read a song; raises AudioError if that is impossible."""
         from inference.source import SourceAudio
-        from modules.f0_predictor import F0_PREDICTORS
+        from modules.f0_predictor import DEFAULT_PREDICTOR, F0_PREDICTORS
 
         with SourceAudio(path, RATE, scratch) as source:
             audio = source.read(0, min(source.n_samples, MAX_MEASURED_SECONDS * RATE))
             n_samples = source.n_samples
-        f0, uv = F0_PREDICTORS.build(F0_PREDICTOR, sampling_rate=RATE).predict(audio)
+        f0, uv = F0_PREDICTORS.build(DEFAULT_PREDICTOR, sampling_rate=RATE).predict(audio)
         return cls(path, n_samples, audio, f0, uv)
 
 
@@ -266,7 +265,7 @@ def _convert_at_once(
     key = _suggested_key(song, config, name) if args.key is None else args.key
     code = _run(
         ["inference_main.py", "--reference", str(folder), "-n", str(song.path)]
-        + ["-t", str(key), "-f0p", F0_PREDICTOR, "-wf", "wav"],
+        + ["-t", str(key), "-wf", "wav"],
         workspace,
     )
     if code:
@@ -294,7 +293,7 @@ def _result_path(song: DemoSong, key: int, speaker: str, workspace: Path) -> Pat
     from inference.options import ConvertOptions
     from inference.output import result_name
 
-    options = ConvertOptions(f0_predictor=F0_PREDICTOR, wav_format="wav")
+    options = ConvertOptions(wav_format="wav")
     return workspace / "results" / result_name(song.path.stem, key, speaker, options)
 
 

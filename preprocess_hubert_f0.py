@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.common.cli import add_device, entry_point, make_parser
 from modules.common.errors import AudioError
-from modules.f0_predictor import F0_PREDICTORS
+from modules.f0_predictor import DEFAULT_PREDICTOR, F0_PREDICTORS, warn_of_fallback
 
 if TYPE_CHECKING:
     from modules.config import Config
@@ -29,7 +29,7 @@ EPILOG = """\
 examples:
   python preprocess_hubert_f0.py
   python preprocess_hubert_f0.py --use_diff                                before train_diff.py
-  python preprocess_hubert_f0.py --f0_predictor crepe --num_processes 0    noisy recordings, all cores
+  python preprocess_hubert_f0.py --f0_predictor fcpe --num_processes 0     another pitch tracker, all cores
   torchrun --nproc_per_node 4 preprocess_hubert_f0.py                      four GPUs; also across machines
 
 Run it again to continue after an interruption, after new clips or another setting in
@@ -48,8 +48,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--in_dir", default="dataset/44k", help="the data set, from step 1 (%(default)s)")
     add(
         "--f0_predictor",
-        default="pm",
-        help=f"{', '.join(F0_PREDICTORS)}; crepe is slow, and best on noisy clips (default: %(default)s)",
+        help=f"{', '.join(F0_PREDICTORS)}; default: as the features that are there, else {DEFAULT_PREDICTOR}",
     )
     add(
         "--use_diff", action="store_true", help="also the features of train_diff.py: volume, and shifted mels"
@@ -111,7 +110,8 @@ def make_report(clips: Mapping[str, Sequence[Path]], skipped: Mapping[Path, str]
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the features that are missing; return the exit code."""
     args = get_parser().parse_args(argv)
-    F0_PREDICTORS[args.f0_predictor]
+    if args.f0_predictor:
+        F0_PREDICTORS[args.f0_predictor]
 
     from modules.common.device import resolve_device
     from modules.config import load_config
@@ -132,6 +132,7 @@ def _preprocess(args: argparse.Namespace, config: Config, context: DistributedCo
     encoder = ENCODERS[config.model.speech_encoder]
     in_dir = Path(args.in_dir)
     clips = find_clips(in_dir)
+    args.f0_predictor = args.f0_predictor or _choose_predictor(clips, context.is_main)
     wanted = recipe(
         config,
         args.f0_predictor,
@@ -165,6 +166,20 @@ def _preprocess(args: argparse.Namespace, config: Config, context: DistributedCo
     if not report["speakers"]:
         raise AudioError(f"no clip in {in_dir} could be used; the reasons are listed above")
     return 0
+
+
+def _choose_predictor(clips: Mapping[str, Sequence[Path]], verbose: bool) -> str:
+    """F0 predictor of most features that are there, else the default one."""
+    from modules.dataset.feature_record import settings_of
+
+    made = settings_of((wav for wavs in clips.values() for wav in wavs), "f0", "f0_predictor")
+    known = {name: len(wavs) for name, wavs in made.items() if name in F0_PREDICTORS}
+    name = max(known, key=known.__getitem__, default=DEFAULT_PREDICTOR)
+    if verbose and name != DEFAULT_PREDICTOR:
+        print(f"F0 by {name}, as before; --f0_predictor {DEFAULT_PREDICTOR} makes it again")
+    if verbose and not known:
+        warn_of_fallback(name)
+    return name
 
 
 def _make(

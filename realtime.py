@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from modules.common.cli import entry_point, make_parser
 from modules.common.errors import ConfigError
+from modules.f0_predictor import F0_PREDICTORS, LIVE_PREDICTOR
 
 if TYPE_CHECKING:
     from inference.conversion import PitchFiles
@@ -32,7 +33,16 @@ if TYPE_CHECKING:
 # options of a conversion that a stream has not, or has in another form
 NOT_LIVE = frozenset(
     (
-        *("trans", "spk_list", "clean_names", "use_spk_mix", "spk_mix_file", "clip", "linear_gradient"),
+        *(
+            "trans",
+            "spk_list",
+            "f0_predictor",
+            "clean_names",
+            "use_spk_mix",
+            "spk_mix_file",
+            "clip",
+            "linear_gradient",
+        ),
         *("linear_gradient_retain", "slice_db", "pad_seconds", "loudness_envelope_adjustment", "wav_format"),
         *("write_f0", "midi", "write_midi", "autotune", "scale", "protect", "preview"),
     )
@@ -95,6 +105,13 @@ def get_parser() -> argparse.ArgumentParser:
         help="measure the latency with noise bursts and end: connect the output with the input first",
     )
     add_arguments(parser, but=NOT_LIVE)
+    add(
+        "-f0p",
+        "--f0_predictor",
+        default=LIVE_PREDICTOR,
+        choices=F0_PREDICTORS,
+        help="pitch tracker; others than pm hear less of the end of a block (%(default)s)",
+    )
     return parser
 
 

@@ -59,7 +59,7 @@ def print_stages() -> None:
             converter = Converter(write_model(folder, template_without_downloads(size)))
             converter.convert(song, folder / "out.flac", "voice")
             spent: dict[str, float] = defaultdict(float)
-            watch(converter.f0_predictor, "predict", spent, "F0 pm")
+            watch(converter.f0_predictor, "predict", spent, f"F0 {converter.options.f0_predictor}")
             watch(converter.encoder, "encode", spent, "units mfcc")
             watch(converter.model, "infer", spent, "Glow")
             watch(converter.vocoder, "synthesize", spent, "vocoder world")

@@ -15,6 +15,7 @@ import numpy as np
 
 from modules.common.children import child_environment
 from modules.common.files import write_json
+from modules.f0_predictor import DEFAULT_PREDICTOR
 from synthetic_voice import compose, sing, write_dataset
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def prepare(
     recordings: Path | None = None,
     encoder: str = "mfcc",
     model: Mapping[str, Any] | None = None,
+    f0_predictor: str = DEFAULT_PREDICTOR,
     **train: Any,
 ) -> Path:
     """Fill ``folder`` with features of one voice by steps 1 to 3; return the path of the configuration.
@@ -122,5 +124,5 @@ def prepare(
     values["train"] |= train
     values["model"] |= model or {}
     write_json(config, values)
-    run(folder, "preprocess_hubert_f0.py", "--f0_predictor", "pm", "--device", "cpu")
+    run(folder, "preprocess_hubert_f0.py", "--f0_predictor", f0_predictor, "--device", "cpu")
     return config

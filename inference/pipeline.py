@@ -54,7 +54,7 @@ from modules.config.shared import FeatureSection
 from modules.dsp.f0 import fill_unvoiced, transpose
 from modules.dsp.frame_rms import frame_rms
 from modules.dsp.slicer import LONGEST, SliceRule, limit_length, preview_ranges, slice_ranges
-from modules.f0_predictor import F0_PREDICTORS
+from modules.f0_predictor import F0_PREDICTORS, warn_of_fallback
 from modules.f0_predictor.base import F0Predictor
 from vdecoder import source_voicing
 from vdecoder.clock import SongClock
@@ -152,6 +152,7 @@ class SongConverter(ABC):
         started = time.perf_counter()
         options, destination, hop = self.options, Path(destination), self.config.data.hop_length
         target, pitch = self.target(speaker), pitch or PitchFiles()
+        warn_of_fallback(options.f0_predictor)
         trained = None if options.auto_predict_f0 else self.config.f0_range.get(target.name)
         destination.parent.mkdir(parents=True, exist_ok=True)
         with (

@@ -25,14 +25,13 @@ from modules.dataset.f0_survey import F0Survey
 from modules.dsp.audio import find_audio, open_audio, read_mono, resample
 from modules.dsp.loudness import match_peak, trim_silence
 from modules.dsp.mel import LogMel
-from modules.f0_predictor import F0_PREDICTORS
+from modules.f0_predictor import DEFAULT_PREDICTOR, F0_PREDICTORS
 from modules.nn.reference import PREFIX, takes_recordings
 from modules.pretrained.starter import STARTER
 
 SHORTEST, LONGEST = 2.0, 30.0  # s of recordings
 SEARCHED = 120.0  # s of a file, which may begin with silence
 FOLDER = Path("logs") / "instant"
-_PREDICTOR = "pm"
 FILE = "G_instant.pth"
 
 
@@ -80,7 +79,7 @@ def make_instant_voice(
         return path
     model = build_module(lambda: ReferenceGlow(config.model), state, base).eval()
     log_mel, survey = LogMel(config.data), F0Survey()
-    predictor = F0_PREDICTORS.build(_PREDICTOR, sampling_rate=rate)
+    predictor = F0_PREDICTORS.build(DEFAULT_PREDICTOR, sampling_rate=rate)
     heard = []
     with torch.inference_mode():
         for clip in clips:

@@ -44,7 +44,7 @@ def test_a_song_is_converted():
     soundfile.write("raw/my song.wav", song, 44100)
     command = ["-m", "logs/44k/G_6.pth", "-n", "my song", "-t", "12", "-s", "sofia", "-d", "cpu"]
     assert inference_main.main(command) == 0
-    with soundfile.SoundFile("results/my song_12key_sofia_glow_pm.flac") as result:
+    with soundfile.SoundFile("results/my song_12key_sofia_glow_swift-f0.flac") as result:
         assert result.samplerate == 44100 and result.frames == len(song) and "conversion" in result.comment
         audio = result.read()
     assert np.isfinite(audio).all() and np.abs(audio).max() > 0.01

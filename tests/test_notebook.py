@@ -22,7 +22,7 @@ def test_every_cell_runs(tmp_path, monkeypatch):
         (tmp_path / "work" / place / "notes.txt").write_text("la la la")
     client.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     results = sorted(path.name for path in (tmp_path / "work/results").iterdir())
-    assert results == ["song_0key_sofia_glow_pm.wav", "song_0key_sofia_glowdiff_pm.wav"]
+    assert results == ["song_0key_sofia_glow_swift-f0.wav", "song_0key_sofia_glowdiff_swift-f0.wav"]
 
 
 def test_it_is_kept_without_results():

@@ -57,7 +57,11 @@ SONG = (
             files=("inference/timbre/envelope.py", "inference/silence_gate.py"),
         ),
     ),
-    (DataBox("results/song_0key_anna_glow_pm.flac", files=("inference/stitch.py", "inference/output.py")),),
+    (
+        DataBox(
+            "results/song_0key_anna_glow_swift-f0.flac", files=("inference/stitch.py", "inference/output.py")
+        ),
+    ),
 )
 CLIP = (
     (DataBox("dataset_raw/anna/*", sources=()),),

@@ -33,6 +33,7 @@ from modules.common.files import write_json
 from modules.common.metrics import EVALUATION_METRICS, SOURCE
 from modules.dataset.f0_survey import F0Survey
 from modules.dsp.audio import find_audio, read_audio, write_audio
+from modules.f0_predictor import DEFAULT_PREDICTOR, F0_PREDICTORS
 from modules.pretrained.starter import STARTER_ENCODER
 from synthetic_voice import compose, sing
 from training.base_model import STARTER_NAME
@@ -75,6 +76,9 @@ def get_parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, default=3, help="number of trainings (%(default)s)")
     add("--steps", type=int, default=STEPS, help="of each (%(default)s)")
     add("--models", nargs="+", default=[], type=Path, metavar="FILE", help="trained models")
+    add(
+        "--f0_predictor", default=DEFAULT_PREDICTOR, choices=F0_PREDICTORS, help="for training and conversion"
+    )
     add("--instant", action="store_true", help="also the voice of 20 s that needs no training")
     return parser
 
@@ -163,7 +167,12 @@ class SeedComparison:
         if not (folder / ".complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            prepare(folder, recordings=self._args.recordings, encoder=STARTER_ENCODER)
+            prepare(
+                folder,
+                recordings=self._args.recordings,
+                encoder=STARTER_ENCODER,
+                f0_predictor=self._args.f0_predictor,
+            )
             (folder / ".complete").touch()
         values = json.loads((folder / "configs" / "config.json").read_text(encoding="utf-8"))
         values["train"] |= {"seed": seed, "max_steps": steps, "eval_interval": min(steps, 200)}
@@ -188,7 +197,7 @@ class SeedComparison:
     ) -> dict[SourceFile, Path]:
         """Results of the sources, in ``folder``."""
         names = [str(source.path) for source in keys]
-        options = ["-t", *map(str, keys.values()), "-f0p", "pm", "-wf", "wav"]
+        options = ["-t", *map(str, keys.values()), "-f0p", self._args.f0_predictor, "-wf", "wav"]
         run(folder, "inference_main.py", *voice, "-n", *names, *options)
         written = sorted((folder / "results").glob("*.wav"))
         return {

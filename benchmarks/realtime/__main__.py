@@ -21,6 +21,7 @@ from benchmarks.realtime import endurance, joins, published, settings, trackers
 from inference.options import ConvertOptions
 from modules.common.cli import make_parser
 from modules.common.errors import ConfigError
+from modules.f0_predictor import LIVE_PREDICTOR
 
 PARTS = ("settings", "hour", "real", "joins", "trackers", "published")
 MINUTES = {"hour": 60.0, "real": 10.0}
@@ -39,7 +40,9 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
     if {"settings", "joins", *MINUTES} & set(args.only) and not (args.model_path and args.song):
         raise ConfigError("settings, hour, real and joins need -m and --song")
-    options = ConvertOptions(model_path=args.model_path, device="cpu", wav_format="wav")
+    options = ConvertOptions(
+        model_path=args.model_path, f0_predictor=LIVE_PREDICTOR, device="cpu", wav_format="wav"
+    )
     for part in args.only:
         if part == "settings":
             settings.measure(options, args.song, args.trans, args.target, args.text)

@@ -25,6 +25,7 @@ from inference.realtime.engine import RealtimeEngine
 from inference.realtime.meters import COMFORTABLE
 from inference.realtime.settings import RealtimeSettings
 from modules.common.files import write_json
+from modules.f0_predictor import LIVE_PREDICTOR
 from modules.pretrained.weights import WEIGHTS, folder
 from tests.inference.tiny import write_vocoder
 from tests.support.published import write_full_encoder
@@ -82,6 +83,6 @@ def _write(place: Path) -> ConvertOptions:
     shutil.move(made, target)
     write_vocoder(place, **{**asdict(PUBLISHED), "resblock": "1"})
     config = replace(template("published size"), spk={"voice": 0})
-    options = write_model(place, config)
+    options = replace(write_model(place, config), f0_predictor=LIVE_PREDICTOR)
     write_json(place / "config.json", asdict(config))
     return options

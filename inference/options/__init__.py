@@ -13,7 +13,7 @@ from typing import Any
 from diffusion.samplers import SAMPLERS
 from inference.options.checks import AUTO_KEY, Key, check, check_keys
 from modules.common.precision import AUTO, PRECISIONS
-from modules.f0_predictor import F0_PREDICTORS
+from modules.f0_predictor import DEFAULT_PREDICTOR, F0_PREDICTORS
 
 
 def _option(
@@ -136,7 +136,7 @@ class ConvertOptions:
         help="share of the cross-fade that is blended, above 0 to 1",
     )
     f0_predictor: str = _option(
-        "-f0p", "--f0_predictor", default="pm", help="pitch tracker", choices=F0_PREDICTORS
+        "-f0p", "--f0_predictor", default=DEFAULT_PREDICTOR, help="pitch tracker", choices=F0_PREDICTORS
     )
     f0_filter_threshold: float = _option(
         "-ft",

@@ -61,7 +61,7 @@ def test_a_song_that_lies_too_low_has_its_key_a_button(page, project):
     expect(field(page, "Key, semitones")).to_have_value("24")
     button(page, "Convert").click()
     expect(button(page, "Use the suggested key")).to_be_hidden()
-    assert (project / "results/low_24key_anna_glow_pm.flac").is_file()
+    assert (project / "results/low_24key_anna_glow_swift-f0.flac").is_file()
 
 
 def test_two_pages_take_turns_and_closing_one_frees_the_model(page, browser, address, project):

@@ -164,7 +164,7 @@ def test_the_pitch_is_a_file_and_the_result_another(editor, project):
     assert state(page, "song.f0")[round(1.05 * state(page, "song.frameRate"))] == 300
     with page.expect_download() as download:
         button(page, "Save").click()
-    told(page, "Saved as results/my song 歌_edited_0key_anna_glow_pm.flac")
+    told(page, "Saved as results/my song 歌_edited_0key_anna_glow_swift-f0.flac")
     written = project / "results" / download.value.suggested_filename
     assert download.value.path().read_bytes() == written.read_bytes()
 

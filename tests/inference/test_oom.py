@@ -79,7 +79,7 @@ def test_the_command_goes_on_with_the_next_song(tmp_path, monkeypatch, capsys):
     assert inference_main.main(argv) == 2
     shown = capsys.readouterr().err
     assert "long.wav: cpu is out of memory" in shown and "Traceback" not in shown
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["short_0key_anna_glow_pm.flac"]
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["short_0key_anna_glow_swift-f0.flac"]
 
 
 def test_a_model_that_does_not_fit(tmp_path, monkeypatch):

@@ -26,7 +26,11 @@ def test_published_defaults_and_flags_and_an_explanation_of_every_option():
     assert options.model_path == "logs/44k/G_37600.pth"
     assert (options.config_path, options.diffusion_config_path) == ("", "")  # beside the models
     assert (options.clip, options.linear_gradient, options.linear_gradient_retain) == (0, 0, 0.75)
-    assert (options.f0_predictor, options.f0_filter_threshold, options.auto_predict_f0) == ("pm", 0.05, False)
+    assert (options.f0_predictor, options.f0_filter_threshold, options.auto_predict_f0) == (
+        "swift-f0",
+        0.05,
+        False,
+    )
     assert (options.slice_db, options.pad_seconds, options.noise_scale) == (-40, 0.5, 0.4)
     assert (options.wav_format, options.device, options.trans) == ("flac", None, (0,))
     for option in fields(ConvertOptions):

@@ -39,15 +39,15 @@ def test_long_and_foreign_tags(tmp_path, name):
 
 
 def test_published_names_and_those_too_long_for_a_file_which_are_cut_within_the_song(tmp_path):
-    assert output.result_name("song", 0, "anna", ConvertOptions()) == "song_0key_anna_glow_pm.flac"
+    assert output.result_name("song", 0, "anna", ConvertOptions()) == "song_0key_anna_glow_swift-f0.flac"
     options = ConvertOptions(f0_predictor="crepe", wav_format="WAV", shallow_diffusion=True)
     assert output.result_name("my song", -12.0, "花子", options) == "my song_-12key_花子_glowdiff_crepe.wav"
     options = ConvertOptions(f0_predictor="dio", wav_format="mp3", only_diffusion=True)
     assert output.result_name("x", 0.5, "a/b", options) == "x_0.5key_a_b_diff_dio.mp3"
     options = ConvertOptions(auto_predict_f0=True)
-    assert output.result_name("x", 3, "anna", options) == "x_auto_anna_glow_pm.flac"
+    assert output.result_name("x", 3, "anna", options) == "x_auto_anna_glow_swift-f0.flac"
     name = output.result_name("夜" * 80, 0, "花子", ConvertOptions())
-    assert name == "夜" * 71 + "_0key_花子_glow_pm.flac" and len(name.encode()) <= output.LONGEST_NAME
+    assert name == "夜" * 69 + "_0key_花子_glow_swift-f0.flac" and len(name.encode()) <= output.LONGEST_NAME
     with output.writing(tmp_path / name, RATE, "flac", TAG) as file:
         file.write(voice(0.1, RATE))
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -105,17 +105,17 @@ def test_a_single_peak_far_above_the_rest_is_lowered_and_not_the_song(tmp_path, 
 def test_each_option_that_changes_the_sound_is_in_the_name():
     near = {"cluster_infer_ratio": 0.5}
     for changes, name in (
-        (near, "x_0key_a_0.5_glow_pm.flac"),
-        ({**near, "feature_retrieval": True}, "x_0key_a_0.5_glow_pm_fr.flac"),
-        ({"feature_retrieval": True}, "x_0key_a_glow_pm.flac"),  # it has no effect
-        ({"loudness_envelope_adjustment": 0.0}, "x_0key_a_glow_pm_lea0.flac"),
-        ({"shallow_diffusion": True, "second_encoding": True}, "x_0key_a_glowdiff_pm_se.flac"),
-        ({"shallow_diffusion": True, "k_step": 50}, "x_0key_a_glowdiff_pm_ks50.flac"),
-        ({"only_diffusion": True, "k_step": 50, "noise_scale": 0.1}, "x_0key_a_diff_pm.flac"),
-        ({"only_diffusion": True, "diffusion_method": "ddim"}, "x_0key_a_diff_pm_ddim.flac"),
-        ({"enhance": True, "enhancer_adaptive_key": 3.0}, "x_0key_a_glow_pm_eh_eak3.flac"),
+        (near, "x_0key_a_0.5_glow_swift-f0.flac"),
+        ({**near, "feature_retrieval": True}, "x_0key_a_0.5_glow_swift-f0_fr.flac"),
+        ({"feature_retrieval": True}, "x_0key_a_glow_swift-f0.flac"),  # it has no effect
+        ({"loudness_envelope_adjustment": 0.0}, "x_0key_a_glow_swift-f0_lea0.flac"),
+        ({"shallow_diffusion": True, "second_encoding": True}, "x_0key_a_glowdiff_swift-f0_se.flac"),
+        ({"shallow_diffusion": True, "k_step": 50}, "x_0key_a_glowdiff_swift-f0_ks50.flac"),
+        ({"only_diffusion": True, "k_step": 50, "noise_scale": 0.1}, "x_0key_a_diff_swift-f0.flac"),
+        ({"only_diffusion": True, "diffusion_method": "ddim"}, "x_0key_a_diff_swift-f0_ddim.flac"),
+        ({"enhance": True, "enhancer_adaptive_key": 3.0}, "x_0key_a_glow_swift-f0_eh_eak3.flac"),
         ({"f0_predictor": "crepe", "f0_filter_threshold": 0.1}, "x_0key_a_glow_crepe_ft0.1.flac"),
-        ({"clip": 2.5, "linear_gradient": 1.0, "precision": "bf16"}, "x_0key_a_glow_pm_cl2.5_lg1.flac"),
+        ({"clip": 2.5, "linear_gradient": 1.0, "precision": "bf16"}, "x_0key_a_glow_swift-f0_cl2.5_lg1.flac"),
     ):
         assert output.result_name("x", 0, "a", ConvertOptions(**changes)) == name
 

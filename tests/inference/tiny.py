@@ -78,6 +78,7 @@ def write_voice(folder: Path, **model: object) -> ConvertOptions:
         config_path=config,
         diffusion_model_path=diffusion,
         diffusion_config_path=diffusion_config,
+        f0_predictor="pm",  # needs no package of its own
         device="cpu",
         precision="fp32",  # the same numbers on every processor
         wav_format="wav",

@@ -28,7 +28,7 @@ def test_a_song_is_converted_into_the_voice_of_a_recording(call, tmp_path):
     for _ in range(2):  # the second finds the model
         done = call(inference_main.main, "--reference", "anna.flac", "-n", "song", "-wf", "wav")
         assert done.code == 0 and "has no effect" not in done.said
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["song_0key_anna_glow_pm.wav"]
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["song_0key_anna_glow_swift-f0.wav"]
     (model,) = (tmp_path / "logs" / "instant").glob("anna-*/G_instant.pth")
     assert load_config(model.with_name("config.json")).spk == {"anna": 0}
     assert call(inference_main.main, "-m", model, "-n", "song", "-t", 1).code == 0

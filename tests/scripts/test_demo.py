@@ -83,9 +83,9 @@ def test_the_song_is_converted_at_once_before_the_training(run, reference_base, 
     assert code == 3 and [command[0] for command in commands] == ["inference_main.py", "resample.py"]
     path = Path(re.search(r"a first result, without training, after \d+ s: (.+)", out)[1])
     key = int(re.search(r"key: ([+-]\d+)", out)[1])
-    assert path.name == f"song_{key}key_花子_glow_pm_instant.wav" and key > 0
+    assert path.name == f"song_{key}key_花子_glow_swift-f0_instant.wav" and key > 0
 
-    shutil.copy(path, path.with_name(f"song_{key}key_花子_glow_pm.wav"))  # as if trained
+    shutil.copy(path, path.with_name(f"song_{key}key_花子_glow_swift-f0.wav"))  # as if trained
     read = demo.DemoSong.read(song, tmp_path)
     report = demo._report(read, key, "花子", tmp_path / "demo/voices", (path, key))
     score, at_once = re.search(r"F0 within 50 cents: ([\d.]+), at once ([\d.]+) \(", report).groups()

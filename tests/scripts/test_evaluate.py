@@ -68,7 +68,7 @@ def test_one_model_without_held_out_clips(project, capsys, caplog):
     found = report("out 1")
     assert found["settings"]["options"] == "-mu True -wf wav -d cpu"
     assert "run this where the model was trained" in found["metrics"]["mcd"]["missing"]
-    assert found["takes"][0]["sounds"]["result"] == "audio/G_8/歌_0key_anna_glow_pm_mu.wav"
+    assert found["takes"][0]["sounds"]["result"] == "audio/G_8/歌_0key_anna_glow_swift-f0_mu.wav"
     assert not Path("out 1/ab.html").exists() and "ab.html" not in capsys.readouterr().out
     (project / "filelists/val.txt").write_text("dataset/44k/花子/1.wav", encoding="utf-8")
     assert run("-m", "logs/44k/G_8.pth", "-n", "歌", "--output", "out 1") == 0

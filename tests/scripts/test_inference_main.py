@@ -37,14 +37,16 @@ def results(project) -> list[str]:
 def test_songs_times_voices_with_a_key_each(project, capsys):
     assert run("-n", "my song", "歌.flac", "-t", "12", "-3", "-s", "anna", "1", "anna") == 0
     assert results(project) == [
-        "my song_12key_anna_glow_pm.flac",
-        "my song_12key_花子_glow_pm.flac",
-        "歌_-3key_anna_glow_pm.flac",
-        "歌_-3key_花子_glow_pm.flac",
+        "my song_12key_anna_glow_swift-f0.flac",
+        "my song_12key_花子_glow_swift-f0.flac",
+        "歌_-3key_anna_glow_swift-f0.flac",
+        "歌_-3key_花子_glow_swift-f0.flac",
     ]
     shown = capsys.readouterr()
     assert shown.out.count("0.3 s, real-time factor") == 4
-    assert soundfile.info(project / "results/my song_12key_anna_glow_pm.flac").frames == round(0.3 * RATE)
+    assert soundfile.info(project / "results/my song_12key_anna_glow_swift-f0.flac").frames == round(
+        0.3 * RATE
+    )
 
 
 def test_the_configuration_beside_the_model_names_the_voice(project, capsys):
@@ -52,7 +54,7 @@ def test_the_configuration_beside_the_model_names_the_voice(project, capsys):
     write_json(config, {**read_json(config), "spk": {"bob": 0, "eve": 1}})
     assert inference_main.main(["-m", str(model), "-d", "cpu", "-n", "歌", "-s", "0"]) == 0
     (name,) = results(project)
-    assert name == "歌_0key_bob_glow_pm.flac"
+    assert name == "歌_0key_bob_glow_swift-f0.flac"
     assert "speaker bob" in soundfile.SoundFile(project / "results" / name).comment
     config.unlink()
     assert inference_main.main(["-m", str(model), "-d", "cpu", "-n", "歌", "-s", "0"]) == 2
@@ -63,7 +65,7 @@ def test_the_configuration_beside_the_model_names_the_voice(project, capsys):
     diffusion, config = write_diffusion(project / "logs/bob/diffusion", {"bob": 0})
     alone = ["-od", "-dm", str(diffusion), "-d", "cpu", "-n", "歌"]
     assert inference_main.main(alone) == 0
-    assert "歌_0key_bob_diff_pm.flac" in results(project)
+    assert "歌_0key_bob_diff_swift-f0.flac" in results(project)
     config.unlink()
     assert inference_main.main(alone) == 2
     assert "there is no config.yaml beside" in capsys.readouterr().err
@@ -106,9 +108,9 @@ def test_automatic_pitch_formats_and_the_published_spelling(project, caplog):
 
 def test_one_bad_song_or_result_does_not_stop_the_others(project, capsys):
     (project / "raw" / "bad.wav").write_text("words")
-    (project / "results/my song_0key_anna_glow_pm.flac").mkdir(parents=True)
+    (project / "results/my song_0key_anna_glow_swift-f0.flac").mkdir(parents=True)
     assert run("-n", "bad", "my song", "歌", "-s", "anna") == 2
-    assert "歌_0key_anna_glow_pm.flac" in results(project) and len(results(project)) == 2
+    assert "歌_0key_anna_glow_swift-f0.flac" in results(project) and len(results(project)) == 2
     shown = capsys.readouterr().err
     assert "bad.wav cannot be read as sound" in shown and "my song.wav: " in shown
     assert "2 of 3 conversions failed" in shown and "Traceback" not in shown
@@ -135,8 +137,11 @@ def test_mistakes_are_one_line_before_anything_runs(project, capsys):
         ([*song, *voice, "--scale", "H:maj"], "--scale must be a key as C:maj"),
         ([*song, *voice, "--f0", "none.csv"], "--f0: there is no file none.csv"),
         # on Windows and macOS the second would replace the first
-        (["-n", "my song.wav", "MY SONG.flac", *voice], "become results/my song_0key_anna_glow_pm.flac"),
-        ([*song, "raw/../歌.wav", *voice], "both become results/歌_0key_anna_glow_pm.flac"),
+        (
+            ["-n", "my song.wav", "MY SONG.flac", *voice],
+            "become results/my song_0key_anna_glow_swift-f0.flac",
+        ),
+        ([*song, "raw/../歌.wav", *voice], "both become results/歌_0key_anna_glow_swift-f0.flac"),
     ]:
         assert run(*argv) == 2
         shown = capsys.readouterr().err
@@ -147,7 +152,7 @@ def test_mistakes_are_one_line_before_anything_runs(project, capsys):
 def test_a_song_is_sung_with_the_pitch_of_a_file_and_wrong_ones_are_one_line(project, capsys):
     assert run("-n", "歌", "-s", "anna", "1", "--write_f0", "pitch/") == 0
     assert run("-n", "歌", "-s", "anna", "--f0", "pitch", "-t", "2") == 0
-    assert "歌_2key_anna_glow_pm_f0.flac" in results(project)
+    assert "歌_2key_anna_glow_swift-f0_f0.flac" in results(project)
     (project / "pitch/歌.f0.csv").write_text("0,220,1\n0.01,high,1\n")
     capsys.readouterr()
     assert run("-n", "歌", "-s", "anna", "--f0", "pitch/歌.f0.csv", "-t", "3") == 2
@@ -163,8 +168,8 @@ def test_a_preset_is_saved_and_flags_beside_it_win(project, capsys):
     assert inference_main.main(given) == 0
     assert inference_main.main([*given, "-t", "-12", "-ns", "0.1"]) == 0
     assert {name for name in results(project) if name.startswith("my")} == {
-        "my song_3key_anna_glow_pm_ns0.2_mu.flac",
-        "my song_-12key_anna_glow_pm_ns0.1_mu.flac",
+        "my song_3key_anna_glow_swift-f0_ns0.2_mu.flac",
+        "my song_-12key_anna_glow_swift-f0_ns0.1_mu.flac",
     }
     assert inference_main.main(["-d", "cpu", "-n", "歌", "--preset", "high"]) == 2
     assert "there is no preset 'high' in configs/presets; there are: low" in capsys.readouterr().err
@@ -172,7 +177,7 @@ def test_a_preset_is_saved_and_flags_beside_it_win(project, capsys):
 
 def test_a_key_that_is_chosen_is_printed_with_its_reason(project, capsys):
     assert run("-n", "歌", "-s", "anna", "-t", "auto", "--autotune", "0.5", "--scale", "C:maj") == 0
-    assert results(project) == ["歌_autokey_anna_glow_pm_autotune0.5_Cmaj.flac"]
+    assert results(project) == ["歌_autokey_anna_glow_swift-f0_autotune0.5_Cmaj.flac"]
     assert re.search(r"key [+-]\d+: the song lies at .* Hz around \d+, anna was", capsys.readouterr().out)
 
 
@@ -184,4 +189,4 @@ def test_the_only_speaker_needs_no_name_and_interrupting_leaves_no_half_file(pro
         assert run("-n", "歌") == 130
     assert results(project) == [] and "interrupted" in capsys.readouterr().err
     assert run("-n", "歌") == 0
-    assert results(project) == ["歌_0key_anna_glow_pm.flac"]
+    assert results(project) == ["歌_0key_anna_glow_swift-f0.flac"]

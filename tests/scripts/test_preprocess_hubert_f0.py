@@ -18,7 +18,7 @@ import preprocess_hubert_f0 as step
 from modules.config import load_config
 from modules.dataset import features
 from modules.dataset.f0_survey import survey_f0
-from modules.dataset.feature_record import failed, find_unusable, recipe, record_path
+from modules.dataset.feature_record import failed, find_unusable, recipe, record_path, settings_of
 from modules.dsp.frame_rms import frame_rms
 from modules.dsp.mel import LogMel
 from modules.pretrained.weights import WEIGHTS, Weights
@@ -199,7 +199,7 @@ def test_a_second_run_makes_nothing_and_a_changed_setting_only_its_own(run):
     code, said = run("--use_diff")
     assert code == 0 and times() == first and "making" not in said and "F0 5/50/95" in said
     code, said = run("--use_diff", "--f0_predictor", "dio")
-    assert "f0 predictor changed from pm to dio: making f0 of 2 clips" in said
+    assert "f0 predictor changed from swift-f0 to dio: making f0 of 2 clips" in said
     assert {name for name, stamp in times().items() if stamp != first[name]} == {
         "1.wav.f0.npy",
         "2.wav.f0.npy",
@@ -299,6 +299,19 @@ def test_a_full_disk_and_ctrl_c_keep_what_is_finished(run, error, ending, messag
     assert code == ending and message in said.splitlines()[-1]
     assert not list(Path("dataset").rglob(".*")) and problems(wavs[0]) == []
     assert run()[0] == 0 and problems(*wavs) == []
+
+
+def test_a_data_set_keeps_the_predictor_of_its_features(run):
+    wav = put("a/1.wav")
+    assert run("--f0_predictor", "dio")[0] == 0
+    put("a/2.wav")
+    code, said = run()
+    assert code == 0 and "F0 by dio, as before; --f0_predictor swift-f0 makes it again" in said
+    assert "new: making" in said and "changed" not in said
+    assert settings_of([wav, wav.with_name("2.wav")], "f0", "f0_predictor").keys() == {"dio"}
+    code, said = run("--f0_predictor", "swift-f0")
+    assert "f0 predictor changed from dio to swift-f0: making f0 of 2 clips" in said
+    assert "as before" not in run()[1]
 
 
 def test_under_torchrun_every_process_takes_its_share(run):

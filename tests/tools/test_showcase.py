@@ -23,7 +23,7 @@ def demo(tmp_path):
     tone = 0.3 * np.sin(np.arange(RATE) * 2 * np.pi * 220 / RATE)
     soundfile.write(folder / "raw/song.wav", tone, RATE)
     for key, age in ((5, 100), (9, 0)):
-        path = folder / f"results/song_{key}key_sofia_glow_pm.wav"
+        path = folder / f"results/song_{key}key_sofia_glow_swift-f0.wav"
         with soundfile.SoundFile(path, "w", RATE, 1, format="WAV") as file:
             file.comment = f"a conversion, key {key}"
             file.write(tone)

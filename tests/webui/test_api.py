@@ -142,7 +142,7 @@ def test_what_the_documentation_shows_works(url, loaded):
         assert "error" not in done.stdout
         ran.append(language)
         if "/convert" in code:
-            assert "song_12key_anna_glow_pm" in done.stdout
+            assert "song_12key_anna_glow_swift-f0" in done.stdout
     assert ran == ["python", "bash", "bash", "bash"]
     assert soundfile.info("bridge.wav").samplerate == 48000
     assert soundfile.info("script.flac").format == "FLAC"
@@ -153,14 +153,14 @@ def test_a_song_is_converted_as_the_command_line_does_and_a_diffusion_model_refi
 
     options = {"wav_format": "wav", "noise_scale": 0.2}
     result = loaded.predict(handle_file("raw/歌 one.wav"), "花子", 3, options, api_name="/convert")
-    assert Path(result).name == "歌 one_3key_花子_glow_pm_ns0.2.wav"
+    assert Path(result).name == "歌 one_3key_花子_glow_swift-f0_ns0.2.wav"
     options |= {"model_path": MODEL, "config_path": "trained/anna/config.json"}
     Converter(ConvertOptions(**options)).convert("raw/歌 one.wav", tmp_path / "own.wav", "花子", 3)
     np.testing.assert_array_equal(soundfile.read(result)[0], soundfile.read(tmp_path / "own.wav")[0])
     model = {"diffusion_model_path": "logs/44k/diffusion/model_8.pt"}  # its configuration is found beside it
     options = {**model, "shallow_diffusion": True, "diffusion_speedup": 50}
     result = loaded.predict(handle_file("raw/song.wav"), "anna", 0, options, api_name="/convert")
-    assert Path(result).name == "song_0key_anna_glowdiff_pm_speedup50.flac"
+    assert Path(result).name == "song_0key_anna_glowdiff_swift-f0_speedup50.flac"
     loaded.predict(api_name="/unload")
 
 
@@ -237,7 +237,7 @@ def test_a_bridge_gets_a_wav_file_at_its_own_rate_and_a_script_its_format(loaded
     answer = post(url, "wav2wav", song, tran="-2", spk="anna", wav_format="flac")
     assert answer.status_code == 200, answer.text
     assert soundfile.info(io.BytesIO(answer.content)).format == "FLAC"
-    assert "%E6%AD%8C_-2key_anna_glow_pm.flac" in answer.headers["content-disposition"]
+    assert "%E6%AD%8C_-2key_anna_glow_swift-f0.flac" in answer.headers["content-disposition"]
     assert not list(Path("results").glob("歌_-2key*"))
 
 
@@ -275,7 +275,7 @@ def test_requests_are_queued_and_no_result_replaces_another(loaded, tmp_path):
         jobs.append(loaded.submit(handle_file(song), "anna", 0, options, api_name="/convert"))
     assert len({Path(job.result()).read_bytes() for job in jobs}) == 3
     found = {path.name for path in Path("results").glob("same*")}
-    assert found == {f"same_0key_anna_glow_pm{ending}.wav" for ending in ("", " (2)", "_ns0.9")}
+    assert found == {f"same_0key_anna_glow_swift-f0{ending}.wav" for ending in ("", " (2)", "_ns0.9")}
     assert not busy(loaded)
 
 

@@ -97,7 +97,7 @@ def test_songs_are_converted_and_measured(project):
     session = Session()
     tasks = plan_conversions([project / "raw" / "歌 one.wav", project / "raw" / "low.wav"], OPTIONS)
     names = [task.result.name for task in tasks]
-    assert names == ["歌 one_0key_anna_glow_pm.wav", "low_0key_anna_glow_pm.wav"]
+    assert names == ["歌 one_0key_anna_glow_swift-f0.wav", "low_0key_anna_glow_swift-f0.wav"]
     converted = session.convert(OPTIONS, tasks).result()
     for entry in converted:
         conversion = entry.conversion
@@ -110,7 +110,7 @@ def test_songs_are_converted_and_measured(project):
     assert "a key of +24 semitones would fit better" in advice_sentence(converted[1], say)
     again = plan_conversions([project / "raw" / "low.wav"], replace(OPTIONS, trans=(24.0,)))
     assert session.convert(OPTIONS, again).result()[0].conversion.advice is None
-    assert recent_results(project / "results")[0] == "low_24key_anna_glow_pm.wav"
+    assert recent_results(project / "results")[0] == "low_24key_anna_glow_swift-f0.wav"
 
 
 def test_pictures_are_in_the_language_of_the_page_if_a_font_has_it(project, monkeypatch):

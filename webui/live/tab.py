@@ -14,6 +14,7 @@ import gradio as gr
 from inference.options import ConvertOptions
 from inference.realtime.settings import RealtimeSettings, check_live
 from modules.common.errors import ConfigError
+from modules.f0_predictor import LIVE_PREDICTOR
 from webui.context import Context
 from webui.convert.options import field, read_options
 from webui.convert.voice_model import find_config, model_config, onnx_models
@@ -44,7 +45,7 @@ def build_live_tab(context: Context, slot: LiveSlot) -> None:
         speaker = gr.Dropdown([], label=text("live.speaker"), scale=1)
         key = gr.Slider(-24, 24, 0, step=1, label=text("option.trans"), scale=2)
     with gr.Accordion(text("common.more"), open=False), gr.Row(elem_classes="options"):
-        predictor = field(context, "f0_predictor")
+        predictor = field(context, "f0_predictor", value=LIVE_PREDICTOR)
         times = [
             build_field(
                 float,

@@ -95,7 +95,7 @@ TEXTS |= flag_texts(
 TEXTS |= flag_texts(
     "preprocess_hubert_f0",
     {
-        "f0_predictor": ("F0 predictor", "F0 预测器", "crepe 较慢，但在嘈杂的录音上最好"),
+        "f0_predictor": ("F0 predictor", "F0 预测器", "默认与已有特征相同，没有特征时用 swift-f0"),
         "use_diff": ("For diffusion", "用于扩散模型", "同时计算 train_diff.py 需要的响度和移调梅尔频谱"),
         "num_processes": ("Processes", "进程数", "同时处理的片段数量；0 表示每个核心一个"),
         "device": ("Device", "设备", "cpu、cuda、cuda:1、mps；默认自动选择"),

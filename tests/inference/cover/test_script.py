@@ -28,7 +28,7 @@ def test_a_song_becomes_a_cover_for_every_speaker(run, tmp_path):
     made = run("mix.wav", "-s", "anna", "1", "-wf", "ogg")
     assert made.code == 0 and made.out.count("real-time factor") == 2 and "separate" in made.out
     folders = sorted(path.name for path in (tmp_path / "results").glob("[!.]*"))
-    assert folders == ["mix_0key_anna_glow_pm_lea0_cover", "mix_0key_花子_glow_pm_lea0_cover"]
+    assert folders == ["mix_0key_anna_glow_swift-f0_lea0_cover", "mix_0key_花子_glow_swift-f0_lea0_cover"]
     info = soundfile.info(tmp_path / "results" / folders[0] / "cover.ogg")
     assert (info.frames, info.channels) == (2 * RATE, 2)
 
@@ -38,7 +38,7 @@ def test_the_voice_of_a_recording(run, reference_base, tmp_path, monkeypatch, sc
     write_audio(tmp_path / "eve.wav", voice(3.0, RATE, 220.0), RATE)
     settings = ("--dry", "--separator", "centre", "-d", "cpu")
     made = script(cover.main, "--reference", "eve.wav", "mix.wav", *settings)
-    assert made.code == 0 and (tmp_path / "results" / "mix_0key_eve_glow_pm_lea0_cover").is_dir()
+    assert made.code == 0 and (tmp_path / "results" / "mix_0key_eve_glow_swift-f0_lea0_cover").is_dir()
 
 
 def test_mistakes_are_one_line(run, tmp_path, script):  # noqa: F811

@@ -143,7 +143,7 @@ def test_a_speaker_mix_synthesis_in_pieces_and_predicted_pitch(rich_voice, song,
     [
         (False, ["-f0p", "dio"], "0key_anna_glow_dio"),
         (True, ["-f0p", "pm", "-a", "-lea", "0.5"], "auto_anna_glow_pm_lea0.5"),
-        (True, ["-fr", "-cr", "0.5", "-cm", "index.pkl"], "0key_anna_0.5_glow_pm_fr"),
+        (True, ["-fr", "-cr", "0.5", "-cm", "index.pkl"], "0key_anna_0.5_glow_swift-f0_fr"),
     ],
     ids=str,
 )

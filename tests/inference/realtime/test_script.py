@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 import realtime
+from inference.options import ConvertOptions
 from inference.realtime.engine import RealtimeEngine
 from modules.f0_predictor import F0_PREDICTORS
 from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
@@ -41,6 +42,12 @@ def test_a_file_becomes_a_file_of_its_length_and_time(project, capsys, look_ahea
     shown = capsys.readouterr().out
     assert "result.flac: 0.6 s, real-time factor" in shown and "latency" in shown
     assert "speaker anna, key +0" in soundfile.SoundFile("out/result.flac").comment
+
+
+def test_a_stream_has_a_predictor_of_its_own_by_default(project):
+    args = realtime.get_parser().parse_args([])
+    assert args.f0_predictor == "pm" != ConvertOptions().f0_predictor
+    assert realtime.get_parser().parse_args(["-f0p", "dio"]).f0_predictor == "dio"
 
 
 @pytest.mark.parametrize("name", ["song.f0.csv", "."])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from modules import f0_predictor
 from modules.common.errors import AudioError, ConfigError, MissingWeightsError
 from modules.f0_predictor import F0_PREDICTORS
 from modules.pretrained.weights import find_weights
@@ -269,6 +270,21 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr("modules.f0_predictor.swift.find_spec", lambda name: None)
     with pytest.raises(MissingWeightsError, match="swift-f0 is not installed; get it with: pip install -r"):
         F0_PREDICTORS.build("swift-f0")
+
+
+def test_without_its_package_the_default_is_another_and_said_once(monkeypatch, caplog):
+    assert f0_predictor.choose_default() == f0_predictor.DEFAULT_PREDICTOR == "swift-f0"
+    monkeypatch.setattr(f0_predictor, "find_spec", lambda name: None)
+    assert f0_predictor.choose_default() == "pm"
+    f0_predictor.warn_of_fallback.cache_clear()
+    f0_predictor.warn_of_fallback("pm")  # somebody's own choice
+    assert not caplog.records
+    monkeypatch.setattr(f0_predictor, "DEFAULT_PREDICTOR", "pm")
+    f0_predictor.warn_of_fallback.cache_clear()
+    for name in ("dio", "pm", "pm"):
+        f0_predictor.warn_of_fallback(name)
+    (said,) = caplog.messages
+    assert said.startswith("swift-f0, the default F0 predictor, is not installed, so pm takes its place: pip")
 
 
 def test_a_narrow_range_is_respected(name, build):

@@ -162,7 +162,7 @@ def test_the_result_is_saved(client, project):
     assert client.get("/editor/saved").json()["detail"] == "save the result first"
     edit(client, action="move", semitones=1, first=0, last=FRAMES)
     done = render(client, save=True)
-    assert done["file"] == "my song 歌_edited_0key_anna_glow_pm.wav" and done["stale"] == []
+    assert done["file"] == "my song 歌_edited_0key_anna_glow_swift-f0.wav" and done["stale"] == []
     written, _ = soundfile.read(project / "results" / done["file"], dtype="float32")
     assert len(written) == len(phrases())
     assert client.get("/editor/saved").content == (project / "results" / done["file"]).read_bytes()

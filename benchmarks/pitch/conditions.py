@@ -22,7 +22,7 @@ WET = -6.0  # dB of the reverberation re the direct sound
 BREATH = -12.0  # dB of breath under the voice re a vowel; singers have -29 to -38
 FRY = 0.35  # s before the end of a phrase
 _UP = ("bruno", "tomas", "noor")  # two octaves above their range is still sung by somebody
-_DOWN = ("bruno", -18)  # who sings lowest, and by how many semitones lower: to 38 Hz
+_DOWN = ("bruno", -17)  # who sings lowest, and by how many semitones lower: to 41 Hz
 HISS = -60.0  # dB of an empty room re full scale
 
 

@@ -48,7 +48,7 @@ def _curve(song: Performance) -> np.ndarray:
     return song.f0_at(np.arange(int(SECONDS * FRAMES)) / FRAMES).astype(np.float32)
 
 
-def _extent(f0: np.ndarray, spans: list[tuple[int, int]]) -> float:
+def vibrato_extent(f0: np.ndarray, spans: list[tuple[int, int]]) -> float:
     """Mean extent of vibrato in ``spans``, cents; a span without has 0."""
     found = find_vibrato(f0, spans, FRAMES)
     return float(np.mean([of.extent if of else 0.0 for of in found]))
@@ -65,7 +65,7 @@ def print_autotune(songs: list[Performance]) -> None:
             sharp = transpose(_curve(song), SHARP)
             tuned = tune(sharp, FRAMES, strength, scale)
             away += [abs(note.pitch - scale.nearest(note.pitch)) for note in find_notes(tuned, FRAMES)]
-            swing.append(_extent(tuned, note_spans(sharp, FRAMES)))
+            swing.append(vibrato_extent(tuned, note_spans(sharp, FRAMES)))
         rows.append([f"{strength:g}", f"{100 * np.mean(away):.0f} cents", f"{np.mean(swing):.0f} cents"])
     table(["`--autotune`", "notes from the scale", "vibrato"], rows)
     print()
@@ -125,7 +125,9 @@ def print_edits(songs: list[Performance]) -> None:
     """Print what the edits of a range do."""
     rows = []
     for factor in (0.0, 1.0, 2.0):
-        found = [_extent(reshape(f0, FRAMES, factor), note_spans(f0, FRAMES)) for f0 in map(_curve, songs)]
+        found = [
+            vibrato_extent(reshape(f0, FRAMES, factor), note_spans(f0, FRAMES)) for f0 in map(_curve, songs)
+        ]
         rows.append([f"vibrato × {factor:g}", f"extent {np.mean(found):.0f} cents"])
     mended = []
     for f0 in map(_curve, songs):

@@ -53,7 +53,7 @@ def test_from_recordings_to_a_picture_and_numbers(run, tmp_path):
     assert code == 0, err
     work = tmp_path / "demo/花子"
     key = int(re.findall(r"key: ([+-]\d+) semitones brings the song into the range of 花子", out)[-1])
-    result = work / f"results/a song_{key}key_花子_glow_{demo.F0_PREDICTOR}.wav"
+    result = work / f"results/a song_{key}key_花子_glow_swift-f0.wav"
     assert f"result   {result}\npicture  {result.with_suffix('.png')}\n" in out
     assert result.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     audio, rate = soundfile.read(result)

@@ -253,10 +253,9 @@ def _convert_at_once(
     speaker = normalize_name(args.speaker) if args.speaker else min(voices)
     if speaker not in voices:  # step 2 names those that there are
         return 0, None
-    folder = voices[speaker][0].parent
     try:
         with stage("listening to the voice"):
-            model = make_instant_voice(folder, workspace / "logs" / "instant")
+            model = make_instant_voice(voices[speaker][0].parent, workspace / "logs" / "instant")
     except GlowSVCError as error:
         print(f"no result before training: {error}")
         return 0, None
@@ -264,8 +263,7 @@ def _convert_at_once(
     (name,) = config.spk
     key = _suggested_key(song, config, name) if args.key is None else args.key
     code = _run(
-        ["inference_main.py", "--reference", str(folder), "-n", str(song.path)]
-        + ["-t", str(key), "-wf", "wav"],
+        ["inference_main.py", "-m", str(model), "-n", str(song.path)] + ["-t", str(key), "-wf", "wav"],
         workspace,
     )
     if code:

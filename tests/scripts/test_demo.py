@@ -84,6 +84,8 @@ def test_the_song_is_converted_at_once_before_the_training(run, reference_base, 
     path = Path(re.search(r"a first result, without training, after \d+ s: (.+)", out)[1])
     key = int(re.search(r"key: ([+-]\d+)", out)[1])
     assert path.name == f"song_{key}key_花子_glow_swift-f0_instant.wav" and key > 0
+    model = Path(commands[0][commands[0].index("-m") + 1])  # the recordings are heard once
+    assert model.name == instant.FILE and model.is_file()
 
     shutil.copy(path, path.with_name(f"song_{key}key_花子_glow_swift-f0.wav"))  # as if trained
     read = demo.DemoSong.read(song, tmp_path)

@@ -77,6 +77,8 @@ class Trainer:
         self.state = TrainingState(task, config, self.checkpoints, self.precision.grad_scaler(), context)
         self.state.resume(base)
         self.progress, self.tracker = self.state.progress, self.state.tracker
+        if self.progress.based:
+            self.config = task.fine_tune(config)
         self._saved = self.progress.step
         self.budget = Budget(
             config, len(self.epochs.lengths), self.epochs.n_steps, self.progress, max_minutes

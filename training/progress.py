@@ -26,6 +26,7 @@ class Progress:
     epoch: int = 0  # index of the current one
     position: int = 0  # items of the current epoch that were used
     seconds: float = 0.0  # so far: loading, steps, validation, saving
+    based: bool = False  # the run started from a base model
 
 
 class CheckpointFolder:

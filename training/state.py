@@ -153,6 +153,7 @@ class TrainingState:
     def _load_base(self, path: Path, content: dict[str, Any]) -> None:
         model, notes = fit_base(self.task, _model_entry(path, content), speakers_of(self.task, path, content))
         self._load_weights(path, model, model, "Its sizes must be those of the section 'model'.")
+        self.progress.based = True
         if self.context.is_main:
             logger.info("starting from the base model %s", "; ".join([str(path), *notes]))
 
@@ -163,7 +164,8 @@ class TrainingState:
         """
         model, notes = fit_base(self.task, _model_entry(path, content), trained)
         latest = content.get("training_model", content["model"])
-        step = progress_of(path, content).step
+        before = progress_of(path, content)
+        step = before.step
         if self.context.is_main:
             said = "; ".join(notes)
             logger.info("%s: there are more speakers; starting again from step %d: %s", path, step, said)
@@ -173,7 +175,7 @@ class TrainingState:
                 grown = {"model": fit_base(self.task, *of_best)[0], SPEAKERS: dict(self.task.config.spk)}
                 write_checkpoint(best, {**content, **grown})
         self._load_weights(path, fit_base(self.task, latest, trained)[0], model)
-        self.progress = Progress(step=step, start=step)
+        self.progress = Progress(step=step, start=step, based=before.based)
         self.tracker.resume(None, step)
         self.save()
 

@@ -23,6 +23,7 @@ from benchmarks.measure import table
 from benchmarks.workspace import prepare, run
 from modules.common.cli import make_parser
 from modules.common.files import write_json
+from modules.config import FINE_TUNED
 from modules.pretrained.starter import STARTER_ENCODER
 from training.base_model import STARTER_NAME
 
@@ -61,7 +62,7 @@ SETTINGS = {
     "from scratch, not from the base model": Ablation(base=False),
     "from scratch, units: mfcc": Ablation(encoder="mfcc", base=False),
     "no copies in other voices": Ablation(train={"perturb_ratio": 0.0}),
-    "no noise on the units": Ablation(train={"unit_noise": 0.0}),
+    "noise on the units, 0.5": Ablation(train={"unit_noise": 0.5}),
     "half the training": Ablation(training=0.5),
     "retrieval, -cr 0.3": Ablation(convert=("-fr", "-cr", "0.3")),
     "retrieval, -cr 0.6": Ablation(convert=("-fr", "-cr", "0.6")),
@@ -69,8 +70,8 @@ SETTINGS = {
     "key 3 higher": Ablation(key=3),
     "no noise, -ns 0": Ablation(convert=("-ns", "0")),
     "-ns 0.8": Ablation(convert=("-ns", "0.8")),
-    "copies in other voices in half of the cases": Ablation(train={"perturb_ratio": 0.5}),
-    "noise on the units doubled": Ablation(train={"unit_noise": 1.0}),
+    "copies in other voices in nearly all cases": Ablation(train={"perturb_ratio": 0.95}),
+    "twice the rate": Ablation(train={"learning_rate": 0.002}),
     "twice the training": Ablation(training=2.0),
     "from scratch, twice the training": Ablation(base=False, training=2.0),
     "from scratch, 6 flow blocks, not 10": Ablation(base=False, model={"n_flow_block_layer": 6}),
@@ -149,6 +150,7 @@ def _trained(setting: Ablation, folder: Path, args: argparse.Namespace) -> Path:
     values = json.loads((folder / "configs" / "config.json").read_text(encoding="utf-8"))
     steps = round(args.steps * setting.training)
     values["train"] |= {"max_steps": steps, "eval_interval": steps, **setting.train}
+    values["fine_tuning"] |= {name: value for name, value in setting.train.items() if name in FINE_TUNED}
     values["model"] |= setting.model
     config = folder / "configs" / f"{setting.voice}.json"
     write_json(config, values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from modules.config.shared import MOST_SPEAKERS, ConfigFile, FeatureSection, Tra
 from modules.config.shared import UNIT_MODES as UNIT_MODES
 
 _WRITERS = "preprocess_flist_config.py writes configs/config.json, train.py a copy beside its models"
+FINE_TUNED = ("learning_rate", "perturb_ratio", "unit_noise")  # settings that a base model asks to be others
 _F0 = Bounds(at_least=0, at_most=100_000)  # Hz
 
 
@@ -129,11 +130,26 @@ class Config(ConfigFile):
     model: ModelConfig = field(default_factory=ModelConfig)
     # per speaker the 5th, 50th and 95th percentile of the training clips' voiced F0, Hz; from train.py
     f0_range: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    fine_tuning: dict[str, Any] = field(default_factory=dict)  # of train, in a run from a base model
+
+    def fine_tuned(self) -> Config:
+        """The configuration of a run that started from a base model."""
+        return replace(self, train=replace(self.train, **self.fine_tuning))
 
     @property
     def n_speakers(self) -> int:
         """Rows of the model's speaker tables."""
         return self.model.n_speakers
+
+
+def _fine_tuning(values: Any) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ConfigError("section 'fine_tuning' must be a table of settings")
+    if others := [str(key) for key in values if key not in FINE_TUNED]:
+        raise ConfigError(f"fine_tuning.{others[0]} is unknown; it may hold {', '.join(FINE_TUNED)}")
+    with errors_name("fine_tuning"):
+        train = TrainConfig.parse(values)
+    return {name: getattr(train, name) for name in FINE_TUNED if name in values}
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
@@ -149,6 +165,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError("section 'f0_range' must give three frequencies for each name")
     config = Config(
         **Config.parse_sections(values),
+        fine_tuning=_fine_tuning(values.get("fine_tuning", {})),
         f0_range={
             normalize_name(str(name)): check(numbers, tuple[float, float, float], f"f0_range.{name}", _F0)
             for name, numbers in ranges.items()

@@ -9,7 +9,7 @@ from torch import nn
 from modules.checkpoint import read_checkpoint, write_checkpoint
 from modules.common.files import replacing
 from tests.training.support.clips import with_train
-from tests.training.support.runs import CPU, same, trainer
+from tests.training.support.runs import CPU, same, stop_at, trainer
 from training.state import resume_optimizer, rng_state, set_rng_state
 from training.tasks.glow import GlowTask
 
@@ -83,6 +83,25 @@ def test_a_named_base_model_has_priority_over_the_folders_which_stays_but_not_ov
     run.run()
     assert run.checkpoints.steps() == [0, 2] and (folder / name).read_bytes() == before
     assert trainer(clips, folder, config, base=named).progress.step == 2
+
+
+def test_a_run_from_a_base_model_has_settings_of_its_own_also_when_it_is_continued(clips, tmp_path):
+    own = {"learning_rate": 1e-3, "perturb_ratio": 0.6, "unit_noise": 0.25}
+    config = replace(with_train(max_steps=4), fine_tuning=own)
+
+    def settings(folder, config=config, base=None, stop=0):
+        run = trainer(clips, tmp_path / folder, config, base=base)
+        if stop:
+            stop_at(run, stop)
+        seen = run.task.training_set.config.train
+        assert run.task.entries(1, 1)["learning_rate"] == run.config.learning_rate == seen.learning_rate
+        return {name: getattr(seen, name) for name in own}
+
+    scratch = {name: getattr(config.train, name) for name in own}
+    assert [settings("base", stop=2), settings("base")] == [scratch] * 2
+    more = replace(config, model=replace(config.model, n_speakers=3), spk={"0": 0, "a": 1, "b": 2})
+    found = [settings("run", base=tmp_path / "base" / "G_2.pth", stop=2), settings("run")]
+    assert [*found, settings("run", more)] == [own] * 3
 
 
 def test_added_speakers_are_in_the_newest_and_the_best_checkpoint_before_anything_else(clips, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from modules.config import TrainConfig
 from modules.config.shared import ConfigFile
 from training.data.batches import collate
 from training.tasks.preview import ValidationPreview
@@ -41,6 +42,10 @@ class Task(ABC):
 
     def initialise(self, batch: Any) -> None:  # noqa: B027 - most models need nothing
         """Set weights that depend on data, before the first step of a fresh run."""
+
+    def fine_tune(self, config: TrainConfig) -> TrainConfig:
+        """Prepare for a run that started from a base model, new or continued; return ``config`` for it."""
+        return config
 
     @abstractmethod
     def entries(self, step: int, epoch: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models import GlowOutput, GlowSVC
-from modules.config import Config, load_config
+from modules.config import Config, TrainConfig, load_config
 from modules.dsp.f0 import F0_MAX, F0_MIN, lf0_to_hz
 from modules.dsp.mcd import mel_cepstral_distortion
 from modules.nn.masks import round_up
@@ -68,6 +68,11 @@ class GlowTask(Task):
     def initialise(self, batch: GlowBatch) -> None:
         """Set what depends on data, before the first step of a fresh run."""
         self.model.initialise(**batch.model_inputs())
+
+    def fine_tune(self, config: TrainConfig) -> TrainConfig:
+        """See :meth:`training.tasks.base.Task.fine_tune`."""
+        self.config = self.training_set.config = self.config.fine_tuned()
+        return self.config.train
 
     def entries(self, step: int, epoch: int) -> dict[str, Any]:
         """Entries of a published ``G_*.pth`` beside the model."""

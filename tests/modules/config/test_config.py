@@ -69,6 +69,12 @@ def test_a_bad_value_is_named_also_by_constructors_and_replace():
         ({"spk": {"a": True}}, "spk.a must be of type int"),
         ({"f0_range": {"a": [1, 2, float("inf")]}}, "f0_range.a must be between 0 and 100000, not inf"),
         ({"f0_range": []}, "section 'f0_range'"),
+        ({"fine_tuning": []}, "section 'fine_tuning'"),
+        ({"fine_tuning": {"unit_noise": -1}}, "fine_tuning: train.unit_noise must be at least 0"),
+        (
+            {"fine_tuning": {"seed": 1}},
+            "fine_tuning.seed is unknown; it may hold learning_rate, perturb_ratio",
+        ),
         ({"model": []}, "section 'model'"),
         ({"spk": ["a"]}, "section 'spk'"),
         *(({"spk": {name: 0}}, "not a line of text") for name in ("a\nb", "\x1b[2J", "a\x00", "\ud800")),

@@ -13,12 +13,14 @@ with random weights.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.realtime import endurance, joins, published, settings, trackers
 from inference.options import ConvertOptions
+from inference.realtime.runner import one_thread
 from modules.common.cli import make_parser
 from modules.common.errors import ConfigError
 from modules.f0_predictor import LIVE_PREDICTOR
@@ -44,16 +46,24 @@ def main(argv: Sequence[str]) -> None:
         model_path=args.model_path, f0_predictor=LIVE_PREDICTOR, device="cpu", wav_format="wav"
     )
     for part in args.only:
-        if part == "settings":
-            settings.measure(options, args.song, args.trans, args.target, args.text)
-        elif part in MINUTES:
-            minutes = dict.fromkeys(MINUTES, 0.0) | {part: args.minutes or MINUTES[part]}
-            endurance.measure(options, args.song, args.trans, **minutes)
-        elif part == "joins":
-            joins.measure(options)
+        if part == "published":
+            published.measure()
         else:
-            {"trackers": trackers, "published": published}[part].measure()
+            with one_thread():  # as in a live conversion
+                _measure(part, options, args)
         print(flush=True)
+
+
+def _measure(part: str, options: ConvertOptions, args: argparse.Namespace) -> None:
+    if part == "settings":
+        settings.measure(options, args.song, args.trans, args.target, args.text)
+    elif part in MINUTES:
+        minutes = dict.fromkeys(MINUTES, 0.0) | {part: args.minutes or MINUTES[part]}
+        endurance.measure(options, args.song, args.trans, **minutes)
+    elif part == "joins":
+        joins.measure(options)
+    else:
+        trackers.measure()
 
 
 if __name__ == "__main__":

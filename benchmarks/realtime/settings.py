@@ -39,7 +39,6 @@ SETTINGS: tuple[dict[str, float], ...] = (
 
 def measure(options: ConvertOptions, song: Path, key: float, target: Path | None, text: str) -> None:
     """Print the table."""
-    torch.set_num_threads(1)
     converter = Converter(options)
     rate, speaker = converter.sampling_rate, next(iter(converter.config.spk))
     audio, _ = read_audio(song, rate)

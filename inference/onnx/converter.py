@@ -23,17 +23,20 @@ from inference.onnx.vocoder import GraphVocoder, sounding, source_inputs
 from inference.options import ConvertOptions
 from inference.pipeline import SongConverter
 from inference.timbre.formant import PER_SEMITONE, shift_matrix
-from modules.common.errors import CheckpointError, ConfigError
+from modules.common.errors import CheckpointError, ConfigError, MissingWeightsError
 from modules.common.precision import AUTO
 from modules.config import Config
 from modules.dsp.f0 import transpose
 from modules.f0_predictor import F0_PREDICTORS
 from modules.onnx.manifest import MELODY, MODEL, VOCODER, Manifest, read_manifest, track_inputs
 from modules.onnx.session import open_session, run
+from modules.pretrained.weights import folder as pretrained_folder
 from vdecoder.clock import SongClock, frame_cycles
 from vdecoder.draws import N_HARMONICS
 from vdecoder.world_synthesis import WorldSynthesis
 from vencoder import ENCODERS
+from vencoder.base import SpeechEncoder
+from vencoder.onnx import OnnxEncoder
 
 Feed = dict[str, np.ndarray]
 Shapes = dict[str, tuple[int | None, ...]]  # of inputs; None is any length
@@ -68,7 +71,7 @@ class OnnxConverter(SongConverter):
         self._clock = SongClock()
         self.clocks = (self._clock,)
         self._always_mutes = sidecar.fused and sidecar.mutes_unvoiced
-        self.encoder = ENCODERS.build(_encoder_name(config), self.device)
+        self.encoder = _build_encoder(config, self.device)
         check_encoder(config)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
@@ -182,14 +185,20 @@ def _check(sidecar: Manifest, options: ConvertOptions, folder: Path) -> None:
         raise ConfigError(f"-pr: ONNX graphs have a fixed precision; remove -pr {options.precision}")
 
 
-def _encoder_name(config: Config) -> str:
-    """The encoder of the voice model that runs without PyTorch: itself, or its ONNX twin."""
+def _build_encoder(config: Config, device: str) -> SpeechEncoder:
+    """The encoder of the voice model without PyTorch: itself, its ONNX twin, or our own one's graph."""
     name = config.model.speech_encoder
     ENCODERS[name]  # raises if there is no such encoder
     for candidate in (name, f"{name}-onnx"):
         if candidate in ENCODERS and ENCODERS[candidate].without_torch:
-            return candidate
-    usable = ", ".join(name for name, spec in ENCODERS.items() if spec.without_torch)
+            encoder: SpeechEncoder = ENCODERS.build(candidate, device)
+            return encoder
+    if ENCODERS[name].shipped:
+        path = pretrained_folder() / f"{name}.onnx"
+        if not path.is_file():
+            raise MissingWeightsError(f"{path} is missing; write it: python onnx_export.py --encoder {name}")
+        return OnnxEncoder(name, device, path)
+    usable = ", ".join(name for name, spec in ENCODERS.items() if spec.without_torch or spec.shipped)
     raise ConfigError(
         f"the speech encoder {name!r} of this voice model needs PyTorch; those that do not are: {usable}"
     )

@@ -59,6 +59,26 @@ class DeviceWatch:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch and NumPy compute in one thread.
+
+    On tensors of a block, further ones take longer than they help, and keep a processor busy as they wait.
+    """
+    from threadpoolctl import threadpool_limits
+
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)
+
+
+@contextmanager
 def undisturbed() -> Iterator[None]:
     """Spare the garbage collector what there is by now, which takes it longer than a block; hurry threads."""
     before = sys.getswitchinterval()

@@ -74,7 +74,7 @@ class StreamUnits:
         moved = _whole(self._end) - _whole(self._pushed)
         if self._stream:
             edge = math.ceil(_EDGE * self._rate / _UNIT) + 1
-            units = self._stream.push(audio, moved, moved + edge + _BEYOND)
+            units = self._stream.push(audio, len(heard), moved, moved + edge + _BEYOND)
         else:
             units = self._encode(audio)
         self._pushed = self._end

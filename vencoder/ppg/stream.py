@@ -3,6 +3,9 @@
 Spectra that are known are kept, and the network runs on what is new and as much before it
 as has influence; the averages are those of the whole window. A live conversion gets its
 units in a third of the time that encoding its window again would take.
+
+The sound after the end is a guess. Where a note is held, its spectra are taken to go on for as
+long as it has lasted, so that its units are those that it keeps.
 """
 
 from __future__ import annotations
@@ -11,19 +14,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from modules.common.device import autocast
 from vencoder.ppg import DESIGNS, HOP, N_MELS, WINDOW, relative_mel, subtract_average
 
 if TYPE_CHECKING:
-    from modules.common.device import autocast
-from vencoder.ppg import PpgEncoder
+    from vencoder.ppg import PpgEncoder
 
 _SETTLED = 12  # units; those older than this hardly change with what comes after them
+_ALIKE = 0.6  # mean difference of two log-mels, ln, up to which a sound has not changed
+_HELD, _STEP, _LONGEST = 10, 22, 88  # frames of 10 ms: from which on it is held, and how long it goes on
 
 
 class PpgStream:
-    """The last ``n_units`` units of a recording, silent before it began."""
+    """The last ``n_units`` units of a recording, silent before it began, of which the last are a guess."""
 
     def __init__(self, encoder: PpgEncoder, n_units: int) -> None:
         self._encoder, self._n_units = encoder, n_units
@@ -31,8 +36,8 @@ class PpgStream:
         self._units = torch.zeros(1, n_units, encoder.ssl_dim, device=encoder.device)
 
     @torch.inference_mode()
-    def push(self, audio: np.ndarray, moved: int, changed: int) -> np.ndarray:
-        """Units (D, n_units) of ``audio`` (n_units * 320,), the end of the recording at 16 kHz.
+    def push(self, audio: np.ndarray, heard: int, moved: int, changed: int) -> np.ndarray:
+        """Units (D, n_units) of ``audio`` (n_units * 320,) at 16 kHz: ``heard`` samples, then a guess.
 
         It has moved on by ``moved`` units since the last call, and its last ``changed`` units, which
         include those, are not as they were then.
@@ -45,11 +50,24 @@ class PpgStream:
         before = (WINDOW - HOP) // 2
         wave = np.pad(audio, before)[first * HOP :]
         self._power[:, first:] = encoder.spectrum(torch.from_numpy(wave).to(self._power)[None])
-        mel, weight = relative_mel(self._power)
+        known = min((heard - before) // HOP, 2 * n_units)  # frames whose windows were heard
+        mel, weight = relative_mel(self._power, self._power[:, :known])
+        weight[:, known:] = 0
         n_new = min(changed + _SETTLED, n_units)
         start = max(0, n_units - n_new - DESIGNS[encoder.name].reach[0])
         with autocast(encoder.device, encoder.dtype):
-            fresh = encoder.network(mel[:, 2 * start :]).float()
-        self._units[:, -n_new:] = fresh[:, -n_new:]
+            fresh = encoder.network(_held_on(mel[:, 2 * start :], known - 2 * start)).float()
+        self._units[:, -n_new:] = fresh[:, n_units - start - n_new : n_units - start]
         units = subtract_average(self._units, weight)[0].T
         return np.ascontiguousarray(units.cpu().numpy())
+
+
+def _held_on(mel: torch.Tensor, known: int) -> torch.Tensor:
+    """A log-mel (1, N, 80) whose frames after the ``known`` ones are those before, if a note is held."""
+    smooth = F.avg_pool1d(mel[0, max(0, known - _LONGEST - 2) : known].T, 3, 1).T
+    changed = (smooth - smooth[-1]).abs().mean(1) > _ALIKE
+    lasted = int(changed.flip(0).int().argmax()) if changed.any() else len(smooth)
+    if lasted < _HELD:
+        return mel
+    more = max(lasted - lasted % _STEP, mel.shape[1] - known)  # few lengths: each new one costs some ms
+    return torch.cat([mel[:, :known], mel[:, :known].flip(1)[:, :more]], 1)

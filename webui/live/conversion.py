@@ -7,7 +7,6 @@ samples go out as came in, so there is one clock.
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -68,11 +67,11 @@ class LiveConversion:
     def run(self, converter: SongConverter, job: BackgroundJob) -> Path | None:
         """Convert until the connection ends; return the recording, if there is one."""
         from inference.realtime.commands import build_engine, check_speed
-        from inference.realtime.runner import undisturbed
+        from inference.realtime.runner import one_thread, undisturbed
 
         request = self.request
         job.enter(LIVE, request.speaker)
-        with _one_thread(), ExitStack() as stack:
+        with one_thread(), ExitStack() as stack:
             engine = build_engine(converter, request.settings, request.speaker, request.key)
             check_speed(engine)
             if request.record:
@@ -212,17 +211,3 @@ class LiveSlot:
 def explain(error: Exception) -> str:
     """Sentence on what ended a live conversion."""
     return str(error) if isinstance(error, GlowSVCError) else f"unexpected: {error or type(error).__name__}"
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute in one thread: on tensors of a block, further ones take longer than they help."""
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 0
-    if torch:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if torch:
-            torch.set_num_threads(before)

@@ -197,6 +197,11 @@ def test_options_that_need_pytorch_or_another_graph_are_refused(rich_voice, fuse
     [
         ({"encoder": "dphubert"}, ConfigError, "'dphubert' of this voice model needs PyTorch; .*mfcc"),
         ({"encoder": "hubertsoft"}, MissingWeightsError, "hubertsoft-onnx"),  # its twin would do
+        (
+            {"encoder": "ppg-starter"},
+            MissingWeightsError,
+            r"ppg-starter\.onnx is missing; write it: python onnx_export\.py --encoder ppg-starter",
+        ),
         ({"encoder": "nothing"}, ConfigError, "unknown speech encoder 'nothing'"),
         # graphs and sidecar of two exports
         ({"units": 13}, CheckpointError, r"takes .*units \[1, 12, n\].* lists .*units \[1, 13, n\]"),

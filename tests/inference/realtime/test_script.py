@@ -168,7 +168,10 @@ def test_a_file_is_played_to_a_device(project, monkeypatch):
 @pytest.mark.skipif(not shutil.which("pulseaudio"), reason="needs PulseAudio, for a virtual sound card")
 @pytest.mark.slow
 def test_a_virtual_sound_card_loops_back(project, tmp_path, monkeypatch):
-    pytest.importorskip("sounddevice", exc_type=OSError)
+    try:
+        import sounddevice  # noqa: F401
+    except (ImportError, OSError) as error:  # the module or the library PortAudio
+        pytest.skip(f"pip install -r requirements-live.txt, and PortAudio: {error}")
     folder = tmp_path / "run"
     folder.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))

@@ -39,10 +39,15 @@ _FIRST = 200  # blocks that are all rendered, at its beginning
 
 
 class _Timed:
-    """An engine that renders some blocks, and whose computing passes in virtual time."""
+    """An engine whose blocks are timed; with ``spend``, some are rendered, and all pass in virtual time."""
 
-    def __init__(self, engine: RealtimeEngine, world: FakePortAudio) -> None:
-        self._engine, self._world, self._count = engine, world, 0
+    def __init__(
+        self,
+        engine: RealtimeEngine,
+        clock: Callable[[], float],
+        spend: Callable[[float], None] | None = None,
+    ) -> None:
+        self._engine, self._clock, self._spend, self._count = engine, clock, spend, 0
         self._draws = np.random.default_rng(0)
         self.spent: list[float] = []  # s of each block that was rendered
 
@@ -51,14 +56,15 @@ class _Timed:
 
     def process(self, audio: np.ndarray) -> np.ndarray:
         self._count += 1
-        if self._count % _RENDERED and len(self.spent) > _FIRST:
+        if self._spend and self._count % _RENDERED and len(self.spent) > _FIRST:
             self._engine.hear(audio)
-            self._world.spend(self.spent[self._draws.integers(len(self.spent))])
+            self._spend(self.spent[self._draws.integers(len(self.spent))])
             return np.zeros(self._engine.block, np.float32)
-        began = time.thread_time()
+        began = self._clock()
         result = self._engine.process(audio)
-        self.spent.append(time.thread_time() - began)
-        self._world.spend(self.spent[-1])
+        self.spent.append(self._clock() - began)
+        if self._spend:
+            self._spend(self.spent[-1])
         return result
 
 
@@ -119,7 +125,7 @@ def _virtual(engine: RealtimeEngine, audio: np.ndarray, seconds: float) -> list[
     )
     world = FakePortAudio(microphone, Card("Phones", outputs=2, error=_CLOCKS[1], keep=False))
     engine.warm_up()
-    timed = _Timed(engine, world)
+    timed = _Timed(engine, time.thread_time, world.spend)
     with _in_place("sounddevice", world), undisturbed():
         streams = DeviceStreams(find_device("input", None), find_device("output", None))
         rates = streams.rates(rate)
@@ -139,9 +145,10 @@ def _virtual(engine: RealtimeEngine, audio: np.ndarray, seconds: float) -> list[
 
 
 def _real(engine: RealtimeEngine, audio: np.ndarray, seconds: float) -> list[str]:
-    rate, log, loads = engine.sampling_rate, _Log(), []
+    rate, log = engine.sampling_rate, _Log()
     engine.warm_up()
-    session = LiveSession(engine, rate, rate)
+    timed = _Timed(engine, time.perf_counter)
+    session = LiveSession(timed, rate, rate)  # type: ignore[arg-type]
     with temporary_folder() as folder:
         path = folder / "song.wav"
         write_audio(path, np.tile(audio, 1 + int(seconds * rate) // len(audio)), rate)
@@ -151,8 +158,7 @@ def _real(engine: RealtimeEngine, audio: np.ndarray, seconds: float) -> list[str
                 time.sleep(_TICK)
                 worker.check()
                 log.look(session)
-                loads.append(session.load.p95)
-    return log.row("real time", session.status(), np.array(loads))
+    return log.row("real time", session.status(), np.array(timed.spent) / session.load.block)
 
 
 @contextmanager

@@ -155,7 +155,7 @@ def test_bursts_longer_than_a_block_are_no_delay(monkeypatch, mic, out):
     found = rig.latencies(after=5)
     assert len(found) >= 30 and np.ptp(found) < 0.002
     # blocks, computing, and what comes or is asked for at once
-    assert found.max() < 0.035 * 2.85 + 0.005 * (mic + out) + 0.01
+    assert found.max() < 0.035 * 3 + 0.005 * (mic + out) + 0.01
 
 
 def test_a_burst_that_never_comes_again_is_forgotten(monkeypatch):

@@ -19,19 +19,19 @@ from modules.common.errors import CheckpointError, ConfigError, GlowSVCError
 if TYPE_CHECKING:
     from inference.cover.pipeline import CoverResult
     from inference.options import ConvertOptions
-    from inference.options.checks import Key
     from inference.pipeline import SongConverter
     from modules.config import Config
 
 # of a conversion, and of no use for a cover, or with another default
 _OTHER = (
     *("clean_names", "use_spk_mix", "spk_mix_file", "auto_predict_f0"),
-    *("loudness_envelope_adjustment", "f0_file", "write_f0", "midi", "write_midi", "preview"),
+    *("loudness_envelope_adjustment", "midi", "write_midi", "preview"),
 )
 EPILOG = """\
 examples:
   python cover.py -m logs/44k/G_20000.pth -s anna song.mp3
   python cover.py -m logs/44k/G_20000.pth -s anna song.mp3 -t 12              the voice an octave higher
+  python cover.py -m logs/44k/G_20000.pth -s anna song.mp3 -t auto            the octave that fits anna
   python cover.py -m logs/44k/G_20000.pth -s anna song.mp3 --instrumental_key -3    all of it lower
   python cover.py -m logs/44k/G_20000.pth -s anna duet.flac --backing convert --backing_speaker bob
   python cover.py -m logs/44k/G_20000.pth -s anna song.mp3 --separator demucs
@@ -71,11 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from inference.cover.options import cover_options
     from inference.options.arguments import from_arguments
+    from inference.options.checks import AUTO_KEY
+    from inference.pitch.paths import pitch_files
     from inference.source import find_songs
 
     options, settings = from_arguments(args), cover_options(args)
     songs = find_songs(args.songs)
-    keys = _semitones(options.keys(len(songs)))
+    keys, pitch = options.keys(len(songs)), pitch_files(options, songs)
     if options.reference:
         from modules.common.progress import stage
 
@@ -94,9 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     maker = CoverMaker(CoverVoice(options, _converter), settings)
     speakers = _speakers(options, maker.voice.config)
     for key in set(keys):
-        if key % 12 and not settings.instrumental_key:
+        if key != AUTO_KEY and float(key) % 12 and not settings.instrumental_key:
             print(
-                f"-t {key:g} is no octave: the voice will be out of key with the instruments; "
+                f"-t {float(key):g} is no octave: the voice will be out of key with the instruments; "
                 f"--instrumental_key moves both",
                 file=sys.stderr,
             )
@@ -104,7 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for song, key in zip(songs, keys, strict=True):
         for speaker in speakers:
             try:
-                _report(maker.make(song, Path("results"), speaker, key, options.wav_format), speaker)
+                made = maker.make(song, Path("results"), speaker, key, options.wav_format, pitch[song])
+                _report(made, speaker)
             except GlowSVCError as error:
                 failed += 1
                 print(f"cover.py: {song.name}: {error}", file=sys.stderr)
@@ -122,13 +125,6 @@ def _converter(options: ConvertOptions) -> SongConverter:
     return Converter(options)
 
 
-def _semitones(keys: Sequence[Key]) -> list[float]:
-    """The keys as numbers."""
-    if "auto" in keys:
-        raise ConfigError("-t auto: the key of a cover is for its instruments too; give it in semitones")
-    return [float(key) for key in keys]
-
-
 def _speakers(options: ConvertOptions, config: Config) -> list[str]:
     """Names of the target speakers."""
     speakers = options.spk_list or (tuple(config.spk) if len(config.spk) == 1 else ())
@@ -143,11 +139,16 @@ def _report(cover: CoverResult, speaker: str) -> None:
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in cover.stages.items())
     print(f"{cover.files['cover']}: {cover.seconds:.1f} s, real-time factor {total / cover.seconds:.2f}")
     print(f"  {stages}")
-    if cover.advice:
-        (low, high), (floor, ceiling) = cover.advice.song_range, cover.advice.trained_range
+    if choice := cover.choice:
+        print(f"  key {choice.semitones:+d}: {choice.reason(speaker)}")
+    if advice := cover.advice:
+        (low, high), (floor, ceiling) = advice.song_range, advice.trained_range
+        octaves = 12 * round(advice.semitones / 12)
+        everything = advice.semitones - octaves
+        flags = f"-t {octaves:g}" + (f" --instrumental_key {everything:g}" if everything else "")
         print(
             f"  the song lies at {low:.0f}–{high:.0f} Hz, but {speaker} was trained on "
-            f"{floor:.0f}–{ceiling:.0f} Hz; -t {cover.advice.semitones} would fit better"
+            f"{floor:.0f}–{ceiling:.0f} Hz; {flags} would fit better"
         )
 
 

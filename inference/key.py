@@ -50,20 +50,28 @@ class KeyChoice:
         return f"the song lies at {song}, {speaker} was trained on {trained}; {where}"
 
 
-def choose_key(f0: np.ndarray, f0_range: Sequence[float] | None, speaker: str) -> KeyChoice:
+def choose_key(
+    f0: np.ndarray, f0_range: Sequence[float] | None, speaker: str, octaves: bool = False
+) -> KeyChoice:
     """Key of :func:`suggest_key` for a song of pitch ``f0`` (N,), with its reason.
 
     Raises:
         ConfigError: The range of the speaker is not known.
     """
+    known = check_range(f0_range, speaker)
+    voiced = _voiced(f0)
+    low, middle, high = np.percentile(voiced, [5, 50, 95]).tolist() if len(voiced) else (0.0, 0.0, 0.0)
+    floor, centre, ceiling = map(float, known)
+    return KeyChoice(suggest_key(f0, known, octaves), (low, middle, high), (floor, centre, ceiling))
+
+
+def check_range(f0_range: Sequence[float] | None, speaker: str) -> Sequence[float]:
+    """The range of a speaker, if it is known; raises ConfigError if not."""
     if f0_range is None:
         raise ConfigError(
             f"-t auto: the model's configuration has no f0_range for {speaker}; give the key in semitones"
         )
-    voiced = _voiced(f0)
-    low, middle, high = np.percentile(voiced, [5, 50, 95]).tolist() if len(voiced) else (0.0, 0.0, 0.0)
-    floor, centre, ceiling = map(float, f0_range)
-    return KeyChoice(suggest_key(f0, f0_range), (low, middle, high), (floor, centre, ceiling))
+    return f0_range
 
 
 def tracking_range(key: float, sampling_rate: int) -> tuple[float, float]:
@@ -104,7 +112,7 @@ def name_extremes(song: object, f0: np.ndarray, uv: np.ndarray, key: float, fram
             )
 
 
-def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
+def suggest_key(f0: np.ndarray, f0_range: Sequence[float], octaves: bool = False) -> int:
     """Key change, -36 to 36 semitones, that brings a song into a speaker's range.
 
     ``f0`` (N,) is its pitch, Hz; unvoiced frames (0, NaN) are left out. If less than a twentieth
@@ -117,6 +125,8 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
     1. The smallest whole octave, 0 first, that brings the median inside and whose
        misfit is at most 1 semitone above the least that any shift has.
     2. If there is none, the smallest shift with the least misfit.
+
+    With ``octaves`` no other shifts are considered.
     """
     voiced = _voiced(f0)
     if len(voiced) <= WHISPERED * len(f0):
@@ -131,7 +141,7 @@ def suggest_key(f0: np.ndarray, f0_range: Sequence[float]) -> int:
         ends = max(floor - (low + key), 0.0) + max(high + key - ceiling, 0.0)
         return ends + outside(middle + key)
 
-    shifts = sorted(range(-_WIDEST, _WIDEST + 1), key=abs)
+    shifts = sorted(range(-_WIDEST, _WIDEST + 1, 12 if octaves else 1), key=abs)
     least = min(misfit(key) for key in shifts)
     for key in shifts:
         if key % 12 == 0 and misfit(key) <= least + OCTAVE_BONUS and outside(middle + key) == 0:

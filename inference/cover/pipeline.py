@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.conversion import PitchFiles
 from inference.cover import mix, stems
 from inference.cover.cache import StageCache
 from inference.cover.options import CONVERT, KEEP, NONE, CoverOptions
@@ -21,11 +22,14 @@ from inference.cover.shift import check_pedalboard, shift_key
 from inference.cover.song import SONG, StereoFile, read_song, write_stereo
 from inference.cover.stems import Report
 from inference.cover.voice import F0, VOICE, CoverVoice
-from inference.key import KeyAdvice, key_advice
+from inference.key import KeyAdvice, KeyChoice, check_range, choose_key, key_advice
+from inference.options.checks import AUTO_KEY, Key
 from inference.output import check_format, result_name
+from inference.pitch.files import check_f0, write_f0
 from modules.common.device import resolve_device
 from modules.common.progress import seconds_bar
 from modules.dsp.blocks import Samples
+from modules.dsp.f0 import transpose
 from modules.pretrained.checksums import sha256_of
 from modules.pretrained.weights import fingerprint
 from separation import SEPARATORS
@@ -43,6 +47,7 @@ class CoverResult:
     seconds: float  # duration of the song
     stages: dict[str, float]  # s that each stage took
     advice: KeyAdvice | None  # the key that would fit the speaker; None: it fits, or unknown
+    choice: KeyChoice | None = None  # of the voice's key, and why, if it was to be chosen
 
 
 class CoverMaker:
@@ -63,20 +68,35 @@ class CoverMaker:
             check_pedalboard("--instrumental_key")
 
     def make(
-        self, song: Path, results: Path, speaker: str, key: float = 0.0, wav_format: str = "flac"
+        self,
+        song: Path,
+        results: Path,
+        speaker: str,
+        key: Key = 0.0,
+        wav_format: str = "flac",
+        pitch: PitchFiles | None = None,
     ) -> CoverResult:
-        """Make the cover of ``song`` in a folder of ``results``; ``key`` moves the voice alone, semitones.
+        """Make the cover of ``song`` in a folder of ``results``.
+
+        ``key`` moves the voice alone: semitones, or "auto", which is the octave that fits the speaker.
+        ``pitch`` names files that the lead's F0 comes from, and goes to.
 
         Raises:
             AudioError: The song cannot be read, or has no voice; or a result cannot be written.
-            ConfigError: Unknown speaker, or format.
+            ConfigError: Unknown speaker, or format; no range is known for a key of "auto"; a pitch file is
+                wrong.
             GlowSVCError: See :meth:`inference.pipeline.SongConverter.convert`.
         """
         self.times = {}
         check_format(wav_format)
-        options, moved = self.options, key + self.options.instrumental_key
+        options, pitch = self.options, pitch or PitchFiles()
         config = self.voice.config
         speaker = config.speaker_name(speaker)
+        trained = config.f0_range.get(speaker)
+        if pitch.f0:
+            check_f0(pitch.f0)
+        if key == AUTO_KEY:
+            check_range(trained, speaker)
         read = self._stage(
             "read", {"song": sha256_of(song)}, [SONG], lambda folder, report: read_song(song, folder, report)
         )
@@ -88,7 +108,13 @@ class CoverMaker:
             lambda folder, report: stems.split_lead(read, found, folder, report),
         )
         pan, backing_pan = stems.read_pans(split)
-        new, converted = self._placed("voice", split, stems.LEAD, pan, speaker, moved)
+        tracked = self._tracked(split, pitch.f0) if pitch.f0 or key == AUTO_KEY else None
+        choice = None
+        if tracked and key == AUTO_KEY:
+            sung = transpose(np.load(tracked / F0), options.instrumental_key)
+            choice = choose_key(sung, trained, speaker, octaves=True)
+        moved = (choice.semitones if choice else float(key)) + options.instrumental_key
+        new, converted = self._placed("voice", split, stems.LEAD, pan, speaker, moved, tracked)
         whole, voices = StereoFile(read / SONG), StereoFile(found / stems.VOCALS)
         lead = mix.Panned(StereoFile(split / stems.LEAD), pan)
         backing: Samples = StereoFile(split / stems.BACKING)
@@ -116,11 +142,12 @@ class CoverMaker:
         with self._timed("mix") as report:
             files = mix.write_results(parts, options, folder, wav_format, tag, report)
             write_picture(folder / mix.PICTURE, parts, f0, moved, config.data.hop_length)
+        if pitch.write_f0:
+            write_f0(pitch.write_f0, f0, RATE / config.data.hop_length)
         self.cache.trim()
-        trained = config.f0_range.get(speaker)
         advice = None if trained is None else key_advice(f0, trained, moved)
         files[Path(mix.PICTURE).stem] = folder / mix.PICTURE
-        return CoverResult(folder, files, len(whole) / RATE, dict(self.times), advice)
+        return CoverResult(folder, files, len(whole) / RATE, dict(self.times), advice, choice)
 
     def _separated(self, read: Path) -> Path:
         name = self.options.separator
@@ -132,15 +159,37 @@ class CoverMaker:
             lambda folder, report: stems.separate(read, folder, name, self._device, report),
         )
 
+    def _tracked(self, split: Path, f0_file: Path | None) -> Path:
+        """Folder of the lead's F0."""
+        return self._stage(
+            "pitch",
+            {
+                "stem": split.name,
+                "voice": self.voice.made_by(),
+                "file": sha256_of(f0_file) if f0_file else None,
+            },
+            [F0],
+            lambda folder, report: self.voice.track(split / stems.LEAD, folder, f0_file),
+        )
+
     def _placed(
-        self, name: str, split: Path, stem: str, pan: Any, speaker: str, key: float
+        self,
+        name: str,
+        split: Path,
+        stem: str,
+        pan: Any,
+        speaker: str,
+        key: float,
+        tracked: Path | None = None,
     ) -> tuple[Samples, Path]:
         """Convert a stem, and put it where the original stands; also return the folder of the conversion."""
+        made_by = {"stem": [split.name, stem], "voice": self.voice.made_by(), "speaker": speaker, "key": key}
+        f0 = np.load(tracked / F0) if tracked else None
         converted = self._stage(
             f"convert-{name}",
-            {"stem": [split.name, stem], "voice": self.voice.made_by(), "speaker": speaker, "key": key},
+            made_by | ({"pitch": tracked.name} if tracked else {}),
             [VOICE, F0],
-            lambda folder, report: self.voice.convert(split / stem, folder, speaker, key, report),
+            lambda folder, report: self.voice.convert(split / stem, folder, speaker, key, report, f0),
         )
         placed = self._stage(
             f"room-{name}",

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cluster import default_path
+from inference.conversion import PitchFiles
 from inference.cover.stems import Report
 from inference.options import ConvertOptions
+from inference.pitch.song import given_curve
 from inference.voice_config import load_voice, model_files
 from modules.common.errors import ConfigError
 from modules.config import Config
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 VOICE, F0 = "voice.wav", "f0.npy"
 # do not change the sound, or are part of a stage's name already
-_LEFT_OUT = ("clean_names", "trans", "spk_list", "wav_format", "device")
+_LEFT_OUT = ("clean_names", "trans", "spk_list", "wav_format", "device", "f0_file", "write_f0")
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,30 @@ class CoverVoice:
             "files": [file_fingerprint(path) for path in files if path.is_file()],
         }
 
-    def convert(self, stem: Path, folder: Path, speaker: str, key: float, report: Report) -> None:
-        """Write the conversion of a stem, and the stem's F0 (N,), Hz, 0 where unvoiced, to ``folder``."""
-        result = self.converter.convert(stem, folder / VOICE, speaker, key, report, "FLOAT")
+    def track(self, stem: Path, folder: Path, f0_file: Path | None) -> None:
+        """Write the F0 (N,), Hz, 0 where unvoiced, of a stem to ``folder``: of ``f0_file``, else tracked.
+
+        Raises:
+            ConfigError: The file is wrong.
+        """
+        converter = self.converter
+        with converter.open_song(stem, folder) as source:
+            n_frames = source.n_samples // self.config.data.hop_length
+            given = given_curve(None, PitchFiles(f0_file), n_frames, converter.frame_rate)
+            np.save(folder / F0, converter.track_pitch(source, converter.plan(source), given))
+
+    def convert(
+        self,
+        stem: Path,
+        folder: Path,
+        speaker: str,
+        key: float,
+        report: Report,
+        f0: np.ndarray | None = None,
+    ) -> None:
+        """Write the conversion of a stem, and its F0 (N,), Hz, 0 where unvoiced, to ``folder``.
+
+        ``f0`` is that of :meth:`track`; without it, the F0 predictor's.
+        """
+        result = self.converter.convert(stem, folder / VOICE, speaker, key, report, "FLOAT", curve=f0)
         np.save(folder / F0, result.f0)

@@ -50,6 +50,11 @@ def read_f0(path: str | Path, n_frames: int, frame_rate: float) -> np.ndarray:
     return np.where(distance <= REACH, f0, np.nan).astype(np.float32)
 
 
+def check_f0(path: str | Path) -> None:
+    """Raise ConfigError if :func:`read_f0` cannot read a file."""
+    _lines(Path(path))
+
+
 def _nearest(times: np.ndarray, at: np.ndarray) -> np.ndarray:
     after = np.searchsorted(times, at).clip(0, len(times) - 1)
     before = (after - 1).clip(0)

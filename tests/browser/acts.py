@@ -77,6 +77,17 @@ def upload(page: Page, place: str, *files: Path) -> None:
         page.locator(place).get_by_text(file.stem[:8]).first.wait_for()
 
 
+def make_cover(page: Page, mix: Path) -> None:
+    """Make a cover of a mix, with the tab Cover open."""
+    upload(page, "#cover-song", mix)
+    choose(page, "Voice model", "trained/anna/G_8.pth")
+    expect(field(page, "Speaker", exact=True)).to_have_value("anna")
+    choose(page, "Separator", "centre")
+    field(page, "Dry").check()
+    button(page, "Make the cover").click()
+    status(page, "done")
+
+
 def toast(page: Page, text: str) -> None:
     """Wait for a toast with ``text``, which must be one sentence."""
     found = page.get_by_test_id("toast-body").filter(has_text=text).first

@@ -6,12 +6,25 @@ Run:  python -m pytest tests/browser/screenshots.py [-k NAME]
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.acts import button, choose, convert, pick_models, pick_song, pick_voice, see, tab
+from tests.browser.acts import (
+    button,
+    choose,
+    convert,
+    make_cover,
+    pick_models,
+    pick_song,
+    pick_voice,
+    see,
+    tab,
+)
 from tests.browser.project import ROOT, SONG
+from tests.inference.cover.songs import write_mix
 
 
 def _convert(page: Page) -> None:
@@ -33,6 +46,14 @@ def _editor(page: Page) -> None:
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp"):
         canvas.press(key)
     see(page, "Slices to be rendered: 1")
+
+
+def _cover(page: Page) -> None:
+    tab(page, "Cover")
+    with TemporaryDirectory() as folder:
+        make_cover(page, write_mix(Path(folder) / "my mix.wav", 6.0))
+    page.wait_for_function("glowCover.state() !== null")
+    page.locator("img[src*='/file=']").locator("visible=true").wait_for()  # the picture
 
 
 def _dataset(page: Page) -> None:
@@ -64,6 +85,7 @@ def _tracks(page: Page) -> None:
 SCENES: dict[str, Callable[[Page], None]] = {
     "convert": _convert,
     "editor": _editor,
+    "cover": _cover,
     "dataset": _dataset,
     "training": _training,
     "lab-mix": _mix,

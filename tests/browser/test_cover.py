@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.acts import button, choose, field, see, status, tab, toast, upload
+from tests.browser.acts import button, field, make_cover, see, tab, toast
 from tests.inference.cover.songs import write_mix
 
 pytestmark = pytest.mark.browser
@@ -14,13 +14,7 @@ def test_a_cover_is_made_heard_and_mixed(page, project):
     tab(page, "Cover")
     button(page, "Make the cover").click()
     toast(page, "choose a song first")
-    upload(page, "#cover-song", mix)
-    choose(page, "Voice model", "trained/anna/G_8.pth")
-    expect(field(page, "Speaker", exact=True)).to_have_value("anna")
-    choose(page, "Separator", "centre")
-    field(page, "Dry").check()
-    button(page, "Make the cover").click()
-    status(page, "done")
+    make_cover(page, mix)
     expect(field(page, "Cover", exact=True)).to_have_value("my mix_0key_anna_glow_swift-f0_lea0_cover")
     players = page.locator("#cover-mixer audio")
     expect(players).to_have_count(6)

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from inference.key import key_advice, name_extremes, suggest_key, tracking_range
+from inference.key import choose_key, key_advice, name_extremes, suggest_key, tracking_range
 
 WOMAN = (196.0, 294.0, 440.0)
 MAN = (98.0, 147.0, 220.0)
@@ -30,6 +30,19 @@ def song(low: float, high: float) -> np.ndarray:
 )
 def test_advised_key(low, high, f0_range, key):
     assert suggest_key(song(low, high), f0_range) == key
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "f0_range", "key"),
+    [
+        (98, 220, WOMAN, 12),
+        (150, 160, (200.0, 206.0, 212.0), 0),  # a fourth would fit, but is no octave
+        (100, 105, (200.0, 206.0, 212.0), 12),
+        (600, 1000, MAN, -24),
+    ],
+)
+def test_octaves_alone(low, high, f0_range, key):
+    assert choose_key(song(low, high), f0_range, "anna", octaves=True).semitones == key
 
 
 def test_the_key_fits_is_final_and_its_advice_names_both_ranges():

@@ -11,6 +11,7 @@ import gradio as gr
 
 from inference.cover.mix import ACAPPELLA, BACKING, COVER, INSTRUMENTAL, LEAD, PICTURE, VOCALS
 from inference.cover.options import LEVELS
+from inference.options.checks import AUTO_KEY
 from modules.common.errors import ConfigError
 from modules.dsp.audio import AUDIO_SUFFIXES, find_audio
 from webui.context import Context
@@ -55,6 +56,7 @@ def build_cover_tab(context: Context) -> None:
     with gr.Row():
         speaker = gr.Dropdown([], label=text("cover.speaker"))
         key = gr.Slider(-24, 24, 0, step=1, label=text("option.trans"), info=text("cover.key.help"))
+        auto_key = gr.Checkbox(False, label=text("convert.auto_key"), info=text("cover.auto_key.help"))
     with gr.Row(elem_classes="options"):
         flags = Flags(context, "cover", ["separator", "backing", "instrumental_key", "dry"])
     start = gr.Button(text("cover.start"), variant="primary")
@@ -77,14 +79,20 @@ def build_cover_tab(context: Context) -> None:
     )
 
     def arguments(
-        upload: str | None, name: str | None, path: str, who: str | None, semitones: float, *values: Any
+        upload: str | None,
+        name: str | None,
+        path: str,
+        who: str | None,
+        semitones: float,
+        chosen_key: bool,
+        *values: Any,
     ) -> list[str]:
         settings, decibels = values[: len(flags.fields)], values[len(flags.fields) :]
         return [
             _song(root, upload, name),
             f"--model_path={inside(root, path, 'a voice model').as_posix()}",
             *([f"--spk_list={who}"] if who else []),
-            *([f"--trans={semitones:g}"] if semitones else []),
+            *([f"--trans={AUTO_KEY if chosen_key else f'{semitones:g}'}"] if semitones or chosen_key else []),
             *flags.arguments(*settings),
             *(f"--{level}={value:g}" for level, value in zip(LEVELS, decibels, strict=True) if value),
         ]
@@ -121,7 +129,9 @@ def build_cover_tab(context: Context) -> None:
     on = partial(context.on, show_progress="hidden")
     on(model.change, speakers, model, speaker)
     on(page.load, speakers, model, speaker)
-    panel.starts(start, "cover.py", arguments, [song, raw, model, speaker, key, *flags.fields, *levels])
+    panel.starts(
+        start, "cover.py", arguments, [song, raw, model, speaker, key, auto_key, *flags.fields, *levels]
+    )
     on(panel.status.change, newest, chosen, chosen)
     showing = on(chosen.change, show, chosen, [files, words, picture])
     showing.then(

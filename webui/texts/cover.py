@@ -18,6 +18,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Of the voice alone: octaves (12, -12) stay in key with the instruments",
         "只移动人声：八度（12、-12）才与伴奏合调",
     ),
+    "cover.auto_key.help": (
+        "the octave that suits the ranges of song and voice; the key beside it does not count",
+        "按歌曲和声音的音域选择合适的八度；旁边的变调不起作用",
+    ),
     "cover.start": ("Make the cover", "制作翻唱"),
     "cover.results": ("Listen and mix", "试听与混音"),
     "cover.chosen": ("Cover", "翻唱"),

@@ -2,17 +2,20 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from inference.conversion import PitchFiles
 from inference.cover.cache import StageCache
 from inference.cover.options import CoverOptions
 from inference.cover.pipeline import CoverMaker
 from inference.cover.voice import CoverVoice
 from inference.pipeline import ConversionResult
+from inference.pitch.files import read_f0, write_f0
 from modules.common.errors import ConfigError
 from tests.inference.cover.songs import decibels, sung, write_mix
 
@@ -23,7 +26,7 @@ class Identity:
     def __init__(self) -> None:
         self.keys: list[float] = []
 
-    def convert(self, source, destination, speaker, key, progress, subtype):
+    def convert(self, source, destination, speaker, key, progress, subtype, curve=None):
         shutil.copyfile(source, destination)
         self.keys.append(key)
         frames = soundfile.info(source).frames // 512
@@ -121,14 +124,42 @@ def test_settings_that_make_no_sense_name_their_flag():
             CoverOptions(**settings)
 
 
-def test_a_real_conversion_keeps_the_melody(options, tmp_path):
+@pytest.fixture
+def convert(options, tmp_path):
+    """Make the cover of a voice at 220 Hz alone."""
     from inference.converter import Converter
 
     soundfile.write(tmp_path / "voice.wav", sung(2.0), 44100, "FLOAT")  # mono
     voice = CoverVoice(replace(options, loudness_envelope_adjustment=0.0), Converter)
-    maker = CoverMaker(voice, CoverOptions(dry=True), StageCache(tmp_path / "cache"))
-    maker.options = replace(maker.options, separator="none")
-    cover = maker.make(tmp_path / "voice.wav", tmp_path / "results", "anna")
+    maker = CoverMaker(voice, CoverOptions(dry=True, separator="none"), StageCache(tmp_path / "cache"))
+    return partial(maker.make, tmp_path / "voice.wav", tmp_path / "results")
+
+
+def test_the_octave_that_fits(convert):
+    cover = convert("anna", "auto")  # trained on 275 to 600 Hz
+    assert cover.choice.semitones == 12 and "trained on 275–600 Hz" in cover.choice.reason("anna")
+    assert cover.folder.name.startswith("voice_12key_anna") and cover.advice is None
+    with pytest.raises(ConfigError, match="no f0_range for 花子"):
+        convert("花子", "auto")
+
+
+def test_a_pitch_that_is_given_is_sung(convert, tmp_path):
+    plain = convert("anna", pitch=PitchFiles(write_f0=tmp_path / "tracked.csv"))
+    frames = 2 * 44100 // 512
+    tracked = read_f0(tmp_path / "tracked.csv", frames, 44100 / 512)
+    assert np.median(tracked[tracked > 0]) == pytest.approx(220, rel=0.02)
+    given = np.where(tracked > 0, 330.0, 0.0)
+    write_f0(tmp_path / "given.csv", given, 44100 / 512)
+    made = convert("anna", pitch=PitchFiles(f0=tmp_path / "given.csv", write_f0=tmp_path / "sung.csv"))
+    np.testing.assert_allclose(read_f0(tmp_path / "sung.csv", frames, 44100 / 512), given, rtol=1e-6)
+    assert decibels(samples(made, "acappella") - samples(plain, "acappella")) > -60
+    (tmp_path / "given.csv").write_text("0,loud\n1,220\n2,high\n")
+    with pytest.raises(ConfigError, match=r"given.csv, line 3: '2,high' is not"):
+        convert("anna", pitch=PitchFiles(f0=tmp_path / "given.csv"))
+
+
+def test_a_real_conversion_keeps_the_melody(convert):
+    cover = convert("anna")
     acappella = samples(cover, "acappella")
     assert len(acappella) == 2 * 44100 and cover.seconds == 2.0
     assert abs(decibels(acappella) - decibels(samples(cover, "lead"))) < 6

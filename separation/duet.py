@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from scipy.ndimage import label, uniform_filter1d
+
+from separation.voices import VoiceTracks
 
 LOWEST, HIGHEST = 70.0, 1100.0  # Hz
 CENTS = 20.0  # between candidates
@@ -28,15 +31,17 @@ _FLOOR = 1e-9
 _REGION = 65  # frames, 1.5 s, in which there is one voice, or two
 _SURE, _LIKELY = (0.063, 0.33), (0.02, 0.1)  # energy and salience of a second voice, relative to the first
 _SURELY = 43  # frames, 1 s, for which a second voice is sure at least
-_RANGE_COST, _MOVE_COST, _SWAP_COST = 0.1, 0.5, 1.0  # by semitones off a range, by semitones moved, once
+_LOWEST_BAND, _HIGHEST_BAND, _BANDS, _CEPSTRA = 200.0, 7500.0, 26, 13  # Hz; of an envelope
+_RANGE = 60.0  # dB of an envelope below its highest harmonic
 
 
 @dataclass(frozen=True, eq=False)
-class VoiceTracks:
-    """F0 of up to two voices, Hz, 0 where there is none."""
+class FoundLines:
+    """Up to two F0s at a time; which is whose may change from note to note."""
 
-    first: np.ndarray  # (N,)
-    second: np.ndarray  # (N,)
+    f0: np.ndarray  # (2, N), Hz, the more salient first; 0 where there is none
+    levels: np.ndarray  # (2, N), dB, A-weighted: as loud as they are heard
+    timbre: np.ndarray  # (2, C, N), cepstra of the envelope through the harmonics
 
 
 class DuetTracker:
@@ -60,17 +65,18 @@ class DuetTracker:
         """Salience (K, N) of every candidate."""
         return self.weights @ np.sqrt(magnitudes[: self.n_bins])
 
-    def track(self, magnitudes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """F0 (N,) of the more salient voice and of the other, and energies (2, N) of both.
-
-        Which of the two a voice is may change from note to note: :func:`by_voice` puts that in order.
-        """
+    def track(self, magnitudes: np.ndarray) -> FoundLines:
+        """The more salient voice and the other; :func:`separation.voices.by_voice` tells whose each is."""
         salience = self.salience(magnitudes)
         first = self._path(salience)
         left = np.maximum(magnitudes - self.harmonics(magnitudes, first, wide=False), 0)
         second = self._path(self.salience(left), away=first)
         second = np.where(self._is_there(magnitudes, salience, first, second), second, 0.0)
-        return first, second, self._energy(magnitudes, first, second)
+        heights = self._heights(magnitudes, first, second), self._heights(magnitudes, second, first)
+        both = np.stack([first, second])
+        found = [_look(own, f0) for own, f0 in zip(heights, both, strict=True)]
+        levels, timbre = (np.stack(values) for values in zip(*found, strict=True))
+        return FoundLines(both, levels, timbre)
 
     def first_share(self, magnitudes: np.ndarray, tracks: VoiceTracks) -> np.ndarray:
         """Share (F, N), 0 to 1, of the first voice in each bin: all where there is no second."""
@@ -79,11 +85,6 @@ class DuetTracker:
         theirs = np.square(self.harmonics(magnitudes, second, first)) + _FLOOR
         share = np.where(second > 0, ours / (ours + theirs), 1.0)
         return np.where((first == 0) & (second > 0), 0.0, share)
-
-    def _energy(self, magnitudes: np.ndarray, f0: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Energies (2, N) of both voices."""
-        both = self._heights(magnitudes, f0, other), self._heights(magnitudes, other, f0)
-        return np.stack([np.square(heights).sum(0) for heights in both])
 
     def _is_there(
         self, magnitudes: np.ndarray, salience: np.ndarray, first: np.ndarray, second: np.ndarray
@@ -167,40 +168,30 @@ class DuetTracker:
         return self.candidates[inner] * 2 ** (np.clip(shift, -0.5, 0.5) * CENTS / 1200)
 
 
-def by_voice(first: np.ndarray, second: np.ndarray, energies: np.ndarray) -> VoiceTracks:
-    """Give each frame's two F0s to the voice that has sung there before; the louder is the first.
+def _look(heights: np.ndarray, f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Level (N,), dB, and cepstra (C, N) of a voice of ``heights`` (H, N) at the harmonics of ``f0`` (N,)."""
+    frequency = np.arange(1, len(heights) + 1)[:, None] * f0[None]
+    energies = np.square(heights * _a_weight(frequency)).sum(0)
+    bands = np.linspace(_mel(_LOWEST_BAND), _mel(_HIGHEST_BAND), _BANDS)
+    envelope = np.zeros((_BANDS, len(f0)))
+    for frame in np.flatnonzero(energies > 0):
+        known = heights[:, frame] > 0
+        levels = np.log(heights[known, frame])
+        levels = np.maximum(levels, levels.max() - _RANGE / 20 * np.log(10))
+        envelope[:, frame] = np.interp(bands, _mel(frequency[known, frame]), levels)
+    cepstra = scipy.fft.dct(envelope, axis=0, norm="ortho")[1 : _CEPSTRA + 1]
+    return 10 * np.log10(energies + _FLOOR**2), cepstra
 
-    The path is most salient now in one voice, now in the other. Two states, as it is or swapped, are weighed
-    by how far each voice is from its own range, and how far it moves.
-    """
-    both = (first > 0) & (second > 0)
-    if not both.any():
-        return VoiceTracks(first, second)
-    notes = 12 * np.log2(np.maximum(np.stack([first, second]), 1.0))
-    high, low = (np.median(pick(notes[:, both], 0)) for pick in (np.max, np.min))
-    costs = np.zeros((2, len(first)))
-    sung = np.stack([first, second]) > 0
-    for swapped in (0, 1):
-        costs[swapped] = np.abs(notes[swapped] - high) * sung[swapped]
-        costs[swapped] += np.abs(notes[1 - swapped] - low) * sung[1 - swapped]
-    costs *= _RANGE_COST
-    best, came = costs[:, 0], np.zeros((len(first), 2), np.int64)
-    for frame in range(1, len(first)):
-        here, before = notes[:, frame], notes[:, frame - 1]
-        known = both[frame] and both[frame - 1]
-        stay = _MOVE_COST * np.abs(here - before).sum() if known else 0.0
-        swap = _SWAP_COST + (_MOVE_COST * np.abs(here - before[::-1]).sum() if known else 0.0)
-        moves = np.array([[best[0] + stay, best[1] + swap], [best[0] + swap, best[1] + stay]])
-        came[frame] = moves.argmin(1)
-        best = moves.min(1) + costs[:, frame]
-    state = np.zeros(len(first), np.int64)
-    state[-1] = int(best.argmin())
-    for frame in range(len(first) - 1, 0, -1):
-        state[frame - 1] = came[frame, state[frame]]
-    upper, lower = np.where(state == 0, first, second), np.where(state == 0, second, first)
-    loud = np.where(state == 0, energies[0], energies[1])[both].sum()
-    soft = np.where(state == 0, energies[1], energies[0])[both].sum()
-    return VoiceTracks(upper, lower) if loud >= soft else VoiceTracks(lower, upper)
+
+def _mel(frequency: float | np.ndarray) -> np.ndarray:
+    return np.asarray(1127 * np.log1p(frequency / 700))
+
+
+def _a_weight(frequency: np.ndarray) -> np.ndarray:
+    """Gain of the A-weighting (IEC 61672), but for a constant factor."""
+    square = np.square(frequency, dtype=np.float64)
+    low, middle, high, top = (corner**2 for corner in (20.6, 107.7, 737.9, 12194.0))
+    return square**2 / ((square + low) * np.sqrt((square + middle) * (square + high)) * (square + top))
 
 
 def _viterbi(score: np.ndarray) -> np.ndarray:

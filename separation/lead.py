@@ -14,7 +14,8 @@ import scipy.signal
 
 from modules.dsp.blocks import Samples, blended, spans
 from separation.base import RATE
-from separation.duet import DuetTracker, VoiceTracks, by_voice
+from separation.duet import DuetTracker
+from separation.voices import VoiceTracks, by_voice
 
 N_FFT, HOP = 4096, 1024
 _STEP, _MARGIN, _FADE = 1290 * HOP, 86 * HOP, 2 * HOP  # samples; windows of 30 s on the grid of frames
@@ -39,14 +40,14 @@ class LeadSplitter:
         """F0s of the whole song."""
         found: list[tuple[np.ndarray, ...]] = []
         for read, keep in spans(len(self._vocals), _STEP, _MARGIN):
-            tracks = self._tracker.track(np.abs(self._spectrum(self._vocals[read])))
+            lines = self._tracker.track(np.abs(self._spectrum(self._vocals[read])))
             n_frames = -(-(keep.stop - keep.start) // HOP)
             kept = slice(keep.start // HOP, keep.start // HOP + n_frames)
-            found.append(tuple(values[..., kept] for values in tracks))
+            parts = lines.f0, lines.levels, lines.timbre
+            found.append(tuple(values[..., kept] for values in parts))
         if not found:
             return VoiceTracks(np.zeros(0), np.zeros(0))
-        first, second, energies = (np.concatenate(values, -1) for values in zip(*found, strict=True))
-        return by_voice(first, second, energies)
+        return by_voice(*(np.concatenate(values, -1) for values in zip(*found, strict=True)))
 
     def _split(self, window: np.ndarray, frame: int) -> np.ndarray:
         spectrum = self._spectrum(window)

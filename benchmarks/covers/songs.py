@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,20 @@ class StemSong:
     """A song with its stems."""
 
     name: str
-    voice: np.ndarray  # (T,), dry
+    vocals: np.ndarray  # (T, 2)
     band: np.ndarray  # (T, 2)
     f0: np.ndarray  # (N,), of the voice, Hz, 0 where unvoiced: exact, or what pm tracks in the voice alone
 
     @property
-    def vocals(self) -> np.ndarray:
-        """The voice in the centre, (T, 2)."""
-        return np.stack([self.voice, self.voice], 1)
+    def voice(self) -> np.ndarray:
+        """The vocals, mono (T,)."""
+        mono: np.ndarray = self.vocals.mean(1)
+        return mono
+
+    @property
+    def level(self) -> float:
+        """Level of the vocals relative to the band, dB."""
+        return float(10 * np.log10(np.square(self.vocals).sum() / np.square(self.band).sum()))
 
     @property
     def mix(self) -> np.ndarray:
@@ -48,6 +55,26 @@ def known_songs(seconds: float, level: float, recordings: Sequence[Path] = ()) -
         yield _known(path.stem, audio, level, seed, track(audio))
 
 
+def read_record(path: Path) -> StemSong:
+    """A mastered record with its stems, in the Native Instruments format: the mix first, the vocals last.
+
+    What mastering adds to the sum of the stems counts as the band.
+    """
+    mix, vocals = (_decode(path, stream) for stream in (0, 4))
+    n_samples = min(len(mix), len(vocals))
+    mix, vocals = mix[:n_samples], vocals[:n_samples]
+    vocals = vocals * np.float32((vocals * mix).sum() / np.square(vocals).sum())
+    return StemSong(path.name.partition(".")[0], vocals, mix - vocals, track(vocals.mean(1)))
+
+
+def _decode(path: Path, stream: int) -> np.ndarray:
+    """One stream of a file as stereo (T, 2)."""
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path.resolve()), "-map", f"0:a:{stream}"]
+    command += ["-ac", "2", "-ar", str(RATE), "-f", "f32le", "-"]
+    raw = subprocess.run(command, check=True, capture_output=True).stdout
+    return np.frombuffer(raw, np.float32).reshape(-1, 2)
+
+
 def track(audio: np.ndarray) -> np.ndarray:
     """F0 (N,), Hz, 0 where unvoiced, of ``audio`` (T,)."""
     f0, uv = F0_PREDICTORS.build("pm").predict(audio)
@@ -60,7 +87,8 @@ def _known(name: str, voice: np.ndarray, level: float, seed: int, f0: np.ndarray
     gain = 10 ** (-level / 20) * np.sqrt(2 * np.square(voice).sum() / np.square(band).sum())
     peak = np.abs(np.stack([voice, voice], 1) + gain * band).max()
     scale = np.float32(min(1.0, 0.9 / peak))
-    return StemSong(name, voice * scale, (band * gain * scale).astype(np.float32), f0)
+    vocals = np.stack([voice, voice], 1) * scale  # in the centre
+    return StemSong(name, vocals, (band * gain * scale).astype(np.float32), f0)
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:

@@ -22,7 +22,9 @@ _SCALE = np.float32(0.5)  # the package limits what is louder than full scale
 
 
 class MdxSeparator(Separator):
-    """MDX-Net for vocals.
+    """MDX-Net for vocals, published or from the ONNX file ``weights``.
+
+    The package looks its file up in lists, which it downloads beside the file.
 
     Raises:
         MissingWeightsError: The package or the file is missing.
@@ -30,10 +32,10 @@ class MdxSeparator(Separator):
 
     step = 60 * RATE  # the package reads and writes a file for each window
 
-    def __init__(self, device: str | torch.device = "cpu") -> None:
+    def __init__(self, device: str | torch.device = "cpu", weights: str | Path | None = None) -> None:
         super().__init__(device)
         package_folder("audio_separator", SEPARATORS["audio-separator"].package or "")
-        path = weights_path("mdx-voc-ft")
+        path = Path(weights_path("mdx-voc-ft") if weights is None else weights)
         from audio_separator.separator import Separator as PackagedSeparator
 
         self._folder = tempfile.TemporaryDirectory(prefix="glow_svc_", ignore_cleanup_errors=True)
@@ -48,7 +50,7 @@ class MdxSeparator(Separator):
         )
         try:
             self._packaged.load_model(path.name)
-        except (OSError, ValueError) as error:  # it looks the file up in lists that it downloads
+        except (OSError, ValueError, RuntimeError) as error:  # no connection, or lists without this file
             raise MissingWeightsError(f"audio-separator cannot use {path}: {error}") from None
 
     def vocals(self, mix: np.ndarray) -> np.ndarray:

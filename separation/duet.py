@@ -31,7 +31,7 @@ _FLOOR = 1e-9
 _REGION = 65  # frames, 1.5 s, in which there is one voice, or two
 _SURE, _LIKELY = (0.063, 0.33), (0.02, 0.1)  # energy and salience of a second voice, relative to the first
 _SURELY = 43  # frames, 1 s, for which a second voice is sure at least
-_LOWEST_BAND, _HIGHEST_BAND, _BANDS, _CEPSTRA = 200.0, 7500.0, 26, 13  # Hz; of an envelope
+_LOWEST_BAND, _HIGHEST_BAND, _BANDS, _CEPSTRA = 200.0, 7500.0, 26, 14  # Hz; of an envelope
 _RANGE = 60.0  # dB of an envelope below its highest harmonic
 
 
@@ -179,7 +179,7 @@ def _look(heights: np.ndarray, f0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         levels = np.log(heights[known, frame])
         levels = np.maximum(levels, levels.max() - _RANGE / 20 * np.log(10))
         envelope[:, frame] = np.interp(bands, _mel(frequency[known, frame]), levels)
-    cepstra = scipy.fft.dct(envelope, axis=0, norm="ortho")[1 : _CEPSTRA + 1]
+    cepstra = scipy.fft.dct(envelope, axis=0, norm="ortho")[:_CEPSTRA]
     return 10 * np.log10(energies + _FLOOR**2), cepstra
 
 

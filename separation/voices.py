@@ -1,10 +1,10 @@
 """Whose F0 each of two is: the voices of a duet told apart over a whole song.
 
 A voice keeps its timbre and its level from note to note, and moves by small steps. So each voice is a
-Gaussian of the envelope through its harmonics and of its level, both with one covariance; the most likely
-path gives every frame's F0s to the voices, the Gaussians are fitted to it, and so on (Viterbi training,
-Juang and Rabiner, The segmental K-means algorithm, 1990). The range of a voice is not asked: two
-voices in one range are told apart by it only by mistake.
+Gaussian of the envelope through its harmonics, both with one covariance; the most likely path gives every
+frame's F0s to the voices, the Gaussians are fitted to it, and so on (Viterbi training: Juang and Rabiner,
+The segmental K-means algorithm, 1990). The ranges of the voices are not asked, for they mislead where two
+voices share one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.ndimage import maximum_filter1d
 _ROUNDS = 8  # of fitting and deciding, at most
 _FRAMES = 12.0  # that tell as much as one, since neighbours are alike
 _SHRINK = 0.05  # share of the covariance that is its diagonal alone
-_SLOPE, _KNEE, _FAR = 1.0, 2.0, 0.15  # costs: by semitone of a small step; of a leap, and by its semitones
+_SLOPE, _KNEE, _FAR = 1.0, 2.0, 0.3  # costs: by semitone of a small step; of a leap, and by its semitones
 _SWAP = 0.5  # cost where lines change voices
 _ALONE = 43  # frames, 1 s, around a frame in which two voices are heard nowhere together
 _FEW = 20  # frames of both voices; fewer tell nothing
@@ -36,21 +36,27 @@ def by_voice(lines: np.ndarray, levels: np.ndarray, timbre: np.ndarray) -> Voice
     """Give the F0s ``lines`` (2, N), Hz, of each frame to two voices.
 
     The louder one is the first, and so is whoever sings alone for more than two seconds.
-    ``levels`` (2, N) are loudnesses, dB, and ``timbre`` (2, C, N) cepstra of the envelope of both lines.
+    ``levels`` (2, N) are loudnesses, dB, and ``timbre`` (2, C, N) cepstra of the envelope of both lines, the
+    first of which is its height.
     """
-    there = lines > 0
-    both = there.all(0)
+    both = (lines > 0).all(0)
     if np.count_nonzero(both) < _FEW:
         return VoiceTracks(*lines)
-    looks = np.concatenate([timbre, levels[:, None]], 1)
-    notes = 12 * np.log2(np.where(there, lines, np.nan))
-    found = (_trained(looks, notes, there, guess) for guess in _guesses(levels, notes, there))
-    swapped, _ = min(found, key=lambda result: result[1])
+    alone = ~maximum_filter1d(both, 2 * _ALONE + 1)
+    swapped = np.zeros(len(alone), bool)
+    swapped[~alone] = _swapped(lines[:, ~alone], levels[:, ~alone], timbre[..., ~alone])
     tracks, loud = (np.where(swapped, values[::-1], values) for values in (lines, levels))
     energies = (10 ** (loud[:, both] / 10)).sum(1)
     first, second = tracks if energies[0] >= energies[1] else tracks[::-1]
-    alone = ~maximum_filter1d(both, 2 * _ALONE + 1)
     return VoiceTracks(np.where(alone, lines.max(0), first), np.where(alone, 0.0, second))
+
+
+def _swapped(lines: np.ndarray, levels: np.ndarray, timbre: np.ndarray) -> np.ndarray:
+    """Whether the first voice is the second line (N,), whichever voice that is."""
+    there = lines > 0
+    notes = 12 * np.log2(np.where(there, lines, np.nan))
+    found = (_trained(timbre, notes, there, guess) for guess in _guesses(levels, notes, there))
+    return min(found, key=lambda result: result[1])[0]
 
 
 def _guesses(levels: np.ndarray, notes: np.ndarray, there: np.ndarray) -> Iterator[np.ndarray]:
@@ -63,24 +69,24 @@ def _guesses(levels: np.ndarray, notes: np.ndarray, there: np.ndarray) -> Iterat
 
 
 def _trained(
-    looks: np.ndarray, notes: np.ndarray, there: np.ndarray, costs: np.ndarray
+    timbre: np.ndarray, notes: np.ndarray, there: np.ndarray, costs: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Whether the lines of each frame are swapped (N,), and what that costs, beginning with ``costs``."""
     swapped, total = _path(costs, notes)
     for _ in range(_ROUNDS):
-        new, total = _path(_costs(looks, there, swapped), notes)
+        new, total = _path(_costs(timbre, there, swapped), notes)
         if (new == swapped).all():
             break
         swapped = new
     return swapped, total
 
 
-def _costs(looks: np.ndarray, there: np.ndarray, swapped: np.ndarray) -> np.ndarray:
+def _costs(timbre: np.ndarray, there: np.ndarray, swapped: np.ndarray) -> np.ndarray:
     """Costs (2, N) of both states, as they are and swapped, of Gaussians that fit ``swapped`` (N,)."""
     voices = []
     for voice in (0, 1):
         mine = [there[line] & (swapped == (line != voice)) for line in (0, 1)]
-        voices.append(np.concatenate([looks[line][:, mine[line]] for line in (0, 1)], 1))
+        voices.append(np.concatenate([timbre[line][:, mine[line]] for line in (0, 1)], 1))
     everything = np.concatenate(voices, 1)
     middles = [(voice if voice.size else everything).mean(1, keepdims=True) for voice in voices]
     apart = np.concatenate([voice - middle for voice, middle in zip(voices, middles, strict=True)], 1)
@@ -89,7 +95,7 @@ def _costs(looks: np.ndarray, there: np.ndarray, swapped: np.ndarray) -> np.ndar
     inverse, size = np.linalg.inv(spread), np.linalg.slogdet(spread)[1]
     cost = np.empty((2, *there.shape))  # voice, line, frame
     for voice, middle in enumerate(middles):
-        off = looks - middle
+        off = timbre - middle
         cost[voice] = (np.einsum("lcn,cd,ldn->ln", off, inverse, off, optimize=True) + size) / 2 * there
     return np.stack([cost[0, 0] + cost[1, 1], cost[0, 1] + cost[1, 0]]) / _FRAMES
 

@@ -24,7 +24,10 @@ from separation.base import RATE
 from separation.lead import LeadSplitter
 
 VOCALS, LEAD, BACKING, FACTS = "vocals.wav", "lead.wav", "backing.wav", "facts.json"
-ALONE = -28.0  # dB; what is left of the song without its vocals is softer than they: it is a voice alone
+# dB, of what is left of a song without its vocals relative to them, where the song is a voice alone: less
+# than the first, or less than the second and, where the voice rests, than the third (its own room, and hiss)
+ALONE, ROOM, ROOM_IN_RESTS = -28.0, -15.0, -30.0
+_REST = 1e-3  # power of a voice that rests, relative to its loud parts
 NO_VOICE = -30.0  # dB; vocals that are so much softer than the song are none
 _EPS = 1e-12
 
@@ -54,12 +57,21 @@ def separate(song: Path, folder: Path, separator: str, device: torch.device, rep
             yield block
 
     write_stereo(folder / VOCALS, metered())
-    voice, band = (meter.powers().mean() + _EPS for meter in (vocals, left))
-    if 10 * np.log10(voice / (voice + band)) < NO_VOICE:
+    voice, band = (meter.powers() + _EPS for meter in (vocals, left))
+    if 10 * np.log10(voice.mean() / (voice + band).mean()) < NO_VOICE:
         raise AudioError("no voice is to be heard in this song; if there is one, try another --separator")
-    if 10 * np.log10(band / voice) < ALONE and separator != NONE:
+    if separator != NONE and _is_alone(voice, band):
         logger.info("the song is a voice alone already: nothing is separated")
         write_stereo(folder / VOCALS, mix.blocks())
+
+
+def _is_alone(voice: np.ndarray, band: np.ndarray) -> bool:
+    """Whether ``band`` (F,), powers of what is left of a song, is of the ``voice`` (F,) itself."""
+    rests = voice < _REST * np.percentile(voice, 95)
+    soft, soft_in_rests = (
+        10 * np.log10(part.mean() / voice.mean()) if len(part) else 0.0 for part in (band, band[rests])
+    )
+    return bool(soft < ALONE or (soft < ROOM and soft_in_rests < ROOM_IN_RESTS))
 
 
 def split_lead(song: Path, vocals: Path, folder: Path, report: Report) -> None:

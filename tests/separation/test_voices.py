@@ -16,7 +16,7 @@ def duet(seconds: int = 20):
     f0[1] *= np.where(np.abs(steps[0] - steps[1]) < 2, 2 ** (3 / 12), 1.0)  # they are never one note
     levels = np.array([[-20.0], [-24.0]]) + rng.normal(0, 3, (2, n_frames))
     vowels = rng.normal(0, 1, (2, 6, n_frames // 10 + 1)).repeat(10, 2)[..., :n_frames]
-    timbre = vowels + np.array([[0.9], [-0.9]])[:, None] * np.array([1, 1, 0, 0, 0, 0])[:, None]
+    timbre = vowels + np.array([[1.5], [-1.5]])[:, None] * np.array([1, 1, 0, 0, 0, 0])[:, None]
     return f0, levels, timbre
 
 

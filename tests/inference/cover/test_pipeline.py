@@ -126,10 +126,10 @@ def test_settings_that_make_no_sense_name_their_flag():
 
 @pytest.fixture
 def convert(options, tmp_path):
-    """Make the cover of a voice at 220 Hz alone."""
+    """Make the cover of a voice alone, of 110 to 220 Hz."""
     from inference.converter import Converter
 
-    soundfile.write(tmp_path / "voice.wav", sung(2.0), 44100, "FLOAT")  # mono
+    soundfile.write(tmp_path / "voice.wav", sung(2.0, 110.0), 44100, "FLOAT")  # mono
     voice = CoverVoice(replace(options, loudness_envelope_adjustment=0.0), Converter)
     maker = CoverMaker(voice, CoverOptions(dry=True, separator="none"), StageCache(tmp_path / "cache"))
     return partial(maker.make, tmp_path / "voice.wav", tmp_path / "results")
@@ -138,7 +138,7 @@ def convert(options, tmp_path):
 def test_the_octave_that_fits(convert):
     cover = convert("anna", "auto")  # trained on 275 to 600 Hz
     assert cover.choice.semitones == 12 and "trained on 275–600 Hz" in cover.choice.reason("anna")
-    assert cover.folder.name.startswith("voice_12key_anna") and cover.advice is None
+    assert cover.folder.name.startswith("voice_12key_anna") and cover.advice.semitones == 16
     with pytest.raises(ConfigError, match="no f0_range for 花子"):
         convert("花子", "auto")
 
@@ -147,7 +147,7 @@ def test_a_pitch_that_is_given_is_sung(convert, tmp_path):
     plain = convert("anna", pitch=PitchFiles(write_f0=tmp_path / "tracked.csv"))
     frames = 2 * 44100 // 512
     tracked = read_f0(tmp_path / "tracked.csv", frames, 44100 / 512)
-    assert np.median(tracked[tracked > 0]) == pytest.approx(220, rel=0.02)
+    assert 150 < np.median(tracked[tracked > 0]) < 170
     given = np.where(tracked > 0, 330.0, 0.0)
     write_f0(tmp_path / "given.csv", given, 44100 / 512)
     made = convert("anna", pitch=PitchFiles(f0=tmp_path / "given.csv", write_f0=tmp_path / "sung.csv"))

@@ -45,6 +45,18 @@ def test_a_voice_alone_is_not_separated(tmp_path, caplog):
     assert decibels(StereoFile(folder / stems.BACKING)[:]) < -100
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_is_silent_where_the_voice_rests_is_its_own(tmp_path, caplog, goes_on):
+    time = np.arange(3 * RATE) / RATE
+    sung = (time < 2)[:, None]
+    hummed = 0.1 * sum(np.sin(2 * np.pi * hz * time) for hz in (300, 600, 900))[:, None]
+    sides = 0.018 * np.random.default_rng(0).standard_normal((len(time), 1)) * [1, -1]  # -17 dB
+    sound = hummed * sung + sides * (sung | goes_on)
+    soundfile.write(tmp_path / "voice.wav", sound, RATE, "FLOAT")
+    apart(tmp_path, tmp_path / "voice.wav")
+    assert ("a voice alone already" in caplog.text) == (not goes_on)
+
+
 def test_instruments_alone_are_refused(tmp_path):
     soundfile.write(tmp_path / "band.wav", chords(2.0), RATE, "FLOAT")
     with pytest.raises(AudioError, match="no voice"):

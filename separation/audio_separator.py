@@ -6,7 +6,9 @@ The package's other networks unpickle what they load, so only this kind is used.
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +40,12 @@ class MdxSeparator(Separator):
         path = Path(weights_path("mdx-voc-ft") if weights is None else weights)
         from audio_separator.separator import Separator as PackagedSeparator
 
-        self._folder = tempfile.TemporaryDirectory(prefix="glow_svc_", ignore_cleanup_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="glow_svc_"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._packaged = PackagedSeparator(
             log_level=logging.ERROR,
             model_file_dir=str(path.parent),
-            output_dir=self._folder.name,
+            output_dir=str(self._folder),
             output_format="WAV",
             output_single_stem="Vocals",
             normalization_threshold=1.0,
@@ -55,10 +58,10 @@ class MdxSeparator(Separator):
 
     def vocals(self, mix: np.ndarray) -> np.ndarray:
         """See :meth:`Separator.vocals`."""
-        source = Path(self._folder.name) / "mix.wav"
+        source = self._folder / "mix.wav"
         soundfile.write(source, mix * _SCALE, RATE, "FLOAT")
         written = self._packaged.separate(str(source), {"Vocals": "vocals"})[0]
-        path = Path(written) if Path(written).is_absolute() else Path(self._folder.name) / written
+        path = Path(written) if Path(written).is_absolute() else self._folder / written
         vocals: np.ndarray = soundfile.read(path, dtype="float32", always_2d=True)[0]
         path.unlink()
         return np.pad(vocals / _SCALE, ((0, max(0, len(mix) - len(vocals))), (0, 0)))[: len(mix)]

@@ -60,7 +60,9 @@ def main() -> None:
     parser.add_argument("--recordings", nargs="*", type=Path, default=[], help="further voices")
     parser.add_argument("--stems", nargs="*", type=Path, default=[], help="records as .stem.mp4, by ffmpeg")
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--levels", nargs="*", type=float, default=[3.0, -3.0])
+    parser.add_argument(
+        "--levels", nargs="*", type=float, default=[3.0, -3.0], help="of voices, dB; none: records alone"
+    )
     parser.add_argument("--only", choices=(SEPARATION, CHAIN, DUETS), help="one table instead of all")
     args = parser.parse_args()
     wanted = (args.only,) if args.only else (SEPARATION, CHAIN, DUETS)
@@ -87,7 +89,9 @@ def main() -> None:
             ("song", "null test", "F0, clean", "F0, cover", "rests, clean", "rests, cover"),
             (
                 (song.name, *_chain(song, options, converter))
-                for song in chain(known_songs(args.seconds, args.levels[0], args.recordings), records)
+                for song in chain(
+                    *(known_songs(args.seconds, level, args.recordings) for level in args.levels[:1]), records
+                )
             ),
         )
         print(flush=True)

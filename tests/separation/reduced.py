@@ -23,7 +23,7 @@ MDX: dict[str, Any] = {
     "primary_stem": "Vocals",
     "mdx_dim_f_set": 512,
     "mdx_dim_t_set": 8,
-    "mdx_n_fft_scale_set": 1024,
+    "mdx_n_fft_scale_set": 4096,
 }
 
 

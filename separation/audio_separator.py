@@ -60,7 +60,8 @@ class MdxSeparator(Separator):
         """See :meth:`Separator.vocals`."""
         source = self._folder / "mix.wav"
         soundfile.write(source, mix * _SCALE, RATE, "FLOAT")
-        written = self._packaged.separate(str(source), {"Vocals": "vocals"})[0]
+        with np.errstate(divide="ignore", invalid="ignore"):  # windows that are 0 at ends that it cuts off
+            written = self._packaged.separate(str(source), {"Vocals": "vocals"})[0]
         path = Path(written) if Path(written).is_absolute() else self._folder / written
         vocals: np.ndarray = soundfile.read(path, dtype="float32", always_2d=True)[0]
         path.unlink()

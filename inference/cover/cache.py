@@ -17,7 +17,7 @@ from typing import Any
 
 FOLDER = Path("results") / ".cover"
 MOST_BYTES = 20 * 10**9
-_VERSION = 1  # of the stages' content
+_VERSION = 2  # of the stages' content
 
 logger = logging.getLogger(__name__)
 

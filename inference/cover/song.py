@@ -86,7 +86,9 @@ def _open(song: Path, decoded: Path) -> soundfile.SoundFile:
             raise
         ffmpeg = shutil.which("ffmpeg")
         if ffmpeg is None:
-            raise AudioError(f"{error}; install ffmpeg, which reads more, or save it as wav") from None
+            raise AudioError(
+                f"{str(error).rstrip('.')}; install ffmpeg, which reads more, or save it as wav"
+            ) from None
         command = [ffmpeg, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
         command += [
             "-i",

@@ -139,7 +139,7 @@ def _chain(song: StemSong, options: ConvertOptions, converter: Converter) -> lis
 class _CopyConverter:
     """A converter that gives back what it gets."""
 
-    def convert(self, source: Path, destination: Path, *_: object) -> Any:
+    def convert(self, source: Path, destination: Path, *_: object, **__: object) -> Any:
         shutil.copyfile(source, destination)
         return SimpleNamespace(f0=np.zeros(soundfile.info(source).frames // 512))
 

@@ -40,17 +40,18 @@ from separation import SEPARATORS
 from synthetic_voice import compose, sing
 
 SEPARATION, CHAIN, DUETS = "separation", "chain", "duets"
-PAIRS = (  # lead, backing, dB of the backing relative to the lead
-    *(("bruno", "sofia", -6), ("bruno", "tomas", -3), ("sofia", "ivan", 0)),
-    *(("noor", "bruno", -6), ("sofia", "bruno", -3), ("bruno", "ivan", 0)),
-    *(("ivan", "kit", -6), ("bruno", "noor", -3), ("kit", "sofia", 0)),
-    *(("tomas", "sofia", -6), ("tomas", "ivan", -3), ("tomas", "noor", 0)),
-    *(("ivan", "sofia", -6), ("noor", "ivan", -3), ("ivan", "tomas", 0)),
-    *(("tomas", "bruno", -6), ("kit", "bruno", -3), ("noor", "tomas", 0)),
-    *(("sofia", "tomas", -6), ("ivan", "noor", -3), ("noor", "sofia", 0)),
-    *(("bruno", "kit", -6), ("sofia", "noor", -3), ("noor", "kit", 0)),
+# lead, backing, dB of the backing relative to the lead, and the seed of their melodies; separation/voices.py
+# was tuned with seeds from 1000 to 1047, and 7 and 8
+PAIRS = (
+    *(("bruno", "sofia", -6, 5000), ("bruno", "tomas", -3, 5002)),
+    *(("noor", "bruno", -6, 5006), ("sofia", "bruno", -3, 5008)),
+    *(("ivan", "kit", -6, 5012), ("bruno", "noor", -3, 5014)),
+    *(("tomas", "sofia", -6, 5018), ("tomas", "ivan", -3, 5020)),
+    *(("ivan", "sofia", -6, 5024), ("noor", "ivan", -3, 5026)),
+    *(("tomas", "bruno", -6, 5030), ("kit", "bruno", -3, 5032)),
+    *(("sofia", "tomas", -6, 5036), ("ivan", "noor", -3, 5038)),
+    *(("bruno", "kit", -6, 5042), ("sofia", "noor", -3, 5044)),
 )
-SEED = 5000  # of the first duet's melodies; separation/voices.py was tuned with seeds from 1000 on
 
 
 def main() -> None:
@@ -97,8 +98,8 @@ def main() -> None:
         print(flush=True)
     if DUETS in wanted:
         rows = [
-            (f"{first} + {other}, {level:+g} dB", *_duet(first, other, level, SEED + 2 * number))
-            for number, (first, other, level) in enumerate(PAIRS)
+            (f"{first} + {other}, {level:+g} dB", *_duet(first, other, level, seed))
+            for first, other, level, seed in PAIRS
         ]
         means = (
             "mean",

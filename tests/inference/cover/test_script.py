@@ -64,7 +64,7 @@ def test_a_key_out_of_tune_with_the_instruments_is_said(run):
 def test_the_octave_that_fits_is_chosen_with_its_reason(run, tmp_path):
     made = run("mix.wav", "-s", "anna", "-t", "auto", "--write_f0", "lead.csv")
     assert made.code == 0 and "key +0: the song lies at" in made.out
-    assert (tmp_path / "results" / "mix_0key_anna_glow_pm_lea0_cover").is_dir()
+    assert (tmp_path / "results" / "mix_0key_anna_glow_swift-f0_lea0_cover").is_dir()
     again = run("mix.wav", "-s", "anna", "--f0", "lead.csv")
-    assert again.code == 0 and (tmp_path / "results" / "mix_0key_anna_glow_pm_lea0_f0_cover").is_dir()
+    assert again.code == 0 and (tmp_path / "results" / "mix_0key_anna_glow_swift-f0_lea0_f0_cover").is_dir()
     assert run("mix.wav", "-s", "anna", "--f0", "none.csv").is_mistake("--f0: there is no file none.csv")

@@ -166,7 +166,7 @@ def test_clips_with_features_of_several_makers_are_named(capsys, caplog):
 
     made(1, "f0", f0_predictor="crepe")
     assert train.main(["-d", "cpu"]) == 0
-    assert "F0 by different predictors (pm: 1, as dataset" in caplog.text.replace("\\", "/")
+    assert "F0 by different predictors (swift-f0: 1, as dataset" in caplog.text.replace("\\", "/")
     assert "crepe: 1, as dataset" in caplog.text
     made(0, "units", encoder_weights="a")
     made(1, "units", encoder_weights="b")

@@ -40,7 +40,7 @@ class SwiftPredictor(FixedRatePredictor):
                 "swift-f0 is not installed; get it with: pip install -r requirements-onnx.txt"
             )
         path = Path(found.submodule_search_locations[0]) / "model.onnx"
-        self._session = open_session(path, "cpu", "the F0 predictor swift-f0")
+        self._session = open_session(path, what="the F0 predictor swift-f0", installed=True)
 
     def pitch(self, sound: np.ndarray) -> np.ndarray:
         """Pitch in Hz every 16 ms, 0 where unvoiced, of ``sound`` (T,) at 16 kHz, T > 0."""

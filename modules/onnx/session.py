@@ -18,7 +18,6 @@ from typing import Any
 import onnxruntime
 
 from modules.common.errors import CheckpointError
-from modules.onnx.validate import check_file, first_line
 
 _CPU = "CPUExecutionProvider"
 _SHARE = 0.5  # of the machine's memory, that all graphs together may take for what they compute
@@ -26,15 +25,21 @@ _UNKNOWN = 8 << 30  # bytes of memory of a machine that does not tell
 _FULL = re.compile(r"Available memory of \d+ is smaller")
 
 
-def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onnxruntime.InferenceSession:
+def open_session(
+    path: Path, device: object = "cpu", what: str = "graph", *, installed: bool = False
+) -> onnxruntime.InferenceSession:
     """Open a session for ``path``, checked first, on ``device``, which is text or a device of PyTorch.
 
-    A fallback of ``what`` ("the encoder 'hubertsoft-onnx'") to the CPU is logged.
+    A graph that is part of an ``installed`` package is not checked: its code could do more. A
+    fallback of ``what`` ("the encoder 'hubertsoft-onnx'") to the CPU is logged.
 
     Raises:
         CheckpointError: See :func:`modules.onnx.validate.check_file`; or onnxruntime refuses it.
     """
-    check_file(path)
+    if not installed:
+        from modules.onnx.validate import check_file  # imports onnx, as long as onnxruntime takes
+
+        check_file(path)
     _bound_memory()
     kind, _, index = str(device).partition(":")
     choices: list[list[Any]] = [[_CPU]]
@@ -49,7 +54,7 @@ def open_session(path: Path, device: object = "cpu", what: str = "graph") -> onn
             )
             break
         except Exception as error:  # onnxruntime's errors have no base class
-            reason = first_line(error)
+            reason = _first_line(error)
     else:
         if re.search(r"\bIR version|\bopset\b", reason):
             reason = "it is written in a newer ONNX; update onnxruntime, or get an older file"
@@ -67,7 +72,7 @@ def run(session: onnxruntime.InferenceSession, feed: Mapping[str, Any], where: s
     try:
         outputs: list[Any] = session.run(None, dict(feed))
     except Exception as error:  # onnxruntime's errors have no base class
-        reason = first_line(error)
+        reason = _first_line(error)
         if _FULL.search(reason):
             reason = f"it needs more than {_limit() >> 20} MB of memory, the most that graphs get here"
         raise CheckpointError(f"{where}: {reason}") from None
@@ -119,3 +124,10 @@ def _threads() -> int:
         return int(torch.get_num_threads())
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdecimal() else 0
+
+
+def _first_line(error: Exception) -> str:
+    """Message of onnxruntime, without its code and the file's name."""
+    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    return re.sub(r"^Load model from .* failed:\s*", "", text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,13 +124,6 @@ def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
         if byte < 128:
             break
     return value, at
-
-
-def first_line(error: Exception) -> str:
-    """Message of onnxruntime, without its code and the file's name."""
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
-    return re.sub(r"^Load model from .* failed:\s*", "", text)
 
 
 def _parts(message: Any) -> Iterator[Message]:

@@ -26,6 +26,7 @@ from modules.dsp.mel_basis import mel_basis
 from modules.pretrained.weights import ROOT
 from vencoder import ENCODERS
 from vencoder.network import NetworkEncoder
+from vencoder.ppg.attention import N_MELS as N_MELS
 from vencoder.ppg.attention import AttentionDesign, AttentionNetwork
 
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ DESIGNS: dict[str, PpgDesign | AttentionDesign] = {
     "ppg-starter2": AttentionDesign(2, 512, 8, 2048, layers=2, bottleneck=256, past=64, future=21),
 }
 UNITS_PER_SECOND = 50
-N_MELS = 80
 _RATE, HOP, WINDOW, _N_FFT = 16000, 160, 400, 512
 _ACTIVE = 1e-2  # a frame 20 dB below the loud ones counts half in the averages
 _FLOOR = 1e-5  # added to the power of a band, relative to the loud frames' energy

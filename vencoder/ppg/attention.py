@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 BLOCK = 64  # units whose attention is computed together, with what lies around them
-_N_MELS = 80
+N_MELS = 80  # bands of the spectrum
 _NEVER = -1e4  # added to the attention to what is outside
 
 
@@ -103,7 +103,7 @@ class AttentionNetwork(nn.Module):
     def __init__(self, design: AttentionDesign) -> None:
         super().__init__()
         self.ssl_dim = design.bottleneck
-        self.conv1 = nn.Conv1d(_N_MELS, design.width, 3, padding=1)
+        self.conv1 = nn.Conv1d(N_MELS, design.width, 3, padding=1)
         self.conv2 = nn.Conv1d(design.width, design.width, 3, stride=2)
         self.place = nn.Parameter(torch.zeros(design.width))  # what every place adds
         self.layers = nn.ModuleList([AttentionLayer(design) for _ in range(design.layers)])

@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     corpus = Corpus(args.work, state.speakers)
     state.speakers = tuple(corpus.speakers)
     if not state.step:
-        if isinstance(student.network, AttentionNetwork):
-            initialise(student.network, args.work)
+        assert isinstance(student.network, AttentionNetwork)
+        initialise(student.network, args.work)
         student.deviation.copy_(corpus.deviation)
         average.load_state_dict(student.state_dict())
     n_parameters = sum(parameter.numel() for parameter in student.network.parameters())

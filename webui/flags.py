@@ -18,7 +18,7 @@ from modules.common.errors import ConfigError
 from modules.common.text import is_line
 from webui.context import Context
 
-_DEFAULT = re.compile(r"[ ;,]*\(?(?:default: )?%\(default\)s\)?")
+_DEFAULT = re.compile(r"[ ;,]*\(?(?:default: )?%\(default\)[a-z]\)?")
 _LIST = re.compile(r"^[\w+-]+(?:, [\w+-]+){2,}(?:; |$)")
 
 Row = tuple[str, str, str]  # English label, Chinese label, Chinese help

@@ -32,6 +32,7 @@ _POINTS = 1500
 def write_picture(path: Path, parts: Mapping[str, Samples], f0: np.ndarray, key: float, hop: int) -> None:
     """Write the picture of parts (T, 2) by name, and of the song's F0 (N,), Hz, moved by ``key``."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(12, 6.5), layout="constrained")
     levels, melody = figure.subplots(2, sharex=True)
@@ -47,6 +48,7 @@ def write_picture(path: Path, parts: Mapping[str, Samples], f0: np.ndarray, key:
     moved = shown * 2 ** (key / 12)
     melody.plot(times, moved, color=_COLOURS[mix.ACAPPELLA], label=_NAMES[mix.ACAPPELLA], linewidth=1)
     melody.set_yscale("log", base=2)
+    melody.yaxis.set_major_locator(LogLocator(2, subs=(1, 1.25, 1.5, 1.75)))
     melody.yaxis.set_major_formatter("{x:.0f}")
     melody.set(ylabel="F0, Hz", xlabel="seconds")
     melody.legend(loc="upper right", ncols=2)

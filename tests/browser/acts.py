@@ -85,6 +85,7 @@ def make_cover(page: Page, mix: Path) -> None:
     choose(page, "Separator", "centre")
     field(page, "Dry").check()
     button(page, "Make the cover").click()
+    status(page, "running")  # and not done, as the one before
     status(page, "done")
 
 

@@ -15,7 +15,7 @@ function show(files, given, ...levels) {
   const { labels, play, pause } = JSON.parse(given);
   const tracks = [];
   Object.entries(labels).forEach(([part, label], index) => {
-    const player = Object.assign(new Audio(files[index].url), { controls: true, preload: "none" });
+    const player = Object.assign(new Audio(files[index].url), { controls: true, preload: "metadata" });
     player.dataset.part = part;
     place.append(Object.assign(document.createElement("span"), { textContent: label }), player);
     if (index < levels.length) tracks.push(new Audio(files[index].url));

@@ -40,6 +40,7 @@ from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from modules.dsp.f0 import transpose
 from modules.nn.f0_decoder import UNTRAINED
+from modules.nn.frozen import freeze
 from vdecoder import VOCODERS, custom_checkpoint, source_voicing
 from vdecoder.clock import SongClock
 from vdecoder.enhancer import Enhancer
@@ -124,7 +125,8 @@ class Converter(SongConverter):
         model = build_module(lambda: GlowSVC(self.config.model), state, self.model_path)
         if self.options.auto_predict_f0 and model.f0_decoder and not model.f0_decoder.is_trained:
             logger.warning("-a: %s", UNTRAINED.format(model=self.model_path))
-        return model.eval().to(self.device)
+        freeze(model.eval().to(self.device), self._dtype(GLOW))
+        return model
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
         """Units (D, U) of ``audio`` (T,) at the encoder's rate."""

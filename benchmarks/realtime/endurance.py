@@ -34,6 +34,7 @@ from tests.inference.realtime.fake_portaudio import Card, FakePortAudio
 _CLOCKS = 120e-6, -80e-6  # share by which input and output are fast
 _SETTLED = 20.0  # s, until the speed follows the clocks
 _TICK = 1.0  # s between two looks
+_SHIFTS = 5  # readings in a look: one may fall between a callback's samples and their count
 _RENDERED = 5  # blocks of "hour" of which one is rendered
 _FIRST = 200  # blocks that are all rendered, at its beginning
 
@@ -73,19 +74,24 @@ class _Log:
 
     def __init__(self) -> None:
         self.latencies: list[float] = []
+        self.shifts: list[float] = []
         self.memory: list[int] = []
 
     def look(self, session: LiveSession) -> None:
         self.latencies.append(session.latency)
+        self.shifts.append(float(np.median([session.shift for _ in range(_SHIFTS)])))
         self.memory.append(psutil.Process().memory_info().rss)
 
-    def row(self, name: str, status: LiveStatus, loads: np.ndarray) -> list[str]:
-        settled = 1000 * np.array(self.latencies[round(_SETTLED / _TICK) :])
+    def row(self, name: str, status: LiveStatus, loads: np.ndarray, one_clock: bool) -> list[str]:
+        settled, shifts = (
+            1000 * np.array(values[round(_SETTLED / _TICK) :]) for values in (self.latencies, self.shifts)
+        )
         marks = [self.memory[round(share * (len(self.memory) - 1))] for share in (0.1, 0.5, 1)]
         return [
             name,
             f"{status.seconds / 60:.0f} min",
             f"{settled.min():.1f} to {settled.max():.1f} ms",
+            f"{np.ptp(shifts):.2f} ms" if one_clock else "–",
             f"{100 * np.percentile(loads, 95):.0f} %, at most {100 * loads.max():.0f} %",
             f"{status.underruns}",
             f"{status.skipped}",
@@ -96,7 +102,8 @@ class _Log:
 HEADER = [
     "",
     "time",
-    "latency after 20 s",
+    "latency after 20 s, as estimated",
+    "by how much the sound moves",
     "load (p95)",
     "underruns",
     "skipped",
@@ -141,7 +148,7 @@ def _virtual(engine: RealtimeEngine, audio: np.ndarray, seconds: float) -> list[
             world.run(_TICK, pump)
             log.look(session)
     loads = np.array(timed.spent) / session.load.block
-    return log.row("virtual sound cards", session.status(), loads)
+    return log.row("virtual sound cards", session.status(), loads, False)
 
 
 def _real(engine: RealtimeEngine, audio: np.ndarray, seconds: float) -> list[str]:
@@ -158,7 +165,8 @@ def _real(engine: RealtimeEngine, audio: np.ndarray, seconds: float) -> list[str
                 time.sleep(_TICK)
                 worker.check()
                 log.look(session)
-    return log.row("real time", session.status(), np.array(timed.spent) / session.load.block)
+    loads = np.array(timed.spent) / session.load.block
+    return log.row("real time", session.status(), loads, True)
 
 
 @contextmanager

@@ -189,6 +189,15 @@ class LiveSession:
         """Seconds of sound between what came in last and what of it, converted, went out last."""
         return self._input.passed - self._given() + self.engine.delay / self.engine.sampling_rate
 
+    @property
+    def shift(self) -> float:
+        """Seconds of sound that the output has taken beyond those of the stream.
+
+        With devices of one clock the same throughout: a change is one of the delay that is heard.
+        """
+        with self._computing:
+            return self._output.passed - self._given()
+
     def status(self) -> LiveStatus:
         """How it does."""
         return LiveStatus(

@@ -67,6 +67,11 @@ class InvConvNear(nn.Module):
         rotation, _ = torch.linalg.qr(torch.randn(GROUPS, GROUPS))
         rotation[:, 0] *= torch.linalg.det(rotation)  # a reflection becomes a rotation
         self.weight = nn.Parameter(rotation)
+        self._inverse: Tensor | None = None  # of the weight, if that does not change any more
+
+    def freeze(self) -> None:
+        """Compute once what :meth:`inverse` needs."""
+        self._inverse = torch.linalg.inv(self.weight)
 
     @staticmethod
     def mix(x: Tensor, weight: Tensor) -> Tensor:
@@ -82,7 +87,7 @@ class InvConvNear(nn.Module):
 
     def inverse(self, z: Tensor, mask: Tensor, g: Tensor) -> Tensor:
         """Undo :meth:`forward`."""
-        return self.mix(z, torch.linalg.inv(self.weight))
+        return self.mix(z, torch.linalg.inv(self.weight) if self._inverse is None else self._inverse)
 
 
 class AffineCoupling(nn.Module):
@@ -99,17 +104,28 @@ class AffineCoupling(nn.Module):
         self.post = FrameConv(hidden_channels, channels, 1)
         nn.init.zeros_(self.post.weight)
         nn.init.zeros_(self.post.bias)  # type: ignore[arg-type]
+        self._sorted: tuple[Tensor, Tensor, Tensor] | None = None  # see _ends
+
+    def freeze(self) -> None:
+        """Sort the channels once."""
+        self._sorted = self._ends()
+
+    def _ends(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Kernels of the first convolution, kernels and bias of the last, in the order of the quarters."""
+        if self._sorted:
+            return self._sorted
+        assert self.post.bias is not None
+        pre = sort_channels(self.pre.weight.transpose(0, 1), 1).transpose(0, 1)
+        return pre, sort_channels(self.post.weight, 2), sort_channels(self.post.bias, 2)
 
     def _shift_and_logs(self, kept: Tensor, mask: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         """Shift and log scale (2, B, N, K) of the second half, from the first, ``kept``."""
         channels = kept.permute(1, 2, 0, 3).flatten(2)
-        hidden = convolve(
-            channels, sort_channels(self.pre.weight.transpose(0, 1), 1).transpose(0, 1), self.pre.bias, 0
-        )
+        pre, post, post_bias = self._ends()
+        hidden = convolve(channels, pre, self.pre.bias, 0)
         mask_of_hidden = mask.to(hidden.dtype)
         hidden = self.enc(hidden * mask_of_hidden, mask_of_hidden, g)
-        assert self.post.bias is not None
-        out = convolve(hidden, sort_channels(self.post.weight, 2), sort_channels(self.post.bias, 2), 0)
+        out = convolve(hidden, post, post_bias, 0)
         shift, logs = out.to(kept.dtype).unflatten(2, (2, 2, -1)).permute(2, 3, 0, 1, 4)
         return shift, logs * mask
 

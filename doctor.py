@@ -147,6 +147,7 @@ def _weights(quick: bool) -> Iterator[str]:
     """Weights that are there, with their checksums, and the number of those that are not."""
     from modules.common.errors import GlowSVCError
     from modules.pretrained.checksums import check
+    from modules.pretrained.starter import STARTER_ENCODER
     from modules.pretrained.weights import WEIGHTS, find_weights, folder
 
     there = [key for key in WEIGHTS if find_weights(key)]
@@ -159,7 +160,7 @@ def _weights(quick: bool) -> Iterator[str]:
         except (GlowSVCError, OSError) as error:
             yield f"! {key}: {error}"
     yield f"{len(WEIGHTS) - len(there)} others are not downloaded: python -m pretrain --list"
-    for name in ("ppg-starter", "base"):
+    for name in ("ppg-starter", STARTER_ENCODER, "base"):
         path = ROOT / "pretrain" / "starter" / f"{name}.safetensors"
         if not path.is_file():
             yield f"! {path} is missing; it belongs to the repository"
@@ -197,10 +198,11 @@ def convert_second(folder: Path, device: str | None) -> tuple[float, float, str]
     from modules.checkpoint import write_checkpoint
     from modules.common.files import write_json
     from modules.config import parse_config
+    from modules.pretrained.starter import STARTER_ENCODER
     from synthetic_voice import compose, sing
     from vencoder import ENCODERS
 
-    encoder = "ppg-starter"
+    encoder = STARTER_ENCODER
     sizes = {"hidden_channels": 16, "filter_channels": 16, "n_layers": 1, "n_flow_layer": 1}
     sizes |= {
         "n_flow_block_layer": 1,

@@ -26,7 +26,7 @@ EPILOG = """\
 examples:
   python train.py -c configs/config.json -m 44k
   python train.py --device cpu --max_minutes 30
-  python train.py --base starter                     after step 2 with --tiny and ppg-starter
+  python train.py --base starter                     after step 2 with --tiny and ppg-starter2
   torchrun --nnodes 2 --nproc_per_node 4 --rdzv_backend c10d --rdzv_endpoint HOST:29500 train.py
 
 All GPUs of this machine are used, one process each; --device cuda:0 uses one.
@@ -46,7 +46,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--base",
         metavar="FILE",
         help="model that a new run starts from; starter: the included one, for --tiny with "
-        "ppg-starter; auto: starter where it fits (default: logs/<model>/G_0.pth, if it is there)",
+        "ppg-starter2; auto: starter where it fits (default: logs/<model>/G_0.pth, if it is there)",
     )
     return parser
 

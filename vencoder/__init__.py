@@ -88,6 +88,13 @@ ENCODERS = EncoderRegistry(
             shipped="pretrain/starter/ppg-starter.safetensors",
             n_perturbed=3,
         ),
+        "ppg-starter2": EncoderSpec(
+            "vencoder.ppg:PpgEncoder",
+            256,
+            _CENTRED,
+            shipped="pretrain/starter/ppg-starter2.safetensors",
+            n_perturbed=3,
+        ),
         # its features follow the formants, so training must see every clip in many other voices
         "mfcc": EncoderSpec("vencoder.mfcc:MfccEncoder", 12, _CENTRED, n_perturbed=6, without_torch=True),
     },

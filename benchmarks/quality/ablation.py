@@ -90,10 +90,12 @@ def main() -> None:
     parser.add_argument("--key", type=int, default=0, help="semitones that suit the song (%(default)s)")
     parser.add_argument("--spoken", type=Path, help="folder of sentences (.wav) and their words (.txt)")
     parser.add_argument("--steps", type=int, default=STEPS, help="of training (%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=SETTINGS, metavar="ROW", help="rows (all)")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     rows = []
-    for name, setting in tqdm(SETTINGS.items(), desc="settings", unit="row"):
+    for name in tqdm(args.only or SETTINGS, desc="settings", unit="row"):
+        setting = SETTINGS[name]
         path = args.work / "judged" / f"{name}.json"
         if not path.exists():
             write_json(path, _evaluate(setting, args))

@@ -4,7 +4,7 @@
 
 Takes the graph of ``onnx_export.py --encoder`` and onnxruntime's two ways: blocks of weights
 alone (MatMulNBits), and weights with the products' inputs (dynamic). The baseline
-is PyTorch in float32; ppg-starter has its own weights, others random ones.
+is PyTorch in float32; the starter encoders have their own weights, others random ones.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from benchmarks.workspace import synthetic_song
 from export.encoder import export_encoder
 from modules.common.cli import configure_logging, make_parser
 from modules.dsp.audio import resample
+from modules.pretrained.starter import STARTER_ENCODER
 from tests.support.published import write_full_encoder
 from vencoder import ENCODERS
 from vencoder.base import SpeechEncoder
@@ -32,7 +33,7 @@ REPEATS = 3
 
 def build_all(name: str, folder: Path) -> dict[str, SpeechEncoder]:
     """The encoder in each form."""
-    weights = {} if name == "ppg-starter" else {"weights": write_full_encoder(name, folder)}
+    weights = {} if ENCODERS[name].shipped else {"weights": write_full_encoder(name, folder)}
     plain = ENCODERS.build(name, **weights)
     graph, blocks, dynamic = (folder / f"{name}{kind}.onnx" for kind in ("", ".blocks", ".dynamic"))
     export_encoder(plain, graph)
@@ -53,7 +54,7 @@ def build_all(name: str, folder: Path) -> dict[str, SpeechEncoder]:
 def main() -> None:
     """Print a row for each encoder and form."""
     parser = make_parser(__doc__)
-    parser.add_argument("names", nargs="*", default=["ppg-starter", "vec768l12"], metavar="encoder")
+    parser.add_argument("names", nargs="*", default=[STARTER_ENCODER, "vec768l12"], metavar="encoder")
     wave = torch.from_numpy(resample(synthetic_song(SECONDS, 3), 44100, 16000))
     configure_logging()  # onnxruntime's tools would report every node
     rows = []

@@ -57,7 +57,7 @@ SLOW = {"crepe": 2.0}  # s of the song for these
 REPEATS = 2
 QUICK = 0.2, 20  # s of a run; repeats of networks that are quicker
 RATE, HOP, N_MELS = 44100, 512, 128
-ENCODERS_MEASURED = ("ppg-starter", "vec768l12", "wavlmbase+", "whisper-ppg")  # one of each family
+ENCODERS_MEASURED = (STARTER_ENCODER, "vec768l12", "wavlmbase+", "whisper-ppg")  # one of each family
 VOCODERS_MEASURED = {"nsf-hifigan": Generator, "nsf-snake-hifigan": SnakeGenerator}
 DEVICE = resolve_device()
 Run = Callable[[torch.dtype], Callable[[], Any]]  # format -> the stage, ready to be timed
@@ -95,7 +95,7 @@ class VoiceInputs:
 
     def align(self, units: Tensor) -> Tensor:
         """Units (1, D, N)."""
-        clock = ENCODERS["ppg-starter"].clock  # has no effect on the default mode
+        clock = ENCODERS[STARTER_ENCODER].clock  # has no effect on the default mode
         return align_units(units, len(self.f0), DataConfig(), clock).to(DEVICE)[None]
 
     def noise(self, *kind: int) -> Tensor:
@@ -147,8 +147,8 @@ class Measurements:
         self.folder, self.inputs = folder, VoiceInputs.sing()
         self.world = VOCODERS.build("world", DataConfig(), DEVICE)
         self.log_mel = LogMel(DataConfig())
-        self.starter = ENCODERS.build("ppg-starter", DEVICE).encode(self.inputs.wave)
-        self.mel = self.inputs.convert(glow_model("tiny", 192), self.starter)
+        self.starter = ENCODERS.build(STARTER_ENCODER, DEVICE).encode(self.inputs.wave)
+        self.mel = self.inputs.convert(glow_model("tiny", len(self.starter)), self.starter)
         self.all: dict[str, Callable[[], tuple[Run, Callable[[Any, Any], Cells]]]] = {
             **{name: partial(self.encoder, name) for name in ENCODERS_MEASURED},
             **{name: partial(self.predictor, name) for name in ("crepe", "fcpe", "rmvpe")},
@@ -193,7 +193,7 @@ class Measurements:
 
     def encoder(self, name: str) -> tuple[Run, Callable[[Any, Any], Cells]]:
         """A speech encoder; its mel is that of a Glow model of these units."""
-        own = name == "ppg-starter"
+        own = name == STARTER_ENCODER
         weights = {} if own else {"weights": write_full_encoder(name, self.folder)}
         model = glow_model("tiny" if own else "published size", ENCODERS[name].ssl_dim)
         wave = self.inputs.wave
@@ -238,7 +238,7 @@ class Measurements:
     def diffusion(self, template: str) -> tuple[Run, Callable[[Any, Any], Cells]]:
         """The diffusion model, refining in ten evaluations."""
         values = yaml.safe_load((TEMPLATES / template).read_text(encoding="utf-8"))
-        values["data"] |= {"encoder": "ppg-starter", "encoder_out_channels": len(self.starter)}
+        values["data"] |= {"encoder": STARTER_ENCODER, "encoder_out_channels": len(self.starter)}
         torch.manual_seed(0)
         model = Unit2Mel(parse_diffusion_config(values)).eval().requires_grad_(False).to(DEVICE)
         torch.nn.init.normal_(model.decoder.network.output_projection.weight, std=0.02)

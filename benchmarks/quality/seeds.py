@@ -38,7 +38,7 @@ from modules.pretrained.starter import STARTER_ENCODER
 from synthetic_voice import compose, sing
 from training.base_model import STARTER_NAME
 
-STEPS = 800  # about what two cores reach in make demo
+STEPS = 1600  # what --tiny asks for, and make demo reaches on two cores with bfloat16
 SINGERS = {"ivan": 21, "noor": 22}  # synthetic ones, and the seeds of their songs
 SECONDS = 20.0  # of such a song
 REFERENCE_SECONDS = 20.0  # of recordings for the voice that is made at once
@@ -213,14 +213,13 @@ def _measures(groups: Sequence[str]) -> list[tuple[str, list[str], str]]:
         (f"{'characters' if name in WITHOUT_SPACES else 'words'} wrong, spoken {name}", [name], "word_error")
         for name in languages
     ]
-    sung = [name for name in groups if name not in languages]
-    for label, names in (("songs", sung), ("speech", languages)):
+    for label, names in (("songs", ["songs"]), ("synthetic singers", ["synthetic"]), ("speech", languages)):
         rows.append((f"similarity to the voice, {label}", names, "similarity_target"))
         rows.append((f"similarity to the source, {label}", names, "similarity_source"))
-    for label, names in (("songs of people", ["songs"]), ("speech", languages)):
+    for label, names in (("songs", ["songs"]), ("speech", languages)):
         rows.append((f"DNSMOS OVRL, {label}", names, "dnsmos_ovrl"))
         rows.append((f"DistillMOS, {label}", names, "distillmos"))
-    rows.append(("F0 within 50 cents, songs of people", ["songs"], "f0_accuracy"))
+    rows.append(("F0 within 50 cents, songs", ["songs"], "f0_accuracy"))
     rows.append(("true F0 within 50 cents, synthetic singers", ["synthetic"], "f0_accuracy"))
     return rows
 

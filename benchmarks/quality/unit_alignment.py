@@ -6,7 +6,7 @@ The first table is arithmetic: distances from the middle of each frame of slices
 the middle of the unit that it takes. For the second, tiny models are trained with each mode,
 from the same seeds on the same clips, and predict the mels of clips that are held out (mean
 absolute difference, natural log, and mel-cepstral distortion, dB). The units are those of
-``ppg-starter``; for the clock of HuBERT without padding, whose weights this project cannot
+the starter encoder; for the clock of HuBERT without padding, whose weights this project cannot
 ship, the same units, interpolated linearly to its times, as many as it gives. Finished
 trainings are kept in WORK: run it again to continue, or to print the table again.
 """
@@ -34,13 +34,14 @@ from modules.dataset.features import feature_path, load_perturbed_units, load_un
 from modules.dsp.align import align_units
 from modules.dsp.audio import open_audio
 from modules.dsp.unit_clock import UnitClock
+from modules.pretrained.starter import STARTER_ENCODER
 from training.base_model import STARTER
 from training.distributed import DistributedContext
 from training.loop import Trainer
 from training.tasks.glow import GlowTask
 from vencoder import ENCODERS
 
-ENCODER, SIMULATED = "ppg-starter", "ppg-starter at HuBERT's times"
+ENCODER, SIMULATED = STARTER_ENCODER, f"{STARTER_ENCODER} at HuBERT's times"
 SLICES = np.linspace(29.0, 30.0, 101)  # s; how far lengths are from whole units and frames differs
 HELD_OUT = 4  # one clip of so many
 SCORES = ("mel_l1", "mcd")

@@ -53,6 +53,7 @@ HALF: dict[str, dict[str, bool]] = {
         "whisper-ppg": True,
         "whisper-ppg-large": True,
         "ppg-starter": True,
+        "ppg-starter2": True,
     },
     PREDICTOR: {
         "crepe": False,  # hardly faster

@@ -8,7 +8,7 @@ from typing import Any
 from modules.pretrained.weights import ROOT
 
 STARTER = ROOT / "pretrain" / "starter" / "base.safetensors"  # its config.json lies beside it
-STARTER_ENCODER = "ppg-starter"
+STARTER_ENCODER = "ppg-starter2"
 
 
 def starter_sizes(encoder: str) -> dict[str, Any]:

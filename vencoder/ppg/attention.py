@@ -8,6 +8,7 @@ outside a window, so that a unit does not depend on where in a recording it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,15 +61,18 @@ class AttentionLayer(nn.Module):
         """Map (B, U, C) to (B, U, C)."""
         return self.transform(self.attend(x))
 
-    def attend(self, x: Tensor) -> Tensor:
-        """``x`` (B, U, C) with what it takes from the units around."""
+    def attend(self, x: Tensor, skip: int = 0) -> Tensor:
+        """``x`` (B, U - skip, C) with what it takes from the units around.
+
+        The first ``skip`` of them, at most the past of a unit, are only there for the others.
+        """
         y = self.attention_norm(x)
-        queries = _windows(self.query(y), BLOCK, 0, BLOCK - 1)  # (B, W, BLOCK, C)
+        x = x[:, skip:]
+        queries = _windows(self.query(y[:, skip:]), BLOCK, 0, BLOCK - 1)  # (B, W, BLOCK, C)
         size = self.past + BLOCK + self.future
-        keys, values = (
-            _windows(layer(y), size, self.past, self.future + BLOCK - 1) for layer in (self.key, self.value)
-        )
-        there = _windows(torch.ones_like(y[..., :1]), size, self.past, self.future + BLOCK - 1)
+        around = size, self.past - skip, self.future + BLOCK - 1
+        keys, values = (_windows(layer(y), *around) for layer in (self.key, self.value))
+        there = _windows(torch.ones_like(y[..., :1]), *around)
         bias = self.bias().to(y.dtype).masked_fill(there.flatten(0, 1).mT[:, None] == 0, _NEVER)
         query, key, value = (
             part.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -120,5 +124,28 @@ class AttentionNetwork(nn.Module):
         x = self.stem(mel)
         for layer in self.layers:
             x = layer(x)
+        return self.units(x)
+
+    def units(self, x: Tensor) -> Tensor:
+        """Units (B, U, D) of the output (B, U, C) of the last layer."""
         x = self.out(self.norm(x))
         return F.layer_norm(x, x.shape[-1:])
+
+    def inputs(self, n_units: int) -> list[Tensor]:
+        """Place for what each layer is given (1, ``n_units``, C), for :meth:`resume`."""
+        return [self.place.new_zeros(1, n_units, len(self.place)) for _ in self.layers]
+
+    def resume(self, x: Tensor, inputs: Sequence[Tensor], first: int) -> Tensor:
+        """Units (1, U, D) for the place from ``first`` on of ``inputs``, those of each layer.
+
+        The ones before ``first`` are known, the others are written. ``x`` are the inputs of the first
+        layer from there on, the future that there is included.
+        """
+        n_units = inputs[0].size(1) - first
+        for index, (layer, known) in enumerate(zip(self.layers, inputs, strict=True), 1):
+            assert isinstance(layer, AttentionLayer)
+            before = known[:, max(0, first - layer.past) : first]
+            known[:, first:] = x[:, :n_units]
+            x = layer.attend(torch.cat([before, x], 1), before.size(1))
+            x = layer.transform(x[:, : n_units + (len(inputs) - index) * layer.future])
+        return self.units(x)

@@ -60,7 +60,7 @@ TEXTS |= flag_texts(
         "base": (
             "Base model",
             "底模",
-            "新的训练从这个模型开始；starter：自带的底模，适合步骤 2 的“小模型”加 ppg-starter；"
+            "新的训练从这个模型开始；starter：自带的底模，适合步骤 2 的“小模型”加 ppg-starter2；"
             "auto：适合时用自带的底模",
         ),
         "config": _CONFIG,

@@ -63,7 +63,8 @@ def test_finished_parts_are_not_made_again_and_give_the_table(tmp_path, monkeypa
     assert rows["words wrong, spoken en"] == ["0.100", f"0.310 ± {half:.3f}", f"0.310 ± {half:.3f}"]
     assert rows["characters wrong, spoken zh"] == rows["words wrong, spoken en"]
     assert rows["similarity to the voice, songs"] == ["0.500", f"0.710 ± {half:.3f}", f"0.610 ± {half:.3f}"]
+    assert rows["similarity to the voice, synthetic singers"] == rows["similarity to the voice, songs"]
     assert rows["similarity to the source, songs"][1:] == ["0.600 ± 0.000"] * 2
-    assert rows["F0 within 50 cents, songs of people"] == ["0.800 (WORLD)", *["0.900 ± 0.000"] * 2]
+    assert rows["F0 within 50 cents, songs"] == ["0.800 (WORLD)", *["0.900 ± 0.000"] * 2]
     assert rows["true F0 within 50 cents, synthetic singers"][1] == "0.990 ± 0.000"
     assert "DistillMOS, speech" not in rows  # nothing was measured

@@ -41,10 +41,10 @@ class FrameConv(nn.Conv1d):
 def store_innermost(network: nn.Module) -> None:
     """Reorder the kernels of a network's :class:`FrameConv`, which otherwise every call does.
 
-    For inference alone: optimizers expect the usual order.
+    For inference alone: optimizers expect the usual order. On MPS, see :func:`convolve`, it stays.
     """
     for conv in network.modules():
-        if isinstance(conv, FrameConv):
+        if isinstance(conv, FrameConv) and conv.weight.device.type != "mps":
             conv.weight.data = conv.weight.data.mT.clone(memory_format=torch.contiguous_format).mT
 
 

@@ -66,7 +66,7 @@ class PpgStream:
         return np.ascontiguousarray(units.cpu().numpy())
 
     def _fresh(self, mel: torch.Tensor, known: int, n_new: int) -> torch.Tensor:
-        """The last ``n_new`` units (1, U, D) of the log-mel, whose last ``known`` frames are no guess."""
+        """The last ``n_new`` units (1, U, D) of the log-mel, whose first ``known`` frames are no guess."""
         network, first = self._encoder.network, self._n_units - n_new
         reach = _STEM if self._inputs else DESIGNS[self._encoder.name].reach[0]
         start = max(0, first - reach)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soxr
 import torch
+from scipy.fft import dct, idct
 
 from modules.common.errors import ConfigError
 from modules.config import DataConfig
@@ -57,21 +58,41 @@ def test_voiced_level_and_harmonics(f0):
     assert power[on_harmonics].sum() / power.sum() > 0.97
 
 
-def test_unvoiced_level_and_the_mel_are_reproduced():
+def test_unvoiced_level_and_the_mel_are_reproduced(monkeypatch):
+    monkeypatch.setattr("vdecoder.world_synthesis._SHARPER", 0.0)
+    world = WorldVocoder(DataConfig())
     audio = torch.from_numpy(signal("hiss", (86 * HOP,), 0.1))
     # what is above the last band is not in the mel
     spectrum = torch.fft.rfft(audio)
     spectrum[torch.arange(len(spectrum)) * RATE / len(audio) > 15500] = 0
     audio = torch.fft.irfft(spectrum)
-    again = WORLD.synthesize(log_mel(audio[None])[0], *constant(86, 0, 0))
+    again = world.synthesize(log_mel(audio[None])[0], *constant(86, 0, 0))
     assert abs(decibels(again) - decibels(audio)) < 1.0
     audio = torch.from_numpy(voice(1.4, RATE))[: 120 * HOP]
     mel = log_mel(audio[None])[0]
-    again = log_mel(WORLD.synthesize(mel, *glide(120))[None])[0]
+    again = log_mel(world.synthesize(mel, *glide(120))[None])[0]
     loud = mel > -6
     # random noise alone differs from its own mean spectrum by about 0.3
     assert (again - mel)[loud].abs().mean() < 0.35
     assert abs((again - mel)[loud].mean()) < 0.15
+
+
+def test_formants_are_sharpened_and_the_level_stays(monkeypatch):
+    rng, n_frames = np.random.default_rng(2), 300
+    cepstrum = np.zeros(DATA.n_mels)
+    cepstrum[0], cepstrum[1], cepstrum[3:12] = -35, 3, rng.normal(0, 2, 9)
+    mel = torch.from_numpy(np.tile(idct(cepstrum, norm="ortho")[:, None], n_frames).astype(np.float32))
+    hiss = constant(n_frames, 0, 0)
+    sharper = WORLD.synthesize(mel, *hiss)
+    monkeypatch.setattr("vdecoder.world_synthesis._SHARPER", 0.0)
+    plain = WorldVocoder(DATA).synthesize(mel, *hiss)
+    assert abs(decibels(sharper) - decibels(plain)) < 0.5
+    found = [dct(log_mel(sound[None])[0].mean(1).numpy(), norm="ortho") for sound in (sharper, plain)]
+    grown = [
+        found[0][part] @ found[1][part] / np.square(found[1][part]).sum()
+        for part in (slice(3, 12), slice(1, 2))
+    ]
+    assert grown == pytest.approx([1.2, 1.0], abs=0.05)
 
 
 @pytest.mark.parametrize("voiced", [0.0, 1.0])

@@ -12,7 +12,7 @@ from torch import Tensor
 from modules.common.errors import ConfigError
 from vdecoder.base import Vocoder
 from vdecoder.clock import SourceStart
-from vdecoder.world_synthesis import WorldSynthesis
+from vdecoder.world_synthesis import SHARPER, WorldSynthesis
 
 if TYPE_CHECKING:
     from modules.config import DataConfig
@@ -22,6 +22,7 @@ class WorldVocoder(Vocoder):
     """Pulse-and-noise synthesis from mel and F0; deterministic, without weights.
 
     Computed on the CPU, in float32 and float64, in about a fiftieth of the audio's duration.
+    ``sharper`` is the share by which formants grow.
 
     Raises:
         ConfigError: The window is not as long as the FFT, or weights are given.
@@ -33,11 +34,12 @@ class WorldVocoder(Vocoder):
         device: torch.device | str = "cpu",
         weights: Path | None = None,
         dtype: torch.dtype = torch.float32,
+        sharper: float = SHARPER,
     ) -> None:
         super().__init__(data_config, device, weights, dtype)
         if weights is not None:
             raise ConfigError(f"the vocoder 'world' has no weights; {weights} belongs to another vocoder")
-        self._synthesis = WorldSynthesis(data_config)
+        self._synthesis = WorldSynthesis(data_config, sharper)
 
     def cycles(self, f0: Tensor, uv: Tensor) -> np.ndarray:
         """Cycles (N + 1,) of the pulses, whose phase goes on where they are muted."""

@@ -32,7 +32,7 @@ _FLOOR = 1e-5  # magnitude of silence in a mel, see modules/dsp/mel.py
 _LOUDEST = 10.0  # ln; far above any recording, and its exp() does not overflow
 _UNVOICED_WIDTH = 60.0  # Hz, smoothing in unvoiced frames
 _ROLL_OFF = 0.7e-3  # ln per Hz, slope of the envelope above the last mel band
-_SHARPER = 0.2  # share by which a mel's cepstrum grows, see _sharpening
+SHARPER = 0.2  # share by which a mel's cepstrum grows, see _formants
 _MAX_CORRECTION = 1.0  # ln, 9 dB; more does not help, and is worse where F0 is wrong
 
 
@@ -43,7 +43,7 @@ class WorldSynthesis:
         ConfigError: The window is not as long as the FFT.
     """
 
-    def __init__(self, data_config: DataConfig) -> None:
+    def __init__(self, data_config: DataConfig, sharper: float = SHARPER) -> None:
         if data_config.win_length != data_config.n_fft:
             raise ConfigError(
                 f"the vocoder 'world' needs data.win_length equal to data.n_fft, "
@@ -56,7 +56,7 @@ class WorldSynthesis:
         )
         self.window = np.hanning(self.n_fft + 1)[:-1].astype(np.float32)
         bins = np.arange(self.n_fft // 2 + 1)
-        self._sharpening = _sharpening(data_config.n_mels)
+        self._sharpening = sharper * _formants(data_config.n_mels)
         self._areas = np.log(self.basis.sum(1))  # a band value minus this is its mean magnitude
         centres = (self.basis @ bins) / self.basis.sum(1)
         self._spread = _interpolation(centres, len(bins))
@@ -164,17 +164,17 @@ class WorldSynthesis:
         return (audio / weight.clip(1e-3))[pad : pad + n_samples]
 
 
-def _sharpening(n_mels: int) -> NDArray[np.float32]:
-    """Matrix (M, M): from a log-mel (N, M) to what makes its cepstrum larger, but for level and tilt.
+def _formants(n_mels: int) -> NDArray[np.float32]:
+    """Matrix (M, M): from a log-mel (N, M) to the part that is its formants.
 
-    Averaging over one F0 flattens formants, and a model's uncertainty flattens what it predicts. This is
+    Averaging over one F0 flattens them, and a model's uncertainty flattens what it predicts. To raise them is
     the post-filter of Yoshimura et al., Incorporating a mixed excitation model and postfiltering into
     HMM-based text-to-speech synthesis (2005). What is finer than two bands is noise, and stays.
     """
     order = np.arange(n_mels)
     cosines = np.cos(np.pi / n_mels * order[:, None] * (order + 0.5)) * math.sqrt(2 / n_mels)
-    larger = cosines[2 : n_mels // 2]
-    return (_SHARPER * larger.T @ larger).astype(np.float32)
+    formants = cosines[2 : n_mels // 2]  # without level and tilt
+    return (formants.T @ formants).astype(np.float32)
 
 
 def _interpolation(centres: Array, n_bins: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 "hour" lets virtual sound cards call, whose clocks differ by 200 ppm. Every fifth block is rendered,
 and takes as much of the virtual time as its thread spent; the others are heard alone and take as
-long as one of those, so that an hour passes in minutes. "real" takes its time: a file in the
+long as one of the last of those, so that an hour passes in minutes. "real" takes its time: a file in the
 place of the sound cards.
 """
 
@@ -36,7 +36,7 @@ _SETTLED = 20.0  # s, until the speed follows the clocks
 _TICK = 1.0  # s between two looks
 _SHIFTS = 5  # readings in a look: one may fall between a callback's samples and their count
 _RENDERED = 5  # blocks of "hour" of which one is rendered
-_FIRST = 200  # blocks that are all rendered, at its beginning
+_RECENT = 200  # rendered blocks whose times the others take; as many come first, all rendered
 
 
 class _Timed:
@@ -57,9 +57,9 @@ class _Timed:
 
     def process(self, audio: np.ndarray) -> np.ndarray:
         self._count += 1
-        if self._spend and self._count % _RENDERED and len(self.spent) > _FIRST:
+        if self._spend and self._count % _RENDERED and len(self.spent) > _RECENT:
             self._engine.hear(audio)
-            self._spend(self.spent[self._draws.integers(len(self.spent))])
+            self._spend(self.spent[-self._draws.integers(1, _RECENT + 1)])
             return np.zeros(self._engine.block, np.float32)
         began = self._clock()
         result = self._engine.process(audio)

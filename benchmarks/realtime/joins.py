@@ -25,9 +25,10 @@ SETTINGS: tuple[dict[str, float], ...] = (
     {},
     {"crossfade": 12},
     {"crossfade": 46},
-    {"look_ahead": 23},
     {"look_ahead": 0},
+    {"look_ahead": 35},
     {"look_ahead": 70},
+    {"block": 35, "look_ahead": 35},
 )
 _SETTLED = 2.0  # s, until the averages of the encoder know the voice
 

@@ -24,10 +24,12 @@ from modules.dsp.mel import LogMel
 
 SETTINGS: tuple[dict[str, float], ...] = (
     {},
-    {"look_ahead": 23},
-    {"block": 23},
     {"look_ahead": 0},
+    {"look_ahead": 35},
     {"look_ahead": 70},
+    {"block": 23},
+    {"block": 35},
+    {"block": 35, "look_ahead": 35},
     {"block": 70},
     {"block": 140, "look_ahead": 140},
     {"context": 300},

@@ -23,10 +23,10 @@ class RealtimeSettings:
     """
 
     block: float = _time(
-        35, 10, 2000, "ms that are converted at a time; longer takes less computing, and delays more"
+        46, 10, 2000, "ms that are converted at a time; longer takes less computing, and delays more"
     )
     look_ahead: float = _time(
-        35, 0, 2000, "ms after a block that are heard before it is converted: pitch and words need some"
+        23, 0, 2000, "ms after a block that are heard before it is converted: pitch and words need some"
     )
     crossfade: float = _time(23, 0, 200, "ms of cross-fade from a block to the next")
     context: float = _time(

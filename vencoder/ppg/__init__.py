@@ -27,7 +27,7 @@ from modules.pretrained.weights import ROOT
 from vencoder import ENCODERS
 from vencoder.network import NetworkEncoder
 from vencoder.ppg.attention import N_MELS as N_MELS
-from vencoder.ppg.attention import AttentionDesign, AttentionNetwork
+from vencoder.ppg.attention import AttentionDesign, AttentionLayer, AttentionNetwork
 
 if TYPE_CHECKING:
     from vencoder.ppg.stream import PpgStream
@@ -272,4 +272,8 @@ def load_network(path: Path, name: str) -> PpgNetwork | AttentionNetwork:
         raise CheckpointError(
             f"{path} is not a {name} of version {design.version}: its tensors differ"
         ) from error
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    for layer in network.modules():
+        if isinstance(layer, AttentionLayer):
+            layer.freeze()
+    return network

@@ -47,6 +47,8 @@ class AttentionDesign:
 class AttentionLayer(nn.Module):
     """Attention within a window, then a network for each unit."""
 
+    _frozen_bias: Tensor | None
+
     def __init__(self, design: AttentionDesign) -> None:
         super().__init__()
         width, self.heads = design.width, design.heads
@@ -55,6 +57,7 @@ class AttentionLayer(nn.Module):
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.value, self.mix = nn.Linear(width, width), nn.Linear(width, width)
         self.distance = nn.Parameter(torch.zeros(self.heads, self.past + 1 + self.future))
+        self.register_buffer("_frozen_bias", None, persistent=False)
         self.up, self.down = nn.Linear(width, design.hidden), nn.Linear(design.hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +76,8 @@ class AttentionLayer(nn.Module):
         around = size, self.past - skip, self.future + BLOCK - 1
         keys, values = (_windows(layer(y), *around) for layer in (self.key, self.value))
         there = _windows(torch.ones_like(y[..., :1]), *around)
-        bias = self.bias().to(y.dtype).masked_fill(there.flatten(0, 1).mT[:, None] == 0, _NEVER)
+        bias = self.bias() if self._frozen_bias is None else self._frozen_bias
+        bias = bias.to(y.dtype).masked_fill(there.flatten(0, 1).mT[:, None] == 0, _NEVER)
         query, key, value = (
             part.flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in (queries, keys, values)
@@ -86,6 +90,10 @@ class AttentionLayer(nn.Module):
     def transform(self, x: Tensor) -> Tensor:
         """``x`` (..., C) with what the network makes of each unit."""
         return x + self.down(F.gelu(self.up(self.norm(x))))
+
+    def freeze(self) -> None:
+        """Compute once what follows from the weights, which do not change any more."""
+        self._frozen_bias = self.bias()
 
     def bias(self) -> Tensor:
         """What is added to the attention (heads, BLOCK, past + BLOCK + future) of the units of a block."""

@@ -52,7 +52,7 @@ examples:
   python realtime.py --list_devices
   python realtime.py -m logs/44k/G_best.pth -s anna -t 12                  default microphone and loudspeaker
   python realtime.py -m logs/44k/G_best.pth -s anna --input usb --output 5 --record take.flac
-  python realtime.py -m logs/44k/G_best.pth -s anna --look_ahead 23        shorter latency
+  python realtime.py -m logs/44k/G_best.pth -s anna --block 35             shorter latency
   python realtime.py -m logs/44k/G_best.pth -s anna --measure_latency      output connected to input
   python realtime.py -m logs/44k/G_best.pth -s anna --input song.wav --output result.flac
   python realtime.py -m logs/44k/G_best.pth -s anna --input song.wav --output result.flac --f0 song.f0.csv

@@ -21,7 +21,7 @@ def test_blocks_are_as_long_as_they_came(build):
     out = stream(engine, tone(0.5))
     assert len(out) == 0.5 * RATE // engine.block * engine.block
     assert engine.latency == (engine.block + engine.delay) / RATE < 0.08
-    assert build(look_ahead=23).latency < 0.06
+    assert build(block=35).latency < 0.06
 
 
 @pytest.mark.parametrize("look_ahead", [0, 35, 100])
@@ -102,7 +102,7 @@ def test_key_and_speaker_change_while_it_runs(build):
         if block == 75:
             engine.speaker = "花子"
 
-    out = stream(engine, tone(3.4), change)
+    out = stream(engine, tone(4.5), change)
     tracker = F0_PREDICTORS.build("pm", sampling_rate=RATE, hop_length=512)
     f0, uv = tracker.predict(out)
     for block, hertz in ((20, 200), (50, 400), (72, 150), (90, 150)):

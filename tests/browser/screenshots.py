@@ -5,6 +5,7 @@ Run:  python -m pytest tests/browser/screenshots.py [-k NAME]
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,6 +57,13 @@ def _cover(page: Page) -> None:
     page.locator("img[src*='/file=']").locator("visible=true").wait_for()  # the picture
 
 
+def _live(page: Page) -> None:
+    tab(page, "Live")
+    choose(page, "Voice model", "trained/anna/G_8.pth")
+    button(page, "Start").click()
+    see(page, re.compile(r"[1-9]\d* s · latency \d+ ms, measured"))
+
+
 def _dataset(page: Page) -> None:
     tab(page, "Dataset")
     button(page, "Report").click()
@@ -86,6 +94,7 @@ SCENES: dict[str, Callable[[Page], None]] = {
     "convert": _convert,
     "editor": _editor,
     "cover": _cover,
+    "live": _live,
     "dataset": _dataset,
     "training": _training,
     "lab-mix": _mix,
@@ -99,7 +108,9 @@ SCENES: dict[str, Callable[[Page], None]] = {
 SIZES = [{"width": 1280, "height": 900}, {"width": 390, "height": 844}]  # pixels
 
 
-@pytest.mark.parametrize("page", [{"viewport": size} for size in SIZES], indirect=True)
+@pytest.mark.parametrize(
+    "page", [{"viewport": size, "permissions": ["microphone"]} for size in SIZES], indirect=True
+)
 @pytest.mark.parametrize("scene", SCENES)
 def test_picture(page: Page, scene: str) -> None:
     SCENES[scene](page)

@@ -24,7 +24,7 @@ from inference.realtime.port import Port
 from inference.realtime.resampling import SameRate, StreamResampler
 from modules.common.errors import ConfigError
 
-_COMPUTING = 0.8  # of a block's time that computing may take before the output runs dry
+_COMPUTING = 0.9  # of a block's time that computing may take before the output runs dry
 _HISTORY = 10.0  # s of input that a voice swapped in gets to hear
 
 

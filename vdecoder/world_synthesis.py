@@ -4,9 +4,9 @@ WORLD (Morise, Yokomori and Ozawa 2016) describes a voice by its F0, a smooth
 spectral envelope and the aperiodicity of each frequency. F0 is given, the
 envelope is derived from the mel, and the aperiodicity is constant. Pulses and
 noise are filtered by minimum-phase filters on the mel's frames, and one
-correction reduces the difference to the mel. pyworld's synthesize filters every
-pulse instead: its scores are the same, but its cost grows with the pitch, and it
-cannot be corrected on the mel's frames.
+correction reduces the difference to the mel, whose formants are raised first.
+pyworld's synthesize filters every pulse instead: its scores are the same, but its
+cost grows with the pitch, and it cannot be corrected on the mel's frames.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from modules.common.errors import ConfigError
 from modules.dsp.f0 import fill_unvoiced
-from modules.dsp.mel_basis import mel_basis
+from modules.dsp.mel_basis import cepstral_basis, mel_basis
 from vdecoder.clock import SONG_START, SourceStart
 from vdecoder.draws import source_noise
 
@@ -171,10 +171,8 @@ def _formants(n_mels: int) -> NDArray[np.float32]:
     the post-filter of Yoshimura et al., Incorporating a mixed excitation model and postfiltering into
     HMM-based text-to-speech synthesis (2005). What is finer than two bands is noise, and stays.
     """
-    order = np.arange(n_mels)
-    cosines = np.cos(np.pi / n_mels * order[:, None] * (order + 0.5)) * math.sqrt(2 / n_mels)
-    formants = cosines[2 : n_mels // 2]  # without level and tilt
-    return (formants.T @ formants).astype(np.float32)
+    formants = cepstral_basis(n_mels, range(2, n_mels // 2))  # without level and tilt
+    return formants.T @ formants  # type: ignore[no-any-return]
 
 
 def _interpolation(centres: Array, n_bins: int) -> NDArray[np.float32]:

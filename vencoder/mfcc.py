@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.dsp.mel_basis import mel_basis
+from modules.dsp.mel_basis import cepstral_basis, mel_basis
 from vencoder.base import ArrayEncoder
 
 Floats = NDArray[np.float32]
@@ -47,12 +47,10 @@ class MfccEncoder(ArrayEncoder):
         rate = self.sampling_rate
         self._basis = mel_basis(rate, _N_FFT, _N_MELS, 0.0, rate / 2, equal_area=False)
         self._window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
-        order = np.arange(1, self.ssl_dim + 1)[:, None]
-        band = np.arange(_N_MELS) + 0.5
-        cosines = np.sqrt(2 / _N_MELS) * np.cos(np.pi / _N_MELS * order * band)
-        self._cosines = cosines.astype(np.float32)
+        orders = range(1, self.ssl_dim + 1)
+        self._cosines = cepstral_basis(_N_MELS, orders)
         # typical standard deviations of speech and singing
-        self._typical = (8.0 * order**-0.65).astype(np.float32)
+        self._typical = (8.0 * np.array(orders)[:, None] ** -0.65).astype(np.float32)
 
     def units(self, audio: Floats) -> Floats:
         """Units (12, U) of ``audio`` (T,) at 16 kHz; U = T / 320, rounded, at least 1."""

@@ -45,3 +45,10 @@ def mel_basis(
     if equal_area:
         basis *= 2 / (right - left)
     return basis.astype(np.float32)
+
+
+def cepstral_basis(n_mels: int, orders: range) -> np.ndarray:
+    """Rows (len(orders), M), float32, of the orthonormal cosine transform of M bands; orders are above 0."""
+    order, band = np.array(orders)[:, None], np.arange(n_mels) + 0.5
+    cosines: np.ndarray = np.sqrt(2 / n_mels) * np.cos(np.pi / n_mels * order * band)
+    return cosines.astype(np.float32)

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,8 +41,11 @@ def url(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def client(url):
-    return Client(url, verbose=False)
+def client(url, tmp_path_factory):
+    downloads = str(tmp_path_factory.mktemp("downloads"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", downloads)  # each download leaves a folder there
+        yield Client(url, verbose=False, download_files=downloads)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from modules.nn.flow import Flow
 from modules.nn.frames import FrameConv
 from modules.nn.losses import lf0_loss, mle_loss
 from modules.nn.masks import length_mask, replicate_pad, round_up
+from modules.nn.prenet import Prenet
 from modules.nn.reference import ReferenceEncoder, takes_recordings
 from modules.nn.speakers import check_ids, check_shares, embed_speakers
 from modules.nn.text_encoder import ConvReluNorm, TextEncoder
@@ -73,6 +74,11 @@ class GlowSVC(nn.Module):
         # beyond the trained range, whose rows are never trained, become audible noise
         for table in (self.enc_p.f0_emb, self.emb_uv, self.spk_emb):
             nn.init.normal_(table.weight, std=channels**-0.5)
+        self.prenet = (
+            Prenet(config.ssl_dim, config.prenet_channels, channels, config.prenet_layers, config.p_dropout)
+            if config.prenet_channels
+            else None
+        )
 
     def embed_speaker(self, speaker: Tensor) -> tuple[Tensor, Tensor]:
         """Conditions of the flow (B, gin_channels, 1 or N) and of the encoder (B, C, 1 or N).
@@ -85,8 +91,17 @@ class GlowSVC(nn.Module):
         check_shares(speaker, self.config.n_speakers)
         return embed_speakers(self.emb_g, speaker), embed_speakers(self.spk_emb, speaker)
 
-    def embed(self, units: Tensor, uv: Tensor, speaker: Tensor, volume: Tensor | None) -> Tensor:
+    def embed(
+        self,
+        units: Tensor,
+        uv: Tensor,
+        speaker: Tensor,
+        volume: Tensor | None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Input of the encoder (B, C, N), not masked; ``speaker`` is (B, C, 1 or N).
+
+        The ``mask`` (B, 1, N) says which frames are real; None: all.
 
         Raises:
             ConfigError: The units have another number of channels, or the volume is missing.
@@ -97,6 +112,8 @@ class GlowSVC(nn.Module):
                 f"(speech encoder {self.config.speech_encoder!r})"
             )
         x = self.pre(units.mT) + self.emb_uv(uv.long()) + speaker.mT
+        if self.prenet is not None:
+            x = x + self.prenet(units.mT, None if mask is None else mask.mT)
         if self.emb_vol is not None:
             if volume is None:
                 raise ConfigError("this model follows the volume (vol_embedding): the volume is missing")
@@ -130,7 +147,7 @@ class GlowSVC(nn.Module):
         """
         mask = length_mask(lengths, mel.size(2))
         g, speaker = self.embed_speaker(speaker_id)
-        x = self.embed(units, uv, speaker, volume) * mask
+        x = self.embed(units, uv, speaker, volume, mask) * mask
 
         pred_lf0 = norm_lf0 = lf0 = None
         if self.f0_decoder is not None:

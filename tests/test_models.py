@@ -25,7 +25,7 @@ def tiny(**changes):
     torch.manual_seed(0)
     model = GlowSVC(replace(TINY, **changes)).eval()
     for name, parameter in model.named_parameters():
-        if ".post." in name:  # zero at the start: the couplings would do nothing
+        if ".post." in name or name.startswith("prenet.proj."):  # zero at the start: it would do nothing
             torch.nn.init.normal_(parameter, std=0.1)
     return model
 
@@ -89,9 +89,9 @@ def test_the_last_frame_of_an_odd_recording_counts():
     assert (model(**b).z - before)[0, :, 10].abs().min() > 1e-3
 
 
-@pytest.mark.parametrize("length", [6, 7])
-def test_an_item_does_not_depend_on_its_neighbours_or_its_padding(length):
-    model = tiny(vol_embedding=True)
+@pytest.mark.parametrize(("length", "prenet"), [(6, 0), (7, 0), (7, 10)])
+def test_an_item_does_not_depend_on_its_neighbours_or_its_padding(length, prenet):
+    model = tiny(vol_embedding=True, prenet_channels=prenet)
     b = batch(model, (11, length))
     for name in ("f0", "mel", "volume"):
         b[name][1, ..., length:] = 50.0  # garbage
@@ -108,6 +108,22 @@ def test_an_item_does_not_depend_on_its_neighbours_or_its_padding(length):
         together.pred_lf0[1:, :, near], alone.pred_lf0[:, :, near], rtol=1e-5, atol=1e-5
     )
     torch.testing.assert_close(together.logdet[1:], alone.logdet, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_that_gets_a_prenet_begins_as_it_was_and_trains_it():
+    plain, model = tiny(), tiny(prenet_channels=10, prenet_layers=2)
+    for parameter in model.prenet.proj.parameters():
+        torch.nn.init.zeros_(parameter)
+    model.load_state_dict(plain.state_dict(), strict=False)
+    b = batch(model)
+    torch.testing.assert_close(model(**b).m_p, plain(**b).m_p)
+    optimizer = torch.optim.SGD(model.prenet.parameters(), 0.1)
+    for _ in range(2):  # at first only the last layer has a gradient
+        optimizer.zero_grad()
+        GlowSVC.losses(model(**b))["mle"].backward()
+        optimizer.step()
+    assert all(p.grad.any() for p in model.prenet.parameters())
+    assert not torch.allclose(model(**b).m_p, plain(**b).m_p)
 
 
 @pytest.mark.parametrize(("n_sqz", "n_frames"), [(1, 5), (2, 1), (2, 13), (4, 3), (4, 16)])

@@ -207,7 +207,7 @@ class PlainFlow(nn.Module):
 class PlainGlow(nn.Module):
     """The published model; its tensors have the names and shapes of :class:`models.GlowSVC`.
 
-    There are none of ``use_crn_pre``, ``use_depthwise_conv`` and ``flow_share_parameter``.
+    There are none of ``use_crn_pre``, ``use_depthwise_conv``, ``flow_share_parameter`` and the prenet.
     """
 
     def __init__(self, config: ModelConfig) -> None:

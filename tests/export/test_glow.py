@@ -16,7 +16,12 @@ def build(**changes):
     torch.manual_seed(0)
     model = GlowSVC(ModelConfig(**{**SIZES, **changes})).eval().requires_grad_(False)
     for name, tensor in model.named_parameters():  # the couplings begin as the identity
-        if ".post." in name or name.endswith(".logs") or ("flows" in name and name.endswith(".bias")):
+        if (
+            ".post." in name
+            or name.startswith("prenet.proj.")
+            or name.endswith(".logs")
+            or ("flows" in name and name.endswith(".bias"))
+        ):
             tensor.normal_(std=0.1)
     return model
 
@@ -34,6 +39,7 @@ def wanted(model, tracks, **options):
         {"n_sqz": 1, "n_speakers": 1},
         {"n_sqz": 4, "vol_embedding": True},
         {"flow_share_parameter": True, "use_crn_pre": True},
+        {"prenet_channels": 24, "prenet_layers": 2},
         {"use_depthwise_conv": True, "use_automatic_f0_prediction": False},
     ],
     ids=str,

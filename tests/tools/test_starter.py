@@ -1,5 +1,7 @@
 """The recipe of the starter kit, as far as it needs no synthesizer."""
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -15,7 +17,7 @@ from tests.support.golden_cases import voice
 from tests.support.scripts import CONFIG, script  # noqa: F401 - a fixture
 from tools.starter import base, clips
 from tools.starter.clips import CLIP, N_COPIES, TOP, extend_bandwidth, joined, split, voices
-from tools.starter.transfer import LAYER, transferred
+from tools.starter.transfer import LAYERS, transferred
 from vencoder import ENCODERS
 
 
@@ -61,17 +63,22 @@ def test_validation_takes_the_first_clip_of_some_voices(tmp_path):
 
 
 def test_a_base_model_goes_on_with_units_that_say_the_same():
+    torch.manual_seed(0)
     old, map_ = torch.randn(500, 6), torch.randn(6, 9)
     new, layer = old @ map_, torch.randn(4, 6, 5)
-    moved = transferred({LAYER: layer, "other": layer}, old, new)
-    wanted, found = (conv1d(x.T, w) for x, w in ((old, layer), (new, moved[LAYER])))
-    assert torch.allclose(wanted, found, atol=0.05 * float(wanted.std())) and moved["other"] is layer
+    moved = transferred({**dict.fromkeys(LAYERS, layer), "other": layer}, old, new)
+    for name in LAYERS:
+        wanted, found = (conv1d(x.T, w) for x, w in ((old, layer), (new, moved[name])))
+        assert torch.allclose(wanted, found, atol=0.05 * float(wanted.std()))
+    assert moved["other"] is layer
+    assert set(transferred({LAYERS[0]: layer}, old, new)) == {LAYERS[0]}
 
 
 def test_the_recipe_goes_on_with_more_voices_and_another_encoder(script, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(
-        base, "SIZES", {k: CONFIG["model"][k] for k in base.SIZES} | {"n_flow_block_layer": 1}
+        base, "SIZES", {k: CONFIG["model"].get(k, 0) for k in base.SIZES} | {"n_flow_block_layer": 1}
     )
+    monkeypatch.setitem(base.SIZES, "prenet_layers", 1)
     monkeypatch.setattr(base, "TRAIN", {**base.TRAIN, "batch_size": 2})
     monkeypatch.setattr(clips, "CLIP", 1.0)
     output = tmp_path / "out" / "base.safetensors"
@@ -99,9 +106,18 @@ def test_the_recipe_goes_on_with_more_voices_and_another_encoder(script, tmp_pat
     done = script(base.main, *other, "--start", str(output), "--output", str(tmp_path / "other" / "base.pth"))
     assert done.code == 0 and "continuing from" not in done.log
     begun, before = model_state(tmp_path / "other" / "base.pth"), model_state(output)
-    kept = [name for name in before if name != LAYER and before[name].is_floating_point()]
+    kept = [name for name in before if name not in LAYERS and before[name].is_floating_point()]
     assert all(torch.allclose(begun[name], before[name], atol=1e-4) for name in kept)  # but for one step
-    assert begun[LAYER].shape[1] == ENCODERS["ppg-starter"].ssl_dim
+    assert begun["pre.weight"].shape[1] == ENCODERS["ppg-starter"].ssl_dim
+
+    shutil.rmtree(tmp_path / "work/base/ppg-starter")  # the run, whose sizes were others
+    monkeypatch.setitem(base.SIZES, "prenet_channels", 4)
+    wide = tmp_path / "wide" / "base.pth"
+    done = script(base.main, *other, "--start", str(tmp_path / "other" / "base.pth"), "--output", str(wide))
+    assert done.code == 0 and "units of" not in done.err  # of the same encoder: nothing to map
+    wider = model_state(wide)
+    assert wider["prenet.pre.weight"].shape[0] == 4
+    assert all(torch.allclose(wider[name], begun[name], atol=1e-2) for name in kept)
 
     again = base.configuration("ppg-starter")
     clips.make_features([wav], parse_config(again), clips.UNITS | clips.WITHOUT_ENCODER, 1)

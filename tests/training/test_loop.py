@@ -30,7 +30,7 @@ def test_the_loss_falls_and_validation_is_written(clips, tmp_path):
     [
         ({"ema_decay": 0.9, "batch_size": 1, "accumulate_steps": 2}, {}),
         ({"fp16_run": True, "half_type": "bf16"}, {}),
-        ({}, {"p_dropout": 0.1, "use_crn_pre": True}),
+        ({}, {"p_dropout": 0.1, "use_crn_pre": True, "prenet_channels": 8}),
     ],
 )
 def test_an_interrupted_and_a_killed_run_resume_exactly(clips, tmp_path, changes, model):

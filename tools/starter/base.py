@@ -30,12 +30,17 @@ SIZES = {
     "filter_channels": 512,
     "n_layers": 4,
     "gin_channels": 128,
+    "prenet_channels": 256,
+    "prenet_layers": 6,
 }
 TRAIN = {
     "max_steps": 1_000_000,  # --minutes ends it
     "warmup_steps": 200,
     "eval_interval": 200,
     "batch_size": 16,
+    # noise hides consonants, and the voices are too many for units to name one
+    "unit_noise": 0.0,
+    "perturb_ratio": 0.5,
 }
 _MOST = 100  # clips by which the units of two encoders are compared
 
@@ -48,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("work", type=Path, help="folder for all results")
     add("--encoder", default=STARTER_ENCODER, help="speech encoder (%(default)s)")
     add("--seconds", type=float, default=600, help="of each voice, at most (%(default)s)")
-    add("--start", type=Path, help="base model of another encoder to go on from, config.json beside it")
+    add("--start", type=Path, help="base model to go on from, of any encoder, config.json beside it")
     add("--minutes", type=float, default=50, help="of training in all (%(default)s)")
     add("--seed", type=int, default=1)
     add("--processes", type=int, default=0, help="of the preparation; 0: one per core (%(default)s)")
@@ -93,7 +98,8 @@ def train(
 ) -> Path:
     """Train, or continue, up to ``minutes`` in all; return the last checkpoint in ``folder``.
 
-    A new run begins with the weights of ``start``, a base model of another encoder, if it is given.
+    A new run begins with the weights of ``start``, a base model of any encoder, if it is given. A
+    prenet that it lacks begins as one that adds nothing.
     """
     import torch
 
@@ -109,7 +115,8 @@ def train(
         task = ReferenceTask(config, training, validation, context.device)
         trainer = Trainer(task, config.train, folder, context, minutes)
         if start and trainer.state.fresh:
-            load_weights(task.model, _weights_of(start, training), start)
+            prenet = {k: v for k, v in task.model.state_dict().items() if k.startswith("prenet.")}
+            load_weights(task.model, prenet | _weights_of(start, training, config), start)
             trainer.state.fresh = False
         print(describe_run(trainer, len(training), len(validation)), flush=True)
         trainer.run()
@@ -117,14 +124,16 @@ def train(
     return trainer.checkpoints.path(trainer.progress.step)
 
 
-def _weights_of(start: Path, clips: Sequence[Path]) -> dict[str, Tensor]:
-    """Weights of the base model ``start`` for the units that lie beside ``clips``."""
+def _weights_of(start: Path, clips: Sequence[Path], config: Config) -> dict[str, Tensor]:
+    """Weights of the base model ``start`` for the units of ``config``, which lie beside ``clips``."""
     from modules.checkpoint import model_state
     from modules.config import load_config
     from tools.starter.transfer import both_units, transferred
 
-    encoder = load_config(start.with_name("config.json")).model.speech_encoder
-    return transferred(model_state(start), *both_units(clips[:: -(-len(clips) // _MOST)], encoder))
+    state, encoder = model_state(start), load_config(start.with_name("config.json")).model.speech_encoder
+    if encoder == config.model.speech_encoder:
+        return state
+    return transferred(state, *both_units(clips[:: -(-len(clips) // _MOST)], encoder))
 
 
 def write(checkpoint: Path, values: dict[str, Any], output: Path) -> None:

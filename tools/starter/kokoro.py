@@ -33,7 +33,16 @@ from tools.starter.speech.texts import LANGUAGES, texts
 from vencoder.ppg import UNITS_PER_SECOND
 
 _STYLE = 256  # values: the first half is the timbre, the second how it is said
-SHARES = {"en": 0.3, "zh": 0.15, "ja": 0.15, "es": 0.08, "fr": 0.08, "it": 0.08, "pt": 0.08, "hi": 0.08}
+SHARES = {
+    "en": 0.25,
+    "zh": 0.295,
+    "ja": 0.125,
+    "es": 0.066,
+    "fr": 0.066,
+    "it": 0.066,
+    "pt": 0.066,
+    "hi": 0.066,
+}
 SUNG = 0.6  # of the time
 LONGEST = 24.0  # s of a clip
 MARGIN = 7  # units of silence around a clip

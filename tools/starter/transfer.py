@@ -1,7 +1,7 @@
-"""A base model goes on with another speech encoder: its input layer learns the new units at once.
+"""A base model goes on with another speech encoder: its input layers learn the new units at once.
 
-Only that layer, a convolution, sees the units. Units of one encoder follow well from another's of
-the same sound by a linear map, which least squares find; composed with the layer, it gives one
+Only these, convolutions, see the units. Units of one encoder follow well from another's of
+the same sound by a linear map, which least squares find; composed with a layer, it gives one
 for the new units, and what the model learnt of voices is kept.
 """
 
@@ -13,14 +13,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-LAYER = "pre.weight"  # (C, D, K)
+LAYERS = ("pre.weight", "prenet.pre.weight")  # (C, D, K)
 _RIDGE = 1e-3  # of the new units' variance
 
 
 def transferred(state: Mapping[str, Tensor], old: Tensor, new: Tensor) -> dict[str, Tensor]:
     """Weights for units ``new`` (U, D') of a model for ``old`` (U, D), of the same sound."""
     map_ = linear_map(new, old)
-    return {**state, LAYER: torch.einsum("cdk,ed->cek", state[LAYER].float(), map_)}
+    layers = {name: state[name].float() for name in LAYERS if name in state}
+    return {**state, **{name: torch.einsum("cdk,ed->cek", layer, map_) for name, layer in layers.items()}}
 
 
 def linear_map(source: Tensor, target: Tensor) -> Tensor:

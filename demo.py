@@ -36,6 +36,9 @@ RATE = 44100  # Hz
 TARGET, SOURCE = "sofia", "tomas"  # the synthetic target voice, and the source singer
 DATASET_SECONDS, SONG_SECONDS = 150.0, 20.0
 MAX_MEASURED_SECONDS = 120
+PROTECT = (
+    0.33  # a small encoder loses consonants, a third of the song's own brings them back (docs/quality.md)
+)
 InstantResult = tuple[Path, int]  # the song in a voice that was not trained, and its key in semitones
 ORIGIN = "origin.txt"  # in the workspace: what it was made of
 
@@ -116,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     key = _suggested_key(song, config, speaker) if args.key is None else args.key
     code = _run(
         ["inference_main.py", "-m", str(_newest_model(workspace)), "-n", str(song.path)]
-        + ["-t", str(key), "-s", speaker, "-wf", "wav"],
+        + ["-t", str(key), "-s", speaker, "-wf", "wav", "--protect", str(PROTECT)],
         workspace,
     )
     if not code:
@@ -263,7 +266,8 @@ def _convert_at_once(
     (name,) = config.spk
     key = _suggested_key(song, config, name) if args.key is None else args.key
     code = _run(
-        ["inference_main.py", "-m", str(model), "-n", str(song.path)] + ["-t", str(key), "-wf", "wav"],
+        ["inference_main.py", "-m", str(model), "-n", str(song.path)]
+        + ["-t", str(key), "-wf", "wav", "--protect", str(PROTECT)],
         workspace,
     )
     if code:
@@ -291,7 +295,7 @@ def _result_path(song: DemoSong, key: int, speaker: str, workspace: Path) -> Pat
     from inference.options import ConvertOptions
     from inference.output import result_name
 
-    options = ConvertOptions(wav_format="wav")
+    options = ConvertOptions(wav_format="wav", protect=PROTECT)
     return workspace / "results" / result_name(song.path.stem, key, speaker, options)
 
 

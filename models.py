@@ -26,10 +26,9 @@ from modules.nn.flow import Flow
 from modules.nn.frames import FrameConv
 from modules.nn.losses import lf0_loss, mle_loss
 from modules.nn.masks import length_mask, replicate_pad, round_up
-from modules.nn.prenet import Prenet
 from modules.nn.reference import ReferenceEncoder, takes_recordings
 from modules.nn.speakers import check_ids, check_shares, embed_speakers
-from modules.nn.text_encoder import ConvReluNorm, TextEncoder
+from modules.nn.text_encoder import ConvReluNorm, Prenet, TextEncoder
 
 
 class GlowOutput(NamedTuple):

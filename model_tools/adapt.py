@@ -29,6 +29,7 @@ RATE, BETAS = 1e-3, (0.8, 0.99)  # of AdamW; the rate falls to 0
 _WARM_UP = 5  # steps
 _BATCH = 8  # windows
 _LARGEST = 5.0  # norm of the gradient
+_ADAPTED = ("flow.", "emb_g.")  # tensors; the text encoder would forget sounds that half a minute lacks
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class VoiceClip:
 
 
 def adapt(model: GlowSVC, clips: Sequence[VoiceClip], config: Config, steps: int = STEPS) -> None:
-    """Train ``model``, which has one speaker, on random windows of ``clips``, in place.
+    """Train the flow of ``model``, which has one speaker, on random windows of ``clips``, in place.
 
     Half of the windows have the units of a copy in another voice. The same clips give the same
     weights on the same machine.
@@ -54,7 +55,11 @@ def adapt(model: GlowSVC, clips: Sequence[VoiceClip], config: Config, steps: int
     curves = [torch.from_numpy(np.stack([clip.f0, clip.uv]).astype(np.float32)) for clip in clips]
     lengths = np.array([clip.mel.size(1) for clip in clips])
     window, speaker = config.train.max_speclen, torch.zeros(_BATCH, dtype=torch.int64)
-    optimizer = torch.optim.AdamW(model.parameters(), RATE, betas=BETAS)
+    parameters = []
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(_ADAPTED))
+        parameters += [parameter] if parameter.requires_grad else []
+    optimizer = torch.optim.AdamW(parameters, RATE, betas=BETAS)
     with torch.random.fork_rng(devices=[]), progress_bar(total=steps, desc="adaptation", unit="step") as bar:
         torch.manual_seed(0)
         model.train()
@@ -73,10 +78,10 @@ def adapt(model: GlowSVC, clips: Sequence[VoiceClip], config: Config, steps: int
                 output = model(unit, curve[:, 0], curve[:, 1], mel, torch.tensor(sizes), speaker)
             optimizer.zero_grad(set_to_none=True)
             GlowSVC.losses(output)["mle"].backward()
-            nn.utils.clip_grad_norm_(model.parameters(), _LARGEST)
+            nn.utils.clip_grad_norm_(parameters, _LARGEST)
             optimizer.step()
             bar.update()
-    model.eval()
+    model.eval().requires_grad_(True)
 
 
 def _units(clips: Sequence[VoiceClip], config: Config, rng: np.random.Generator) -> list[Tensor]:

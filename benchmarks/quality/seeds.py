@@ -26,6 +26,7 @@ from tqdm import tqdm
 from benchmarks.measure import table
 from benchmarks.quality.scoring import HOP, RATE, FileScorer, SourceFile
 from benchmarks.workspace import prepare, run
+from demo import PROTECT
 from evaluation.text import WITHOUT_SPACES, read_text
 from inference.key import suggest_key
 from modules.common.cli import make_parser
@@ -79,6 +80,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--f0_predictor", default=DEFAULT_PREDICTOR, choices=F0_PREDICTORS, help="for training and conversion"
     )
+    add("--protect", type=float, default=PROTECT, help="of the conversions (%(default)s, as in the demo)")
     add("--instant", action="store_true", help="also the voice of 20 s that needs no training")
     return parser
 
@@ -198,6 +200,7 @@ class SeedComparison:
         """Results of the sources, in ``folder``."""
         names = [str(source.path) for source in keys]
         options = ["-t", *map(str, keys.values()), "-f0p", self._args.f0_predictor, "-wf", "wav"]
+        options += ["--protect", str(self._args.protect)]
         run(folder, "inference_main.py", *voice, "-n", *names, *options)
         written = sorted((folder / "results").glob("*.wav"))
         return {

@@ -55,6 +55,8 @@ def run(
     Raises:
         GlowSVCError: A process died. Errors of ``work`` are raised as they are.
     """
+    if not items:
+        return
     count = process_count(num_processes, len(items))
     if count == 1:
         if setup:

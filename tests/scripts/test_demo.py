@@ -53,7 +53,7 @@ def test_from_recordings_to_a_picture_and_numbers(run, tmp_path):
     assert code == 0, err
     work = tmp_path / "demo/花子"
     key = int(re.findall(r"key: ([+-]\d+) semitones brings the song into the range of 花子", out)[-1])
-    result = work / f"results/a song_{key}key_花子_glow_swift-f0.wav"
+    result = work / f"results/a song_{key}key_花子_glow_swift-f0_protect0.33.wav"
     assert f"result   {result}\npicture  {result.with_suffix('.png')}\n" in out
     assert result.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     audio, rate = soundfile.read(result)
@@ -83,11 +83,11 @@ def test_the_song_is_converted_at_once_before_the_training(run, reference_base, 
     assert code == 3 and [command[0] for command in commands] == ["inference_main.py", "resample.py"]
     path = Path(re.search(r"a first result, without training, after \d+ s: (.+)", out)[1])
     key = int(re.search(r"key: ([+-]\d+)", out)[1])
-    assert path.name == f"song_{key}key_花子_glow_swift-f0_instant.wav" and key > 0
+    assert path.name == f"song_{key}key_花子_glow_swift-f0_protect0.33_instant.wav" and key > 0
     model = Path(commands[0][commands[0].index("-m") + 1])  # the recordings are heard once
     assert model.name == instant.FILE and model.is_file()
 
-    shutil.copy(path, path.with_name(f"song_{key}key_花子_glow_swift-f0.wav"))  # as if trained
+    shutil.copy(path, path.with_name(f"song_{key}key_花子_glow_swift-f0_protect0.33.wav"))  # as if trained
     read = demo.DemoSong.read(song, tmp_path)
     report = demo._report(read, key, "花子", tmp_path / "demo/voices", (path, key))
     score, at_once = re.search(r"F0 within 50 cents: ([\d.]+), at once ([\d.]+) \(", report).groups()

@@ -64,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tools.starter.clips import UNITS, WITHOUT_ENCODER, make_features, voices, write_voices
 
     values = configuration(args.encoder)
-    config = parse_config({**values, "train": {**values["train"], **TRAIN, "seed": args.seed}})
+    rate = values["fine_tuning" if args.start else "train"]["learning_rate"]
+    train_values = {**values["train"], **TRAIN, "learning_rate": rate, "seed": args.seed}
+    config = parse_config({**values, "train": train_values})
     folders = voices(args.work / "speech")
     dataset, run = args.work / "base" / "clips", args.work / "base" / args.encoder
     write_voices(folders, dataset, args.seconds, args.seed, args.processes)

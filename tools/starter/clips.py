@@ -28,6 +28,7 @@ from modules.dataset.perturb import perturb_voice
 from modules.dsp.audio import open_audio, read_audio, resample, write_audio
 from modules.dsp.loudness import match_peak, to_int16
 from modules.dsp.unit_clock import UnitClock
+from modules.f0_predictor import DEFAULT_PREDICTOR
 from tools.starter.speech.files import finished_folder
 from training.data.extraction import ExtractionJob, Extractor
 from vencoder import ENCODERS
@@ -37,7 +38,6 @@ CLIP = 10.0  # s, of joined recordings
 TOP = 0.475  # upper end of a recording's band, in parts of its rate
 RATE = 44100
 N_COPIES = 2  # of each clip in other voices
-F0_PREDICTOR = "pm"
 N_VALIDATION = 12  # voices of which a clip is kept from training
 WITHOUT_ENCODER = frozenset(("mel", "f0"))
 UNITS = frozenset(("units", "perturbed_units"))
@@ -65,12 +65,12 @@ def make_features(clips: Sequence[Path], config: Config, kinds: Collection[str],
     """Make those features ``kinds`` of ``clips`` that are missing or of another encoder."""
     encoder = config.model.speech_encoder
     weights = ENCODERS[encoder].fingerprint()
-    wanted = recipe(config, F0_PREDICTOR, encoder_weights=weights, n_perturbed=N_COPIES)
+    wanted = recipe(config, DEFAULT_PREDICTOR, encoder_weights=weights, n_perturbed=N_COPIES)
     jobs = []
     for clip in clips:
         if missing := stale(clip, wanted).keys() & set(kinds):
             jobs.append(ExtractionJob(clip, wanted, frozenset(missing), 0))
-    done = run(_extract, jobs, processes, _set_up, (config.data, encoder, F0_PREDICTOR, "cpu"))
+    done = run(_extract, jobs, processes, _set_up, (config.data, encoder, DEFAULT_PREDICTOR, "cpu"))
     for reason in progress_bar(done, total=len(jobs), desc=" and ".join(sorted(kinds)), unit="clip"):
         if reason:
             raise ConfigError(reason)
@@ -161,7 +161,6 @@ _extractor: CopyExtractor  # of this process
 
 def _set_up(*args: object) -> None:
     global _extractor
-    torch.set_num_threads(1)
     _extractor = CopyExtractor(*args)  # type: ignore[arg-type]
 
 

@@ -29,7 +29,7 @@ def die(item):
 def test_one_process_keeps_the_order_several_are_set_up_and_a_dead_one_is_explained():
     assert list(run(add, [1, 2, 3], 1, set_up, (10,))) == [11, 12, 13]
     assert sorted(run(add, [1, 2, 3], 2, set_up, (10,))) == [11, 12, 13]
-    assert list(run(add, [], 0)) == []
+    assert list(run(add, [], 0, fail, (0,))) == []  # without work, nothing is set up either
     with pytest.raises(AudioError, match="item"):
         list(run(fail, [1, 2], 2))
     with pytest.raises(GlowSVCError, match="num_processes"):

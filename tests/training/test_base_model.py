@@ -71,7 +71,8 @@ def test_auto_is_the_starter_where_it_fits(config, workspace, tmp_path, monkeypa
     task.config, task.training_set = config, SimpleNamespace(clips=[Path("dataset/44k/anna/0.wav")])
     fit, notes = base.fit_base(task, state)
     load_weights(model, fit, base.STARTER)
-    assert notes == ["anna as heard in the recordings"] and base.STARTER.stat().st_size < 16e6
+    assert notes == ["anna as heard in the recordings"]
+    assert sum(path.stat().st_size for path in base.STARTER.parent.iterdir()) < 40e6  # the kit in all
 
     def auto(encoder=STARTER_ENCODER):
         return base.find_fitting_base(task, encoder)

@@ -36,9 +36,7 @@ RATE = 44100  # Hz
 TARGET, SOURCE = "sofia", "tomas"  # the synthetic target voice, and the source singer
 DATASET_SECONDS, SONG_SECONDS = 150.0, 20.0
 MAX_MEASURED_SECONDS = 120
-PROTECT = (
-    0.33  # a small encoder loses consonants, a third of the song's own brings them back (docs/quality.md)
-)
+PROTECT = 0.33  # a third of the song's own consonants: docs/quality.md
 InstantResult = tuple[Path, int]  # the song in a voice that was not trained, and its key in semitones
 ORIGIN = "origin.txt"  # in the workspace: what it was made of
 

@@ -55,10 +55,10 @@ def adapt(model: GlowSVC, clips: Sequence[VoiceClip], config: Config, steps: int
     curves = [torch.from_numpy(np.stack([clip.f0, clip.uv]).astype(np.float32)) for clip in clips]
     lengths = np.array([clip.mel.size(1) for clip in clips])
     window, speaker = config.train.max_speclen, torch.zeros(_BATCH, dtype=torch.int64)
-    parameters = []
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(_ADAPTED))
-        parameters += [parameter] if parameter.requires_grad else []
+    parameters = [value for name, value in model.named_parameters() if name.startswith(_ADAPTED)]
+    model.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(parameters, RATE, betas=BETAS)
     with torch.random.fork_rng(devices=[]), progress_bar(total=steps, desc="adaptation", unit="step") as bar:
         torch.manual_seed(0)

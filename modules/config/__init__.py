@@ -110,9 +110,7 @@ class ModelConfig(Section):
     flow_share_parameter: bool = False
     use_automatic_f0_prediction: bool = True
     use_crn_pre: bool = False
-    prenet_channels: int = number(
-        0, at_least=0, at_most=65536
-    )  # width of Prenet, modules/nn/text_encoder.py; 0: none
+    prenet_channels: int = number(0, at_least=0, at_most=65536)  # width of Prenet; 0: there is none
     prenet_layers: int = number(6, above=0, at_most=64)
 
     def __post_init__(self) -> None:

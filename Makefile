@@ -118,6 +118,8 @@ STARTER ?= starter
 INSTANT ?=
 STYLES ?= $(STARTER)/package/voices
 LJ ?=
+VOICES ?=
+MINUTES ?=
 
 $(VENV)/.installed-starter: requirements-starter.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -r requirements-starter.txt
@@ -132,13 +134,13 @@ $(STYLES):
 starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit again (docs/starter.md): TRANSCRIPTS=<file> LJ=<folder> SONG=<file>
 	$(BIN)/python -m tools.starter.generate "$(STARTER)" $(if $(QUICK),--espeak_minutes 2 --flite_minutes 0.2)
 	$(BIN)/python -m tools.starter.recordings "$(STARTER)" --transcripts "$(TRANSCRIPTS)" $(if $(QUICK),--most 20)
-	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)" $(if $(QUICK),--voices 8 --seconds 5)
+	$(BIN)/python -m tools.starter.kokoro "$(STARTER)" --styles "$(STYLES)" $(if $(VOICES),--voices $(VOICES)) $(if $(QUICK),--voices 8 --seconds 5)
 	$(BIN)/python -m tools.starter.encoder.copies "$(STARTER)" $(if $(QUICK),--most 1)
 	$(BIN)/python -m tools.starter.encoder.teacher "$(STARTER)" $(if $(QUICK),--most 1)
-	$(BIN)/python -m tools.starter.encoder.train "$(STARTER)" $(if $(QUICK),--minutes 1)
+	$(BIN)/python -m tools.starter.encoder.train "$(STARTER)" $(if $(MINUTES),--minutes $(MINUTES)) $(if $(QUICK),--minutes 1)
 	$(if $(LJ),$(BIN)/python -m tools.starter.encoder.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")
 	$(BIN)/python -m tools.starter.encoder.write "$(STARTER)" --output $(if $(QUICK),"$(STARTER)",pretrain/starter)/ppg-starter2.safetensors
-	$(BIN)/python -m tools.starter.base "$(STARTER)" $(if $(QUICK),--minutes 1 --output "$(STARTER)/base.safetensors")
+	$(BIN)/python -m tools.starter.base "$(STARTER)" $(if $(MINUTES),--minutes $(MINUTES)) $(if $(QUICK),--minutes 1 --output "$(STARTER)/base.safetensors")
 
 # sentences in voices that no training hears, for the measurement of words
 SAID := $(foreach language,en zh ja,$(STARTER)/said/$(language)/09.txt)

@@ -43,7 +43,7 @@ class VoiceClip:
 
 
 def adapt(model: GlowSVC, clips: Sequence[VoiceClip], config: Config, steps: int = STEPS) -> None:
-    """Train the flow of ``model``, which has one speaker, on random windows of ``clips``, in place.
+    """Train the flow of ``model``, and its one speaker, on random windows of ``clips``, in place.
 
     Half of the windows have the units of a copy in another voice. The same clips give the same
     weights on the same machine.

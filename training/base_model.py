@@ -6,7 +6,7 @@ Importing this does not import torch: the page lists base models.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STARTER_NAME = "starter"
 AUTO_NAME = "auto"
 SPEAKERS = "spk"  # entry of our checkpoints: ids by name
+PRENET = "prenet"  # a part that adds nothing at first, so that any model may get it
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +65,12 @@ def fit_base(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Make a base model fit ``task.model``, which may have other speakers and optional parts.
 
-    A speaker that the base has too keeps its row of each table; a new one begins as the
-    average of the base's: an average voice, not far from any of them. If their names are not known, so
-    do all, unless both have equally many. A base without speakers, or with embeddings from a
-    speaker encoder, has no table, or one of another width: the model keeps its own. So it
-    does with an optional part (volume, F0 decoder, pitch shift) that the base lacks; one that only
-    the base has is left out. A base that takes its speakers from recordings hears them in the
-    training clips.
+    A speaker that the base has too keeps its row of each table; a new one begins as the average of the
+    base's: an average voice, not far from any of them. If their names are not known, so do all, unless
+    both have equally many. A base without speakers, or with embeddings from a speaker encoder, has no
+    table, or one of another width: the model keeps its own. So it does with an optional part (volume, F0
+    decoder, pitch shift) or a prenet that the base lacks; an optional part that only the base has is left
+    out. A base that takes its speakers from recordings hears them in the training clips.
 
     Args:
         task: The model, its speakers, and the names of its tables and optional parts.
@@ -87,8 +87,9 @@ def fit_base(
     heard = takes_recordings(state)
     if heard:
         state, speakers = hear_speakers(task, state), task.config.spk
-    parts, there = ({name.partition(".")[0] for name in names} for names in (own, state))
-    missing, extra = (sorted(task.optional_parts & some) for some in (parts - there, there - parts))
+    parts, there = _parts(own), _parts(state)
+    missing = sorted({*task.optional_parts, PRENET} & (parts - there))
+    extra = sorted(task.optional_parts & (there - parts))
     new = list(missing)
     fit = {
         name: value
@@ -119,6 +120,16 @@ def fit_base(
     notes += [f"{' and '.join(new)} from scratch"] if new else []
     notes += [f"without its {' and '.join(extra)}"] if extra else []
     return fit, notes
+
+
+def gets_prenet(task: Task, state: Mapping[str, Tensor]) -> bool:
+    """Whether ``task.model`` has a prenet, and a model with the tensors ``state`` none."""
+    return PRENET in _parts(task.model.state_dict()) - _parts(state)
+
+
+def _parts(names: Iterable[str]) -> set[str]:
+    """First names of tensors."""
+    return {name.partition(".")[0] for name in names}
 
 
 def check_alignment(task: Task, path: Path) -> None:

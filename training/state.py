@@ -15,7 +15,14 @@ from modules.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from modules.checkpoint.identify import identify
 from modules.common.errors import CheckpointError, TrainingError
 from modules.config import TrainConfig
-from training.base_model import SPEAKERS, check_alignment, fit_base, speakers_of, speakers_were_added
+from training.base_model import (
+    SPEAKERS,
+    check_alignment,
+    fit_base,
+    gets_prenet,
+    speakers_of,
+    speakers_were_added,
+)
 from training.data.batches import TensorBatch
 from training.distributed import DistributedContext
 from training.early_stopping import BestTracker
@@ -23,6 +30,10 @@ from training.progress import BASE_STEP, CheckpointFolder, Progress, progress_of
 from training.tasks.base import Task
 
 logger = logging.getLogger(__name__)
+_SIZES = (
+    "Its sizes must be those of the section 'model'; "
+    "preprocess_flist_config.py --tiny writes those of the starter kit"
+)
 
 
 class TrainingState:
@@ -128,7 +139,7 @@ class TrainingState:
     def resume(self, base: Path | None = None) -> None:
         """Load the newest checkpoint of the run, else ``base`` or the folder's own base model, else nothing.
 
-        A run to which speakers were added starts again from its own model, with later steps.
+        A run to which speakers or a prenet were added starts again from its own model, with later steps.
 
         Raises:
             CheckpointError: The file does not fit, or none of the run's checkpoints can be read.
@@ -139,8 +150,9 @@ class TrainingState:
         if found is not None and found[0] != self.checkpoints.path(BASE_STEP):
             check_alignment(self.task, found[0])
             trained = speakers_of(self.task, *found)
-            if speakers_were_added(self.task, found[0], trained):
-                self._add_speakers(*found, trained)
+            added = "speakers" if speakers_were_added(self.task, found[0], trained) else ""
+            if added or gets_prenet(self.task, _model_entry(*found)):
+                self._grow(*found, trained, added or "layers")
             else:
                 self._load_run(*found)
             if base is not None and self.context.is_main:
@@ -152,15 +164,15 @@ class TrainingState:
 
     def _load_base(self, path: Path, content: dict[str, Any]) -> None:
         model, notes = fit_base(self.task, _model_entry(path, content), speakers_of(self.task, path, content))
-        self._load_weights(path, model, model, "Its sizes must be those of the section 'model'.")
+        self._load_weights(path, model, model, _SIZES)
         self.progress.based = True
         if self.context.is_main:
             logger.info("starting from the base model %s", "; ".join([str(path), *notes]))
 
-    def _add_speakers(self, path: Path, content: dict[str, Any], trained: dict[str, int]) -> None:
-        """Start again from the run's newest checkpoint ``path``, of fewer speakers.
+    def _grow(self, path: Path, content: dict[str, Any], trained: dict[str, int], added: str) -> None:
+        """Start again from the run's newest checkpoint ``path``, of fewer speakers or without a prenet.
 
-        That file and the best one become those of all speakers, for the configuration beside them does.
+        That file and the best one get what was ``added``, for the configuration beside them does.
         """
         model, notes = fit_base(self.task, _model_entry(path, content), trained)
         latest = content.get("training_model", content["model"])
@@ -168,7 +180,7 @@ class TrainingState:
         step = before.step
         if self.context.is_main:
             said = "; ".join(notes)
-            logger.info("%s: there are more speakers; starting again from step %d: %s", path, step, said)
+            logger.info("%s: there are more %s; starting again from step %d: %s", path, added, step, said)
             if (best := self.checkpoints.best).is_file():
                 content = read_checkpoint(best)
                 of_best = _model_entry(best, content), speakers_of(self.task, best, content)

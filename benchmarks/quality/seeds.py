@@ -7,7 +7,7 @@ spoken sentences with known words (tools.starter.spoken writes them), in the key
 the voice. --instant measures the voice that inference_main.py --reference makes of 20 s of
 the recordings, others for each seed, beside it; --models measures finished models instead
 of training. Finished parts are kept in WORK: run it again to continue, or to print the
-table again. Needs requirements-quality.txt.
+table again. Another folder is for other settings. Needs requirements-quality.txt.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ STEPS = 1600  # what --tiny asks for, and make demo reaches on two cores with bf
 SINGERS = {"ivan": 21, "noor": 22}  # synthetic ones, and the seeds of their songs
 SECONDS = 20.0  # of such a song
 REFERENCE_SECONDS = 20.0  # of recordings for the voice that is made at once
+_FIXED = ("recordings", "songs", "spoken", "most", "steps", "models", "f0_predictor", "protect")  # in WORK
 
 Scores = Mapping[str, Mapping[str, Sequence[float | None]]]  # by file and metric: value and reference
 
@@ -101,11 +102,21 @@ class SeedComparison:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args, self._work = args, args.work.resolve()
+        self._check_settings({name: str(getattr(args, name)) for name in _FIXED})
         self.voices: dict[str, Callable[[int], list[str]]] = {"after training": self._trained}
         if args.instant:
             self.voices["at once"] = lambda seed: ["--reference", str(self._reference(seed))]
         spoken = [given.partition("=")[0] for given in args.spoken]
         self.groups = [*(["songs"] if args.songs else []), "synthetic", *spoken]
+
+    def _check_settings(self, settings: dict[str, str]) -> None:
+        """Stop where the results in WORK are of other settings."""
+        path = self._work / "settings.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+        for name, value in settings.items():
+            if (before := known.get(name)) != value:
+                raise SystemExit(f"{self._work} was made with --{name} {before}; name another folder")
+        write_json(path, settings)
 
     def scores(self, voice: str, seed: int, group: str) -> Scores:
         """Scores of a group of sounds."""

@@ -79,6 +79,8 @@ def run(
 def _start(setup: Callable[..., None] | None, setup_args: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: only the parent acts on it
     end_with(os.getppid())  # a pool does not end with a parent that is killed
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
+    if torch := sys.modules.get("torch"):  # which the module of ``setup`` has done
+        torch.set_num_threads(1)
     if setup:
         setup(*setup_args)

@@ -183,6 +183,8 @@ def test_generation_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
         "held-en-002",
         "held-zh-000",
     ]
+    (killed := tmp_path / "work" / "held-ja-000.unfinished").mkdir(exist_ok=True)
+    (killed / "9999-sung.wav").touch()
     assert kokoro.main(options) == 0
     assert sorted(path.name for path in (speech / "held-ja-000").glob("*.wav")) == [
         "0000-sung.wav", "0001-spoken.wav", "0002-sung.wav",

@@ -122,6 +122,22 @@ def test_added_speakers_are_in_the_newest_and_the_best_checkpoint_before_anythin
     assert run.progress.step == 20
 
 
+def test_a_run_whose_configuration_gets_a_prenet_goes_on_as_it_was(clips, tmp_path):
+    trainer(clips, tmp_path, with_train(max_steps=10)).run()
+    config = with_train(max_steps=10)
+    more = replace(config, model=replace(config.model, prenet_channels=8))
+    before = read_checkpoint(tmp_path / "G_10.pth")["model"]
+    run = trainer(clips, tmp_path, more)
+    for path in (tmp_path / "G_10.pth", tmp_path / "G_best.pth"):
+        found = read_checkpoint(path)["model"]
+        assert found.keys() == run.task.model.state_dict().keys() > before.keys()
+        assert not found["prenet.proj.weight"].any()  # it adds nothing
+    assert same({name: run.task.model.state_dict()[name] for name in before}, before)
+    run.run()
+    assert run.progress.step == 20
+    assert trainer(clips, tmp_path, more).progress.step == 20
+
+
 def test_a_full_disk_keeps_the_last_good_checkpoint(clips, tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full, a disk that is always full")

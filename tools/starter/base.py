@@ -108,6 +108,7 @@ def train(
     from modules.checkpoint import load_weights
     from tools.starter.clips import split
     from tools.starter.reference_task import ReferenceTask
+    from training.base_model import PRENET, gets_prenet
     from training.distributed import DistributedContext
     from training.launch import describe_result, describe_run, only_training
     from training.loop import Trainer
@@ -117,8 +118,10 @@ def train(
         task = ReferenceTask(config, training, validation, context.device)
         trainer = Trainer(task, config.train, folder, context, minutes)
         if start and trainer.state.fresh:
-            prenet = {k: v for k, v in task.model.state_dict().items() if k.startswith("prenet.")}
-            load_weights(task.model, prenet | _weights_of(start, training, config), start)
+            weights = _weights_of(start, training, config)
+            if gets_prenet(task, weights):
+                weights |= {k: v for k, v in task.model.state_dict().items() if k.startswith(f"{PRENET}.")}
+            load_weights(task.model, weights, start)
             trainer.state.fresh = False
         print(describe_run(trainer, len(training), len(validation)), flush=True)
         trainer.run()

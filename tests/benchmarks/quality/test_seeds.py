@@ -68,3 +68,6 @@ def test_finished_parts_are_not_made_again_and_give_the_table(tmp_path, monkeypa
     assert rows["F0 within 50 cents, songs"] == ["0.800 (WORLD)", *["0.900 ± 0.000"] * 2]
     assert rows["true F0 within 50 cents, synthetic singers"][1] == "0.990 ± 0.000"
     assert "DistillMOS, speech" not in rows  # nothing was measured
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--protect", "0"])
+    with pytest.raises(SystemExit, match="made with --protect 0.33"):
+        seeds.main()

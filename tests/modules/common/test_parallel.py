@@ -2,6 +2,7 @@ import os
 import sys
 
 import pytest
+import torch
 
 from modules.common.errors import AudioError, GlowSVCError
 from modules.common.parallel import process_count, run
@@ -16,6 +17,10 @@ def set_up(value):
 
 def add(item):
     return item + offset
+
+
+def threads(item):
+    return torch.get_num_threads()
 
 
 def fail(item):
@@ -34,6 +39,11 @@ def test_one_process_keeps_the_order_several_are_set_up_and_a_dead_one_is_explai
         list(run(fail, [1, 2], 2))
     with pytest.raises(GlowSVCError, match="num_processes"):
         list(run(die, [1, 2], 2))
+
+
+def test_each_process_has_one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert list(run(threads, [1, 2], 2, set_up, (10,))) == [1, 1]
 
 
 def test_process_count(monkeypatch):

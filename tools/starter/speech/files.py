@@ -7,7 +7,7 @@ every unit (.npy, int16).
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,11 +24,12 @@ def n_units(seconds: float) -> int:
 
 @contextmanager
 def finished_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder, which becomes ``folder`` if the block succeeds."""
+    """Yield a folder to be made, which becomes ``folder`` if the block succeeds."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parents[1]) as scratch:
-        yield Path(scratch) / folder.name
-        os.replace(Path(scratch) / folder.name, folder)
+    scratch = folder.parents[1] / f"{folder.name}.unfinished"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    yield scratch
+    os.replace(scratch, folder)
 
 
 def write_clip(path: Path, audio: np.ndarray, rate: int, classes: np.ndarray | None) -> None:

@@ -39,7 +39,7 @@ from modules.pretrained.starter import STARTER_ENCODER
 from synthetic_voice import compose, sing
 from training.base_model import STARTER_NAME
 
-STEPS = 1600  # what --tiny asks for, and make demo reaches on two cores with bfloat16
+STEPS = 1600  # what --tiny asks for, and make demo reaches on a fast machine
 SINGERS = {"ivan": 21, "noor": 22}  # synthetic ones, and the seeds of their songs
 SECONDS = 20.0  # of such a song
 REFERENCE_SECONDS = 20.0  # of recordings for the voice that is made at once

@@ -115,6 +115,7 @@ quality: $(VENV)/.installed-quality  ## evaluate a result: RESULT=<file> TARGET=
 	@$(BIN)/python -m benchmarks.quality "$(RESULT)" --target "$(TARGET)" --source "$(SOURCE)" $(if $(TEXT),--text "$(TEXT)")
 
 STARTER ?= starter
+$(if $(word 2,$(STARTER)),$(error STARTER=$(STARTER): make needs the name of a folder without spaces))
 INSTANT ?=
 STYLES ?= $(STARTER)/package/voices
 LJ ?=

@@ -12,7 +12,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from modules.common.errors import ConfigError
 from tests.support.golden_cases import voice
-from tools.starter.encoder import copies, losses, probe, state, teacher, tracks, train, write
+from tools.starter.encoder import copies, encodings, losses, probe, state, teacher, tracks, train, write
 from tools.starter.encoder.augment import REFERENCE, crop, disturb
 from tools.starter.encoder.corpus import SHARES, Corpus
 from tools.starter.encoder.encodings import PpgUnits
@@ -213,6 +213,23 @@ def test_the_teachers_units_are_where_their_sound_is(monkeypatch):
     units = made.units(loud.flatten())
     assert units.shape == (n_units, 8)
     assert units.mean(1).reshape(17, 100).argmax(1).tolist() == [0] * 17
+
+
+def test_the_probes_hear_the_voices_that_are_there(tmp_path, monkeypatch):
+    speech, lj = tmp_path / "speech", tmp_path / "lj"
+    voices = {"asterisk-en-one": 3, "asterisk-es-one": 3, "asterisk-fr-two": 3, "kokoro-en-000": 2}
+    for name, n_clips in {**voices, "held-en-000": 2, "held-en-001": 1}.items():
+        write_voice(speech / name, n_clips, 0)
+    write_voice(lj, 2, 1)
+    monkeypatch.setattr(encodings, "_aligned", lambda folder: [])
+    found = encodings.Recordings(speech, lj, 1.0)
+    assert list(found.speakers) == ["asterisk-en-one", "asterisk-fr-two", "LJ"]
+    assert list(found.english) == ["asterisk-en-one", "LJ", "held-en-000"]  # one clip is too few
+    assert not found.phones and not found.english_phones  # nor is there a voice for each
+    for number in (1, 2):
+        write_voice(speech / f"kokoro-en-{number:03d}", 2, number)
+    found = encodings.Recordings(speech, lj, 1.0)
+    assert [len(clips) for clips in found.english_phones] == [1, 1, 1] and not found.phones
 
 
 def test_probes_find_what_units_hold():

@@ -49,7 +49,7 @@ class Recordings:
     test: list[tuple[np.ndarray, np.ndarray]]
     speakers: dict[str, list[np.ndarray]]  # recorded voices in four languages, and LJ
     english: dict[str, list[np.ndarray]]  # LJ, the English one of these, and those that are held out
-    phones: list[list[np.ndarray]]  # classes of clips of STAND_INS
+    phones: list[list[np.ndarray]]  # classes of clips of STAND_INS; none with too few voices
     english_phones: list[list[np.ndarray]]  # of as many English voices
 
     def __init__(self, speech: Path, lj: Path, seconds: float) -> None:
@@ -61,9 +61,10 @@ class Recordings:
         self.speakers = {voice.name: _stretches(voice) for voice in voices if "-es-" not in voice.name}
         self.speakers["LJ"] = [read(path) for path in sorted(lj.glob("*.wav"))[:_CLIPS]]
         held = {voice.name: _stretches(voice) for voice in sorted(speech.glob("held-en-*"))}
+        held = {name: clips for name, clips in held.items() if len(clips) > 1}  # half train
         self.english = {name: self.speakers[name] for name in (english.name, "LJ")} | held
-        self.phones = list(_phones_of(speech, STAND_INS))
-        self.english_phones = list(_phones_of(speech, ["en"] * len(self.english)))
+        self.phones = _phones_of(speech, STAND_INS)
+        self.english_phones = _phones_of(speech, ["en"] * len(self.english))
 
 
 def read(path: Path) -> np.ndarray:
@@ -73,12 +74,13 @@ def read(path: Path) -> np.ndarray:
     return read_audio(path, RATE)[0]
 
 
-def _phones_of(speech: Path, languages: Sequence[str]) -> Iterator[list[np.ndarray]]:
-    """Yield the classes of spoken clips of a voice of Kokoro for each of the languages."""
+def _phones_of(speech: Path, languages: Sequence[str]) -> list[list[np.ndarray]]:
+    """Classes of spoken clips of a voice of Kokoro for each of the languages; none if there are too few."""
     voices = {language: sorted(speech.glob(f"kokoro-{language}-*")) for language in languages}
-    for language in languages:
-        paths = sorted(voices[language].pop(0).glob("*-spoken.npy"))
-        yield [np.load(path, allow_pickle=False) for path in paths]
+    if any(len(found) < languages.count(language) for language, found in voices.items()):
+        return []
+    paths = [sorted(voices[language].pop(0).glob("*-spoken.npy")) for language in languages]
+    return [[np.load(path, allow_pickle=False) for path in some] for some in paths]
 
 
 def _labelled(voice: Path, seconds: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
           f"by a linear probe, of {len(recordings.speakers)} voices in four languages, chance "
           f"{1 / len(recordings.speakers):.3f}, and of {len(recordings.english)} in English, chance "
           f"{1 / len(recordings.english):.3f}")  # fmt: skip
-    by_phones = [probe.speaker_in_phones(voices) for voices in (recordings.phones, recordings.english_phones)]
-    print(f"{'phones alone':30}" + "".join(f"{found:>10.3f}" for found in by_phones))
+    alone = [recordings.phones, recordings.english_phones]
+    if all(alone):
+        found = "".join(f"{probe.speaker_in_phones(voices):>10.3f}" for voices in alone)
+        print(f"{'phones alone':30}{found}")
     for name, encode in encodings.items():
         head = probe.phone_head(encode, recordings.training)
         hit, spoken = probe.phones_by(head, encode, recordings.test)

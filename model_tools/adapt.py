@@ -22,6 +22,8 @@ from modules.dataset.perturb import perturb_voice
 from modules.dsp.align import align_units
 from modules.dsp.audio import resample
 from modules.dsp.unit_clock import UnitClock
+from modules.nn.losses import mle_loss
+from modules.nn.masks import length_mask
 from vencoder import ENCODERS
 
 STEPS = 40
@@ -45,16 +47,19 @@ class VoiceClip:
 def adapt(model: GlowSVC, clips: Sequence[VoiceClip], config: Config, steps: int = STEPS) -> None:
     """Train the flow of ``model``, and its one speaker, on random windows of ``clips``, in place.
 
-    Half of the windows have the units of a copy in another voice. The same clips give the same
-    weights on the same machine.
+    Half of the windows have the units of a copy in another voice. The text encoder is not trained, so
+    it runs once. The same clips give the same weights on the same machine.
     """
     if not steps:
         return
     rng = np.random.default_rng(0)
+    precision = torch.bfloat16 if cpu_has_bf16() else torch.float32
+    speaker, n_sqz = torch.zeros(_BATCH, dtype=torch.int64), config.model.n_sqz
     units = _units(clips, config, rng)
-    curves = [torch.from_numpy(np.stack([clip.f0, clip.uv]).astype(np.float32)) for clip in clips]
-    lengths = np.array([clip.mel.size(1) for clip in clips])
-    window, speaker = config.train.max_speclen, torch.zeros(_BATCH, dtype=torch.int64)
+    with torch.no_grad(), autocast("cpu", precision):
+        priors = [_prior(model, *pair) for pair in zip(clips, units, strict=True)]
+    lengths = np.array([clip.mel.size(1) // n_sqz * n_sqz for clip in clips])
+    window = config.train.max_speclen // n_sqz * n_sqz
     parameters = [value for name, value in model.named_parameters() if name.startswith(_ADAPTED)]
     model.requires_grad_(False)
     for parameter in parameters:
@@ -67,21 +72,31 @@ def adapt(model: GlowSVC, clips: Sequence[VoiceClip], config: Config, steps: int
             optimizer.param_groups[0]["lr"] = RATE * min(1.0, (step + 1) / _WARM_UP) * (1 - step / steps)
             rows, sizes = [], []
             for index in rng.choice(len(clips), _BATCH, p=lengths / lengths.sum()):
-                start = int(rng.integers(max(1, lengths[index] - window + 1)))
-                stop = min(start + window, int(lengths[index]))
-                parts = (units[index][rng.integers(2)], curves[index], clips[index].mel)
-                rows.append([F.pad(part[:, start:stop], (0, start + window - stop)) for part in parts])
-                sizes.append(stop - start)
-            unit, curve, mel = (torch.stack(parts) for parts in zip(*rows, strict=True))
+                size = min(window, int(lengths[index]))
+                start = int(rng.integers(lengths[index] - size + 1))
+                parts = (priors[index][rng.integers(2)], clips[index].mel)
+                rows.append([F.pad(part[..., start : start + size], (0, window - size)) for part in parts])
+                sizes.append(size)
+            prior, mel = (torch.stack(parts) for parts in zip(*rows, strict=True))
+            mask = length_mask(torch.tensor(sizes), window)
             mel = mel + config.train.mel_noise * torch.randn_like(mel)
-            with autocast("cpu", torch.bfloat16 if cpu_has_bf16() else torch.float32):
-                output = model(unit, curve[:, 0], curve[:, 1], mel, torch.tensor(sizes), speaker)
+            with autocast("cpu", precision):
+                z, logdet = model.flow(mel, mask, model.embed_speaker(speaker)[0])
+                loss = mle_loss(z, prior[:, 0], prior[:, 1], logdet, mask)
             optimizer.zero_grad(set_to_none=True)
-            GlowSVC.losses(output)["mle"].backward()
+            loss.backward()
             nn.utils.clip_grad_norm_(parameters, _LARGEST)
             optimizer.step()
             bar.update()
     model.eval().requires_grad_(True)
+
+
+def _prior(model: GlowSVC, clip: VoiceClip, units: Tensor) -> Tensor:
+    """Mean and log deviation (2, 2, M, N) of the text encoder, for both units (2, D, N) of a clip."""
+    f0, uv = (torch.from_numpy(np.float32(track)).expand(len(units), -1) for track in (clip.f0, clip.uv))
+    speaker = model.embed_speaker(torch.zeros(len(units), dtype=torch.int64))[1]
+    mask = torch.ones_like(f0).unsqueeze(1)
+    return torch.stack(model.enc_p(model.embed(units, uv, speaker, None), f0, mask), 1).float()
 
 
 def _units(clips: Sequence[VoiceClip], config: Config, rng: np.random.Generator) -> list[Tensor]:

@@ -139,9 +139,9 @@ starter: $(VENV)/.installed-starter $(STYLES)  ## train the starter kit again (d
 	$(BIN)/python -m tools.starter.encoder.copies "$(STARTER)" $(if $(QUICK),--most 1)
 	$(BIN)/python -m tools.starter.encoder.teacher "$(STARTER)" $(if $(QUICK),--most 1)
 	$(BIN)/python -m tools.starter.encoder.train "$(STARTER)" $(if $(MINUTES),--minutes $(MINUTES)) $(if $(QUICK),--minutes 1)
-	$(if $(LJ),$(BIN)/python -m tools.starter.encoder.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")
 	$(BIN)/python -m tools.starter.encoder.write "$(STARTER)" --output $(if $(QUICK),"$(STARTER)",pretrain/starter)/ppg-starter2.safetensors
 	$(BIN)/python -m tools.starter.base "$(STARTER)" $(if $(MINUTES),--minutes $(MINUTES)) $(if $(QUICK),--minutes 1 --output "$(STARTER)/base.safetensors")
+	$(if $(LJ),$(BIN)/python -m tools.starter.encoder.evaluate "$(STARTER)" --lj "$(LJ)" --song "$(SONG)")
 
 # sentences in voices that no training hears, for the measurement of words
 SAID := $(foreach language,en zh ja,$(STARTER)/said/$(language)/09.txt)

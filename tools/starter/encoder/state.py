@@ -59,7 +59,7 @@ class StarterState:
                 content |= {f"adam.{key}.{name}": moments[key] for key in _MOMENTS}
         done = {
             "step": str(self.step),
-            "seconds": f"{self.seconds:.0f}",
+            "seconds": str(self.seconds),
             "speakers": json.dumps(self.speakers, ensure_ascii=False),
         }
         write_tensors(self._path, content, done)

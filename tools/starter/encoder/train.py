@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{n_parameters / 1e6:.2f} M parameters, {len(corpus.tracks)} voices, {corpus.seconds / 3600:.2f} h"
     )
     began, saved = time.monotonic() - state.seconds, time.monotonic()
-    while True:
+    part = state.seconds / (60 * args.minutes)
+    while part < 1:
         state.step += 1
         batch = corpus.batch(np.random.default_rng([args.seed, state.step]))
         state.seconds = time.monotonic() - began
@@ -95,8 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     f"held-out voices: phones {accuracy:.3f}, speaker {speaker:.3f} ({chance:.3f})",
                     flush=True,
                 )
-        if part >= 1:
-            return 0
+    return 0
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ from training.tasks.base import Task
 logger = logging.getLogger(__name__)
 _SIZES = (
     "Its sizes must be those of the section 'model'; "
-    "preprocess_flist_config.py --tiny writes those of the starter kit"
+    "preprocess_flist_config.py --tiny writes those of the starter kit."
 )
 
 

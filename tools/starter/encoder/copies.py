@@ -44,7 +44,6 @@ def _speaker(work: Path, most: int | None, seed: int, folder: Path) -> None:
 
     from vencoder.ppg import PowerMel, pad_frames
 
-    torch.set_num_threads(1)
     rng = np.random.default_rng([seed, zlib.crc32(folder.name.encode())])
     spectrum = PowerMel()
     numbers = NUMBERS.get(folder.name.split("-")[0], _OTHERS)

@@ -60,8 +60,8 @@ class Recordings:
         # the Spanish voice is the English one
         self.speakers = {voice.name: _stretches(voice) for voice in voices if "-es-" not in voice.name}
         self.speakers["LJ"] = [read(path) for path in sorted(lj.glob("*.wav"))[:_CLIPS]]
-        held = {voice.name: _stretches(voice) for voice in sorted(speech.glob("held-en-*"))}
-        held = {name: clips for name, clips in held.items() if len(clips) > 1}  # half train
+        kept = sorted(speech.glob("held-en-*"))
+        held = {voice.name: clips for voice in kept if len(clips := _stretches(voice)) > 1}  # half train
         self.english = {name: self.speakers[name] for name in (english.name, "LJ")} | held
         self.phones = _phones_of(speech, STAND_INS)
         self.english_phones = _phones_of(speech, ["en"] * len(self.english))
